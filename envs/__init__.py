@@ -1,0 +1,1 @@
+"""Gymnasium environments over any face. `import eva_sim` registers them."""

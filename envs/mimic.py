@@ -1,0 +1,141 @@
+"""`EVA/Mimic-v0`: follow a moving expression."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.atlas import load_atlas
+from eva_sim.contract import Floats
+from eva_sim.envs.base import FaceEnv, Plan
+from eva_sim.envs.options import check_points
+
+#: A blend between two expressions lasts so long [s], a dwell on one so long: the 0.2-1.5 Hz of
+#: expressions.
+BLEND = (0.3, 1.2)
+DWELL = (0.0, 0.8)
+
+
+class MimicEnv(FaceEnv):
+    """Follow a face that moves.
+
+    ## Description
+    As `EVA/Pose-v0`, but the wanted face keeps moving, as a person's does. One step takes
+    `spec.control_dt` = 0.04 s.
+
+    ## Action space
+    `Box(-1, 1, (25,), float32)`: -1 and 1 are the ends of each actuator's travel, in the order of
+    `assets/face.toml`, which has ranges, rates and units.
+
+    | index | actuators | -1 | 1 | rest |
+    |---|---|---|---|---|
+    | 0-11 | cables, left and right of: brow_inner, brow_outer, corrugator, levator, zygomaticus, depressor | relaxed (0 rad) | full pull (2.2 rad) | -1 |
+    | 12 | jaw | closed (0 rad) | open (0.26 rad) | -1 |
+    | 13-16 | eye left yaw, pitch; right yaw, pitch | -0.44 rad | 0.44 rad | 0 |
+    | 17-18 | lid left, right | closed (-0.62 rad) | wide (0.20 rad) | 0.51 |
+    | 19-24 | neck_leg 1 to 6 | -12 mm | 12 mm | 0 |
+
+    ## Observation space
+    A `Dict`; landmarks are N = 150 points as in `EVA/Pose-v0`.
+
+    | key | shape, dtype | limits | unit | present |
+    |---|---|---|---|---|
+    | `landmarks` | (N, 3) float32 | -2 .. 2 | outer-eye distances | unless `observe="image"` |
+    | `image` | (image_size, image_size, 3) uint8 | 0 .. 255 | RGB | unless `observe="landmarks"` |
+    | `position` | (25,) float32 | -1 .. 1 | fraction of travel, as in the action | always |
+    | `target` | (N, 3) float32 | -2 .. 2 | outer-eye distances | always |
+
+    `target` is the wanted face now, at the time of the other entries; what comes next is not
+    observed, so the delay of the servos costs something, as it does on a robot. The rigid points
+    (`eva_sim.landmarks.RIGID`) lie over bone and hardly move. When the body loses its landmarks
+    the last ones seen stay, and `info["faults"]` says so.
+
+    ## Reward
+    `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
+    observation [outer-eye distances], and the mean square of the change of command since the last
+    step. Doing nothing costs about 0.5 a step; `info["reward_terms"]` has both terms.
+
+    `info` also holds `landmark_error_mm`, `time` [s] since the start, `faults` (a tuple of
+    sentences) and, unless the targets are the user's, `target_command` (25,): the same blend of the
+    commands, exact during a dwell and near during a blend.
+
+    ## Starting state
+    The neutral face, without history; the target starts there too. It then moves along
+    minimum-jerk blends (0.3 to 1.2 s) between random rows of the atlas (256 expressions that the
+    twin settled in) and dwells on each (0 to 0.8 s). `reset(options=...)` takes
+
+    - `targets`: landmarks (T, N, 3) to follow, one row per control step, the first with `reset`;
+    - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
+
+    ## End of the episode
+    Truncated after `episode_steps`, or with the last row of the user's targets. Never terminated.
+
+    ## Arguments
+    ```python
+    gym.make("EVA/Mimic-v0", body="twin", skin="full", observe="landmarks", image_size=96,
+             render_mode=None, face=None, episode_steps=250)
+    ```
+    `body` and `skin` are passed to `eva_sim.make_face`; `face` is an open face to use instead (the
+    caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
+    `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
+    copy a running episode bit by bit.
+
+    ## Example
+    ```python
+    import gymnasium as gym
+    import eva_sim
+
+    env = gym.make("EVA/Mimic-v0", render_mode="rgb_array")
+    observation, info = env.reset(seed=1)
+    done, total = False, 0.0
+    while not done:
+        observation, reward, terminated, truncated, info = env.step(info["target_command"])
+        total, done = total + reward, terminated or truncated
+    picture = env.render()
+    print(f"return {total:.1f}, last error {info['landmark_error_mm']:.2f} mm")
+    env.close()
+    ```
+
+    ## Version history
+    - v0: first version.
+    """  # noqa: E501 - a table row cannot be broken
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("targets", "start")
+    STEPS: ClassVar[int] = 250
+
+    def _make_plan(self, options: dict[str, Any]) -> Plan:
+        if "targets" in options:
+            return Plan(check_points(options["targets"], frames=True), None)
+        atlas = load_atlas()
+        start, end, share = self._draw_path(len(atlas))
+        share = share.astype(np.float32)
+        return Plan(
+            _blend(atlas.landmarks[start], atlas.landmarks[end], share[:, None, None]),
+            _blend(atlas.commands[start], atlas.commands[end], share[:, None]),
+        )
+
+    def _draw_path(self, rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+        """For each step: the atlas rows it lies between, and how far along, each (T + 1,)."""
+        dt, needed = self.face.spec.control_dt, self.episode_steps + 1
+        start, end, share, here = [0], [0], [0.0], 0
+        while len(start) < needed:
+            there = int(self.np_random.integers(rows))
+            blend = round(self.np_random.uniform(*BLEND) / dt)
+            dwell = round(self.np_random.uniform(*DWELL) / dt)
+            start += [here] * (blend + dwell)
+            end += [there] * (blend + dwell)
+            share += [*minimum_jerk(np.arange(1, blend + 1) / blend), *[1.0] * dwell]
+            here = there
+        return np.array(start[:needed]), np.array(end[:needed]), np.array(share[:needed])
+
+
+def minimum_jerk(u: Floats) -> Floats:
+    """Share of the way after a share `u` in [0, 1] of the time; Flash and Hogan, J Neurosci 5(7), 1985."""
+    return u**3 * (10 - 15 * u + 6 * u**2)
+
+
+def _blend(a: NDArray[np.float32], b: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
+    blended: NDArray[np.float32] = a * (1 - share) + b * share
+    return blended

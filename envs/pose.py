@@ -1,0 +1,126 @@
+"""`EVA/Pose-v0`: reach one expression."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.atlas import load_atlas
+from eva_sim.envs.base import FaceEnv, Plan
+from eva_sim.envs.options import check_points
+from eva_sim.envs.settle import settle_at
+from eva_sim.errors import EvaError
+
+
+class PoseEnv(FaceEnv):
+    """Reach one expression and hold it.
+
+    ## Description
+    EVA is an adult-size animatronic head: 12 cables pull a silicone skin, servos turn jaw, eyes and
+    lids, six legs tilt the neck. The agent sees its own landmarks and those of the wanted face, and
+    sets all 25 actuators, 25 times a second. One step takes `spec.control_dt` = 0.04 s.
+
+    ## Action space
+    `Box(-1, 1, (25,), float32)`: -1 and 1 are the ends of each actuator's travel, in the order of
+    `assets/face.toml`, which has ranges, rates and units.
+
+    | index | actuators | -1 | 1 | rest |
+    |---|---|---|---|---|
+    | 0-1 | brow_inner left, right | relaxed (0 rad) | full pull (2.2 rad) | -1 |
+    | 2-3 | brow_outer left, right | relaxed | full pull | -1 |
+    | 4-5 | corrugator left, right | relaxed | full pull | -1 |
+    | 6-7 | levator left, right | relaxed | full pull | -1 |
+    | 8-9 | zygomaticus left, right | relaxed | full pull | -1 |
+    | 10-11 | depressor left, right | relaxed | full pull | -1 |
+    | 12 | jaw | closed (0 rad) | open (0.26 rad) | -1 |
+    | 13-16 | eye left yaw, pitch; right yaw, pitch | -0.44 rad | 0.44 rad | 0 |
+    | 17-18 | lid left, right | closed (-0.62 rad) | wide (0.20 rad) | 0.51 |
+    | 19-24 | neck_leg 1 to 6 | -12 mm | 12 mm | 0 |
+
+    ## Observation space
+    A `Dict`. Landmarks are N = 150 MediaPipe points in the order of `eva_sim.landmarks.POINTS`,
+    aligned on the neutral face, in its outer-eye distances (so head pose and size are gone).
+
+    | key | shape, dtype | limits | unit | present |
+    |---|---|---|---|---|
+    | `landmarks` | (N, 3) float32 | -2 .. 2 | outer-eye distances | unless `observe="image"` |
+    | `image` | (image_size, image_size, 3) uint8 | 0 .. 255 | RGB | unless `observe="landmarks"` |
+    | `position` | (25,) float32 | -1 .. 1 | fraction of travel, as in the action | always |
+    | `target` | (N, 3) float32 | -2 .. 2 | outer-eye distances | always |
+
+    The target is landmarks in every mode, because that is what a person's face is turned into. The
+    limits only cut off points that a camera invents. The rigid points (eye corners, nose bridge,
+    temples, hairline: `eva_sim.landmarks.RIGID`) lie over bone and hardly move. When the body loses
+    its landmarks (a robot's camera can), the last ones seen stay, and `info["faults"]` says so.
+
+    ## Reward
+    `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
+    observation [outer-eye distances], and the mean square of the change of command since the last
+    step. Doing nothing costs about 0.5 a step; `info["reward_terms"]` has both terms.
+
+    `info` also holds `landmark_error_mm`, `time` [s] since the start, `faults` (a tuple of
+    sentences) and, where known, `target_command` (25,).
+
+    ## Starting state
+    The neutral face, without history. The target is a random row of the atlas (256 expressions that
+    the twin settled in). `reset(options=...)` takes
+
+    - `target`: landmarks (N, 3) to reach, or
+    - `command`: (25,), to reach the face that this body makes of it (tried out first), or
+    - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
+
+    ## End of the episode
+    Truncated after `episode_steps`. Never terminated: holding the face is part of the task.
+
+    ## Arguments
+    ```python
+    gym.make("EVA/Pose-v0", body="twin", skin="full", observe="landmarks", image_size=96,
+             render_mode=None, face=None, episode_steps=100)
+    ```
+    `body` and `skin` are passed to `eva_sim.make_face`; `face` is an open face to use instead (the
+    caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
+    `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
+    copy a running episode bit by bit.
+
+    ## Example
+    ```python
+    import gymnasium as gym
+    import eva_sim
+
+    env = gym.make("EVA/Pose-v0")
+    observation, info = env.reset(seed=1)
+    done = False
+    while not done:
+        observation, reward, terminated, truncated, info = env.step(info["target_command"])
+        done = terminated or truncated
+    print(f"{info['landmark_error_mm']:.2f} mm from the target")
+    env.close()
+    ```
+
+    ## Version history
+    - v0: first version.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("target", "command", "start")
+    STEPS: ClassVar[int] = 100
+
+    def _make_plan(self, options: dict[str, Any]) -> Plan:
+        target, command = self._goal(options)
+        steps = self.episode_steps + 1
+        targets = np.broadcast_to(target, (steps, *target.shape))
+        commands = None if command is None else np.broadcast_to(command, (steps, *command.shape))
+        return Plan(targets, commands)
+
+    def _goal(self, options: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        if "target" in options and "command" in options:
+            raise EvaError("reset takes a target or a command, not both.")
+        if "target" in options:
+            return check_points(options["target"], frames=False), None
+        if "command" in options:
+            command = self.face.spec.check(options["command"])
+            return settle_at(self.face, command).landmarks, command
+        atlas = load_atlas()
+        row = self.np_random.integers(len(atlas))
+        return atlas.landmarks[row], atlas.commands[row]

@@ -1,0 +1,75 @@
+"""Finding assets, and writing files so that a crash never leaves half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eva_sim.errors import DataError
+
+_ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+def asset(name: str) -> Path:
+    """Path of a file shipped with the package, e.g. `asset("meshes/skin.npz")`.
+
+    Raises:
+        DataError: the installation lacks the file.
+    """
+    path = _ASSETS / name
+    if not path.exists():
+        raise DataError(f"{name} is missing from the installation; reinstall eva-sim.")
+    return path
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, renamed onto it only if the block succeeds.
+
+    The temporary file keeps the suffix, because video and array writers choose by it.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=".part-", suffix=final.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)
+        os.replace(part, final)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes indented JSON atomically."""
+    with atomic(path) as part:
+        part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
+    """Writes a compressed `.npz` atomically."""
+    with atomic(path) as part:
+        np.savez_compressed(part, **arrays)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads a whole `.npz`.
+
+    Raises:
+        DataError: missing, truncated or not an array file.
+    """
+    if not Path(path).exists():
+        raise DataError(f"{path} does not exist.")
+    try:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, numpy and zlib each have their own
+        raise DataError(f"{path} is damaged or not an array file ({error}); make it again.") from error

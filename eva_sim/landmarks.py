@@ -1,0 +1,136 @@
+"""The landmark array that both bodies and every person share.
+
+A fixed subset of MediaPipe's 478 face points. Head frame: x to the face's own left, y up, z out of
+the face. Points are moved onto the neutral face by the 3D similarity of the rigid points, and
+measured in the neutral face's outer-eye distances, so that neither head pose nor head size is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
+
+# Skin that lies over bone and follows the head, not the expression. Eye corners, nose bridge,
+# temples, hairline (list from a leak test on people: it halves what head pose leaks into a smile).
+RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 127, 356, 234, 454, 10, 109, 338)
+
+_LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+_LIPS_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+_BROWS = (
+    (70, 63, 105, 66, 107, 46, 53, 52, 65, 55),
+    (300, 293, 334, 296, 336, 276, 283, 282, 295, 285),
+)
+_EYES = (
+    (246, 161, 160, 159, 158, 157, 173, 7, 163, 144, 145, 153, 154, 155),
+    (466, 388, 387, 386, 385, 384, 398, 249, 390, 373, 374, 380, 381, 382),
+)
+_NOSE = (1, 2, 4, 5, 48, 278, 64, 294, 98, 327)
+_CHEEKS = (205, 425, 50, 280, 36, 266, 187, 411, 206, 426, 216, 436, 207, 427)
+_CHIN = (152, 148, 377, 176, 400, 149, 378, 150, 379, 199, 200, 18, 136, 365)
+_FOREHEAD = (9, 8, 151, 108, 337, 69, 299, 104, 333)
+
+#: MediaPipe index of each point, in the order of every landmark array.
+POINTS: tuple[int, ...] = tuple(
+    sorted({*RIGID, *_LIPS_OUTER, *_LIPS_INNER, *_BROWS[0], *_BROWS[1], *_EYES[0], *_EYES[1],
+            *_NOSE, *_CHEEKS, *_CHIN, *_FOREHEAD})
+)  # fmt: skip
+_ROW = {point: row for row, point in enumerate(POINTS)}
+
+
+def rows(*points: int) -> NDArray[np.intp]:
+    """Rows of `POINTS` that hold the given MediaPipe indices."""
+    return np.array([_ROW[p] for p in points])
+
+
+_RIGID_ROWS = rows(*RIGID)
+
+
+def similarity(source: Floats, target: Floats) -> tuple[float, Floats, Floats]:
+    """Least-squares similarity `target ~ s * source @ R.T + t`.
+
+    Umeyama, IEEE PAMI 13(4), 1991.
+
+    Args:
+        source: shape (N, 3).
+        target: shape (N, 3).
+
+    Returns:
+        Scale, rotation (3, 3) and translation (3,).
+    """
+    a, b = source.mean(0), target.mean(0)
+    u, d, vt = np.linalg.svd((target - b).T @ (source - a))
+    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    rotation = (u * flip) @ vt
+    scale = float((d * flip).sum() / ((source - a) ** 2).sum())
+    return scale, rotation, b - scale * rotation @ a
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """Brings a face's landmarks onto its own neutral face.
+
+    Attributes:
+        neutral: canonical neutral points, (N, 3) [neutral outer-eye distances], origin between the
+            outer eye corners, x through them, face looking along z.
+        outer_eye: outer-eye distance of the neutral face in the units it was given in.
+    """
+
+    neutral: Floats
+    outer_eye: float
+
+    @classmethod
+    def of(cls, points: Floats) -> Aligner:
+        """An aligner for the face whose neutral landmarks are `points`, (N, 3), any unit."""
+        right, left = points[rows(33)[0]], points[rows(263)[0]]
+        forehead, bridge = points[rows(10)[0]], points[rows(195)[0]]
+        size = float(np.linalg.norm(left - right))
+        x = (left - right) / size
+        up = forehead - bridge
+        y = up - x * (up @ x)
+        y = y / np.linalg.norm(y)
+        axes = np.stack([x, y, np.cross(x, y)])
+        return cls((points - (left + right) / 2) @ axes.T / size, size)
+
+    def __call__(self, points: Floats) -> Floats:
+        """Aligned points, (N, 3) [neutral outer-eye distances]."""
+        scale, rotation, shift = similarity(points[_RIGID_ROWS], self.neutral[_RIGID_ROWS])
+        return scale * points @ rotation.T + shift
+
+    def residual(self, points: Floats) -> float:
+        """RMS misfit of the rigid points after alignment [neutral outer-eye distances].
+
+        Large when the detector invents points, e.g. for a hand before the mouth.
+        """
+        error = self(points)[_RIGID_ROWS] - self.neutral[_RIGID_ROWS]
+        return float(np.sqrt((error**2).sum(1).mean()))
+
+
+def measures(aligned: Floats) -> dict[str, Floats]:
+    """Readable distances of aligned points, shape (..., N, 3) -> (...) each.
+
+    All in neutral outer-eye distances: `jaw_opening` (gap of the inner lips), `mouth_width`
+    (between the corners), `brow_height` (brows above the inner and outer eye corners, mean of both
+    sides), `lid_opening` (mean of both eyes), `corner_height` (mouth corners above the lip centre).
+    """
+    points = np.asarray(aligned, dtype=float)
+
+    def at(*ids: int) -> Floats:
+        return points[..., rows(*ids), :]
+
+    def gap(upper: tuple[int, ...], lower: tuple[int, ...]) -> Floats:
+        return np.linalg.norm(at(*upper) - at(*lower), axis=-1).mean(-1)
+
+    corners = at(61, 291)
+    brows = at(70, 63, 105, 66, 107, 300, 293, 334, 296, 336)[..., 1].mean(-1)
+    eyes = at(33, 133, 362, 263)[..., 1].mean(-1)
+    return {
+        "jaw_opening": gap((13,), (14,)),
+        "mouth_width": np.linalg.norm(corners[..., 0, :] - corners[..., 1, :], axis=-1),
+        "brow_height": brows - eyes,
+        "lid_opening": gap((159, 386), (145, 374)),
+        "corner_height": corners[..., 1].mean(-1) - at(0, 17)[..., 1].mean(-1),
+    }

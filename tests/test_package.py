@@ -1,0 +1,161 @@
+"""The package as others get it: light to import, whole in its wheel, naming nobody's machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+HEAVY = [
+    "av",
+    "cv2",
+    "matplotlib",
+    "mediapipe",
+    "numba",
+    "OpenGL",
+    "PIL",
+    "pybullet",
+    "pyrender",
+    "rich",
+    "scipy",
+    "serial",
+    "torch",
+    "trimesh",
+    "typer",
+]
+
+# Brackets keep this file from matching itself.
+PRIVATE = re.compile(
+    r"/wor[k]/(main|shared)|/tm[p]/(w|probe)\b|/opt/(pyp[i]|wheel[s])|/roo[t]/"
+    r"|pyp[i]\.(org|io)|python[h]osted|download\.pytorc[h]|registry\.np[m]js|deb\.debia[n]",
+    re.IGNORECASE,
+)
+
+SMOKE = """
+import json, pathlib, sys
+import gymnasium as gym
+import numpy as np
+import eva_sim
+from eva_sim.files import asset
+
+env = gym.make("eva_sim:EVA/Pose-v0")
+observation, _ = env.reset(seed=0)
+stepped, reward, *_ = env.step(env.action_space.sample())
+print(json.dumps({
+    "actuators": len(eva_sim.load_spec()),
+    "observed": env.observation_space.contains(observation) and env.observation_space.contains(stepped),
+    "reward": bool(np.isfinite(reward)),
+    "files": [
+        sys.modules[name].__file__
+        for name in ("eva_sim", "eva_sim.envs.pose", "eva_sim.twin")
+    ] + [str(asset("face.toml"))],
+    "strays": [name for name in ("envs", "agents", "real", "assets") if name in sys.modules],
+}))
+env.close()
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Output of a command that must succeed, without what this process's environment would add."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def listed(*options: str) -> list[str]:
+    """Files of the checkout as git knows them."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    out = run("git", "-c", "safe.directory=*", "ls-files", "-z", *options, cwd=ROOT)
+    return [name for name in out.split("\0") if name and os.path.lexists(ROOT / name)]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from a copy of the checkout, so that the build leaves nothing behind in it."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in listed("--cached", "--others", "--exclude-standard"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=copy)
+    (built,) = (copy / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of an environment outside the checkout that has the wheel and, by a path, our libraries.
+
+    The path line brings the libraries but not the editable install: Python does not read the .pth
+    files of a folder that itself came from one.
+    """
+    root = tmp_path_factory.mktemp("elsewhere") / "env"
+    venv.create(root, symlinks=True)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(root)}))
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    pip = (sys.executable, "-m", "pip", "--python", root / "bin/python", "install")
+    run(*pip, "--no-deps", "--no-index", "--disable-pip-version-check", wheel, cwd=root)
+    return root
+
+
+def test_import_loads_nothing_heavy() -> None:
+    code = f"import sys, eva_sim; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+    assert run(sys.executable, "-c", code, cwd=ROOT).split() == []
+
+
+def test_installed_wheel_makes_an_environment(installed: Path, tmp_path: Path) -> None:
+    told = json.loads(run(installed / "bin/python", "-c", SMOKE, cwd=tmp_path).splitlines()[-1])
+    assert told["actuators"] == 25
+    assert told["observed"]
+    assert told["reward"]
+    assert told["strays"] == []
+    for file in told["files"]:
+        assert Path(file).is_relative_to(installed), file
+
+
+def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
+    assert "mimic" in run(installed / "bin/eva", "--help", cwd=tmp_path)
+
+
+def test_wheel_holds_every_asset_and_module_once(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert len(names) == len(set(names))
+    wanted = {f"eva_sim/{name}" for name in listed("assets")}
+    wanted |= {f"eva_sim/{name}" for name in listed("agents/*.py", "envs/*.py", "real/*.py")}
+    wanted |= set(listed("eva_sim/*.py"))
+    assert wanted
+    assert wanted - set(names) == set()
+
+
+def test_wheel_installs_one_package(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"eva_sim"}
+
+
+def test_no_file_names_a_private_path_or_registry() -> None:
+    found = []
+    for name in listed():
+        path = ROOT / name
+        if path.is_symlink():
+            continue
+        for number, line in enumerate(path.read_bytes().decode(errors="ignore").splitlines(), 1):
+            if PRIVATE.search(line):
+                found.append(f"{name}:{number}: {line.strip()[:80]}")
+    assert found == []
+
+
+def test_nothing_large_is_in_git() -> None:
+    sizes = {name: (ROOT / name).stat().st_size for name in listed()}
+    assert {name for name, size in sizes.items() if size > 8 * 2**20} == set()

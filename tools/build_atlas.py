@@ -1,0 +1,35 @@
+"""Builds `assets/atlas.npz`: random expressions that the twin has settled in.
+
+    python -m tools.build_atlas [OUT]
+
+Each is approached from neutral, without history, so the rows do not depend on each other.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from eva_sim import Face, make_face
+from eva_sim.agents.babble import sample_command
+from eva_sim.envs.settle import settle_at
+from eva_sim.files import write_arrays
+
+ROWS, SEED = 256, 1
+OUT = Path(__file__).resolve().parents[1] / "assets" / "atlas.npz"
+
+
+def build(face: Face, out: Path, rows: int = ROWS) -> None:
+    """Settles the face in `rows` expressions, the first neutral, and writes them."""
+    rng = np.random.default_rng(SEED)
+    commands = [face.spec.neutral, *(sample_command(face.spec, rng) for _ in range(rows - 1))]
+    landmarks = [settle_at(face, command).landmarks for command in tqdm(commands, disable=None)]
+    write_arrays(out, commands=np.stack(commands), landmarks=np.stack(landmarks), digest=face.spec.digest)
+
+
+if __name__ == "__main__":
+    with make_face("twin") as twin:
+        build(twin, Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)
