@@ -89,11 +89,12 @@ class Remesher:
     def split_longer_than(self, limit: float) -> None:
         """Bisects interior edges, longest first, until none is longer than `limit` [m]."""
         while True:
-            edges = [e for e in self._edges() if len(self._beside(*e)) == 2 and self._length(*e) > limit]
+            edges = [e for e in self._edges() if self._length(*e) > limit and self._is_longest(*e)]
             if not edges:
                 return
             for edge in sorted(edges, key=lambda e: (-self._length(*e), e))[: max(1, len(edges) // 4)]:
-                self._split(*edge)
+                if self._is_longest(*edge):
+                    self._split(*edge)
 
     def collapse_shorter_than(self, limit: float) -> None:
         """Collapses interior edges, shortest first, until none that can go is below `limit` [m]."""
@@ -119,6 +120,14 @@ class Remesher:
 
     def _length(self, a: int, b: int) -> float:
         return float(np.linalg.norm(self.points[a] - self.points[b]))
+
+    def _is_longest(self, a: int, b: int) -> bool:
+        """Interior and the longest edge of both its triangles; only those can be split for ever less."""
+        length = self._length(a, b)
+        corners = [(self.triangles[i] + self.triangles[i][:1]) for i in self._beside(a, b)]
+        return len(corners) == 2 and all(
+            self._length(u, v) <= length + 1e-12 for t in corners for u, v in zip(t, t[1:], strict=False)
+        )
 
     def _replace(self, old: int, *new: tuple[int, ...]) -> None:
         for v in self.triangles.pop(old):

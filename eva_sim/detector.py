@@ -1,0 +1,161 @@
+"""Reading a face in a picture, of a person or of the robot, with MediaPipe Tasks.
+
+Everything runs on this machine's CPU: the model ships with the package and the pinned MediaPipe
+library has no network code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
+from eva_sim.errors import DataError, RenderError
+from eva_sim.files import asset
+from eva_sim.landmarks import POINTS
+
+Mode = Literal["picture", "video"]
+
+_MODEL = "models/face_landmarker_v2.task"
+_POINTS = list(POINTS)
+# The canonical face in the bundle's geometry metadata: 468 vertices of x, y, z, u, v, each float
+# behind its one-byte protobuf tag, after an eight-byte head.
+_CANONICAL, _HEAD, _VERTICES = "geometry_pipeline_metadata_landmarks.binarypb", 8, (468, 5)
+
+
+class Detector:
+    """Finds one face and its 478 points. Use it as a context manager.
+
+    Args:
+        mode: `"picture"` looks at each picture afresh, and answers the same for the same picture.
+            `"video"` follows the face from frame to frame and smooths its points; use one detector
+            for each clip.
+
+    Raises:
+        RenderError: a system library that MediaPipe needs is not installed.
+    """
+
+    def __init__(self, mode: Mode = "picture") -> None:
+        self._video = mode == "video"
+        self._last = -1
+        self._landmarker = _create(self._video)
+        self._close = weakref.finalize(self, _close, self._landmarker)
+        with _quiet():  # the native library logs once more at the first picture
+            self._run(np.zeros((64, 64, 3), np.uint8), 0.0)
+
+    def detect(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
+        """All points of the face.
+
+        Args:
+            image: RGB, (height, width, 3).
+            time: of the picture [s]; needed in video mode, where it must not go back.
+
+        Returns:
+            float64 (478, 3) [pixels], x right in the picture (to a facing person's own left), y up,
+            z towards the camera; or None when there is no face.
+
+        Raises:
+            ValueError: the picture is not RGB bytes, or the time is missing or goes back.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ValueError(f"a picture is uint8 (height, width, 3), not {image.dtype} {image.shape}.")
+        faces = self._run(np.ascontiguousarray(image), time).face_landmarks
+        if not faces:
+            return None
+        height, width = image.shape[:2]
+        return np.array([(p.x * width, -p.y * height, -p.z * width) for p in faces[0]])
+
+    def landmarks(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
+        """The points of `eva_sim.landmarks.POINTS` only, (N, 3) [pixels]; see `detect`."""
+        points = self.detect(image, time)
+        return None if points is None else points[_POINTS]
+
+    def close(self) -> None:
+        """Lets go of the native library. May be called twice."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, image: NDArray[np.uint8], time: float | None) -> Any:
+        import mediapipe as mp
+
+        picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=image)
+        if not self._video:
+            return self._landmarker.detect(picture)
+        if time is None or round(1000 * time) < self._last - 1:
+            raise ValueError("video mode needs the time of each picture, and it must not go back.")
+        self._last = max(round(1000 * time), self._last + 1)  # MediaPipe wants it to rise
+        return self._landmarker.detect_for_video(picture, self._last)
+
+
+def average_face() -> Floats:
+    """MediaPipe's canonical face, (N, 3) [cm]: a stand-in for the neutral face of a stranger.
+
+    Raises:
+        DataError: the model bundle is missing or not the one this package ships.
+    """
+    with zipfile.ZipFile(asset(_MODEL)) as bundle:
+        raw = bundle.read(_CANONICAL)
+    size = 5 * _VERTICES[0] * _VERTICES[1]
+    fields = np.frombuffer(raw[_HEAD : _HEAD + size], np.uint8).reshape(-1, 5)
+    if len(set(fields[:, 0])) != 1:
+        raise DataError(f"{_MODEL} is not the bundle of this version; reinstall eva-sim.")
+    vertices = np.ascontiguousarray(fields[:, 1:]).view("<f4").reshape(_VERTICES)
+    return vertices[_POINTS, :3].astype(float)
+
+
+def _create(video: bool) -> Any:
+    model = asset(_MODEL)
+    try:
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+        base = BaseOptions(model_asset_path=str(model), delegate=BaseOptions.Delegate.CPU)
+        options = vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=1)
+        with _quiet():
+            return vision.FaceLandmarker.create_from_options(options)
+    except (ImportError, OSError) as error:
+        raise RenderError(
+            f"the face detector lacks a system library ({error}); on Debian: "
+            "apt install libgl1 libegl1 libgles2 libglib2.0-0."
+        ) from error
+
+
+def _close(landmarker: Any) -> None:
+    try:
+        landmarker.close()
+    except RuntimeError:  # Python is ending, its threads are gone: keep MediaPipe from trying again
+        landmarker._handle = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what native code writes to the error stream; its errors still come as exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
