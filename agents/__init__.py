@@ -1,0 +1,1 @@
+"""Learning: babbling, data sets, the inverse model, baselines and their evaluation."""

@@ -19,17 +19,13 @@ def make_face(body: str = "twin", **options: object) -> Face:
     """Opens a face by the name of its body.
 
     Args:
-        body: `"twin"` for the simulated head. `"robot"` and `"virtual"` are reserved for the
-            serial adapter, which this version does not have.
-        **options: passed to the body, see `eva_sim.twin.Twin`.
+        body: `"twin"` for the simulated head, `"robot"` or `"virtual"` for the serial adapter.
+        **options: passed to the body.
 
     Raises:
-        EvaError: no such body.
+        EvaError: no such body. None of the three is complete in this version; any `Face` of your
+            own can be given to the environments as `face=`.
     """
-    if body == "twin":
-        from eva_sim.twin import Twin
-
-        return Twin(**options)  # type: ignore[arg-type]
-    if body in ("robot", "virtual"):
-        raise EvaError(f"body={body!r} is not in version {__version__} yet; use body='twin'.")
-    raise EvaError(f"no body called {body!r}; choose 'twin'.")
+    if body in ("twin", "robot", "virtual"):
+        raise EvaError(f"body={body!r} is not in version {__version__} yet; give the env face=your_face.")
+    raise EvaError(f"no body called {body!r}; choose 'twin', 'robot' or 'virtual'.")

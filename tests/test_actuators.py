@@ -194,7 +194,7 @@ def test_hysteresis_loop_is_open_and_closes_on_itself() -> None:
 def test_explicit_tension_settles_with_the_stiffest_possible_skin() -> None:
     chain = Actuators(load_spec())
     stiffness = chain.spec.cable["stiffness"]
-    command = chain.spec.command(**{name: 1.0 for name in chain.spec.names[:12]})
+    command = chain.spec.command(**dict.fromkeys(chain.spec.names[:12], 1.0))
     trace = []
     for _ in range(60):
         chain.step(command, stiffness * np.maximum(0.0, chain.take_up))

@@ -17,6 +17,7 @@ from eva_sim.envs.settle import settle_steps
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_arrays, write_arrays
 from eva_sim.landmarks import POINTS
+from tests.conftest import needs_twin
 from tests.fakes import open_broken, open_fake
 
 SPEC = load_spec()
@@ -233,6 +234,7 @@ def test_a_shard_without_an_array_is_told(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@needs_twin
 def test_the_twin_babbles_the_same_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         babble(tmp_path / name, 4, 1, workers=1, image_size=32)

@@ -23,6 +23,7 @@ from eva_sim.envs.window import Window
 from eva_sim.errors import CommandError, DataError, EvaError, RenderError
 from eva_sim.files import write_arrays
 from eva_sim.landmarks import POINTS, RIGID, rows
+from tests.conftest import needs_twin
 from tests.fakes import OUTER_EYE, FakeFace, fake_atlas, open_fake, settled
 
 MODES = ("landmarks", "image", "both")
@@ -37,7 +38,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mimic, "load_atlas", lambda: FAKE)
 
 
-@pytest.fixture(params=["fake", "twin"])
+@pytest.fixture(params=["fake", pytest.param("twin", marks=needs_twin)])
 def body(request: pytest.FixtureRequest) -> str:
     """Environments over each body in turn."""
     if request.param == "fake":
@@ -139,6 +140,7 @@ def test_holding_the_target_command_reaches_the_target(body: str) -> None:
     env.close()
 
 
+@needs_twin
 def test_atlas_targets_are_what_the_twin_does() -> None:
     env: Any = gym.make("EVA/Pose-v0").unwrapped
     errors = []
@@ -151,6 +153,7 @@ def test_atlas_targets_are_what_the_twin_does() -> None:
     env.close()
 
 
+@needs_twin
 def test_shipped_atlas_covers_faces() -> None:
     atlas = load_atlas()
     assert len(atlas) == 256

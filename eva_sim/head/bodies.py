@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pybullet as bullet
 
@@ -29,9 +31,7 @@ def open_world(physics_dt: float) -> int:
     bullet.setGravity(0.0, -9.81, 0.0, physicsClientId=client)
     # Impulses carried over from the last step cannot be read or set, so a saved state could not
     # repeat; starting each solve from zero makes a step a function of what can be.
-    bullet.setPhysicsEngineParameter(
-        fixedTimeStep=physics_dt, warmStartingFactor=0.0, physicsClientId=client
-    )
+    bullet.setPhysicsEngineParameter(fixedTimeStep=physics_dt, warmStartingFactor=0.0, physicsClientId=client)
     return client
 
 
@@ -72,7 +72,7 @@ def add_neck(client: int) -> int:
         centres=centres,
         parents=[p for leg in range(6) for p in (0, 3 * leg + 1, 3 * leg + 2)],
         types=[bullet.JOINT_REVOLUTE, bullet.JOINT_REVOLUTE, bullet.JOINT_PRISMATIC] * 6,
-        axes=list(np.eye(3)) * 6,
+        axes=[*np.eye(3)] * 6,
         at=np.zeros(3),
     )
     _set_inertia(client, body, [0.0, *[LEG_INERTIA] * 18])
@@ -102,12 +102,12 @@ def _add_body(
     *,
     mass: float,
     masses: list[float],
-    positions: list[Floats],
-    turns: list[tuple[float, ...]],
-    centres: list[Floats],
+    positions: Sequence[Floats],
+    turns: Sequence[tuple[float, ...]],
+    centres: Sequence[Floats],
     parents: list[int],
     types: list[int],
-    axes: list[Floats],
+    axes: Sequence[Floats],
     at: Floats,
 ) -> int:
     """A multibody without shapes; parents count from 1, 0 being the base."""

@@ -110,3 +110,96 @@ class Head:
         if self._neck is None:
             state["skull"] = skull
         return self._accept({**state, "servo": position.copy()})
+
+    def save(self) -> dict[str, Floats]:
+        """A copy of everything that changes."""
+        return {name: value.copy() for name, value in self._state.items()}
+
+    def restore(self, state: dict[str, Floats]) -> None:
+        """Goes back to a saved state; the next steps repeat bit for bit."""
+        self._write(state)
+        self._state = {name: value.copy() for name, value in state.items()}
+        self._pose = self._view(self._state, self._gap())
+
+    def close(self) -> None:
+        """Closes the PyBullet world. May be called twice."""
+        self._close()
+
+    def _write(self, state: dict[str, Floats]) -> None:
+        self._place(state["skull"], state["velocity"])
+        for joint, (angle, speed) in enumerate(state["joints"]):
+            bullet.resetJointState(self._skull, joint, angle, speed, physicsClientId=self._client)
+        if self._neck is not None:
+            for joint, (value, speed) in enumerate(state["legs"]):
+                bullet.resetJointState(self._neck, joint, value, speed, physicsClientId=self._client)
+
+    def _place(self, pose: Floats, velocity: Floats) -> None:
+        # PyBullet places a base by its centre of mass.
+        centre = pose[:3] + neck.rotation(pose[3:]) @ SKULL_COM
+        world = {"physicsClientId": self._client}
+        bullet.resetBasePositionAndOrientation(self._skull, centre.tolist(), pose[3:].tolist(), **world)
+        bullet.resetBaseVelocity(self._skull, velocity[:3].tolist(), velocity[3:].tolist(), **world)
+
+    def _run(self, start: Floats, end: Floats) -> None:
+        for step in range(1, self.spec.substeps + 1):
+            target = start + (end - start) * (step / self.spec.substeps)
+            self._drive(self._skull, list(range(len(JOINTS))), target[self._hinges], HINGE_TORQUE)
+            if self._neck is not None:
+                self._drive(self._neck, bodies.TIPS, target[self._legs], LEG_FORCE)
+            bullet.stepSimulation(physicsClientId=self._client)
+
+    def _drive(self, body: int, joints: list[int], target: Floats, force: float) -> None:
+        count = len(joints)
+        bullet.setJointMotorControlArray(
+            body,
+            joints,
+            bullet.POSITION_CONTROL,
+            targetPositions=target.tolist(),
+            positionGains=[GAIN] * count,
+            forces=[force] * count,
+            physicsClientId=self._client,
+        )
+
+    def _read(self) -> dict[str, Floats]:
+        world = {"physicsClientId": self._client}
+        centre, quaternion = (np.array(v) for v in bullet.getBasePositionAndOrientation(self._skull, **world))
+        position = centre - neck.rotation(quaternion) @ SKULL_COM
+        state = {
+            "skull": np.concatenate([position, quaternion]),
+            "velocity": np.concatenate(bullet.getBaseVelocity(self._skull, **world)),
+            "joints": self._joints(self._skull, len(JOINTS)),
+        }
+        if self._neck is not None:
+            state["legs"] = self._joints(self._neck, 18)
+        return state
+
+    def _joints(self, body: int, count: int) -> Floats:
+        states = bullet.getJointStates(body, list(range(count)), physicsClientId=self._client)
+        return np.array([s[:2] for s in states])
+
+    def _gap(self) -> float:
+        """Largest distance between a leg's tip and its pin on the skull [m]."""
+        if self._neck is None:
+            return 0.0
+        links = bullet.getLinkStates(
+            self._neck, bodies.TIPS, computeForwardKinematics=True, physicsClientId=self._client
+        )
+        skull = neck.matrix(self._read()["skull"])
+        pins = PLATFORM @ skull[:3, :3].T + skull[:3, 3]
+        return float(np.linalg.norm(np.array([s[4] for s in links]) - pins, axis=1).max())
+
+    def _accept(self, state: dict[str, Floats]) -> HeadPose:
+        gap = self._gap()
+        if not all(np.isfinite(value).all() for value in state.values()):
+            raise PhysicsError("the rigid head diverged; reset the face.")
+        if gap > GAP_LIMIT:
+            raise PhysicsError(f"the neck came apart by {gap * 1000:.1f} mm; reset the face.")
+        self._state, self._pose = state, self._view(state, gap)
+        return self._pose
+
+    @staticmethod
+    def _view(state: dict[str, Floats], gap: float) -> HeadPose:
+        angles = state["joints"][:, 0].copy()
+        return HeadPose(
+            neck.matrix(state["skull"]), float(angles[0]), angles[1:5].reshape(2, 2), angles[5:7], gap
+        )

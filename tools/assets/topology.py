@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -25,9 +26,7 @@ class QuadMesh:
         while True:
             a, b = out[-2:]
             beside = self._faces[frozenset((a, b))]
-            ahead = [
-                c for c in self.neighbours[b] if c != a and not self._faces[frozenset((b, c))] & beside
-            ]
+            ahead = [c for c in self.neighbours[b] if c != a and not self._faces[frozenset((b, c))] & beside]
             if len(ahead) != 1:
                 raise ValueError(f"the edge loop through {first}, {second} does not close")
             if ahead[0] == first:
@@ -72,7 +71,7 @@ class Remesher:
     """
 
     def __init__(self, points: np.ndarray, triangles: np.ndarray):
-        self.points = [p for p in points]
+        self.points = list(points)
         self.triangles = {i: tuple(t) for i, t in enumerate(triangles.tolist())}
         self.around: dict[int, set[int]] = defaultdict(set)
         for i, t in self.triangles.items():
@@ -112,7 +111,11 @@ class Remesher:
                 return
 
     def _edges(self) -> list[tuple[int, int]]:
-        edges = {(min(a, b), max(a, b)) for t in self.triangles.values() for a, b in zip(t, t[1:] + t[:1], strict=True)}
+        edges = {
+            (min(a, b), max(a, b))
+            for t in self.triangles.values()
+            for a, b in zip(t, t[1:] + t[:1], strict=True)
+        }
         return sorted(edges)
 
     def _beside(self, a: int, b: int) -> set[int]:
@@ -126,7 +129,7 @@ class Remesher:
         length = self._length(a, b)
         corners = [(self.triangles[i] + self.triangles[i][:1]) for i in self._beside(a, b)]
         return len(corners) == 2 and all(
-            self._length(u, v) <= length + 1e-12 for t in corners for u, v in zip(t, t[1:], strict=False)
+            self._length(u, v) <= length + 1e-12 for t in corners for u, v in itertools.pairwise(t)
         )
 
     def _replace(self, old: int, *new: tuple[int, ...]) -> None:
@@ -143,7 +146,9 @@ class Remesher:
         self.points.append((self.points[a] + self.points[b]) / 2)
         for i in sorted(self._beside(a, b)):
             t = self.triangles[i]
-            self._replace(i, tuple(middle if v == a else v for v in t), tuple(middle if v == b else v for v in t))
+            self._replace(
+                i, tuple(middle if v == a else v for v in t), tuple(middle if v == b else v for v in t)
+            )
 
     def _collapse(self, a: int, b: int) -> bool:
         beside = self._beside(a, b)
@@ -158,7 +163,10 @@ class Remesher:
         moved = [i for i in self.around[a] | self.around[b] if i not in beside]
         before = {i: self._normal(i) for i in moved}
         self.points[keep] = self.points[gone] = place
-        if any(self._normal(i) @ n <= 0.5 * np.linalg.norm(self._normal(i)) * np.linalg.norm(n) for i, n in before.items()):
+        if any(
+            self._normal(i) @ n <= 0.5 * np.linalg.norm(self._normal(i)) * np.linalg.norm(n)
+            for i, n in before.items()
+        ):
             self.points[keep], self.points[gone] = old
             return False
         for i in sorted(self.around[gone].copy()):
