@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from eva_sim.detector import quiet
 from eva_sim.errors import MediaError
 from eva_sim.files import atomic
 
@@ -86,7 +87,8 @@ class Clip(Source):
         with self._open() as container:
             stream = container.streams.video[0]
             self.fps = float(stream.average_rate or stream.guessed_rate or 25)
-            self._seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            base = stream.time_base
+            self._seconds = float(stream.duration * base) if stream.duration and base else 0.0
             self.length = stream.frames or round(self._seconds * self.fps) or None
 
     @contextmanager
@@ -127,7 +129,8 @@ class Camera(Source):
         import cv2
 
         self.name = f"camera {device}"
-        self._camera = cv2.VideoCapture(device)
+        with quiet():
+            self._camera = cv2.VideoCapture(device)
         if not self._camera.isOpened():
             raise MediaError(f"no {self.name}; is it plugged in and free? Try a clip or a picture instead.")
         self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -182,27 +185,26 @@ def write_video(
     Raises:
         MediaError: no frame was added.
     """
-    with atomic(path) as part:
-        with av.open(str(part), "w", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.options = {"crf": str(quality), "preset": "veryfast"}
-            stream.pix_fmt = "yuv420p"
-            count = 0
+    with atomic(path) as part, av.open(str(part), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.options = {"crf": str(quality), "preset": "veryfast"}
+        stream.pix_fmt = "yuv420p"
+        count = 0
 
-            def add(picture: Picture) -> None:
-                nonlocal count
-                even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-                if not count:
-                    stream.height, stream.width = even.shape[:2]
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-                container.mux(stream.encode(frame))
-                count += 1
-
-            yield add
+        def add(picture: Picture) -> None:
+            nonlocal count
+            even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
             if not count:
-                raise MediaError(f"{path} would be a video without frames.")
-            container.mux(stream.encode())
-            
+                stream.height, stream.width = even.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            container.mux(stream.encode(frame))
+            count += 1
+
+        yield add
+        if not count:
+            raise MediaError(f"{path} would be a video without frames.")
+        container.mux(stream.encode())
+
 
 def _is_still(path: Path) -> bool:
     """Whether Pillow knows the format; moving GIFs are clips."""

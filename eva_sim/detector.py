@@ -49,7 +49,7 @@ class Detector:
         self._last = -1
         self._landmarker = _create(self._video)
         self._close = weakref.finalize(self, _close, self._landmarker)
-        with _quiet():  # the native library logs once more at the first picture
+        with quiet():  # the native library logs once more at the first picture
             self._run(np.zeros((64, 64, 3), np.uint8), 0.0)
 
     def detect(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
@@ -130,7 +130,7 @@ def _create(video: bool) -> Any:
         mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
         base = BaseOptions(model_asset_path=str(model), delegate=BaseOptions.Delegate.CPU)
         options = vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=1)
-        with _quiet():
+        with quiet():
             return vision.FaceLandmarker.create_from_options(options)
     except (ImportError, OSError) as error:
         raise RenderError(
@@ -147,8 +147,8 @@ def _close(landmarker: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides what native code writes to the error stream; its errors still come as exceptions."""
+def quiet() -> Iterator[None]:
+    """Hides what native libraries write to the error stream; its errors still come as exceptions."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
