@@ -1,0 +1,1 @@
+"""The soft skin: a thin silicone shell. So far its elastic energy; the solver comes next."""
