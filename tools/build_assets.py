@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from eva_sim.files import write_arrays
+from tools.assets.regions import regions
 from tools.assets.source import Source, read
 from tools.assets.topology import QuadMesh, Remesher, mirror, triangulate
 
@@ -33,14 +34,14 @@ def half_mask(source: Source) -> np.ndarray:
 
 
 def skin(source: Source) -> dict[str, np.ndarray]:
-    """Rest points (V, 3) [m], triangles (F, 3) and each vertex's mirror image (V,)."""
+    """Rest points (V, 3) [m], triangles (F, 3), each vertex's mirror image (V,), and all regions."""
     triangles = triangulate(source.points, half_mask(source))
     used, inverse = np.unique(triangles, return_inverse=True)
     mesh = Remesher(source.points[used], inverse.reshape(triangles.shape))
     mesh.collapse_shorter_than(SHORTEST)
     mesh.split_longer_than(LONGEST)
     points, faces, partner = mirror(*mesh.result())
-    return {"points": points, "triangles": faces, "mirror": partner}
+    return {"points": points, "triangles": faces, "mirror": partner, **regions(points, faces, partner)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Elastic energy of the shell and its exact gradient, compiled.
+"""Elastic energy of the shell, with exact gradient and Hessian, compiled.
 
 Membrane: incompressible neo-Hookean in plane stress, per rest area and thickness
 W = mu/2 (tr C + 1/det C - 3), with C the 2 x 2 right Cauchy-Green tensor. It stays finite under any
@@ -6,11 +6,13 @@ rigid motion and depends on the 3D embedding only through C, so no triangle can 
 
 Bending: a hinge per interior edge, E = 1/2 k (theta - theta0)^2 with k = 3 D l^2 / A (Grinspun et al.,
 Discrete Shells, SCA 2003), D = E t^3 / 12 (1 - nu^2), l the rest edge and A the two rest areas.
+
+The kernels are written out coordinate by coordinate: small arrays cost more than the arithmetic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -19,16 +21,16 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 
 POISSON = 0.5  # silicone is nearly incompressible
-_compiled = numba.njit(cache=True, fastmath=False)
+compiled = numba.njit(cache=True, fastmath=False)
 
 
-@dataclass(frozen=True)
-class Shell:
-    """A shell at rest.
+class Shell(NamedTuple):
+    """A shell at rest; a tuple of arrays, so that compiled code can take it whole.
 
     Attributes:
         triangles: (F, 3).
-        inverse: inverse of each rest triangle's 2 x 2 edge matrix, (F, 2, 2) [1/m].
+        inverse: inverse of each rest triangle's upper triangular edge matrix, entries 00, 01, 11,
+            (F, 3) [1/m].
         membrane: mu t A of each triangle, (F,) [J].
         hinges: edge ends, then the two opposite corners, (H, 4).
         angle: rest angle of each hinge, (H,) [rad].
@@ -56,29 +58,23 @@ class Shell:
         u, w = b - a, c - a
         area = 0.5 * np.linalg.norm(np.cross(u, w), axis=1)
         length = np.linalg.norm(u, axis=1)
-        along = (u * w).sum(1) / length
-        edges = np.zeros((len(triangles), 2, 2))
-        edges[:, 0, 0], edges[:, 0, 1], edges[:, 1, 1] = length, along, 2 * area / length
-        shear = young / (2 * (1 + POISSON))
+        along, height = (u * w).sum(1) / length, 2 * area / length
         hinges, beside = _find_hinges(triangles)
         rigidity = young * thickness**3 / (12 * (1 - POISSON**2))
         edge = np.linalg.norm(points[hinges[:, 0]] - points[hinges[:, 1]], axis=1)
         return cls(
-            triangles=triangles,
-            inverse=np.linalg.inv(edges),
-            membrane=shear * thickness * area,
+            triangles=np.ascontiguousarray(triangles, dtype=np.int64),
+            inverse=np.stack([1 / length, -along / (length * height), 1 / height], axis=1),
+            membrane=young / (2 * (1 + POISSON)) * thickness * area,
             hinges=hinges,
             angle=_angles(points, hinges),
-            bending=3 * rigidity * edge**2 / area[beside].sum(1),
+            bending=3 * rigidity * edge**2 / (area[beside[:, 0]] + area[beside[:, 1]]),
         )
 
     def energy(self, points: Floats) -> tuple[float, Floats]:
-        """Energy [J] and its gradient (V, 3) [N] at `points` (V, 3) [m]."""
-        points = np.ascontiguousarray(points, dtype=float)
+        """Stored energy [J] and its gradient (V, 3) [N]."""
         gradient = np.zeros_like(points)
-        total = _membrane(points, self.triangles, self.inverse, self.membrane, gradient)
-        total += _bend(points, self.hinges, self.angle, self.bending, gradient)
-        return total, gradient
+        return float(add_shell(points, self, gradient)), gradient
 
 
 def _find_hinges(triangles: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -97,64 +93,120 @@ def _find_hinges(triangles: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
     return shape
 
 
-@_compiled
-def _membrane(x, triangles, inverse, weight, gradient):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for f in range(len(triangles)):
-        i, j, k = triangles[f]
-        q = inverse[f]
-        u, w = x[j] - x[i], x[k] - x[i]
-        f0, f1 = u * q[0, 0] + w * q[1, 0], u * q[0, 1] + w * q[1, 1]
-        c00, c11, c01 = np.dot(f0, f0), np.dot(f1, f1), np.dot(f0, f1)
-        det = c00 * c11 - c01 * c01
-        total += 0.5 * weight[f] * (c00 + c11 + 1.0 / det - 3.0)
-        # dW/dF = F (I - adj(C) / det^2), with d(det C)/dC = adj(C)
-        r = 1.0 / (det * det)
-        p0 = weight[f] * (f0 * (1.0 - c11 * r) + f1 * (c01 * r))
-        p1 = weight[f] * (f1 * (1.0 - c00 * r) + f0 * (c01 * r))
-        gu, gw = p0 * q[0, 0] + p1 * q[0, 1], p0 * q[1, 0] + p1 * q[1, 1]
-        gradient[j] += gu
-        gradient[k] += gw
-        gradient[i] -= gu + gw
+@compiled
+def add_shell(x, shell, gradient):  # type: ignore[no-untyped-def]
+    """Adds the shell's gradient to `gradient` (V, 3) and returns its energy."""
+    total, g = 0.0, np.empty(12)
+    for f in range(len(shell.triangles)):
+        total += membrane(x, shell.triangles[f], shell.inverse[f], shell.membrane[f], g)
+        for corner in range(3):
+            for k in range(3):
+                gradient[shell.triangles[f, corner], k] += g[3 * corner + k]
+    for h in range(len(shell.hinges)):
+        total += bend(x, shell.hinges[h], shell.angle[h], shell.bending[h], g)
+        for corner in range(4):
+            for k in range(3):
+                gradient[shell.hinges[h, corner], k] += g[3 * corner + k]
     return total
 
 
-@_compiled
-def _hinge(x, hinge):  # type: ignore[no-untyped-def]
-    """Angle, edge and the two (unnormalised) normals of a hinge."""
+@compiled
+def membrane(x, corners, inverse, weight, g):  # type: ignore[no-untyped-def]
+    """Energy of one triangle; its gradient goes into g[:9]."""
+    i, j, k = corners
+    q00, q01, q11 = inverse
+    u0, u1, u2 = x[j, 0] - x[i, 0], x[j, 1] - x[i, 1], x[j, 2] - x[i, 2]
+    w0, w1, w2 = x[k, 0] - x[i, 0], x[k, 1] - x[i, 1], x[k, 2] - x[i, 2]
+    a0, a1, a2 = u0 * q00, u1 * q00, u2 * q00  # the deformation gradient's two columns
+    b0, b1, b2 = u0 * q01 + w0 * q11, u1 * q01 + w1 * q11, u2 * q01 + w2 * q11
+    caa = a0 * a0 + a1 * a1 + a2 * a2
+    cbb = b0 * b0 + b1 * b1 + b2 * b2
+    cab = a0 * b0 + a1 * b1 + a2 * b2
+    r = 1.0 / (caa * cbb - cab * cab)
+    # dW/dF = F (I - adj(C) / det^2), with d(det C)/dC = adj(C)
+    s = r * r
+    pa, pab, pb = weight * (1.0 - cbb * s), weight * cab * s, weight * (1.0 - caa * s)
+    p0, p1, p2 = pa * a0 + pab * b0, pa * a1 + pab * b1, pa * a2 + pab * b2
+    r0, r1, r2 = pab * a0 + pb * b0, pab * a1 + pb * b1, pab * a2 + pb * b2
+    g[3], g[4], g[5] = p0 * q00 + r0 * q01, p1 * q00 + r1 * q01, p2 * q00 + r2 * q01
+    g[6], g[7], g[8] = r0 * q11, r1 * q11, r2 * q11
+    g[0], g[1], g[2] = -g[3] - g[6], -g[4] - g[7], -g[5] - g[8]
+    return 0.5 * weight * (caa + cbb + r - 3.0)
+
+
+@compiled
+def bend(x, hinge, rest, stiffness, g):  # type: ignore[no-untyped-def]
+    """Energy of one hinge; its gradient goes into g[:12]."""
     a, b, c, d = hinge
-    e = x[b] - x[a]
-    n = np.cross(e, x[c] - x[a])
-    m = np.cross(x[d] - x[a], e)
-    length = np.sqrt(np.dot(e, e))
-    angle = np.arctan2(np.dot(np.cross(n, m), e) / length, np.dot(n, m))
-    return angle, e, n, m, length
+    e0, e1, e2 = x[b, 0] - x[a, 0], x[b, 1] - x[a, 1], x[b, 2] - x[a, 2]
+    u0, u1, u2 = x[c, 0] - x[a, 0], x[c, 1] - x[a, 1], x[c, 2] - x[a, 2]
+    v0, v1, v2 = x[d, 0] - x[a, 0], x[d, 1] - x[a, 1], x[d, 2] - x[a, 2]
+    n0, n1, n2 = e1 * u2 - e2 * u1, e2 * u0 - e0 * u2, e0 * u1 - e1 * u0
+    m0, m1, m2 = v1 * e2 - v2 * e1, v2 * e0 - v0 * e2, v0 * e1 - v1 * e0
+    square = e0 * e0 + e1 * e1 + e2 * e2
+    length = np.sqrt(square)
+    # (n x m) . e / length: both normals stand on e, so their cross product lies along it
+    sine = (n1 * m2 - n2 * m1) * e0 + (n2 * m0 - n0 * m2) * e1 + (n0 * m1 - n1 * m0) * e2
+    bent = np.arctan2(sine / length, n0 * m0 + n1 * m1 + n2 * m2) - rest
+    bent -= 2 * np.pi * np.round(bent / (2 * np.pi))  # a fold of half a turn is no jump
+    force = stiffness * bent
+    fn = -force * length / (n0 * n0 + n1 * n1 + n2 * n2)
+    fm = -force * length / (m0 * m0 + m1 * m1 + m2 * m2)
+    s = (u0 * e0 + u1 * e1 + u2 * e2) / square
+    t = (v0 * e0 + v1 * e1 + v2 * e2) / square
+    # The opposite corners turn their triangle about the edge; the ends take up the reaction.
+    g[6], g[7], g[8] = fn * n0, fn * n1, fn * n2
+    g[9], g[10], g[11] = fm * m0, fm * m1, fm * m2
+    for k in range(3):
+        g[k] = -(1.0 - s) * g[6 + k] - (1.0 - t) * g[9 + k]
+        g[3 + k] = -s * g[6 + k] - t * g[9 + k]
+    return 0.5 * force * bent
 
 
-@_compiled
+@compiled
 def _angles(x, hinges):  # type: ignore[no-untyped-def]
-    out = np.empty(len(hinges))
+    out, g = np.empty(len(hinges)), np.empty(12)
     for h in range(len(hinges)):
-        out[h] = _hinge(x, hinges[h])[0]
+        # energy 1/2 theta^2 with rest 0 has no sign, so the angle is read off its gradient's side
+        energy = bend(x, hinges[h], 0.0, 1.0, g)
+        a, b, c, d = hinges[h]
+        n = np.cross(x[b] - x[a], x[c] - x[a])
+        out[h] = -np.sign(np.dot(g[6:9], n)) * np.sqrt(2.0 * energy)
     return out
 
 
-@_compiled
-def _bend(x, hinges, rest, stiffness, gradient):  # type: ignore[no-untyped-def]
-    total = 0.0
+@compiled
+def shell_hessian(x, shell, step):  # type: ignore[no-untyped-def]
+    """Blocks of the second derivative: membrane (F, 9, 9) and bending (H, 12, 12) [N/m].
+
+    Central differences of the exact gradients with a step of `step` [m]; rounding leaves seven digits.
+    """
+    faces = np.empty((len(shell.triangles), 9, 9))
+    hinges = np.empty((len(shell.hinges), 12, 12))
+    near, plus, minus = np.empty((4, 3)), np.empty(12), np.empty(12)
+    order = np.arange(4)
+    for f in range(len(faces)):
+        for corner in range(3):
+            near[corner] = x[shell.triangles[f, corner]]
+        for n in range(9):
+            c, k = n // 3, n % 3
+            near[c, k] += step
+            membrane(near, order[:3], shell.inverse[f], shell.membrane[f], plus)
+            near[c, k] -= 2 * step
+            membrane(near, order[:3], shell.inverse[f], shell.membrane[f], minus)
+            near[c, k] += step
+            for m in range(9):
+                faces[f, m, n] = (plus[m] - minus[m]) / (2 * step)
     for h in range(len(hinges)):
-        a, b, c, d = hinges[h]
-        angle, e, n, m, length = _hinge(x, hinges[h])
-        bent = angle - rest[h]
-        bent -= 2 * np.pi * np.round(bent / (2 * np.pi))  # a fold of half a turn is no jump
-        total += 0.5 * stiffness[h] * bent * bent
-        force = stiffness[h] * bent
-        nn, mm = n / np.dot(n, n), m / np.dot(m, m)
-        # The opposite corners turn their triangle about the edge; the ends take up the reaction.
-        s, t = np.dot(x[c] - x[a], e) / length**2, np.dot(x[d] - x[a], e) / length**2
-        gc, gd = -length * nn, -length * mm
-        gradient[c] += force * gc
-        gradient[d] += force * gd
-        gradient[a] -= force * ((1.0 - s) * gc + (1.0 - t) * gd)
-        gradient[b] -= force * (s * gc + t * gd)
-    return total
+        for corner in range(4):
+            near[corner] = x[shell.hinges[h, corner]]
+        for n in range(12):
+            c, k = n // 3, n % 3
+            near[c, k] += step
+            bend(near, order, shell.angle[h], shell.bending[h], plus)
+            near[c, k] -= 2 * step
+            bend(near, order, shell.angle[h], shell.bending[h], minus)
+            near[c, k] += step
+            for m in range(12):
+                hinges[h, m, n] = (plus[m] - minus[m]) / (2 * step)
+    return faces, hinges

@@ -1,0 +1,63 @@
+"""A sparse factor made once and applied thousands of times, to three right-hand sides at a time.
+
+SciPy finds the fill-reducing order and factors; its own solve takes one side at a time and checks
+its input on every call, so the two triangular solves are compiled here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sparse
+import scipy.sparse.linalg as linalg
+
+from eva_sim.contract import Floats
+from eva_sim.skin.energy import compiled
+
+
+class Factor:
+    """L D L^T of a symmetric positive definite matrix.
+
+    Args:
+        matrix: (N, N).
+    """
+
+    def __init__(self, matrix: sparse.csc_matrix) -> None:
+        order = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).perm_c
+        # Reordered first, so that rows and columns move together and the diagonal stays the pivot.
+        self._order = np.argsort(order)
+        moved = sparse.csc_matrix(matrix[self._order][:, self._order])
+        lu = linalg.splu(moved, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        lower = lu.L.tocsc()
+        lower.sort_indices()
+        self._lower = lower.indptr.astype(np.int64), lower.indices.astype(np.int64), lower.data
+        self._diagonal = lu.U.diagonal()
+
+    def solve(self, sides: Floats) -> Floats:
+        """Solution (N, 3) for right-hand sides (N, 3)."""
+        work = sides[self._order]
+        _substitute(*self._lower, self._diagonal, work)
+        out = np.empty_like(work)
+        out[self._order] = work
+        return out
+
+
+@compiled
+def _substitute(start, row, value, diagonal, x):  # type: ignore[no-untyped-def]
+    """Solves L D L^T x = b in place; columns of L begin with their unit diagonal."""
+    size = len(diagonal)
+    for j in range(size):
+        a, b, c = x[j, 0], x[j, 1], x[j, 2]
+        for n in range(start[j] + 1, start[j + 1]):
+            v, i = value[n], row[n]
+            x[i, 0] -= v * a
+            x[i, 1] -= v * b
+            x[i, 2] -= v * c
+    for j in range(size - 1, -1, -1):
+        d = 1.0 / diagonal[j]
+        a, b, c = x[j, 0] * d, x[j, 1] * d, x[j, 2] * d
+        for n in range(start[j] + 1, start[j + 1]):
+            v, i = value[n], row[n]
+            a -= v * x[i, 0]
+            b -= v * x[i, 1]
+            c -= v * x[i, 2]
+        x[j, 0], x[j, 1], x[j, 2] = a, b, c

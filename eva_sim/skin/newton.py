@@ -1,0 +1,127 @@
+"""The referee: Newton's method with the exact second derivative, to convergence."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sparse
+import scipy.sparse.linalg as linalg
+
+from eva_sim.contract import Floats
+from eva_sim.errors import PhysicsError
+from eva_sim.skin.anatomy import Anatomy, Load
+from eva_sim.skin.energy import shell_hessian
+from eva_sim.skin.ground import ground_hessian
+from eva_sim.skin.pulls import cable_state, lip_normal
+
+STEP = 1e-7  # m, of the differences of gradients
+MOST = 100  # iterations
+SHIFTS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4)  # N/m added where the second derivative is indefinite
+
+
+def solve(anatomy: Anatomy, points: Floats, load: Load, tolerance: float) -> tuple[Floats, float, int]:
+    """Goes downhill from `points` to an equilibrium.
+
+    Args:
+        anatomy: the skin.
+        points: (V, 3) [m]; prescribed vertices already in place.
+        load: what pulls.
+        tolerance: largest force component left on any free vertex [N].
+
+    Returns:
+        Vertices, root mean square residual [N], iterations.
+
+    Raises:
+        PhysicsError: not converged, or not a number.
+    """
+    free = anatomy.free
+    energy, gradient = anatomy.energy(points, load)
+    for iteration in range(MOST):
+        force = gradient[free]
+        if not np.isfinite(force).all():
+            raise PhysicsError("the skin's forces are not numbers; reset the face.")
+        if np.abs(force).max() < tolerance:
+            return points, float(np.sqrt((force**2).sum(1).mean())), iteration
+        way = _direction(hessian(anatomy, points, load), force)
+        points, energy, gradient = _search(anatomy, points, load, way, (energy, gradient))
+    raise PhysicsError(
+        f"the skin did not settle in {MOST} Newton steps; {np.abs(gradient).max():.1e} N are left."
+    )
+
+
+def _direction(matrix: sparse.csc_matrix, force: Floats) -> Floats:
+    """A Newton step that goes downhill; shifts the matrix until it does."""
+    for shift in SHIFTS:
+        shifted = matrix + shift * sparse.identity(matrix.shape[0], format="csc")
+        lu = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
+                         options={"SymmetricMode": True})  # fmt: skip
+        if (lu.U.diagonal() > 0).all():  # positive definite
+            return -lu.solve(force.ravel()).reshape(force.shape)
+    return -force / abs(matrix).sum(0).max()
+
+
+def _search(
+    anatomy: Anatomy, points: Floats, load: Load, way: Floats, at: tuple[float, Floats]
+) -> tuple[Floats, float, Floats]:
+    """Halves the step until the energy falls, or, near the bottom, until the force does."""
+    free, (energy, gradient), size = anatomy.free, at, 1.0
+    slope = float(np.vdot(way, gradient[free]))
+    least = np.abs(gradient).max()
+    while size > 1e-9:
+        trial = points.copy()
+        trial[free] += size * way
+        new_energy, new_gradient = anatomy.energy(trial, load)
+        if new_energy <= energy + 1e-4 * size * slope or np.abs(new_gradient).max() < 0.5 * least:
+            return trial, new_energy, new_gradient
+        size *= 0.5
+    raise PhysicsError(f"the skin is stuck with {least:.1e} N left; reset the face.")
+
+
+def hessian(anatomy: Anatomy, points: Floats, load: Load) -> sparse.csc_matrix:
+    """Second derivative over the free vertices, (3 F, 3 F) [N/m]."""
+    faces, hinges = shell_hessian(points, anatomy.shell, STEP)
+    ground = ground_hessian(points, load.turn, anatomy.ground, STEP)
+    everyone = np.arange(len(points))[:, None]
+    parts = [
+        _scatter(anatomy.shell.triangles, faces),
+        _scatter(anatomy.shell.hinges, hinges),
+        _scatter(everyone, ground),
+        _lips(anatomy, points, load),
+        *_cables(anatomy, points, load),
+    ]
+    rows, columns, values = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    size = 3 * len(points)
+    whole = sparse.csc_matrix((values, (rows, columns)), shape=(size, size))
+    whole = 0.5 * (whole + whole.T)
+    chosen = (3 * anatomy.free[:, None] + np.arange(3)).ravel()
+    return sparse.csc_matrix(whole[chosen][:, chosen])
+
+
+Triplets = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _scatter(vertices: np.ndarray, blocks: Floats) -> Triplets:
+    """Rows, columns and values of element blocks (E, 3 n, 3 n) on vertices (E, n)."""
+    index = (3 * vertices[:, :, None] + np.arange(3)).reshape(len(vertices), -1)
+    size = index.shape[1]
+    return np.repeat(index, size, axis=1).ravel(), np.tile(index, (1, size)).ravel(), blocks.ravel()
+
+
+def _lips(anatomy: Anatomy, points: Floats, load: Load) -> Triplets:
+    pairs, gap, stiffness = anatomy.lips
+    normal = np.array([0.0, *lip_normal(load.jaw)])
+    closed = ((points[pairs[:, 0]] - points[pairs[:, 1]]) @ normal < gap) * stiffness
+    both = np.concatenate([normal, -normal])
+    return _scatter(pairs, closed[:, None, None] * np.outer(both, both))
+
+
+def _cables(anatomy: Anatomy, points: Floats, load: Load) -> list[Triplets]:
+    out, cables, way = [], anatomy.cables, np.empty(3)
+    for c in range(len(load.take_up)):
+        length, tension = cable_state(points, c, cables, load.exits, load.take_up, way)
+        if tension > 0:
+            along = np.outer(way, way)
+            block = cables.stiffness * along + tension / length * (np.eye(3) - along)
+            part = slice(cables.start[c], cables.start[c + 1])
+            weight = cables.weight[part]
+            out.append(_scatter(cables.vertex[part][None], np.kron(np.outer(weight, weight), block)[None]))
+    return out

@@ -1,0 +1,174 @@
+"""The `full` skin: a warm-started quasi-Newton solve of a few milliseconds.
+
+The energy's second derivative is approximated once by a constant scalar matrix, the same for x, y
+and z, which is factored at load; L-BFGS (Nocedal, Math. Comp. 35, 1980) supplies what that misses
+(Liu, Bouaziz and Kavan, ACM TOG 36(3), 2017). The residual is checked, never assumed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sparse
+
+from eva_sim.contract import Floats
+from eva_sim.skin import newton
+from eva_sim.skin.anatomy import THICKNESS, YOUNG, Anatomy, Drive, Load
+from eva_sim.skin.elements import laplacian, vertex_areas
+from eva_sim.skin.energy import POISSON
+from eva_sim.skin.factor import Factor
+
+MEMORY = 8  # pairs of L-BFGS
+ITERATIONS, MOST = 16, 80  # usual, and before Newton takes over
+ENOUGH = 2e-3  # N, root mean square residual at which the usual number is cut short
+TOLERANCE = 2e-2  # N, root mean square residual that is still an answer
+NEWTON_TOLERANCE = 1e-6  # N
+NORMAL_SHARE = 0.02  # of the contact stiffness in the scalar matrix; a third is one axis, mostly open
+
+
+class Skin:
+    """The skin of one face, with the shape it had last as its only history.
+
+    Args:
+        anatomy: the skin's constants.
+        solver: `"full"`, or `"reference"` for Newton to convergence (about a second a step).
+
+    Attributes:
+        points: vertices, (V, 3) [m] in the head frame.
+        tension: of the cables, (12,) [N].
+        residual: root mean square force that the last solve left on a free vertex [N].
+        iterations: of the last solve.
+    """
+
+    def __init__(self, anatomy: Anatomy, solver: str = "full") -> None:
+        if solver not in ("full", "reference"):
+            raise ValueError(f"the skin's solver is 'full' or 'reference', not {solver!r}.")
+        self.anatomy, self.solver = anatomy, solver
+        matrix = _scalar_matrix(anatomy)
+        free, fixed = anatomy.free, anatomy.fixed
+        self._factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
+        self._across = sparse.csr_matrix(matrix[free][:, fixed])
+        self._hold = _hold(anatomy)[free]
+        self.reset()
+
+    def reset(self) -> None:
+        """The stress-free face at neutral."""
+        self.points = self.anatomy.points.copy()
+        self._rest = self.anatomy.points.copy()
+        self.tension = np.zeros(len(self.anatomy.exits))
+        self.residual, self.iterations = 0.0, 0
+
+    def step(self, drive: Drive) -> Floats:
+        """Finds the face's equilibrium near its last shape.
+
+        Returns:
+            Vertices, (V, 3) [m] in the head frame.
+
+        Raises:
+            PhysicsError: no equilibrium was found; the skin stays as it was.
+        """
+        load = self.anatomy.load(drive)
+        rest = self.anatomy.rest_of(drive)
+        start = self._predict(rest)
+        if self.solver == "full":
+            points = self._descend(start, load)
+        else:
+            points, self.residual, self.iterations = newton.solve(self.anatomy, start, load, NEWTON_TOLERANCE)
+        self.points, self._rest = points, rest
+        self.tension = self.anatomy.tension(points, load)
+        return points
+
+    def save(self) -> dict[str, Floats]:
+        """A copy of everything that changes."""
+        return {"points": self.points.copy(), "rest": self._rest.copy(), "tension": self.tension.copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to a saved state; the next steps repeat bit for bit."""
+        self.points, self._rest = state["points"].copy(), state["rest"].copy()
+        self.tension = state["tension"].copy()
+
+    def _predict(self, rest: Floats) -> Floats:
+        """Carries the last shape along with the change of ground and boundary."""
+        moved = rest - self._rest
+        free, fixed = self.anatomy.free, self.anatomy.fixed
+        points = self.points.copy()
+        points[fixed] = rest[fixed]
+        if moved.any():
+            side = self._hold[:, None] * moved[free] - self._across @ moved[fixed]
+            points[free] += self._factor.solve(np.ascontiguousarray(side))
+        return points
+
+    def _descend(self, start: Floats, load: Load) -> Floats:
+        points, self.residual, self.iterations = self._minimise(start, load, ITERATIONS, ENOUGH)
+        if self.residual > TOLERANCE:
+            points, self.residual, more = self._minimise(points, load, MOST, TOLERANCE)
+            self.iterations += more
+        if not self.residual <= TOLERANCE:
+            points, self.residual, more = newton.solve(self.anatomy, start, load, TOLERANCE / 10)
+            self.iterations += more
+        return points
+
+    def _minimise(
+        self, points: Floats, load: Load, iterations: int, enough: float
+    ) -> tuple[Floats, float, int]:
+        """L-BFGS; returns shape, root mean square residual [N] and iterations."""
+        free = self.anatomy.free
+        energy, gradient = self.anatomy.energy(points, load)
+        force = gradient[free]
+        pairs: list[tuple[Floats, Floats, float]] = []
+        for done in range(iterations):
+            if rms(force) < enough:
+                return points, rms(force), done
+            way = -self._apply(force, pairs)
+            slope = float(np.vdot(way, force))
+            trial, size = points.copy(), 1.0
+            while True:
+                trial[free] = points[free] + size * way
+                new_energy, gradient = self.anatomy.energy(trial, load)
+                if new_energy <= energy + 1e-4 * size * slope:
+                    break
+                size *= 0.5
+                if size < 1e-4:
+                    return points, rms(force), done
+            new_force = gradient[free]
+            step, change = size * way, new_force - force
+            curvature = float(np.vdot(step, change))
+            if curvature > 1e-12 * float(np.vdot(step, step)):
+                pairs = [*pairs[-MEMORY + 1 :], (step, change, 1.0 / curvature)]
+            points, energy, force = trial, new_energy, new_force
+        return points, rms(force), iterations
+
+    def _apply(self, force: Floats, pairs: list[tuple[Floats, Floats, float]]) -> Floats:
+        """The inverse of the approximate second derivative, applied to a force (two-loop recursion)."""
+        q, shares = force.copy(), []
+        for step, change, scale in reversed(pairs):
+            share = scale * float(np.vdot(step, q))
+            q -= share * change
+            shares.append(share)
+        q = self._factor.solve(q)
+        for (step, change, scale), share in zip(pairs, reversed(shares), strict=True):
+            q += (share - scale * float(np.vdot(change, q))) * step
+        return q
+
+
+def rms(force: Floats) -> float:
+    """Root mean square over vertices of a force (N, 3) [N]."""
+    return float(np.sqrt(np.vdot(force, force) / len(force)))
+
+
+def _hold(anatomy: Anatomy) -> Floats:
+    """Scalar stiffness of the ground at each vertex, (V,) [N/m]."""
+    ground = anatomy.ground
+    hold: Floats = ground.tether + ground.backing / 3 + NORMAL_SHARE * ground.contact
+    return hold
+
+
+def _scalar_matrix(anatomy: Anatomy) -> sparse.csr_matrix:
+    """One stiffness for every direction: membrane, bending, ground and cables (V, V) [N/m]."""
+    points, triangles = anatomy.points, anatomy.shell.triangles
+    shape = laplacian(points, triangles)
+    shear = YOUNG / (2 * (1 + POISSON)) * THICKNESS
+    rigidity = YOUNG * THICKNESS**3 / (12 * (1 - POISSON**2))
+    bending = shape @ sparse.diags(rigidity / vertex_areas(points, triangles)) @ shape
+    return sparse.csr_matrix(2 * shear * shape + bending + sparse.diags(_hold(anatomy)))

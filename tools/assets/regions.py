@@ -1,0 +1,239 @@
+"""Where the skin is fixed, what moves it and what it lies on: everything about it beyond its shape.
+
+All positions are in the head frame [m]; the left side is designed and the right side is its mirror.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import scipy.ndimage as ndimage
+import scipy.sparse as sparse
+import scipy.sparse.linalg as linalg
+from scipy.spatial import cKDTree
+
+from eva_sim.head import EYES
+from eva_sim.skin.elements import laplacian, vertex_areas
+
+Arrays = dict[str, np.ndarray]
+
+# Left cable patches: name, centre (x, y) and radius [mm], exit of the Bowden tube (x, y) [mm] and
+# how far under the rest surface it lies, share of the jaw's turn that the exit follows. In the
+# order of the cables in face.toml. Each pulls as its muscle would [choice; places from anatomy].
+CABLES = (
+    ("brow_inner", (14, 21), 9, (16, 50), 2, 0.0),
+    ("brow_outer", (41, 26), 9, (46, 56), 2, 0.0),
+    ("corrugator", (20, 21), 8, (4, 9), 2, 0.0),
+    ("levator", (17, -55), 7, (25, -22), 3, 0.0),
+    ("zygomaticus", (27, -64), 7, (54, -34), 3, 0.0),
+    ("depressor", (26, -68), 7, (28, -97), 3, 1.0),
+)
+CELL, MARGIN, BLUR = 0.004, 0.024, 1.5  # distance grid: spacing, border [m], smoothing [cells]
+
+
+def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
+    """All the skin's regions, see `eva_sim.skin.anatomy.Anatomy` for what each array is."""
+    loops = boundary_loops(triangles)
+    rim, lips = loops[0], loops[1]
+    lids = sorted(loops[2:], key=lambda loop: -points[loop, 0].mean())
+    upper, lower = split_loop(points, lips)
+    jaw = jaw_weight(points, triangles, mirror, rim, upper, lower)
+    fields: Arrays = {
+        "jaw_weight": jaw,
+        "rim": np.sort(rim),
+        "lip_pairs": lip_pairs(points, upper, lower),
+        "lip_loop": np.array(lips),
+        "lid_gain": lid_gain(points, lids),
+        "lid_margin": np.sort(np.concatenate(lids)),
+        "tissue": tissue(points, mirror),
+        "hold": hold(points, mirror, lips),
+    }
+    fields |= cables(points, triangles, mirror)
+    fields |= distance_grid(points, triangles, loops[1:])
+    return fields
+
+
+def boundary_loops(triangles: np.ndarray) -> list[list[int]]:
+    """Closed boundary loops, the longest first, each in the triangles' own direction."""
+    directed = Counter((a, b) for t in triangles.tolist() for a, b in zip(t, t[1:] + t[:1], strict=True))
+    after = {a: b for a, b in directed if (b, a) not in directed}
+    loops = []
+    while after:
+        loop = [min(after)]
+        while after[loop[-1]] != loop[0]:
+            loop.append(after[loop[-1]])
+        for vertex in loop:
+            del after[vertex]
+        loops.append(loop)
+    return sorted(loops, key=lambda loop: (-len(loop), loop[0]))
+
+
+def split_loop(points: np.ndarray, loop: list[int]) -> tuple[list[int], list[int]]:
+    """Upper and lower half of a slit's loop between its outermost points, both from left to right."""
+    start = max(range(len(loop)), key=lambda i: points[loop[i], 0])
+    turned = loop[start:] + loop[:start]
+    end = min(range(len(turned)), key=lambda i: points[turned[i], 0])
+    first, second = turned[: end + 1], [turned[0], *turned[: end - 1 : -1]]
+    halves = sorted([first, second], key=lambda half: -points[half[1:-1], 1].mean())
+    return halves[0], halves[1]
+
+
+def harmonic(points: np.ndarray, triangles: np.ndarray, known: dict[int, float]) -> np.ndarray:
+    """The smoothest field (V,) with the known values, in the sense of the cotangent Laplacian."""
+    field = np.zeros(len(points))
+    fixed = np.array(sorted(known))
+    field[fixed] = [known[i] for i in fixed]
+    free = np.setdiff1d(np.arange(len(points)), fixed)
+    matrix = sparse.csc_matrix(laplacian(points, triangles))
+    field[free] = linalg.spsolve(matrix[free][:, free], -(matrix[free][:, fixed] @ field[fixed]))
+    return field
+
+
+def symmetric(field: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Removes the last rounding between left and right."""
+    return 0.5 * (field + field[mirror])
+
+
+def jaw_weight(
+    points: np.ndarray,
+    triangles: np.ndarray,
+    mirror: np.ndarray,
+    rim: list[int],
+    upper: list[int],
+    lower: list[int],
+) -> np.ndarray:
+    """Share of the jaw's turn that the ground under each vertex follows, (V,) in 0..1.
+
+    One on chin and lower lip, zero above the mouth, smooth in between and down the throat.
+    """
+    x, y, z = points.T
+    known = dict.fromkeys(np.flatnonzero(y > -0.045 - 0.10 * np.abs(x)).tolist(), 0.0)
+    chin = (np.abs(x) < 0.022) & (y < -0.082) & (y > -0.112) & (z > -0.005)
+    known |= dict.fromkeys(np.flatnonzero(chin).tolist(), 1.0)
+    known |= dict.fromkeys(upper[3:-3], 0.0) | dict.fromkeys(lower[3:-3], 1.0)
+    for i in rim:
+        if y[i] < -0.06:
+            known[i] = float(np.clip((0.030 + z[i]) / 0.050, 0, 0.6)) if y[i] < -0.10 else 0.0
+    return symmetric(np.clip(harmonic(points, triangles, known), 0, 1), mirror)
+
+
+def lip_pairs(points: np.ndarray, upper: list[int], lower: list[int]) -> np.ndarray:
+    """Upper and lower lip vertices that meet, (P, 2); the corners, being one vertex, are left out."""
+    return np.array(
+        [[i, min(lower[1:-1], key=lambda j: abs(points[j, 0] - points[i, 0]))] for i in upper[1:-1]]
+    )
+
+
+def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
+    """Turn of each lid-margin vertex about its eye's x axis, per radian of lid, (V,); zero elsewhere.
+
+    Closing takes the margins to a line a fifth of the way up from the lower one.
+    """
+    closing = 0.62  # rad of lid; the low end of face.toml's range
+    gain = np.zeros(len(points))
+    for loop, eye in zip(lids, EYES, strict=True):
+        upper, lower = split_loop(points, loop)
+        around = {
+            name: (points[half, 0], np.arctan2(points[half, 1] - eye[1], points[half, 2] - eye[2]))
+            for name, half in (("upper", upper), ("lower", lower))
+        }
+        for half, share, other in ((upper, 0.8, "lower"), (lower, -0.2, "upper")):
+            x, elevation = around["upper" if half is upper else "lower"]
+            there = np.interp(
+                x, *(v[::-1] if around[other][0][0] > around[other][0][-1] else v for v in around[other])
+            )
+            opening = np.abs(elevation - there)
+            gain[half] = share * opening / closing
+        gain[[upper[0], upper[-1]]] = 0.0
+    return gain
+
+
+def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.ndarray:
+    """1 in the middle, smoothly 0 at `radius` [m] from `centre` in the frontal plane, both sides."""
+    distance = np.hypot(np.abs(points[:, 0]) - centre[0], points[:, 1] - centre[1]) / radius
+    return np.clip(1 - distance**2, 0, 1) ** 2
+
+
+def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int]) -> np.ndarray:
+    """How firmly the skin is held against sliding, (V,): about 1 held .. 0 free.
+
+    Held on the nose bridge and the bony sides, loose at brows, cheeks and lips.
+    """
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    held = np.full(len(points), 0.25)
+    held += 1.0 * np.exp(-((x / 0.007) ** 2 + ((y + 0.012) / 0.022) ** 2))  # nose bridge
+    held += 1.0 * np.exp(-((x / 0.012) ** 2 + ((y + 0.040) / 0.009) ** 2))  # nose tip
+    held += 0.6 * np.clip((x - 0.055) / 0.02, 0, 1)  # temples and jaw angle
+    held += 0.8 * np.clip((y - 0.062) / 0.02, 0, 1)  # hairline
+    near = cKDTree(points[lips]).query(points)[0]
+    held *= np.clip((near - 0.004) / 0.030, 0.02, 1)  # lips and their surroundings are free
+    return symmetric(np.clip(held, 0.0, 1.5), mirror)
+
+
+def tissue(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """How hard the tissue under the skin is, (V,): 1 over bone .. 0.05 over the cheeks' hollow."""
+    x, y = np.abs(points[:, 0]), points[:, 1]
+    cheek = np.exp(-(((x - 0.042) / 0.018) ** 2 + ((y + 0.058) / 0.022) ** 2))
+    lips = np.exp(-((x / 0.034) ** 2 + ((y + 0.064) / 0.014) ** 2))
+    return symmetric(1 - 0.9 * np.clip(cheek + lips, 0, 1), mirror)
+
+
+def _surface_height(points: np.ndarray, at: np.ndarray) -> float:
+    """Z of the rest skin at a place (x, y) in the frontal plane, from its nearest vertices."""
+    distance, index = cKDTree(points[:, :2]).query(at, k=4)
+    weight = 1 / (distance + 1e-6)
+    return float((weight * points[index, 2]).sum() / weight.sum())
+
+
+def cables(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
+    """Patch weights (12, V) and exits; left and right in turn."""
+    area = vertex_areas(points, triangles)
+    weights, exits, jaws = [], [], []
+    for _, centre, radius, leaves, depth, jaw in CABLES:
+        middle, out = np.array(centre) / 1000, np.array(leaves) / 1000
+        left = area * _bump(points, (middle[0], middle[1]), radius / 1000) * (points[:, 0] > 0)
+        left /= left.sum()
+        place = np.array([*out, _surface_height(points, out) - depth / 1000])
+        weights += [left, left[mirror]]
+        exits += [place, place * [-1, 1, 1]]
+        jaws += [jaw, jaw]
+    return {"patches": np.array(weights), "exits": np.array(exits), "exit_jaw": np.array(jaws)}
+
+
+def distance_grid(points: np.ndarray, triangles: np.ndarray, slits: list[list[int]]) -> Arrays:
+    """Smooth signed distance to the rest surface, positive outside, on a regular grid.
+
+    The slits are closed, and the blur rounds nose and lips, so that skin slides without catching.
+    """
+    closed = [triangles]
+    vertices = points
+    for loop in slits:
+        middle = len(vertices)
+        vertices = np.vstack([vertices, vertices[loop].mean(0)])
+        closed.append(np.array([[b, a, middle] for a, b in zip(loop, loop[1:] + loop[:1], strict=True)]))
+    faces = np.concatenate(closed)
+    origin = points.min(0) - MARGIN
+    origin[0] = -CELL * np.ceil(-origin[0] / CELL)  # a node on the mid-plane keeps the mirror exact
+    count = np.ceil((points.max(0) + MARGIN - origin) / CELL).astype(int) + 1
+    count[0] = 2 * round(-origin[0] / CELL) + 1
+    nodes = np.stack(np.meshgrid(*(np.arange(n) for n in count), indexing="ij"), -1) * CELL + origin
+    distance = signed_distance(vertices, faces, nodes.reshape(-1, 3)).reshape(count)
+    smooth = ndimage.gaussian_filter(distance, BLUR, mode="nearest")
+    smooth = 0.5 * (smooth + smooth[::-1])
+    return {"grid": smooth.astype(np.float64), "grid_origin": origin, "grid_cell": np.array(CELL)}
+
+
+def signed_distance(points: np.ndarray, triangles: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Distance (K,) from dense samples of the surface, signed by the nearest sample's normal."""
+    steps = np.array([(i, j, 6 - i - j) for i in range(7) for j in range(7 - i)]) / 6
+    corners = points[triangles]
+    samples = np.einsum("sk,fkd->fsd", steps, corners).reshape(-1, 3)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    smooth = np.zeros_like(points)
+    for k in range(3):
+        np.add.at(smooth, triangles[:, k], normal)
+    normals = np.einsum("sk,fkd->fsd", steps, smooth[triangles]).reshape(-1, 3)
+    distance, index = cKDTree(samples).query(at)
+    side = ((at - samples[index]) * normals[index]).sum(1)
+    return np.where(side >= 0, distance, -distance)
