@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eva_sim.files import write_arrays
+from eva_sim.files import atomic, write_arrays
+from tools.assets.paint import paint
 from tools.assets.regions import regions
 from tools.assets.source import Source, read
 from tools.assets.topology import QuadMesh, Remesher, mirror, triangulate
+from tools.assets.visual import visual
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "meshes"
 # First two vertices of the edge loops of MakeHuman's base where lips and lid skin are cut.
@@ -44,9 +46,21 @@ def skin(source: Source) -> dict[str, np.ndarray]:
     return {"points": points, "triangles": faces, "mirror": partner, **regions(points, faces, partner)}
 
 
+def build(source: Source, out: Path) -> dict[str, np.ndarray]:
+    """Writes skin, visible parts and texture; returns the skin."""
+    built = skin(source)
+    write_arrays(out / "skin.npz", **built)
+    mesh = QuadMesh(source.quads["body"])
+    lips = mesh.loop(*LIPS)
+    bag, lid = mesh.pocket(lips), mesh.pocket(mesh.loop(*LID))
+    write_arrays(out / "visual.npz", **visual(source, built, half_mask(source), lips, bag, lid))
+    with atomic(out / "paint.png") as part:
+        paint(built).save(part)
+    return built
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    built = skin(read(Path(sys.argv[1])))
-    write_arrays(OUT / "skin.npz", **built)
+    built = build(read(Path(sys.argv[1])), OUT)
     print(f"skin: {len(built['points'])} vertices, {len(built['triangles'])} triangles")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 
 POISSON = 0.5  # silicone is nearly incompressible
-compiled = numba.njit(cache=True, fastmath=False)
+compiled = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 
 
 class Shell(NamedTuple):
@@ -169,7 +169,7 @@ def _angles(x, hinges):  # type: ignore[no-untyped-def]
     for h in range(len(hinges)):
         # energy 1/2 theta^2 with rest 0 has no sign, so the angle is read off its gradient's side
         energy = bend(x, hinges[h], 0.0, 1.0, g)
-        a, b, c, d = hinges[h]
+        a, b, c, _ = hinges[h]
         n = np.cross(x[b] - x[a], x[c] - x[a])
         out[h] = -np.sign(np.dot(g[6:9], n)) * np.sqrt(2.0 * energy)
     return out

@@ -1,0 +1,150 @@
+"""What the camera sees, part by part: the skin on its head shell, eyes, lid rims, teeth and mouth."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from eva_sim.camera import Part
+from eva_sim.contract import Floats
+from eva_sim.files import asset, read_arrays
+from eva_sim.head import EYES, JAW_HINGE, HeadPose
+from eva_sim.skin.ground import turned
+
+EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
+LID_RADIUS = 0.0144  # m; the lid's inner edge lies just on the eyeball
+CENTRE = np.array([0.0, -0.02, -0.05])  # the texture is wrapped around the z axis through here
+
+
+def texture_coordinates(points: Floats) -> Floats:
+    """Texture u, v in 0..1 of points (V, 3): equidistant azimuthal about the face's forward axis."""
+    way = points - CENTRE
+    radius = np.linalg.norm(way[:, :2], axis=1)
+    angle = np.arctan2(radius, way[:, 2]) / np.pi
+    coordinates: Floats = 0.5 + 0.5 * angle[:, None] * way[:, :2] / np.maximum(radius, 1e-9)[:, None]
+    return coordinates
+
+
+class Appearance:
+    """Turns the skin's vertices and the head's pose into placed parts for a `Camera`."""
+
+    def __init__(self) -> None:
+        arrays = _arrays()
+        self._arrays = arrays
+        self._skin_size = len(read_arrays(asset("meshes/skin.npz"))["points"])
+        self._loops = _margins()
+        self.parts = self._make_parts()
+
+    def place(self, skin: Floats, pose: HeadPose) -> dict[str, Floats]:
+        """World vertices (V, 3) or poses (4, 4) of every part.
+
+        Args:
+            skin: the simulated vertices in the head frame, (V, 3) [m].
+            pose: of the rigid head.
+        """
+        arrays, skull = self._arrays, pose.skull
+        shell = turned(arrays["head_points"], arrays["head_jaw"], pose.jaw)
+        shell[: self._skin_size] = skin
+        lift = arrays["head_lift"][:, None]
+        ring = arrays["mouth_ring"]
+        moved = arrays["mouth_follow"] @ (skin[ring] - self._rest[ring])
+        placed = {
+            "head": _move(shell, skull) * lift + shell * (1 - lift),
+            "mouth": _move(arrays["mouth_points"] + moved, skull),
+            "upper_teeth": skull,
+            "lower_teeth": skull @ jaw_pose(pose.jaw),
+        }
+        for side, eye, angles, loop in zip(("left", "right"), EYES, pose.eyes, self._loops, strict=True):
+            placed[f"eye_{side}"] = skull @ eye_pose(eye, angles)
+            placed[f"lid_{side}"] = _move(_lid_rim(skin[loop], eye), skull)
+        return placed
+
+    def _make_parts(self) -> list[Part]:
+        from PIL import Image
+
+        arrays = self._arrays
+        self._rest = arrays["head_points"][: self._skin_size]
+        uv = texture_coordinates(arrays["head_points"])
+        paint = np.asarray(Image.open(asset("meshes/paint.png")).convert("RGB"))
+        parts = [
+            Part("head", arrays["head_points"], arrays["head_triangles"], 1, uv=uv, texture=paint),
+            Part("mouth", arrays["mouth_points"], arrays["mouth_triangles"], 2, colour=(0.02, 0.008, 0.015)),
+            Part("upper_teeth", arrays["upper_teeth_points"], arrays["upper_teeth_triangles"], 3,
+                 colour=(0.75, 0.74, 0.68)),
+            Part("lower_teeth", arrays["lower_teeth_points"], arrays["lower_teeth_triangles"], 3,
+                 colour=(0.75, 0.74, 0.68)),
+        ]  # fmt: skip
+        ball, faces, colours = eyeball()
+        for side, eye, loop in zip(("left", "right"), EYES, self._loops, strict=True):
+            parts.append(Part(f"eye_{side}", ball, faces, 4, vertex_colours=colours, roughness=0.15))
+            parts.append(Part(f"lid_{side}", _lid_rim(self._rest[loop], eye), _band(len(loop)), 5,
+                              colour=(0.02, 0.06, 0.2)))  # fmt: skip
+        return parts
+
+
+@lru_cache(maxsize=1)
+def _arrays() -> dict[str, np.ndarray]:
+    return read_arrays(asset("meshes/visual.npz"))
+
+
+def _margins() -> list[np.ndarray]:
+    """Vertices of the left and right lid margin, in order around the eye."""
+    skin = read_arrays(asset("meshes/skin.npz"))
+    points, margin = skin["points"], skin["lid_margin"]
+    loops = []
+    for eye in EYES:
+        side = margin[np.linalg.norm(points[margin] - eye, axis=1) < 0.03]
+        angle = np.arctan2(points[side, 1] - eye[1], points[side, 0] - eye[0])
+        loops.append(side[np.argsort(angle)])
+    return loops
+
+
+def _move(points: Floats, pose: Floats) -> Floats:
+    moved: Floats = points @ pose[:3, :3].T + pose[:3, 3]
+    return moved
+
+
+def jaw_pose(angle: float) -> Floats:
+    """Head-from-jaw transform, (4, 4), at an opening of `angle` [rad]."""
+    pose = np.eye(4)
+    pose[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    pose[:3, 3] = JAW_HINGE - pose[:3, :3] @ JAW_HINGE
+    return pose
+
+
+def eye_pose(centre: Floats, angles: Floats) -> Floats:
+    """Head-from-eye transform, (4, 4): Ry(yaw) Rx(-pitch) about the eye's centre."""
+    (sy, sp), (cy, cp) = np.sin(angles), np.cos(angles)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ [[1, 0, 0], [0, cp, sp], [0, -sp, cp]]
+    pose[:3, 3] = centre
+    return pose
+
+
+def _lid_rim(margin: Floats, eye: Floats) -> Floats:
+    """The lid's thickness: from the skin's margin to the eyeball, (2 M, 3)."""
+    way = margin - eye
+    inner = eye + way * (LID_RADIUS / np.linalg.norm(way, axis=1, keepdims=True))
+    return np.concatenate([margin, inner])
+
+
+def _band(count: int) -> np.ndarray:
+    i = np.arange(count)
+    j = (i + 1) % count
+    return np.concatenate([np.stack([i, j, j + count], 1), np.stack([i, j + count, i + count], 1)])
+
+
+def eyeball(rings: int = 48) -> tuple[Floats, np.ndarray, np.ndarray]:
+    """Points, triangles and colours of an eye that looks along z."""
+    polar, around = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, rings), indexing="ij")
+    bulge = EYE_RADIUS + CORNEA * np.clip(1 - (polar / (1.2 * IRIS)) ** 2, 0, 1)
+    points = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], -1)
+    points = (points * bulge[..., None]).reshape(-1, 3)
+    i, j = (n.ravel() for n in np.meshgrid(np.arange(rings - 1), np.arange(rings - 1), indexing="ij"))
+    a = i * rings + j
+    faces = np.concatenate([np.stack([a, a + rings, a + rings + 1], 1), np.stack([a, a + rings + 1, a + 1], 1)])
+    angle = polar.ravel()[:, None]
+    colours = np.where(angle < PUPIL, (8, 8, 10), np.where(angle < 0.9 * IRIS, (70, 52, 38), (28, 20, 16)))
+    colours = np.where(angle < IRIS, colours, (236, 232, 228)).astype(np.uint8)
+    return points, faces, colours

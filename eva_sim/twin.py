@@ -1,0 +1,135 @@
+"""The simulated body, in one page: command -> actuators -> head and skin -> camera -> reading."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eva_sim.actuators import Actuators
+from eva_sim.contract import Face, Floats, Reading, load_spec
+from eva_sim.errors import EvaError
+from eva_sim.files import asset, read_arrays
+from eva_sim.head import Head
+from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.skin.anatomy import Drive, load_anatomy
+from eva_sim.skin.solver import Skin
+
+
+class Twin(Face):
+    """EVA in simulation.
+
+    Args:
+        skin: `"full"`, a few milliseconds a step, or `"reference"`, converged and about a second.
+        camera: side of the picture in every reading [pixels]; None for no picture.
+        neck: `"kinematic"` or `"legs"`, see `Head`.
+
+    Raises:
+        EvaError: an argument is none of these.
+    """
+
+    def __init__(
+        self,
+        skin: str = "full",
+        camera: int | None = None,
+        neck: Literal["kinematic", "legs"] = "kinematic",
+    ) -> None:
+        if skin not in ("full", "reference"):
+            raise EvaError(f"skin={skin!r}; choose 'full' or 'reference'.")
+        if neck not in ("kinematic", "legs"):
+            raise EvaError(f"neck={neck!r}; choose 'kinematic' or 'legs'.")
+        self.spec = load_spec()
+        self.actuators = Actuators(self.spec)
+        self.head = Head(self.spec, neck)
+        self.skin = Skin(load_anatomy(), skin)
+        self._image_size = camera
+        self._corners, self._shares = _embedding()
+        self._camera: Any = None
+        neutral = self.points()
+        self._aligner = Aligner.of(neutral)
+        self.outer_eye = self._aligner.outer_eye
+        self.neutral_landmarks = self._aligner.neutral.astype(np.float32)
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> Reading:
+        """Goes to neutral and forgets history. The twin itself draws no random numbers."""
+        self.actuators.reset()
+        self.head.reset()
+        self.skin.reset()
+        self._steps, self._sent = 0, self.spec.neutral
+        return self._read()
+
+    def move(self, command: ArrayLike) -> Reading:
+        sent = self.spec.check(command)
+        before = self.save()
+        try:
+            self.actuators.step(sent, self.skin.tension)
+            pose = self.head.step(self.actuators.position)
+            self.skin.step(Drive(pose.jaw, pose.lids, self.actuators.take_up))
+        except EvaError:
+            self.restore(before)
+            raise
+        self._steps, self._sent = self._steps + 1, sent
+        return self._read()
+
+    def points(self) -> Floats:
+        """Landmark points on the skin now, (N, 3) [m] in the head frame."""
+        points: Floats = np.einsum("nk,nkd->nd", self._shares, self.skin.points[self._corners])
+        return points
+
+    def save(self) -> dict[str, Any]:
+        return {
+            "actuators": self.actuators.save(),
+            "head": self.head.save(),
+            "skin": self.skin.save(),
+            "steps": self._steps,
+            "sent": self._sent.copy(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.actuators.restore(state["actuators"])
+        self.head.restore(state["head"])
+        self.skin.restore(state["skin"])
+        self._steps, self._sent = state["steps"], state["sent"].copy()
+
+    def render(self, size: int) -> NDArray[np.uint8]:
+        self._open_camera()
+        picture: NDArray[np.uint8] = self._camera.colour(self.placed(), size)
+        return picture
+
+    def placed(self) -> dict[str, Floats]:
+        """Where every visible part is now, as a `Camera` takes it."""
+        self._open_camera()
+        placed: dict[str, Floats] = self._appearance.place(self.skin.points, self.head.pose)
+        return placed
+
+    def close(self) -> None:
+        self.head.close()
+
+    def _open_camera(self) -> None:
+        if self._camera is None:
+            from eva_sim.appearance import Appearance
+            from eva_sim.camera import Camera
+
+            self._appearance = Appearance()
+            self._camera = Camera(self._appearance.parts)
+
+    def _read(self) -> Reading:
+        return Reading(
+            time=self._steps * self.spec.control_dt,
+            sent=self._sent.copy(),
+            position=self.spec.to_command(self.actuators.position),
+            measured=True,
+            # Aligned landmarks do not know where the head is, so the head frame will do.
+            landmarks=self._aligner(self.points()).astype(np.float32),
+            image=None if self._image_size is None else self.render(self._image_size),
+        )
+
+
+def _embedding() -> tuple[NDArray[np.intp], Floats]:
+    """Skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3)."""
+    arrays = read_arrays(asset("landmarks.npz"))
+    if arrays["points"].tolist() != list(POINTS):
+        raise EvaError("assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`.")
+    return arrays["corners"], arrays["shares"]

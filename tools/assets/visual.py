@@ -1,0 +1,85 @@
+"""What is seen but not simulated: head shell, eyes, lid rims, teeth, mouth. Left is built, right mirrored."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse.linalg as linalg
+from scipy.spatial import cKDTree
+
+from eva_sim.skin.elements import laplacian
+from tools.assets.regions import harmonic
+from tools.assets.source import Source
+from tools.assets.topology import mirror, triangulate
+
+Arrays = dict[str, np.ndarray]
+NECK_CUT = -0.19  # m; the neck ends here
+TEETH_BACK = 0.0025  # m; otherwise they show as a white line through closed lips
+
+
+def visual(source: Source, skin: Arrays, mask: np.ndarray, lips: list[int], bag: set[int], lid: set[int]) -> Arrays:
+    """All render-only meshes.
+
+    Args:
+        source: the whole body.
+        skin: arrays of the skin file.
+        mask: quads of the left half mask, (F, 4).
+        lips: the lip loop, source vertices.
+        bag: source vertices of the mouth bag.
+        lid: source vertices of the left lid pocket.
+    """
+    out = shell(source, skin, mask, bag | lid)
+    out |= mouth(source, skin, lips, bag)
+    for name, group in (("upper_teeth", "helper-upper-teeth"), ("lower_teeth", "helper-lower-teeth")):
+        points, faces = _compact(source.points, triangulate(source.points, source.quads[group]))
+        out |= {f"{name}_points": points - [0, 0, TEETH_BACK], f"{name}_triangles": faces}
+    return out
+
+
+def _compact(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    used, inverse = np.unique(triangles, return_inverse=True)
+    return points[used], inverse.reshape(triangles.shape)
+
+
+def shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> Arrays:
+    """Head and neck around the mask; the first vertices of its mesh are the skin's own."""
+    body, points = source.quads["body"], source.points
+    inside = {tuple(sorted(q)) for q in mask.tolist()}
+    corners = points[body]
+    keep = (corners[:, :, 0] > -1e-6).all(1) & (corners[:, :, 1] > NECK_CUT).all(1)
+    keep &= ~np.isin(body, list(hidden)).any(1) & (np.abs(corners[:, :, 0]) < 0.13).all(1)
+    keep &= np.array([tuple(sorted(q)) not in inside for q in body.tolist()])
+    half = _compact(points, triangulate(points, body[keep]))
+    around, faces, _ = mirror(*half)
+    distance, index = cKDTree(skin["points"]).query(around)
+    welded = distance < 1e-6
+    number = np.where(welded, index, 0)
+    number[~welded] = len(skin["points"]) + np.arange((~welded).sum())
+    whole = np.concatenate([skin["points"], around[~welded]])
+    triangles = np.concatenate([skin["triangles"], number[faces]])
+    jaw = _shell_jaw(whole, triangles, skin)
+    lift = np.clip((whole[:, 1] - NECK_CUT) / 0.055, 0, 1)
+    return {"head_points": whole, "head_triangles": triangles, "head_jaw": jaw,
+            "head_lift": lift**2 * (3 - 2 * lift)}  # fmt: skip
+
+
+def _shell_jaw(points: np.ndarray, triangles: np.ndarray, skin: Arrays) -> np.ndarray:
+    known = dict(enumerate(skin["jaw_weight"].tolist()))
+    still = np.flatnonzero((points[:, 1] < NECK_CUT + 0.03) | (points[:, 2] < -0.06))
+    known |= dict.fromkeys([i for i in still.tolist() if i >= len(skin["points"])], 0.0)
+    return np.clip(harmonic(points, triangles, known), 0, 1)
+
+
+def mouth(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Arrays:
+    """The dark bag behind the lips; its opening follows the skin, the rest what is around it."""
+    body = source.quads["body"]
+    inside = np.isin(body, [*bag, *lips]).all(1) & np.isin(body, list(bag)).any(1)
+    points, triangles = _compact(source.points, triangulate(source.points, body[inside]))
+    distance, index = cKDTree(skin["points"]).query(points)
+    ring = np.flatnonzero((distance < 1e-5) & np.isin(index, skin["lip_loop"]))
+    deep = np.setdiff1d(np.arange(len(points)), ring)
+    matrix = laplacian(points, triangles).tocsc()
+    follow = np.zeros((len(points), len(ring)))
+    follow[ring, np.arange(len(ring))] = 1.0
+    follow[deep] = linalg.splu(matrix[deep][:, deep]).solve(-matrix[deep][:, ring].toarray())
+    return {"mouth_points": points, "mouth_triangles": triangles, "mouth_ring": index[ring],
+            "mouth_follow": follow}  # fmt: skip

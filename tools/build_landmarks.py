@@ -1,0 +1,71 @@
+"""Builds `assets/landmarks.npz`: where each MediaPipe point sits on the robot's skin.
+
+    python -m tools.build_landmarks
+
+The detector that reads people reads pictures of the neutral robot from several sides; every point
+is carried back onto the skin, averaged, made symmetric, and pinned to a triangle. Points of the
+upper and lower lip and of the lids only go to triangles of their own side of the slit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from eva_sim.appearance import Appearance
+from eva_sim.camera import EYE, TARGET, Camera, look_at
+from eva_sim.detector import Detector
+from eva_sim.errors import MediaError
+from eva_sim.files import asset, read_arrays, write_arrays
+from eva_sim.head import EYES, HeadPose
+from eva_sim.landmarks import POINTS
+
+OUT = Path(__file__).resolve().parents[1] / "assets" / "landmarks.npz"
+SIZE, YAWS = 640, (-0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35)
+UPPER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415, 185, 40, 39, 37, 0, 267, 269, 270, 409)
+LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324, 146, 91, 181, 84, 17, 314, 405, 321, 375)
+UPPER_LID = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
+LOWER_LID = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
+REST = HeadPose(np.eye(4), 0.0, np.zeros((2, 2)), np.zeros(2), 0.0)
+
+
+class Samples:
+    """Dense barycentric samples of the skin, to find the triangle nearest to a point."""
+
+    def __init__(self, points: np.ndarray, triangles: np.ndarray) -> None:
+        steps = np.array([(i, j, 8 - i - j) for i in range(9) for j in range(9 - i)]) / 8
+        self.points = np.einsum("sk,fkd->fsd", steps, points[triangles]).reshape(-1, 3)
+        self.triangle = np.repeat(np.arange(len(triangles)), len(steps))
+        self.shares = np.tile(steps, (len(triangles), 1))
+
+    def nearest(self, at: np.ndarray, allowed: np.ndarray) -> int:
+        """Sample nearest to a point among those of the allowed triangles, (F,) bool."""
+        chosen = np.flatnonzero(allowed[self.triangle])
+        return int(chosen[cKDTree(self.points[chosen]).query(at)[1]])
+
+
+def seen() -> np.ndarray:
+    """Points as the detector sees them on the neutral robot, head frame, (N, 3) [m]."""
+    appearance, detector = Appearance(), Detector("image")
+    skin = read_arrays(asset("meshes/skin.npz"))["points"]
+    placed, camera = appearance.place(skin, REST), Camera(appearance.parts)
+    found = []
+    for yaw in YAWS:
+        turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+        camera.move(look_at(turn @ np.array(EYE), TARGET))
+        picture, depth = camera.colour(placed, SIZE), camera.depth(placed, SIZE)
+        for flipped in (False, True):
+            face = detector.detect(np.ascontiguousarray(picture[:, ::-1]) if flipped else picture)
+            if face is None:
+                continue
+            pixels = in_pixels(face, flipped)
+            at = np.clip(pixels.astype(int), 0, SIZE - 1)
+            world = camera.unproject(pixels, depth[at[:, 1], at[:, 0]], SIZE)
+            world[depth[at[:, 1], at[:, 0]] == 0] = np.nan
+            found.append(world[mirrored_points()] if flipped else world)
+    if not found:
+        raise MediaError("the detector does not find the robot's neutral face.")
+    print(f"{len(found)} of {2 * len(YAWS)} pictures read")
+    return np.nanmedian(np.stack(found), axis=0)
