@@ -1,7 +1,6 @@
 """The camera: colour, depth and labels of the face, by pyrender on EGL, without a screen.
 
-One renderer per process and size, made when first needed and never deleted: deleting one ends EGL
-for all. Vertices that move are written into the buffers that pyrender made, so nothing is
+One renderer per process, made when first needed and never deleted: deleting one ends EGL for all. Vertices that move are written into the buffers that pyrender made, so nothing is
 allocated per frame.
 """
 
@@ -71,10 +70,10 @@ def _pyrender() -> Any:
     return pyrender
 
 
-@lru_cache(maxsize=8)
-def _renderer(size: int) -> Any:
+@lru_cache(maxsize=1)
+def _renderer() -> Any:
     try:
-        return _pyrender().OffscreenRenderer(size, size)
+        return _pyrender().OffscreenRenderer(256, 256)
     except RenderError:
         raise
     except Exception as error:
@@ -166,7 +165,8 @@ class Camera:
         ])  # fmt: skip
 
     def _run(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any = None) -> Any:
-        renderer = _renderer(size)
+        renderer = _renderer()
+        renderer.viewport_width = renderer.viewport_height = size
         renderer._platform.make_current()
         for name, place in placed.items():
             if place.shape == (4, 4):

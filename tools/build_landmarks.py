@@ -16,10 +16,10 @@ from scipy.spatial import cKDTree
 
 from eva_sim.appearance import Appearance
 from eva_sim.camera import EYE, TARGET, Camera, look_at
-from eva_sim.detector import Detector
+from eva_sim.detector import Detector, average_face
 from eva_sim.errors import MediaError
 from eva_sim.files import asset, read_arrays, write_arrays
-from eva_sim.head import EYES, HeadPose
+from eva_sim.head import HeadPose
 from eva_sim.landmarks import POINTS
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "landmarks.npz"
@@ -48,7 +48,7 @@ class Samples:
 
 def seen() -> np.ndarray:
     """Points as the detector sees them on the neutral robot, head frame, (N, 3) [m]."""
-    appearance, detector = Appearance(), Detector("image")
+    appearance, detector = Appearance(), Detector("picture")
     skin = read_arrays(asset("meshes/skin.npz"))["points"]
     placed, camera = appearance.place(skin, REST), Camera(appearance.parts)
     found = []
@@ -60,12 +60,54 @@ def seen() -> np.ndarray:
             face = detector.detect(np.ascontiguousarray(picture[:, ::-1]) if flipped else picture)
             if face is None:
                 continue
-            pixels = in_pixels(face, flipped)
+            pixels = face[list(POINTS), :2] * [1, -1]
+            if flipped:
+                pixels[:, 0] = SIZE - pixels[:, 0]
             at = np.clip(pixels.astype(int), 0, SIZE - 1)
             world = camera.unproject(pixels, depth[at[:, 1], at[:, 0]], SIZE)
             world[depth[at[:, 1], at[:, 0]] == 0] = np.nan
-            found.append(world[mirrored_points()] if flipped else world)
+            found.append(world[partners()] if flipped else world)
     if not found:
         raise MediaError("the detector does not find the robot's neutral face.")
     print(f"{len(found)} of {2 * len(YAWS)} pictures read")
     return np.nanmedian(np.stack(found), axis=0)
+
+
+def partners() -> np.ndarray:
+    """Row of each landmark's mirror image, (N,), read off MediaPipe's symmetric average face."""
+    average = average_face()
+    return np.asarray(cKDTree(average).query(average * [-1, 1, 1])[1])
+
+
+def embed(points: np.ndarray) -> dict[str, np.ndarray]:
+    """Pins landmarks (N, 3) [m] to skin triangles, exactly symmetric."""
+    skin, partner = read_arrays(asset("meshes/skin.npz")), partners()
+    points = 0.5 * (points + points[partner] * [-1, 1, 1])
+    samples = Samples(skin["points"], skin["triangles"])
+    corners, shares = np.zeros((len(points), 3), int), np.zeros((len(points), 3))
+    for row, index in enumerate(POINTS):
+        if row <= partner[row]:
+            near = samples.nearest(points[row], _allowed(skin, index))
+            corners[row] = skin["triangles"][samples.triangle[near]]
+            shares[row] = samples.shares[near]
+            if row != partner[row]:
+                corners[partner[row]], shares[partner[row]] = skin["mirror"][corners[row]], shares[row]
+    return {"points": np.array(POINTS), "corners": corners, "shares": shares}
+
+
+def _allowed(skin: dict[str, np.ndarray], index: int) -> np.ndarray:
+    """Triangles that a landmark may sit on, (F,) bool."""
+    triangles = skin["triangles"]
+    jaw = skin["jaw_weight"][triangles].mean(1)
+    gain = skin["lid_gain"][triangles]
+    if index in UPPER_LIP or index in LOWER_LIP:
+        return jaw < 0.45 if index in UPPER_LIP else jaw > 0.55
+    if index in UPPER_LID or index in LOWER_LID:
+        return (gain > 0).any(1) if index in UPPER_LID else (gain < 0).any(1)
+    return np.ones(len(triangles), bool)
+
+
+if __name__ == "__main__":
+    built = embed(seen())
+    write_arrays(OUT, **built)
+    print(f"{len(built['points'])} landmarks on the skin")

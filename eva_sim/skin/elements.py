@@ -24,7 +24,7 @@ def vertex_normals(points: Floats, triangles: NDArray[np.int64]) -> Floats:
         [np.bincount(triangles.ravel(), np.repeat(face[:, k], 3), minlength=len(points)) for k in range(3)],
         axis=1,
     )
-    normals: Floats = total / np.linalg.norm(total, axis=1, keepdims=True)
+    normals: Floats = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30)
     return normals
 
 

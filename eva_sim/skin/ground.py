@@ -61,28 +61,33 @@ def turned(points: Floats, share: Floats, jaw: float) -> Floats:
 
 
 @compiled
+def _spline(u, size):  # type: ignore[no-untyped-def]
+    """Nearest node, the three quadratic B-spline weights around it, and their slopes."""
+    u = min(max(u, 1.0), size - 2.0)
+    base = int(np.floor(u + 0.5))
+    f = u - base
+    return base - 1, 0.5 * (0.5 - f) ** 2, 0.75 - f * f, 0.5 * (0.5 + f) ** 2, f - 0.5, -2.0 * f, f + 0.5
+
+
+@compiled
 def distance(grid, origin, cell, p0, p1, p2, slope):  # type: ignore[no-untyped-def]
     """Distance field at a point [m]; its gradient goes into `slope` (3,). Constant beyond the grid."""
-    weight, rise, base = np.empty((3, 3)), np.empty((3, 3)), np.empty(3, np.int64)
-    for k in range(3):
-        u = ((p0, p1, p2)[k] - origin[k]) / cell
-        u = min(max(u, 1.0), grid.shape[k] - 2.0)
-        base[k] = int(np.floor(u + 0.5))
-        f = u - base[k]
-        weight[k, 0], weight[k, 1], weight[k, 2] = 0.5 * (0.5 - f) ** 2, 0.75 - f * f, 0.5 * (0.5 + f) ** 2
-        rise[k, 0], rise[k, 1], rise[k, 2] = f - 0.5, -2.0 * f, f + 0.5
+    i, wx0, wx1, wx2, dx0, dx1, dx2 = _spline((p0 - origin[0]) / cell, grid.shape[0])
+    j, wy0, wy1, wy2, dy0, dy1, dy2 = _spline((p1 - origin[1]) / cell, grid.shape[1])
+    k, wz0, wz1, wz2, dz0, dz1, dz2 = _spline((p2 - origin[2]) / cell, grid.shape[2])
     value = s0 = s1 = s2 = 0.0
-    for i in range(3):
-        for j in range(3):
-            line = along = 0.0
-            for k in range(3):
-                node = grid[base[0] + i - 1, base[1] + j - 1, base[2] + k - 1]
-                line += weight[2, k] * node
-                along += rise[2, k] * node
-            value += weight[0, i] * weight[1, j] * line
-            s0 += rise[0, i] * weight[1, j] * line
-            s1 += weight[0, i] * rise[1, j] * line
-            s2 += weight[0, i] * weight[1, j] * along
+    for a in range(3):
+        wx = wx0 if a == 0 else (wx1 if a == 1 else wx2)
+        dx = dx0 if a == 0 else (dx1 if a == 1 else dx2)
+        for b in range(3):
+            wy = wy0 if b == 0 else (wy1 if b == 1 else wy2)
+            dy = dy0 if b == 0 else (dy1 if b == 1 else dy2)
+            n0, n1, n2 = grid[i + a, j + b, k], grid[i + a, j + b, k + 1], grid[i + a, j + b, k + 2]
+            line = wz0 * n0 + wz1 * n1 + wz2 * n2
+            value += wx * wy * line
+            s0 += dx * wy * line
+            s1 += wx * dy * line
+            s2 += wx * wy * (dz0 * n0 + dz1 * n1 + dz2 * n2)
     slope[0], slope[1], slope[2] = s0 / cell, s1 / cell, s2 / cell
     return value
 
