@@ -143,7 +143,9 @@ def eyeball(rings: int = 48) -> tuple[Floats, np.ndarray, np.ndarray]:
     points = (points * bulge[..., None]).reshape(-1, 3)
     i, j = (n.ravel() for n in np.meshgrid(np.arange(rings - 1), np.arange(rings - 1), indexing="ij"))
     a = i * rings + j
-    faces = np.concatenate([np.stack([a, a + rings, a + rings + 1], 1), np.stack([a, a + rings + 1, a + 1], 1)])
+    faces = np.concatenate(
+        [np.stack([a, a + rings, a + rings + 1], 1), np.stack([a, a + rings + 1, a + 1], 1)]
+    )
     angle = polar.ravel()[:, None]
     colours = np.where(angle < PUPIL, (8, 8, 10), np.where(angle < 0.9 * IRIS, (70, 52, 38), (28, 20, 16)))
     colours = np.where(angle < IRIS, colours, (236, 232, 228)).astype(np.uint8)

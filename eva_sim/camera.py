@@ -53,14 +53,14 @@ class Part:
 
 
 def _pyrender() -> Any:
-    """pyrender on EGL.
+    """Pyrender on EGL.
 
     Raises:
         RenderError: no OpenGL library.
     """
     os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
     if not hasattr(np, "infty"):
-        np.infty = np.inf  # type: ignore[attr-defined]  # pyrender 0.1.45 was written for numpy 1
+        np.inf = np.inf  # type: ignore[attr-defined]  # pyrender 0.1.45 was written for numpy 1
     try:
         import pyrender
     except Exception as error:  # PyOpenGL raises whatever the loader did

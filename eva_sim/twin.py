@@ -131,5 +131,7 @@ def _embedding() -> tuple[NDArray[np.intp], Floats]:
     """Skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3)."""
     arrays = read_arrays(asset("landmarks.npz"))
     if arrays["points"].tolist() != list(POINTS):
-        raise EvaError("assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`.")
+        raise EvaError(
+            "assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`."
+        )
     return arrays["corners"], arrays["shares"]

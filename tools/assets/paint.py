@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from scipy.interpolate import LinearNDInterpolator, make_interp_spline
 
 from eva_sim.appearance import texture_coordinates
 
 SIZE, OVER = 1024, 2  # pixels, and how much finer it is drawn
 BASE, BROW, LIP, LINER = (53, 104, 172), (12, 18, 40), (104, 66, 130), (22, 36, 74)
 # Left brow in the frontal plane [mm]: centre line and half thickness.
-BROW_LINE = (((10, 19), 3.0), ((18, 24), 3.4), ((27, 28), 3.2), ((36, 29.5), 2.6), ((45, 27), 1.7), ((53, 21.5), 0.6))
+BROW_LINE = (
+    ((10, 19), 3.0),
+    ((18, 24), 3.4),
+    ((27, 28), 3.2),
+    ((36, 29.5), 2.6),
+    ((45, 27), 1.7),
+    ((53, 21.5), 0.6),
+)
 
 
 def paint(skin: dict[str, np.ndarray]) -> Image.Image:
@@ -20,23 +28,23 @@ def paint(skin: dict[str, np.ndarray]) -> Image.Image:
     place = _Surface(skin["points"])
     for side in (1, -1):
         _brow(draw, place, side)
-    _lips(draw, skin)
+    _lips(draw, place)
     _lids(draw, skin)
     return image.filter(ImageFilter.GaussianBlur(OVER)).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
 class _Surface:
-    """From the frontal plane [mm] to texture pixels, by the nearest skin vertices."""
+    """From the frontal plane [mm] to texture pixels."""
 
     def __init__(self, points: np.ndarray) -> None:
-        self.points = points
+        front = points[points[:, 2] > -0.02]
+        self._depth = LinearNDInterpolator(front[:, :2], front[:, 2])
 
-    def __call__(self, x: float, y: float) -> tuple[float, float]:
-        away = np.hypot(self.points[:, 0] - x / 1000, self.points[:, 1] - y / 1000)
-        near = np.argsort(away)[:5]
-        weight = 1 / (away[near] + 1e-6) ** 2
-        z = float((weight * self.points[near, 2]).sum() / weight.sum())
-        return pixels(np.array([[x / 1000, y / 1000, z]]))[0]
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+        at = np.stack([x, y], axis=1) / 1000
+        depth = self._depth(at)
+        smooth = np.convolve(np.pad(depth, 3, mode="edge"), np.full(7, 1 / 7), mode="valid")
+        return pixels(np.column_stack([at, smooth]))
 
 
 def pixels(points: np.ndarray) -> list[tuple[float, float]]:
@@ -46,25 +54,19 @@ def pixels(points: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _brow(draw: ImageDraw.ImageDraw, place: _Surface, side: int) -> None:
-    line = np.array([p for p, _ in BROW_LINE], float)
-    half = np.array([w for _, w in BROW_LINE])
-    t = np.linspace(0, len(line) - 1, 60)
-    x, y, w = (np.interp(t, np.arange(len(line)), v) for v in (line[:, 0], line[:, 1], half))
-    edge = [*zip(x, y + w, strict=True), *zip(x[::-1], (y - w)[::-1], strict=True)]
-    draw.polygon([place(side * a, b) for a, b in edge], fill=BROW)
+    line = np.array([[*p, w] for p, w in BROW_LINE], float)
+    t = np.linspace(0, len(line) - 1, 80)
+    x, y, half = (make_interp_spline(np.arange(len(line)), line[:, k], k=2)(t) for k in range(3))
+    draw.polygon([*place(side * x, y + half), *place(side * x, y - half)[::-1]], fill=BROW)
 
 
-def _lips(draw: ImageDraw.ImageDraw, skin: dict[str, np.ndarray]) -> None:
-    """The red of the lips: all triangles within a smooth almond around the slit."""
-    points = skin["points"]
-    x, y = points[:, 0] * 1000, points[:, 1] * 1000
-    across = np.clip(1 - (x / 27.5) ** 2, 0, 1)
-    upper, lower = -63.5 + 7.2 * across**0.6 - 1.2 * np.exp(-((x / 4) ** 2)), -65.5 - 9.5 * across**0.6
-    red = (y < upper) & (y > lower) & (points[:, 2] > 0) & (across > 0)
-    red |= np.isin(np.arange(len(points)), skin["lip_loop"])
-    for triangle in skin["triangles"]:
-        if red[triangle].all():
-            draw.polygon(pixels(points[triangle]), fill=LIP)
+def _lips(draw: ImageDraw.ImageDraw, place: _Surface) -> None:
+    """The red of the lips, an almond around the slit with a Cupid's bow."""
+    x = np.linspace(-26.5, 26.5, 120)
+    across = np.clip(1 - (x / 26.5) ** 2, 0, 1) ** 0.6
+    upper = -65.5 + 8.5 * across - 1.5 * np.exp(-((x / 4) ** 2))
+    lower = -66.0 - 10.0 * across
+    draw.polygon([*place(x, upper), *place(x, lower)[::-1]], fill=LIP)
 
 
 def _lids(draw: ImageDraw.ImageDraw, skin: dict[str, np.ndarray]) -> None:

@@ -27,7 +27,7 @@ CABLES = (
     ("corrugator", (20, 21), 8, (4, 9), 2, 0.0),
     ("levator", (17, -55), 7, (25, -22), 3, 0.0),
     ("zygomaticus", (27, -64), 7, (54, -34), 3, 0.0),
-    ("depressor", (26, -68), 7, (28, -97), 3, 1.0),
+    ("depressor", (26, -68), 7, (28, -97), 3, 0.5),
 )
 CELL, MARGIN, BLUR = 0.004, 0.024, 1.5  # distance grid: spacing, border [m], smoothing [cells]
 
@@ -109,12 +109,12 @@ def jaw_weight(
     """
     x, y, z = points.T
     known = dict.fromkeys(np.flatnonzero(y > -0.045 - 0.10 * np.abs(x)).tolist(), 0.0)
-    chin = (np.abs(x) < 0.022) & (y < -0.082) & (y > -0.112) & (z > -0.005)
+    chin = (np.abs(x) < 0.024) & (y < -0.080) & (z > -0.004)
     known |= dict.fromkeys(np.flatnonzero(chin).tolist(), 1.0)
     known |= dict.fromkeys(upper[3:-3], 0.0) | dict.fromkeys(lower[3:-3], 1.0)
     for i in rim:
         if y[i] < -0.06:
-            known[i] = float(np.clip((0.030 + z[i]) / 0.050, 0, 0.6)) if y[i] < -0.10 else 0.0
+            known[i] = float(np.clip((0.045 + z[i]) / 0.041, 0, 1)) if y[i] < -0.10 else 0.0
     return symmetric(np.clip(harmonic(points, triangles, known), 0, 1), mirror)
 
 

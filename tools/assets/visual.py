@@ -12,11 +12,13 @@ from tools.assets.source import Source
 from tools.assets.topology import mirror, triangulate
 
 Arrays = dict[str, np.ndarray]
-NECK_CUT = -0.19  # m; the neck ends here
+NECK_CUT = -0.165  # m; the neck ends here
 TEETH_BACK = 0.0025  # m; otherwise they show as a white line through closed lips
 
 
-def visual(source: Source, skin: Arrays, mask: np.ndarray, lips: list[int], bag: set[int], lid: set[int]) -> Arrays:
+def visual(
+    source: Source, skin: Arrays, mask: np.ndarray, lips: list[int], bag: set[int], lid: set[int]
+) -> Arrays:
     """All render-only meshes.
 
     Args:
@@ -45,11 +47,12 @@ def shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> A
     body, points = source.quads["body"], source.points
     inside = {tuple(sorted(q)) for q in mask.tolist()}
     corners = points[body]
-    keep = (corners[:, :, 0] > -1e-6).all(1) & (corners[:, :, 1] > NECK_CUT).all(1)
+    keep = (corners[:, :, 0] > -1e-6).all(1) & (corners[:, :, 1] > NECK_CUT).any(1)
     keep &= ~np.isin(body, list(hidden)).any(1) & (np.abs(corners[:, :, 0]) < 0.13).all(1)
     keep &= np.array([tuple(sorted(q)) not in inside for q in body.tolist()])
     half = _compact(points, triangulate(points, body[keep]))
     around, faces, _ = mirror(*half)
+    around[:, 1] = np.maximum(around[:, 1], NECK_CUT)  # a clean, level end
     distance, index = cKDTree(skin["points"]).query(around)
     welded = distance < 1e-6
     number = np.where(welded, index, 0)
@@ -57,14 +60,14 @@ def shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> A
     whole = np.concatenate([skin["points"], around[~welded]])
     triangles = np.concatenate([skin["triangles"], number[faces]])
     jaw = _shell_jaw(whole, triangles, skin)
-    lift = np.clip((whole[:, 1] - NECK_CUT) / 0.055, 0, 1)
+    lift = np.clip((whole[:, 1] - NECK_CUT) / 0.035, 0, 1)
     return {"head_points": whole, "head_triangles": triangles, "head_jaw": jaw,
             "head_lift": lift**2 * (3 - 2 * lift)}  # fmt: skip
 
 
 def _shell_jaw(points: np.ndarray, triangles: np.ndarray, skin: Arrays) -> np.ndarray:
     known = dict(enumerate(skin["jaw_weight"].tolist()))
-    still = np.flatnonzero((points[:, 1] < NECK_CUT + 0.03) | (points[:, 2] < -0.06))
+    still = np.flatnonzero((points[:, 1] < NECK_CUT + 0.012) | (points[:, 2] < -0.06))
     known |= dict.fromkeys([i for i in still.tolist() if i >= len(skin["points"])], 0.0)
     return np.clip(harmonic(points, triangles, known), 0, 1)
 
@@ -73,13 +76,15 @@ def mouth(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Array
     """The dark bag behind the lips; its opening follows the skin, the rest what is around it."""
     body = source.quads["body"]
     inside = np.isin(body, [*bag, *lips]).all(1) & np.isin(body, list(bag)).any(1)
-    points, triangles = _compact(source.points, triangulate(source.points, body[inside]))
-    distance, index = cKDTree(skin["points"]).query(points)
-    ring = np.flatnonzero((distance < 1e-5) & np.isin(index, skin["lip_loop"]))
+    faces = triangulate(source.points, body[inside])
+    points, triangles = _compact(source.points, faces)
+    ring = np.flatnonzero(np.isin(np.unique(faces), lips))
+    loop = skin["lip_loop"]
+    partner = loop[cKDTree(skin["points"][loop]).query(points[ring])[1]]
     deep = np.setdiff1d(np.arange(len(points)), ring)
     matrix = laplacian(points, triangles).tocsc()
     follow = np.zeros((len(points), len(ring)))
     follow[ring, np.arange(len(ring))] = 1.0
     follow[deep] = linalg.splu(matrix[deep][:, deep]).solve(-matrix[deep][:, ring].toarray())
-    return {"mouth_points": points, "mouth_triangles": triangles, "mouth_ring": index[ring],
+    return {"mouth_points": points, "mouth_triangles": triangles, "mouth_ring": partner,
             "mouth_follow": follow}  # fmt: skip
