@@ -22,7 +22,7 @@ from eva_sim.skin.energy import Shell, add_shell
 from eva_sim.skin.ground import Ground, add_ground, depths, turned
 from eva_sim.skin.pulls import Cables, Lips, add_cables, add_lips, tensions
 
-YOUNG = 0.20e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
+YOUNG = 0.15e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
 THICKNESS = 0.0025  # m [choice]
 TETHER = 2.0e4  # N/m3; loose tissue where the skin slides [choice]
 BACKING = 1.0e6  # N/m3; holds the skin on what it slides over [choice]

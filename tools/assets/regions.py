@@ -47,7 +47,7 @@ def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Ar
         "lid_gain": lid_gain(points, lids),
         "lid_margin": np.sort(np.concatenate(lids)),
         "tissue": tissue(points, mirror),
-        "hold": hold(points, mirror, lips),
+        "hold": hold(points, mirror, lips, jaw),
     }
     fields |= cables(points, triangles, mirror)
     fields |= distance_grid(points, triangles, loops[1:])
@@ -155,12 +155,12 @@ def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.
     return np.clip(1 - distance**2, 0, 1) ** 2
 
 
-def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int]) -> np.ndarray:
+def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarray) -> np.ndarray:
     """How firmly the skin is held against sliding, (V,): about 1 held .. 0 free.
 
     Held on the nose bridge and the bony sides, loose at brows, cheeks and lips.
     """
-    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    x, y = np.abs(points[:, 0]), points[:, 1]
     held = np.full(len(points), 0.25)
     held += 1.0 * np.exp(-((x / 0.007) ** 2 + ((y + 0.012) / 0.022) ** 2))  # nose bridge
     held += 1.0 * np.exp(-((x / 0.012) ** 2 + ((y + 0.040) / 0.009) ** 2))  # nose tip
@@ -168,7 +168,10 @@ def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int]) -> np.ndarray:
     held += 0.8 * np.clip((y - 0.062) / 0.02, 0, 1)  # hairline
     near = cKDTree(points[lips]).query(points)[0]
     held *= np.clip((near - 0.004) / 0.030, 0.02, 1)  # lips and their surroundings are free
-    return symmetric(np.clip(held, 0.0, 1.5), mirror)
+    held = np.clip(held, 0.0, 1.5)
+    # The middle of the lower lip is bonded to the jaw: else it would hang between the corners.
+    held += 60 * np.exp(-((x / 0.013) ** 2)) * np.clip((0.009 - near) / 0.004, 0, 1) * (jaw > 0.7)
+    return symmetric(held, mirror)
 
 
 def tissue(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
