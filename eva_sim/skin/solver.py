@@ -45,11 +45,7 @@ class Skin:
         if solver not in ("full", "reference"):
             raise ValueError(f"the skin's solver is 'full' or 'reference', not {solver!r}.")
         self.anatomy, self.solver = anatomy, solver
-        matrix = _scalar_matrix(anatomy)
-        free, fixed = anatomy.free, anatomy.fixed
-        self._factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
-        self._across = sparse.csr_matrix(matrix[free][:, fixed])
-        self._hold = _hold(anatomy)[free]
+        self._metric = Metric(anatomy)
         self.reset()
 
     def reset(self) -> None:
@@ -90,13 +86,11 @@ class Skin:
 
     def _predict(self, rest: Floats) -> Floats:
         """Carries the last shape along with the change of ground and boundary."""
-        moved = rest - self._rest
-        free, fixed = self.anatomy.free, self.anatomy.fixed
         points = self.points.copy()
-        points[fixed] = rest[fixed]
+        points[self.anatomy.fixed] = rest[self.anatomy.fixed]
+        moved = rest - self._rest
         if moved.any():
-            side = self._hold[:, None] * moved[free] - self._across @ moved[fixed]
-            points[free] += self._factor.solve(np.ascontiguousarray(side))
+            points[self.anatomy.free] += self._metric.carry(moved)
         return points
 
     def _descend(self, start: Floats, load: Load) -> Floats:
@@ -114,6 +108,7 @@ class Skin:
     ) -> tuple[Floats, float, int]:
         """L-BFGS; returns shape, root mean square residual [N] and iterations."""
         free = self.anatomy.free
+        self._metric.tighten(points, load)
         energy, gradient = self.anatomy.energy(points, load)
         force = gradient[free]
         pairs: list[tuple[Floats, Floats, float]] = []
@@ -128,7 +123,8 @@ class Skin:
                 new_energy, gradient = self.anatomy.energy(trial, load)
                 if new_energy <= energy + 1e-4 * size * slope:
                     break
-                size *= 0.5
+                # the bottom of the parabola through what is known
+                size *= float(np.clip(-0.5 * size * slope / (new_energy - energy - size * slope), 0.1, 0.5))
                 if size < 1e-4:
                     return points, rms(force), done
             new_force = gradient[free]
@@ -146,7 +142,7 @@ class Skin:
             share = scale * float(np.vdot(step, q))
             q -= share * change
             shares.append(share)
-        q = self._factor.solve(q)
+        q = self._metric.solve(q)
         for (step, change, scale), share in zip(pairs, reversed(shares), strict=True):
             q += (share - scale * float(np.vdot(change, q))) * step
         return q
@@ -155,6 +151,48 @@ class Skin:
 def rms(force: Floats) -> float:
     """Root mean square over vertices of a force (N, 3) [N]."""
     return float(np.sqrt(np.vdot(force, force) / len(force)))
+
+
+class Metric:
+    """Approximate second derivative: a constant scalar matrix, plus the cables that are taut.
+
+    A cable is far stiffer than the skin under its patch, but along one direction of one weighted
+    sum only, so it enters by the matrix inversion lemma and costs no new factor.
+    """
+
+    def __init__(self, anatomy: Anatomy) -> None:
+        self._anatomy = anatomy
+        free, fixed = anatomy.free, anatomy.fixed
+        matrix, self._hold = _scalar_matrix(anatomy), _hold(anatomy)[free]
+        self._factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
+        self._across = sparse.csr_matrix(matrix[free][:, fixed])
+        self._patches = np.ascontiguousarray(anatomy.patches[:, free])
+        reply = [
+            self._factor.solve(np.ascontiguousarray(w.T)).T for w in self._patches.reshape(-1, 3, len(free))
+        ]
+        self._reply = np.concatenate(reply)  # what the skin answers to a unit pull on each patch
+        self._taut = np.zeros(0, dtype=int)
+
+    def carry(self, moved: Floats) -> Floats:
+        """How the free vertices follow when ground and boundary move by `moved` (V, 3)."""
+        side = self._hold[:, None] * moved[self._anatomy.free] - self._across @ moved[self._anatomy.fixed]
+        return self._factor.solve(np.ascontiguousarray(side))
+
+    def tighten(self, points: Floats, load: Load) -> None:
+        """Notes which cables are taut, and where they pull."""
+        self._taut = np.flatnonzero(self._anatomy.tension(points, load) > 0)
+        way = self._anatomy.patches[self._taut] @ points - load.exits[self._taut]
+        self._way = way / np.linalg.norm(way, axis=1, keepdims=True)
+        taut = self._patches[self._taut] @ self._reply[self._taut].T * (self._way @ self._way.T)
+        self._slack = np.linalg.inv(taut + np.eye(len(taut)) / self._anatomy.cables.stiffness)
+
+    def solve(self, force: Floats) -> Floats:
+        """The step that would answer a force, (F, 3) [N] -> [m]."""
+        step = self._factor.solve(force)
+        if len(self._taut):
+            stretch = ((self._patches[self._taut] @ step) * self._way).sum(1)
+            step -= self._reply[self._taut].T @ ((self._slack @ stretch)[:, None] * self._way)
+        return step
 
 
 def _hold(anatomy: Anatomy) -> Floats:

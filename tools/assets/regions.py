@@ -170,7 +170,7 @@ def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarra
     held *= np.clip((near - 0.004) / 0.030, 0.02, 1)  # lips and their surroundings are free
     held = np.clip(held, 0.0, 1.5)
     # The middle of the lower lip is bonded to the jaw: else it would hang between the corners.
-    held += 60 * np.exp(-((x / 0.013) ** 2)) * np.clip((0.009 - near) / 0.004, 0, 1) * (jaw > 0.7)
+    held += 60 * np.exp(-((x / 0.018) ** 4)) * np.clip((0.009 - near) / 0.004, 0, 1) * (jaw > 0.7)
     return symmetric(held, mirror)
 
 

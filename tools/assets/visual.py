@@ -13,7 +13,8 @@ from tools.assets.topology import mirror, triangulate
 
 Arrays = dict[str, np.ndarray]
 NECK_CUT = -0.165  # m; the neck ends here
-TEETH_BACK = 0.0025  # m; otherwise they show as a white line through closed lips
+TEETH_BACK, TEETH_NARROW = 0.004, 0.85  # m, share; else they show through closed lips and corners
+BAG_BACK = 0.022  # m; the mouth is hollow, so that teeth stand free in it
 
 
 def visual(
@@ -33,7 +34,8 @@ def visual(
     out |= mouth(source, skin, lips, bag)
     for name, group in (("upper_teeth", "helper-upper-teeth"), ("lower_teeth", "helper-lower-teeth")):
         points, faces = _compact(source.points, triangulate(source.points, source.quads[group]))
-        out |= {f"{name}_points": points - [0, 0, TEETH_BACK], f"{name}_triangles": faces}
+        points = points * [TEETH_NARROW, 1, 1] - [0, 0, TEETH_BACK]
+        out |= {f"{name}_points": points, f"{name}_triangles": faces}
     return out
 
 
@@ -86,5 +88,7 @@ def mouth(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Array
     follow = np.zeros((len(points), len(ring)))
     follow[ring, np.arange(len(ring))] = 1.0
     follow[deep] = linalg.splu(matrix[deep][:, deep]).solve(-matrix[deep][:, ring].toarray())
+    away = cKDTree(points[ring]).query(points)[0]
+    points[:, 2] -= BAG_BACK * np.clip(away / 0.008, 0, 1)
     return {"mouth_points": points, "mouth_triangles": triangles, "mouth_ring": partner,
             "mouth_follow": follow}  # fmt: skip
