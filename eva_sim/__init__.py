@@ -23,9 +23,12 @@ def make_face(body: str = "twin", **options: object) -> Face:
         **options: passed to the body.
 
     Raises:
-        EvaError: no such body. None of the three is complete in this version; any `Face` of your
-            own can be given to the environments as `face=`.
+        EvaError: no such body, or one that this version does not have yet.
     """
-    if body in ("twin", "robot", "virtual"):
-        raise EvaError(f"body={body!r} is not in version {__version__} yet; give the env face=your_face.")
+    if body == "twin":
+        from eva_sim.twin import Twin
+
+        return Twin(**options)  # type: ignore[arg-type]
+    if body in ("robot", "virtual"):
+        raise EvaError(f"body={body!r} is not in version {__version__} yet; use body='twin'.")
     raise EvaError(f"no body called {body!r}; choose 'twin', 'robot' or 'virtual'.")

@@ -26,6 +26,61 @@ def actuators() -> None:
 
 
 @app.command()
+def look(
+    words: Annotated[list[str] | None, typer.Argument(help="an expression, then actuator=value")] = None,
+    out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/look.png"),
+    size: Annotated[int, typer.Option(help="side of the picture [pixels]")] = 640,
+) -> None:
+    """Renders the twin in an expression or command, e.g. `eva look joy jaw=0.2`."""
+    from eva_sim.look import command_of, still
+    from eva_sim.twin import Twin
+
+    command = command_of(words or [])
+    with Twin() as twin:
+        still(twin, command, out, size)
+    Console().print(f"{out}")
+
+
+@app.command()
+def expressions(
+    out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/expressions.png"),
+) -> None:
+    """Renders a sheet of all named expressions."""
+    from eva_sim.look import sheet
+    from eva_sim.twin import Twin
+
+    with Twin() as twin:
+        sheet(twin, out)
+    Console().print(f"{out}")
+
+
+@app.command()
+def muscles(out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/muscles.png")) -> None:
+    """Renders each actuator at full pull, coloured by how far the skin moves."""
+    from eva_sim.look import muscles as draw
+    from eva_sim.twin import Twin
+
+    with Twin() as twin:
+        draw(twin, out)
+    Console().print(f"{out}")
+
+
+@app.command()
+def babble(
+    out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
+    samples: Annotated[int, typer.Option(help="number of expressions")] = 4000,
+    seed: Annotated[int, typer.Option(help="of the random expressions")] = 0,
+    workers: Annotated[int, typer.Option(help="processes")] = 2,
+    resume: Annotated[bool, typer.Option(help="go on with what the folder holds")] = True,
+) -> None:
+    """Moves the muscles at random and records what the face does; can be stopped and resumed."""
+    from eva_sim.agents.babble import babble as record
+
+    record(out, samples, seed, workers=workers, resume=resume)
+    Console().print(f"{out}")
+
+
+@app.command()
 def train(
     data: Annotated[Path, typer.Argument(help="folder that babbling filled")],
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its report")] = Path("out/model"),
@@ -34,6 +89,31 @@ def train(
     from eva_sim.agents import dataset, inverse
 
     inverse.train(dataset.load(data), out)
+
+
+@app.command()
+def mimic(
+    source: Annotated[str, typer.Argument(help="clip, picture, or number of a camera")],
+    model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
+    out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path("out/mimic"),
+) -> None:
+    """Lets the twin mirror a person."""
+    from eva_sim.agents import inverse, media, mirror
+    from eva_sim.twin import Twin
+
+    opened = media.open_source(source)
+    learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
+    with Twin() as twin:
+        figures = mirror.mirror(opened, learned, twin, out)
+    Console().print_json(data=figures)
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="folder for everything")] = Path("out/demo")) -> None:
+    """The whole path: babble, train, mirror the sample clip. Running it again is quick."""
+    from eva_sim.agents.demo import demo as run
+
+    run(out)
 
 
 def main() -> None:

@@ -54,6 +54,18 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is missing or damaged ({error}); make it again.") from error
+
+
 def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
     """Writes a compressed `.npz` atomically."""
     with atomic(path) as part:

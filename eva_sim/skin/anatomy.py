@@ -26,7 +26,7 @@ YOUNG = 0.15e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
 THICKNESS = 0.0025  # m [choice]
 TETHER = 2.0e4  # N/m3; loose tissue where the skin slides [choice]
 BACKING = 1.0e6  # N/m3; holds the skin on what it slides over [choice]
-CONTACT = YOUNG / THICKNESS  # N/m3; a layer of silicone between skin and bone
+CONTACT = 2.0e7  # N/m3; a thin soft pad between skin and bone [choice]
 LIP_CONTACT = 200.0  # N/m; gives 0.1 mm under the hardest press [choice]
 EYELID = 0.006  # m from the lid margin: skin that lies on the eyeball, not on bone
 

@@ -20,11 +20,11 @@ from eva_sim.skin.energy import POISSON
 from eva_sim.skin.factor import Factor
 
 MEMORY = 8  # pairs of L-BFGS
-ITERATIONS, MOST = 16, 80  # usual, and before Newton takes over
-ENOUGH = 2e-3  # N, root mean square residual at which the usual number is cut short
+ITERATIONS, MOST = 12, 80  # usual, and before Newton takes over
+ENOUGH = 3e-3  # N, root mean square residual at which the usual number is cut short
 TOLERANCE = 2e-2  # N, root mean square residual that is still an answer
 NEWTON_TOLERANCE = 1e-5  # N, largest component; below it rounding of the energy decides the search
-NORMAL_SHARE = 0.02  # of the contact stiffness in the scalar matrix; a third is one axis, mostly open
+NORMAL_SHARE = 0.05  # of the contact stiffness in the scalar matrix, which knows no direction
 
 
 class Skin:

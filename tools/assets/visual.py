@@ -14,7 +14,7 @@ from tools.assets.topology import mirror, triangulate
 Arrays = dict[str, np.ndarray]
 NECK_CUT = -0.165  # m; the neck ends here
 TEETH_BACK, TEETH_NARROW = 0.004, 0.85  # m, share; else they show through closed lips and corners
-BAG_BACK = 0.022  # m; the mouth is hollow, so that teeth stand free in it
+BAG_BACK = 0.030  # m; the mouth is hollow, so that teeth stand free in it
 
 
 def visual(
@@ -89,6 +89,6 @@ def mouth(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Array
     follow[ring, np.arange(len(ring))] = 1.0
     follow[deep] = linalg.splu(matrix[deep][:, deep]).solve(-matrix[deep][:, ring].toarray())
     away = cKDTree(points[ring]).query(points)[0]
-    points[:, 2] -= BAG_BACK * np.clip(away / 0.008, 0, 1)
+    points[:, 2] -= BAG_BACK * np.clip(away / 0.003, 0, 1)
     return {"mouth_points": points, "mouth_triangles": triangles, "mouth_ring": partner,
             "mouth_follow": follow}  # fmt: skip

@@ -1,0 +1,71 @@
+"""The whole path in one call: babble, learn, test, mirror the sample clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from eva_sim import make_face
+from eva_sim.agents import dataset, evaluate, inverse, media, mirror
+from eva_sim.agents.babble import babble
+from eva_sim.contract import load_spec
+from eva_sim.errors import DataError
+from eva_sim.files import asset, read_json, write_json
+
+SAMPLES = 3000  # expressions; about five minutes on two cores
+REPLAYS = 40  # held-out faces that are made again from predicted commands
+
+
+def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
+    """Runs what is not done yet under `out`, and prints what came of it.
+
+    Returns:
+        The mirror's metrics.
+    """
+    console = Console()
+    console.print("[bold]1/3 babble[/]: random muscles, watched")
+    babble(out / "data", samples)
+    console.print("[bold]2/3 train[/]: which muscles make which face")
+    model = _model(out, samples)
+    console.print("[bold]3/3 mimic[/]: a real person's clip")
+    figures = _mimic(out, model, samples)
+    for name, value in figures["correlation"].items():
+        console.print(f"  {name:14s} " + ("person at rest" if value is None else f"r = {value:.3f}"))
+    for name in ("mimic/mimic.mp4", "mimic/mimic.png", "mimic/metrics.json", "model/inverse.pt"):
+        console.print(f"  {out / name}")
+    return figures
+
+
+def _model(out: Path, samples: int) -> inverse.InverseModel:
+    """The trained model of this data, trained and replayed if need be."""
+    stamp = {"digest": load_spec().digest, "samples": samples}
+    if _done(out / "model" / "demo.json", stamp):
+        return inverse.InverseModel.load(out / "model" / "inverse.pt")
+    data = dataset.load(out / "data")
+    model = inverse.train(data, out / "model")
+    held_out = dataset.split(data)[1]
+    with make_face("twin") as face:
+        replayed = evaluate.replay(face, model, held_out.landmarks[:REPLAYS], data.manifest.settle)
+    Console().print(f"replayed held-out faces: mean landmark error {replayed['mean']:.2f} mm")
+    write_json(out / "model" / "demo.json", {**stamp, "replay_mm": replayed})
+    return model
+
+
+def _mimic(out: Path, model: inverse.InverseModel, samples: int) -> dict[str, Any]:
+    stamp = {"digest": load_spec().digest, "samples": samples}
+    if not _done(out / "mimic" / "demo.json", stamp):
+        with make_face("twin") as face:
+            mirror.mirror(media.open_source(asset("samples/person.mp4")), model, face, out / "mimic")
+        write_json(out / "mimic" / "demo.json", stamp)
+    return read_json(out / "mimic" / "metrics.json")
+
+
+def _done(path: Path, stamp: dict[str, Any]) -> bool:
+    """Whether a stage was finished with the same face and the same amount of data."""
+    try:
+        earlier = read_json(path)
+    except DataError:
+        return False
+    return all(earlier.get(name) == value for name, value in stamp.items())
