@@ -70,17 +70,21 @@ class Appearance:
         parts = [
             Part("head", arrays["head_points"], arrays["head_triangles"], 1, uv=uv, texture=paint),
             Part("mouth", arrays["mouth_points"], arrays["mouth_triangles"], 2, colour=(0.02, 0.008, 0.015)),
-            Part("upper_teeth", arrays["upper_teeth_points"], arrays["upper_teeth_triangles"], 3,
-                 colour=(0.75, 0.74, 0.68)),
-            Part("lower_teeth", arrays["lower_teeth_points"], arrays["lower_teeth_triangles"], 3,
-                 colour=(0.75, 0.74, 0.68)),
-        ]  # fmt: skip
+            *(self._teeth(name) for name in ("upper_teeth", "lower_teeth")),
+        ]
         ball, faces, colours = eyeball()
         for side, eye, loop in zip(("left", "right"), EYES, self._loops, strict=True):
             parts.append(Part(f"eye_{side}", ball, faces, 4, vertex_colours=colours, roughness=0.15))
             parts.append(Part(f"lid_{side}", _lid_rim(self._rest[loop], eye), _band(len(loop)), 5,
                               colour=(0.02, 0.06, 0.2)))  # fmt: skip
         return parts
+
+    def _teeth(self, name: str) -> Part:
+        """Teeth, darker towards the back of the mouth, where no light comes."""
+        points = self._arrays[f"{name}_points"]
+        light = np.clip(1 - (points[:, 2].max() - points[:, 2]) / 0.016, 0.04, 1)[:, None]
+        colours = (light * (214, 210, 198)).astype(np.uint8)
+        return Part(name, points, self._arrays[f"{name}_triangles"], 3, vertex_colours=colours)
 
 
 @lru_cache(maxsize=1)

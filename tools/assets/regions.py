@@ -22,9 +22,9 @@ Arrays = dict[str, np.ndarray]
 # how far under the rest surface it lies, share of the jaw's turn that the exit follows. In the
 # order of the cables in face.toml. Each pulls as its muscle would [choice; places from anatomy].
 CABLES = (
-    ("brow_inner", (14, 21), 9, (16, 50), 2, 0.0),
-    ("brow_outer", (41, 26), 9, (46, 56), 2, 0.0),
-    ("corrugator", (20, 21), 8, (4, 9), 2, 0.0),
+    ("brow_inner", (15, 22), 15, (16, 50), 2, 0.0),
+    ("brow_outer", (40, 26), 15, (46, 56), 2, 0.0),
+    ("corrugator", (20, 22), 11, (4, 9), 2, 0.0),
     ("levator", (17, -55), 7, (25, -22), 3, 0.0),
     ("zygomaticus", (27, -64), 7, (54, -34), 3, 0.0),
     ("depressor", (26, -68), 7, (28, -97), 3, 0.5),
