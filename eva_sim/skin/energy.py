@@ -4,8 +4,10 @@ Membrane: incompressible neo-Hookean in plane stress, per rest area and thicknes
 W = mu/2 (tr C + 1/det C - 3), with C the 2 x 2 right Cauchy-Green tensor. It stays finite under any
 rigid motion and depends on the 3D embedding only through C, so no triangle can invert.
 
-Bending: a hinge per interior edge, E = 1/2 k (theta - theta0)^2 with k = 3 D l^2 / A (Grinspun et al.,
-Discrete Shells, SCA 2003), D = E t^3 / 12 (1 - nu^2), l the rest edge and A the two rest areas.
+Bending: a hinge per interior edge, E = 1/2 k b^2 with b = 2 tan((theta - theta0) / 2), which is the
+change of angle while it is small and grows without bound as the skin folds flat, so that it never
+does; k = 3 D l^2 / A (Grinspun et al., Discrete Shells, SCA 2003), D = E t^3 / 12 (1 - nu^2), l the
+rest edge and A the two rest areas.
 
 The kernels are written out coordinate by coordinate: small arrays cost more than the arithmetic.
 """
@@ -33,7 +35,7 @@ class Shell(NamedTuple):
             (F, 3) [1/m].
         membrane: mu t A of each triangle, (F,) [J].
         hinges: edge ends, then the two opposite corners, (H, 4).
-        angle: rest angle of each hinge, (H,) [rad].
+        rest: sine and cosine of each hinge's rest angle, (H, 2).
         bending: hinge stiffness, (H,) [J].
     """
 
@@ -41,7 +43,7 @@ class Shell(NamedTuple):
     inverse: Floats
     membrane: Floats
     hinges: NDArray[np.int64]
-    angle: Floats
+    rest: Floats
     bending: Floats
 
     @classmethod
@@ -67,7 +69,7 @@ class Shell(NamedTuple):
             inverse=np.stack([1 / length, -along / (length * height), 1 / height], axis=1),
             membrane=young / (2 * (1 + POISSON)) * thickness * area,
             hinges=hinges,
-            angle=_angles(points, hinges),
+            rest=_angles(points, hinges),
             bending=3 * rigidity * edge**2 / (area[beside[:, 0]] + area[beside[:, 1]]),
         )
 
@@ -103,7 +105,7 @@ def add_shell(x, shell, gradient):  # type: ignore[no-untyped-def]
             for k in range(3):
                 gradient[shell.triangles[f, corner], k] += g[3 * corner + k]
     for h in range(len(shell.hinges)):
-        total += bend(x, shell.hinges[h], shell.angle[h], shell.bending[h], g)
+        total += bend(x, shell.hinges[h], shell.rest[h], shell.bending[h], g)
         for corner in range(4):
             for k in range(3):
                 gradient[shell.hinges[h, corner], k] += g[3 * corner + k]
@@ -145,13 +147,14 @@ def bend(x, hinge, rest, stiffness, g):  # type: ignore[no-untyped-def]
     m0, m1, m2 = v1 * e2 - v2 * e1, v2 * e0 - v0 * e2, v0 * e1 - v1 * e0
     square = e0 * e0 + e1 * e1 + e2 * e2
     length = np.sqrt(square)
+    nn, mm = n0 * n0 + n1 * n1 + n2 * n2, m0 * m0 + m1 * m1 + m2 * m2
+    scale = 1.0 / np.sqrt(nn * mm)
     # (n x m) . e / length: both normals stand on e, so their cross product lies along it
-    sine = (n1 * m2 - n2 * m1) * e0 + (n2 * m0 - n0 * m2) * e1 + (n0 * m1 - n1 * m0) * e2
-    bent = np.arctan2(sine / length, n0 * m0 + n1 * m1 + n2 * m2) - rest
-    bent -= 2 * np.pi * np.round(bent / (2 * np.pi))  # a fold of half a turn is no jump
-    force = stiffness * bent
-    fn = -force * length / (n0 * n0 + n1 * n1 + n2 * n2)
-    fm = -force * length / (m0 * m0 + m1 * m1 + m2 * m2)
+    sine = ((n1 * m2 - n2 * m1) * e0 + (n2 * m0 - n0 * m2) * e1 + (n0 * m1 - n1 * m0) * e2) * scale / length
+    cosine = (n0 * m0 + n1 * m1 + n2 * m2) * scale
+    bent = 2.0 * (sine * rest[1] - cosine * rest[0]) / (1.0 + cosine * rest[1] + sine * rest[0] + 1e-12)
+    force = stiffness * bent * (1.0 + 0.25 * bent * bent)
+    fn, fm = -force * length / nn, -force * length / mm
     s = (u0 * e0 + u1 * e1 + u2 * e2) / square
     t = (v0 * e0 + v1 * e1 + v2 * e2) / square
     # The opposite corners turn their triangle about the edge; the ends take up the reaction.
@@ -160,19 +163,16 @@ def bend(x, hinge, rest, stiffness, g):  # type: ignore[no-untyped-def]
     for k in range(3):
         g[k] = -(1.0 - s) * g[6 + k] - (1.0 - t) * g[9 + k]
         g[3 + k] = -s * g[6 + k] - t * g[9 + k]
-    return 0.5 * force * bent
+    return 0.5 * stiffness * bent * bent
 
 
-@compiled
-def _angles(x, hinges):  # type: ignore[no-untyped-def]
-    out, g = np.empty(len(hinges)), np.empty(12)
-    for h in range(len(hinges)):
-        # energy 1/2 theta^2 with rest 0 has no sign, so the angle is read off its gradient's side
-        energy = bend(x, hinges[h], 0.0, 1.0, g)
-        a, b, c, _ = hinges[h]
-        n = np.cross(x[b] - x[a], x[c] - x[a])
-        out[h] = -np.sign(np.dot(g[6:9], n)) * np.sqrt(2.0 * energy)
-    return out
+def _angles(points: Floats, hinges: NDArray[np.int64]) -> Floats:
+    """Sine and cosine of the angle between the two triangles of each hinge, (H, 2)."""
+    a, b, c, d = (points[hinges[:, k]] for k in range(4))
+    n, m = np.cross(b - a, c - a), np.cross(d - a, b - a)
+    along = (b - a) / np.linalg.norm(b - a, axis=1, keepdims=True)
+    angle = np.arctan2((np.cross(n, m) * along).sum(1), (n * m).sum(1))
+    return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
 @compiled
@@ -203,9 +203,9 @@ def shell_hessian(x, shell, step):  # type: ignore[no-untyped-def]
         for n in range(12):
             c, k = n // 3, n % 3
             near[c, k] += step
-            bend(near, order, shell.angle[h], shell.bending[h], plus)
+            bend(near, order, shell.rest[h], shell.bending[h], plus)
             near[c, k] -= 2 * step
-            bend(near, order, shell.angle[h], shell.bending[h], minus)
+            bend(near, order, shell.rest[h], shell.bending[h], minus)
             near[c, k] += step
             for m in range(12):
                 hinges[h, m, n] = (plus[m] - minus[m]) / (2 * step)
