@@ -98,6 +98,12 @@ class Twin(Face):
         picture: NDArray[np.uint8] = self._camera.colour(self.placed(), size)
         return picture
 
+    def segmentation(self, size: int) -> NDArray[np.uint8]:
+        """Label of what each pixel shows, uint8 (size, size); 0 is background, see `Appearance`."""
+        self._open_camera()
+        labels: NDArray[np.uint8] = self._camera.segmentation(self.placed(), size)
+        return labels
+
     def placed(self) -> dict[str, Floats]:
         """Where every visible part is now, as a `Camera` takes it."""
         self._open_camera()

@@ -39,10 +39,10 @@ class Shell(NamedTuple):
         bending: hinge stiffness, (H,) [J].
     """
 
-    triangles: NDArray[np.int64]
+    triangles: NDArray[np.uint32]
     inverse: Floats
     membrane: Floats
-    hinges: NDArray[np.int64]
+    hinges: NDArray[np.uint32]
     rest: Floats
     bending: Floats
 
@@ -65,10 +65,10 @@ class Shell(NamedTuple):
         rigidity = young * thickness**3 / (12 * (1 - POISSON**2))
         edge = np.linalg.norm(points[hinges[:, 0]] - points[hinges[:, 1]], axis=1)
         return cls(
-            triangles=np.ascontiguousarray(triangles, dtype=np.int64),
+            triangles=triangles.astype(np.uint32),  # unsigned: compiled code need not look for negative ones
             inverse=np.stack([1 / length, -along / (length * height), 1 / height], axis=1),
             membrane=young / (2 * (1 + POISSON)) * thickness * area,
-            hinges=hinges,
+            hinges=hinges.astype(np.uint32),
             rest=_angles(points, hinges),
             bending=3 * rigidity * edge**2 / (area[beside[:, 0]] + area[beside[:, 1]]),
         )
@@ -115,8 +115,8 @@ def add_shell(x, shell, gradient):  # type: ignore[no-untyped-def]
 @compiled
 def membrane(x, corners, inverse, weight, g):  # type: ignore[no-untyped-def]
     """Energy of one triangle; its gradient goes into g[:9]."""
-    i, j, k = corners
-    q00, q01, q11 = inverse
+    i, j, k = corners[0], corners[1], corners[2]
+    q00, q01, q11 = inverse[0], inverse[1], inverse[2]
     u0, u1, u2 = x[j, 0] - x[i, 0], x[j, 1] - x[i, 1], x[j, 2] - x[i, 2]
     w0, w1, w2 = x[k, 0] - x[i, 0], x[k, 1] - x[i, 1], x[k, 2] - x[i, 2]
     a0, a1, a2 = u0 * q00, u1 * q00, u2 * q00  # the deformation gradient's two columns
@@ -139,7 +139,7 @@ def membrane(x, corners, inverse, weight, g):  # type: ignore[no-untyped-def]
 @compiled
 def bend(x, hinge, rest, stiffness, g):  # type: ignore[no-untyped-def]
     """Energy of one hinge; its gradient goes into g[:12]."""
-    a, b, c, d = hinge
+    a, b, c, d = hinge[0], hinge[1], hinge[2], hinge[3]
     e0, e1, e2 = x[b, 0] - x[a, 0], x[b, 1] - x[a, 1], x[b, 2] - x[a, 2]
     u0, u1, u2 = x[c, 0] - x[a, 0], x[c, 1] - x[a, 1], x[c, 2] - x[a, 2]
     v0, v1, v2 = x[d, 0] - x[a, 0], x[d, 1] - x[a, 1], x[d, 2] - x[a, 2]
@@ -184,7 +184,7 @@ def shell_hessian(x, shell, step):  # type: ignore[no-untyped-def]
     faces = np.empty((len(shell.triangles), 9, 9))
     hinges = np.empty((len(shell.hinges), 12, 12))
     near, plus, minus = np.empty((4, 3)), np.empty(12), np.empty(12)
-    order = np.arange(4)
+    order = np.arange(4).astype(np.uint32)
     for f in range(len(faces)):
         for corner in range(3):
             near[corner] = x[shell.triangles[f, corner]]

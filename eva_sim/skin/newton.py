@@ -101,7 +101,7 @@ Triplets = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def _scatter(vertices: np.ndarray, blocks: Floats) -> Triplets:
     """Rows, columns and values of element blocks (E, 3 n, 3 n) on vertices (E, n)."""
-    index = (3 * vertices[:, :, None] + np.arange(3)).reshape(len(vertices), -1)
+    index = (3 * vertices[:, :, None].astype(np.int64) + np.arange(3)).reshape(len(vertices), -1)
     size = index.shape[1]
     return np.repeat(index, size, axis=1).ravel(), np.tile(index, (1, size)).ravel(), blocks.ravel()
 

@@ -20,7 +20,7 @@ from eva_sim.skin.energy import POISSON
 from eva_sim.skin.factor import Factor
 
 MEMORY = 8  # pairs of L-BFGS
-ITERATIONS, MOST = 12, 80  # usual, and before Newton takes over
+ITERATIONS, MOST = 9, 80  # usual, and before Newton takes over
 ENOUGH = 3e-3  # N, root mean square residual at which the usual number is cut short
 TOLERANCE = 2e-2  # N, root mean square residual that is still an answer
 NEWTON_TOLERANCE = 1e-5  # N, largest component; below it rounding of the energy decides the search
@@ -64,6 +64,8 @@ class Skin:
         Raises:
             PhysicsError: no equilibrium was found; the skin stays as it was.
         """
+        if not all(np.isfinite(part).all() for part in drive):
+            raise PhysicsError(f"the skin is driven by what is no number: {drive}.")
         load = self.anatomy.load(drive)
         rest = self.anatomy.rest_of(drive)
         start = self._predict(rest)
@@ -204,7 +206,7 @@ def _hold(anatomy: Anatomy) -> Floats:
 
 def _scalar_matrix(anatomy: Anatomy) -> sparse.csr_matrix:
     """One stiffness for every direction: membrane, bending, ground and cables (V, V) [N/m]."""
-    points, triangles = anatomy.points, anatomy.shell.triangles
+    points, triangles = anatomy.points, anatomy.triangles
     shape = laplacian(points, triangles)
     shear = YOUNG / (2 * (1 + POISSON)) * THICKNESS
     rigidity = YOUNG * THICKNESS**3 / (12 * (1 - POISSON**2))

@@ -1,0 +1,44 @@
+"""Words to commands, and the pictures that the `eva` command draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eva_sim import look
+from eva_sim.contract import load_spec
+from eva_sim.errors import CommandError
+from eva_sim.twin import Twin
+
+
+def test_words_make_a_command() -> None:
+    spec = load_spec()
+    command = look.command_of(["joy", "jaw=0.25", "brow_outer_left=-1"])
+    assert command[spec.index("jaw")] == 0.25
+    assert command[spec.index("brow_outer_left")] == -1
+    assert (
+        command[spec.index("zygomaticus_right")] == look.expressions()["joy"][spec.index("zygomaticus_right")]
+    )
+    assert np.array_equal(look.command_of([]), spec.neutral)
+
+
+@pytest.mark.parametrize("words", [["bliss"], ["jaw=wide"], ["nose=1"], ["jaw=2"], ["jaw=nan"]])
+def test_wrong_words_are_named(words: list[str]) -> None:
+    with pytest.raises(CommandError):
+        look.command_of(words)
+
+
+def test_the_seven_expressions_differ(tmp_path: Path) -> None:
+    assert list(look.expressions()) == ["neutral", "joy", "sadness", "surprise", "anger", "fear", "disgust"]
+    with Twin() as twin:
+        look.sheet(twin, tmp_path / "sheet.png", size=96)
+        look.muscles(twin, tmp_path / "muscles.png", size=64)
+        look.still(twin, look.expressions()["joy"], tmp_path / "joy.png", size=96)
+    assert Image.open(tmp_path / "sheet.png").size == (4 * 96, 2 * (96 + 26))
+    assert Image.open(tmp_path / "muscles.png").size == (5 * 64, 5 * (64 + 26))
+    joy = np.asarray(Image.open(tmp_path / "joy.png")).astype(int)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))[26:122, :96].astype(int)
+    assert np.abs(joy - sheet).max() > 40  # joy is not neutral
