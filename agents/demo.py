@@ -45,7 +45,7 @@ def _model(out: Path, samples: int) -> inverse.InverseModel:
         return inverse.InverseModel.load(out / "model" / "inverse.pt")
     data = dataset.load(out / "data")
     model = inverse.train(data, out / "model")
-    held_out = dataset.split(data)[1]
+    held_out = data.split()[1]
     with make_face("twin") as face:
         replayed = evaluate.replay(face, model, held_out.landmarks[:REPLAYS], data.manifest.settle)
     Console().print(f"replayed held-out faces: mean landmark error {replayed['mean']:.2f} mm")

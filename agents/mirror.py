@@ -139,13 +139,14 @@ def follow(watched: Watched, person: Person, model: InverseModel, face: Face) ->
         }  # fmt: skip
         for name, value in new.items():
             rows[name].append(value)
-    return Followed(**{n: v if n == "pictures" else np.array(v) for n, v in rows.items()})
+    columns: dict[str, Any] = {n: v if n == "pictures" else np.array(v) for n, v in rows.items()}
+    return Followed(**columns)
 
 
 def _ticks(watched: Watched, person: Person, dt: float) -> Iterator[tuple[float, int, bool, Floats]]:
     """Time, latest frame, whether it was believed, and the expression, at each control step."""
     frame, expression = -1, person.neutral
-    for tick in range(int(round(watched.times[-1] / dt)) + 1):
+    for tick in range(round(watched.times[-1] / dt) + 1):
         while frame + 1 < len(watched.times) and watched.times[frame + 1] <= tick * dt + 1e-3:
             frame += 1
             seen = watched.points[frame]

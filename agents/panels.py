@@ -143,7 +143,7 @@ def summary(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 9), layout="constrained")
-    rows = figure.subfigures(2, 1, height_ratios=[1.05, 1])
+    rows: Any = figure.subfigures(2, 1, height_ratios=[1.05, 1])
     tiles = np.atleast_2d(rows[0].subplots(2, max(1, len(pairs))))
     if len(pairs) == 1:
         tiles = tiles.reshape(2, 1)

@@ -1,7 +1,8 @@
 """The camera: colour, depth and labels of the face, by pyrender on EGL, without a screen.
 
-One renderer per process, made when first needed and never deleted: deleting one ends EGL for all. Vertices that move are written into the buffers that pyrender made, so nothing is
-allocated per frame.
+One renderer per process, made when first needed and never deleted: deleting one ends EGL for all.
+Vertices that move are written into the buffers that pyrender made, so nothing is allocated per
+frame.
 """
 
 from __future__ import annotations

@@ -14,6 +14,11 @@ from eva_sim.errors import CommandError
 from eva_sim.twin import Twin
 
 
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
 def test_words_make_a_command() -> None:
     spec = load_spec()
     command = look.command_of(["joy", "jaw=0.25", "brow_outer_left=-1"])
@@ -37,8 +42,8 @@ def test_the_seven_expressions_differ(tmp_path: Path) -> None:
         look.sheet(twin, tmp_path / "sheet.png", size=96)
         look.muscles(twin, tmp_path / "muscles.png", size=64)
         look.still(twin, look.expressions()["joy"], tmp_path / "joy.png", size=96)
-    assert Image.open(tmp_path / "sheet.png").size == (4 * 96, 2 * (96 + 26))
-    assert Image.open(tmp_path / "muscles.png").size == (5 * 64, 5 * (64 + 26))
-    joy = np.asarray(Image.open(tmp_path / "joy.png")).astype(int)
-    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))[26:122, :96].astype(int)
+    sheet, muscles, joy = (read(tmp_path / f"{name}.png") for name in ("sheet", "muscles", "joy"))
+    assert sheet.shape == (2 * (96 + 26), 4 * 96, 3)
+    assert muscles.shape == (5 * (64 + 26), 5 * 64, 3)
+    sheet = sheet[26:122, :96]
     assert np.abs(joy - sheet).max() > 40  # joy is not neutral

@@ -73,7 +73,8 @@ def test_all_results_are_there_and_agree(mirrored: Path) -> None:
     assert traces["found"].all()
     film = open_source(mirrored / "mimic.mp4")
     assert sum(1 for _ in film) == steps
-    assert Image.open(mirrored / "mimic.png").width > 800
+    with Image.open(mirrored / "mimic.png") as page:
+        assert page.width > 800
 
 
 def test_figures_can_be_computed_again(mirrored: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,11 +36,11 @@ def anatomy() -> Anatomy:
     return load_anatomy()
 
 
-def hold(twin: Twin, steps: int = 14, **values: float) -> np.ndarray:
+def hold(twin: Twin, values: dict[str, float] | None = None, steps: int = 14) -> np.ndarray:
     """Landmarks after holding a command from neutral."""
     twin.reset()
     for _ in range(steps):
-        reading = twin.move(twin.spec.command(**values))
+        reading = twin.move(twin.spec.command(**(values or {})))
     return reading.landmarks
 
 
@@ -92,7 +93,7 @@ def test_full_stays_with_the_reference_along_a_walk(anatomy: Anatomy) -> None:
 def test_a_cable_pulls_like_its_muscle_and_like_its_mirror(twin: Twin, anatomy: Anatomy, pair: int) -> None:
     shapes = []
     for cable in (2 * pair, 2 * pair + 1):
-        hold(twin, **{twin.spec.names[cable]: 1.0})
+        hold(twin, {twin.spec.names[cable]: 1.0})
         moved = 1000 * anatomy.patches[cable] @ (twin.skin.points - anatomy.points)
         way = anatomy.exits[cable] - anatomy.patches[cable] @ anatomy.points
         assert 5 <= np.linalg.norm(moved) <= 15
@@ -104,7 +105,7 @@ def test_a_cable_pulls_like_its_muscle_and_like_its_mirror(twin: Twin, anatomy: 
 
 def test_landmarks_tell_what_the_face_does(twin: Twin) -> None:
     neutral, jaw, smile, brows, lids = (
-        measures(hold(twin, **command))
+        measures(hold(twin, command))
         for command in ({}, {"jaw": 1}, {"zygomaticus": 1}, {"brow_inner": 1, "brow_outer": 1}, {"lid": -1})
     )
     assert jaw["jaw_opening"] > neutral["jaw_opening"] + 0.1
@@ -146,11 +147,11 @@ def test_restore_repeats_bit_for_bit_also_elsewhere(twin: Twin) -> None:
 
 
 def test_a_bad_command_changes_nothing(twin: Twin) -> None:
-    hold(twin, 3, jaw=1)
+    hold(twin, {"jaw": 1}, 3)
     before = twin.skin.points.copy()
     for bad in (np.full(25, np.nan), np.zeros(24), np.full(25, 1.5), "open wide"):
         with pytest.raises(CommandError):
-            twin.move(bad)  # type: ignore[arg-type]
+            twin.move(bad)
     assert np.array_equal(twin.skin.points, before)
 
 
@@ -171,31 +172,29 @@ def test_unknown_options_are_named() -> None:
 
 
 def test_pictures_do_not_depend_on_what_was_drawn_before(twin: Twin) -> None:
-    hold(twin, zygomaticus=0.5)
+    hold(twin, {"zygomaticus": 0.5})
     first = twin.render(160)
-    hold(twin, jaw=1)
+    hold(twin, {"jaw": 1})
     assert not np.array_equal(twin.render(160), first)
     twin.render(96)
-    hold(twin, zygomaticus=0.5)
+    hold(twin, {"zygomaticus": 0.5})
     assert np.array_equal(twin.render(160), first)
 
 
 def test_pictures_are_the_same_in_another_process(twin: Twin) -> None:
-    hold(twin, 5, jaw=0.5)
+    hold(twin, {"jaw": 0.5}, 5)
     code = (
         "import zlib; from eva_sim.twin import Twin; t = Twin()\n"
         "for _ in range(5): t.move(t.spec.command(jaw=0.5))\n"
         "print(zlib.crc32(t.render(128).tobytes()))"
     )
-    import zlib
-
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(told.stdout.split()[-1]) == zlib.crc32(twin.render(128).tobytes())
 
 
 def test_closed_lids_cover_the_eyes_and_the_jaw_opens_the_mouth(twin: Twin) -> None:
     def seen(label: int, **command: float) -> int:
-        hold(twin, **command)
+        hold(twin, command)
         return int((twin.segmentation(256) == label).sum())
 
     mouth, eyes = 2, 4

@@ -135,7 +135,7 @@ def load_anatomy() -> Anatomy:
         raise DataError(f"meshes/skin.npz lacks {error}; run `python -m tools.build_assets`.") from error
 
 
-def build(arrays: dict[str, NDArray]) -> Anatomy:  # type: ignore[type-arg]
+def build(arrays: dict[str, NDArray]) -> Anatomy:
     """An anatomy from the arrays of a skin file."""
     points, triangles = arrays["points"], arrays["triangles"]
     lid_gain = arrays["lid_gain"]
@@ -158,7 +158,7 @@ def build(arrays: dict[str, NDArray]) -> Anatomy:  # type: ignore[type-arg]
     )
 
 
-def _ground(arrays: dict[str, NDArray], margin: NDArray[np.intp]) -> Ground:  # type: ignore[type-arg]
+def _ground(arrays: dict[str, NDArray], margin: NDArray[np.intp]) -> Ground:
     points, cell = arrays["points"], float(arrays["grid_cell"])
     area = vertex_areas(points, arrays["triangles"])
     grid, origin = arrays["grid"], arrays["grid_origin"]

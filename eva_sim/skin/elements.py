@@ -13,7 +13,10 @@ def vertex_areas(points: Floats, triangles: NDArray[np.int64]) -> Floats:
     """A third of the area around each vertex, (V,) [m2]."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    return np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(points))
+    areas: Floats = np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(points)).astype(
+        float
+    )
+    return areas
 
 
 def vertex_normals(points: Floats, triangles: NDArray[np.int64]) -> Floats:

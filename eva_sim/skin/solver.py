@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from eva_sim.contract import Floats
+from eva_sim.errors import PhysicsError
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import THICKNESS, YOUNG, Anatomy, Drive, Load
 from eva_sim.skin.elements import laplacian, vertex_areas
@@ -52,7 +53,7 @@ class Skin:
         """The stress-free face at neutral."""
         self.points = self.anatomy.points.copy()
         self._rest = self.anatomy.points.copy()
-        self.tension = np.zeros(len(self.anatomy.exits))
+        self.tension: Floats = np.zeros(len(self.anatomy.exits))
         self.residual, self.iterations = 0.0, 0
 
     def step(self, drive: Drive) -> Floats:

@@ -134,17 +134,11 @@ def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
     gain = np.zeros(len(points))
     for loop, eye in zip(lids, EYES, strict=True):
         upper, lower = split_loop(points, loop)
-        around = {
-            name: (points[half, 0], np.arctan2(points[half, 1] - eye[1], points[half, 2] - eye[2]))
-            for name, half in (("upper", upper), ("lower", lower))
-        }
-        for half, share, other in ((upper, 0.8, "lower"), (lower, -0.2, "upper")):
-            x, elevation = around["upper" if half is upper else "lower"]
-            there = np.interp(
-                x, *(v[::-1] if around[other][0][0] > around[other][0][-1] else v for v in around[other])
-            )
-            opening = np.abs(elevation - there)
-            gain[half] = share * opening / closing
+        for half, other, share in ((upper, lower, 0.8), (lower, upper, -0.2)):
+            mine, its = (np.arctan2(points[h, 1] - eye[1], points[h, 2] - eye[2]) for h in (half, other))
+            order = np.argsort(points[other, 0])
+            there = np.interp(points[half, 0], points[other, 0][order], its[order])
+            gain[half] = share * np.abs(mine - there) / closing
         gain[[upper[0], upper[-1]]] = 0.0
     return gain
 
