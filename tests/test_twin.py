@@ -106,7 +106,13 @@ def test_a_cable_pulls_like_its_muscle_and_like_its_mirror(twin: Twin, anatomy: 
 def test_landmarks_tell_what_the_face_does(twin: Twin) -> None:
     neutral, jaw, smile, brows, lids = (
         measures(hold(twin, command))
-        for command in ({}, {"jaw": 1}, {"zygomaticus": 1}, {"brow_inner": 1, "brow_outer": 1}, {"lid": -1})
+        for command in (
+            {},
+            {"jaw": 1.0},
+            {"zygomaticus": 1.0},
+            {"brow_inner": 1.0, "brow_outer": 1.0},
+            {"lid": -1.0},
+        )
     )
     assert jaw["jaw_opening"] > neutral["jaw_opening"] + 0.1
     assert smile["mouth_width"] > neutral["mouth_width"] + 0.08
