@@ -60,8 +60,7 @@ def _pyrender() -> Any:
         RenderError: no OpenGL library.
     """
     os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
-    if not hasattr(np, "infty"):
-        np.inf = np.inf  # type: ignore[attr-defined]  # pyrender 0.1.45 was written for numpy 1
+    vars(np).setdefault("infty", np.inf)  # pyrender 0.1.45 was written for numpy 1
     try:
         import pyrender
     except Exception as error:  # PyOpenGL raises whatever the loader did

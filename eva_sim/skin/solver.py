@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
+from scipy.linalg.blas import daxpy, ddot
 
 from eva_sim.contract import Floats
 from eva_sim.errors import PhysicsError
@@ -20,16 +21,20 @@ from eva_sim.skin.elements import laplacian, vertex_areas
 from eva_sim.skin.energy import POISSON
 from eva_sim.skin.factor import Factor
 
-MEMORY = 8  # pairs of L-BFGS
-ITERATIONS, MOST = 9, 80  # usual, and before Newton takes over
+MEMORY = 10  # pairs of L-BFGS
+ITERATIONS, MOST = 7, 80  # usual, and before Newton takes over
 ENOUGH = 3e-3  # N, root mean square residual at which the usual number is cut short
 TOLERANCE = 2e-2  # N, root mean square residual that is still an answer
 NEWTON_TOLERANCE = 1e-5  # N, largest component; below it rounding of the energy decides the search
 NORMAL_SHARE = 0.05  # of the contact stiffness in the scalar matrix, which knows no direction
 
 
+#: Steps taken, the changes of force they made, and one over their product.
+Pairs = tuple[tuple[Floats, Floats, float], ...]
+
+
 class Skin:
-    """The skin of one face, with the shape it had last as its only history.
+    """The skin of one face. Its history is the last shape, and what L-BFGS learned on the way there.
 
     Args:
         anatomy: the skin's constants.
@@ -55,6 +60,7 @@ class Skin:
         self._rest = self.anatomy.points.copy()
         self.tension: Floats = np.zeros(len(self.anatomy.exits))
         self.residual, self.iterations = 0.0, 0
+        self._pairs: Pairs = ()
 
     def step(self, drive: Drive) -> Floats:
         """Finds the face's equilibrium near its last shape.
@@ -69,23 +75,36 @@ class Skin:
             raise PhysicsError(f"the skin is driven by what is no number: {drive}.")
         load = self.anatomy.load(drive)
         rest = self.anatomy.rest_of(drive)
-        start = self._predict(rest)
-        if self.solver == "full":
-            points = self._descend(start, load)
-        else:
-            points, self.residual, self.iterations = newton.solve(self.anatomy, start, load, NEWTON_TOLERANCE)
+        start, pairs = self._predict(rest), self._pairs
+        try:
+            points = self._solve(start, load)
+        except PhysicsError:
+            self._pairs = pairs
+            raise
         self.points, self._rest = points, rest
         self.tension = self.anatomy.tension(points, load)
         return points
 
-    def save(self) -> dict[str, Floats]:
+    def _solve(self, start: Floats, load: Load) -> Floats:
+        if self.solver == "full":
+            return self._descend(start, load)
+        points, self.residual, self.iterations = newton.solve(self.anatomy, start, load, NEWTON_TOLERANCE)
+        return points
+
+    def save(self) -> dict[str, Any]:
         """A copy of everything that changes."""
-        return {"points": self.points.copy(), "rest": self._rest.copy(), "tension": self.tension.copy()}
+        return {
+            "points": self.points.copy(),
+            "rest": self._rest.copy(),
+            "tension": self.tension.copy(),
+            "pairs": self._pairs,  # never written to, so there is nothing to copy
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         self.points, self._rest = state["points"].copy(), state["rest"].copy()
         self.tension = state["tension"].copy()
+        self._pairs = state["pairs"]
 
     def _predict(self, rest: Floats) -> Floats:
         """Carries the last shape along with the change of ground and boundary."""
@@ -114,7 +133,7 @@ class Skin:
         self._metric.tighten(points, load)
         energy, gradient = self.anatomy.energy(points, load)
         force = gradient[free]
-        pairs: list[tuple[Floats, Floats, float]] = []
+        pairs = self._pairs  # the last step's, whose curvature still nearly holds
         for done in range(iterations):
             if rms(force) < enough:
                 return points, rms(force), done
@@ -134,21 +153,23 @@ class Skin:
             step, change = size * way, new_force - force
             curvature = float(np.vdot(step, change))
             if curvature > 1e-12 * float(np.vdot(step, step)):
-                pairs = [*pairs[-MEMORY + 1 :], (step, change, 1.0 / curvature)]
+                pairs = (*pairs[-MEMORY + 1 :], (step, change, 1.0 / curvature))
+                self._pairs = pairs
             points, energy, force = trial, new_energy, new_force
         return points, rms(force), iterations
 
-    def _apply(self, force: Floats, pairs: list[tuple[Floats, Floats, float]]) -> Floats:
+    def _apply(self, force: Floats, pairs: Pairs) -> Floats:
         """The inverse of the approximate second derivative, applied to a force (two-loop recursion)."""
-        q, shares = force.copy(), []
+        q, shares = force.ravel().copy(), []
         for step, change, scale in reversed(pairs):
-            share = scale * float(np.vdot(step, q))
-            q -= share * change
+            share = scale * ddot(step.ravel(), q)
+            daxpy(change.ravel(), q, a=-share)  # in place
             shares.append(share)
-        q = self._metric.solve(q)
+        q = self._metric.solve(q.reshape(force.shape)).ravel()
         for (step, change, scale), share in zip(pairs, reversed(shares), strict=True):
-            q += (share - scale * float(np.vdot(change, q))) * step
-        return q
+            daxpy(step.ravel(), q, a=share - scale * ddot(change.ravel(), q))
+        way: Floats = q.reshape(force.shape)
+        return way
 
 
 def rms(force: Floats) -> float:
