@@ -14,7 +14,7 @@ import pytest
 from eva_sim import EvaError, make_face
 from eva_sim.agents.babble import sample_command
 from eva_sim.detector import Detector
-from eva_sim.errors import CommandError, PhysicsError
+from eva_sim.errors import CommandError, PhysicsError, RenderError
 from eva_sim.landmarks import measures
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
@@ -232,4 +232,25 @@ def test_pictures_do_not_pile_up(twin: Twin) -> None:
     for n in range(200):
         twin.move(commands[n % 2])
         twin.render(96)
+    assert resident() - before < 8
+
+
+def test_without_opengl_the_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyrender", None)
+    with Twin() as blind:
+        assert blind.move(blind.spec.neutral).found
+        with pytest.raises(RenderError, match="apt install libegl1 libgl1"):
+            blind.render(64)
+
+
+@pytest.mark.slow
+def test_five_thousand_pictures_leave_the_memory_as_it_was(twin: Twin) -> None:
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    for n in range(5000):
+        twin.move(twin.spec.command(jaw=1.0 if n % 20 < 10 else -1.0))
+        twin.render(96)
+        if n == 300:
+            before = resident()
     assert resident() - before < 8
