@@ -1,6 +1,6 @@
 """How often the detector that reads people finds the robot, over random expressions.
 
-    python benchmarks/reading.py --json FILE [--faces 500] [--size 224] [--seed 3]
+python benchmarks/reading.py --json FILE [--faces 500] [--size 224] [--seed 3]
 """
 
 from __future__ import annotations

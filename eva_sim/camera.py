@@ -22,8 +22,7 @@ from eva_sim.skin.elements import vertex_normals
 
 Picture = NDArray[np.uint8]
 EYE, TARGET, FIELD = (0.0, -0.03, 0.75), (0.0, -0.045, 0.0), 24.0  # m, m, degrees
-# Key, fill and rim light: from where, how strong. Named and sorted, because pyrender sums them in
-# set order and pictures must not differ in the last bit between processes.
+# Key, fill and rim light: from where, how strong.
 LIGHTS = {"fill": ((0.7, 0.1, 0.8), 1.6), "key": ((-0.5, 0.6, 0.9), 3.2), "rim": ((0.1, 0.9, -0.5), 2.5)}
 
 
@@ -97,9 +96,16 @@ class Camera:
         camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD), znear=0.1, zfar=3.0)
         self.pose = look_at(EYE, TARGET)
         self._camera = self._scene.add(camera, pose=self.pose, name="camera")
-        for name, (place, strength) in sorted(LIGHTS.items()):
-            light = self._render.DirectionalLight(intensity=strength, name=name)
-            self._scene.add(light, pose=look_at(place, (0, 0, 0)), name=name)
+        lights = [
+            self._scene.add(
+                self._render.DirectionalLight(intensity=strength, name=name),
+                pose=look_at(place, (0, 0, 0)),
+                name=name,
+            )
+            for name, (place, strength) in sorted(LIGHTS.items())
+        ]
+        # A set in pyrender, whose order depends on addresses, and with it the last bit of a sum.
+        self._scene._directional_light_nodes = lights
 
     def colour(self, placed: Mapping[str, Floats], size: int) -> Picture:
         """A picture, uint8 (size, size, 3).

@@ -129,7 +129,7 @@ def test_installed_wheel_makes_an_environment(installed: Path, tmp_path: Path) -
 
 
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
-    assert "train" in run(installed / "bin/eva", "--help", cwd=tmp_path)
+    assert "mimic" in run(installed / "bin/eva", "--help", cwd=tmp_path)
 
 
 def test_wheel_holds_every_asset_and_module_once(wheel: Path) -> None:
