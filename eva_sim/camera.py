@@ -8,7 +8,7 @@ frame.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -96,16 +96,10 @@ class Camera:
         camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD), znear=0.1, zfar=3.0)
         self.pose = look_at(EYE, TARGET)
         self._camera = self._scene.add(camera, pose=self.pose, name="camera")
-        lights = [
-            self._scene.add(
-                self._render.DirectionalLight(intensity=strength, name=name),
-                pose=look_at(place, (0, 0, 0)),
-                name=name,
-            )
-            for name, (place, strength) in sorted(LIGHTS.items())
-        ]
-        # A set in pyrender, whose order depends on addresses, and with it the last bit of a sum.
-        self._scene._directional_light_nodes = lights
+        self._scene._directional_light_nodes = _ByName()
+        for name, (place, strength) in LIGHTS.items():
+            light = self._render.DirectionalLight(intensity=strength, name=name)
+            self._scene.add(light, pose=look_at(place, (0, 0, 0)), name=name)
 
     def colour(self, placed: Mapping[str, Floats], size: int) -> Picture:
         """A picture, uint8 (size, size, 3).
@@ -199,6 +193,17 @@ class Camera:
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, primitive._buffers[0])
         gl.glBufferSubData(gl.GL_ARRAY_BUFFER, 0, data.nbytes, data)
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, 0)
+
+
+class _ByName(set):
+    """A set of nodes in the order of their names.
+
+    pyrender keeps lights in a plain set, whose order depends on addresses, and with it the last bit
+    of the sum over lights: pictures would differ between processes.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=lambda node: node.name))
 
 
 def _opaque(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
