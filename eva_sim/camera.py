@@ -72,7 +72,9 @@ def _pyrender() -> Any:
 @lru_cache(maxsize=1)
 def _renderer() -> Any:
     try:
-        return _pyrender().OffscreenRenderer(256, 256)
+        renderer = _pyrender().OffscreenRenderer(256, 256)
+        renderer._renderer._sorted_mesh_nodes = _by_name
+        return renderer
     except RenderError:
         raise
     except Exception as error:
@@ -193,6 +195,15 @@ class Camera:
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, primitive._buffers[0])
         gl.glBufferSubData(gl.GL_ARRAY_BUFFER, 0, data.nbytes, data)
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, 0)
+
+
+def _by_name(scene: Any) -> list[Any]:
+    """Meshes in the order of their names.
+
+    pyrender draws opaque ones in the order of their addresses, and where two touch, as lid and skin
+    do, the first one wins: pictures would differ between processes.
+    """
+    return sorted(scene.mesh_nodes, key=lambda node: node.name)
 
 
 class _ByName(set):
