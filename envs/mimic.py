@@ -11,6 +11,9 @@ from eva_sim.atlas import load_atlas
 from eva_sim.contract import Floats
 from eva_sim.envs.base import FaceEnv, Plan
 from eva_sim.envs.options import check_points
+from eva_sim.envs.settle import settle_at
+from eva_sim.errors import EvaError
+from eva_sim.expressions import expression
 
 #: A blend between two expressions lasts so long [s], a dwell on one so long: the 0.2-1.5 Hz of
 #: expressions.
@@ -66,7 +69,8 @@ class MimicEnv(FaceEnv):
     minimum-jerk blends (0.3 to 1.2 s) between random rows of the atlas (256 expressions that the
     twin settled in) and dwells on each (0 to 0.8 s). `reset(options=...)` takes
 
-    - `targets`: landmarks (T, N, 3) to follow, one row per control step, the first with `reset`;
+    - `targets`: landmarks (T, N, 3) to follow, one row per control step, the first with `reset`; or
+      `expression`: the name of one (as in `EVA/Pose-v0`), to come and go in place of the atlas;
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode
@@ -102,26 +106,38 @@ class MimicEnv(FaceEnv):
     - v0: first version.
     """  # noqa: E501 - a table row cannot be broken
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("targets", "start")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("targets", "expression", "start")
     STEPS: ClassVar[int] = 250
 
     def _make_plan(self, options: dict[str, Any]) -> Plan:
         if "targets" in options:
+            if "expression" in options:
+                raise EvaError("reset takes one goal, not both targets and expression.")
             return Plan(check_points(options["targets"], frames=True), None)
-        atlas = load_atlas()
-        start, end, share = self._draw_path(len(atlas))
+        landmarks, commands = self._waypoints(options)
+        start, end, share = self._draw_path(len(commands))
         share = share.astype(np.float32)
         return Plan(
-            _blend(atlas.landmarks[start], atlas.landmarks[end], share[:, None, None]),
-            _blend(atlas.commands[start], atlas.commands[end], share[:, None]),
+            _blend(landmarks[start], landmarks[end], share[:, None, None]),
+            _blend(commands[start], commands[end], share[:, None]),
         )
 
+    def _waypoints(self, options: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Faces (K, N, 3) to move between and their commands (K, 25); the first is neutral."""
+        if "expression" not in options:
+            atlas = load_atlas()
+            return atlas.landmarks, atlas.commands
+        command = expression(options["expression"])
+        settled = settle_at(self.face, command).landmarks
+        commands = np.stack([self.face.spec.neutral, command])
+        return np.stack([self.face.neutral_landmarks, settled]), commands
+
     def _draw_path(self, rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-        """For each step: the atlas rows it lies between, and how far along, each (T + 1,)."""
+        """For each step: the waypoints it lies between, and how far along, each (T + 1,)."""
         dt, needed = self.face.spec.control_dt, self.episode_steps + 1
         start, end, share, here = [0], [0], [0.0], 0
         while len(start) < needed:
-            there = int(self.np_random.integers(rows))
+            there = (here + 1 + int(self.np_random.integers(rows - 1))) % rows  # another one
             blend = round(self.np_random.uniform(*BLEND) / dt)
             dwell = round(self.np_random.uniform(*DWELL) / dt)
             start += [here] * (blend + dwell)

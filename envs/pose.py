@@ -12,6 +12,7 @@ from eva_sim.envs.base import FaceEnv, Plan
 from eva_sim.envs.options import check_points
 from eva_sim.envs.settle import settle_at
 from eva_sim.errors import EvaError
+from eva_sim.expressions import expression
 
 
 class PoseEnv(FaceEnv):
@@ -67,8 +68,9 @@ class PoseEnv(FaceEnv):
     The neutral face, without history. The target is a random row of the atlas (256 expressions that
     the twin settled in). `reset(options=...)` takes
 
-    - `target`: landmarks (N, 3) to reach, or
-    - `command`: (25,), to reach the face that this body makes of it (tried out first), or
+    - one of `target`: landmarks (N, 3) to reach; `command`: (25,), to reach the face that this body
+      makes of it (tried out first); `expression`: the same by name, `"neutral"`, `"joy"`,
+      `"sadness"`, `"surprise"`, `"anger"`, `"fear"` or `"disgust"` (`assets/expressions.toml`);
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode
@@ -103,7 +105,7 @@ class PoseEnv(FaceEnv):
     - v0: first version.
     """
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("target", "command", "start")
+    OPTIONS: ClassVar[tuple[str, ...]] = ("target", "command", "expression", "start")
     STEPS: ClassVar[int] = 100
 
     def _make_plan(self, options: dict[str, Any]) -> Plan:
@@ -114,12 +116,15 @@ class PoseEnv(FaceEnv):
         return Plan(targets, commands)
 
     def _goal(self, options: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        if "target" in options and "command" in options:
-            raise EvaError("reset takes a target or a command, not both.")
+        given = [name for name in ("target", "command", "expression") if name in options]
+        if len(given) > 1:
+            raise EvaError(f"reset takes one goal, not both {' and '.join(given)}.")
         if "target" in options:
             return check_points(options["target"], frames=False), None
-        if "command" in options:
-            command = self.face.spec.check(options["command"])
+        if given:
+            named = "expression" in options
+            command = expression(options["expression"]) if named else options["command"]
+            command = self.face.spec.check(command)
             return settle_at(self.face, command).landmarks, command
         atlas = load_atlas()
         row = self.np_random.integers(len(atlas))

@@ -32,7 +32,8 @@ def look(
     size: Annotated[int, typer.Option(help="side of the picture [pixels]")] = 640,
 ) -> None:
     """Renders the twin in an expression or command, e.g. `eva look joy jaw=0.2`."""
-    from eva_sim.look import command_of, still
+    from eva_sim.expressions import command_of
+    from eva_sim.look import still
     from eva_sim.twin import Twin
 
     command = command_of(words or [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,49 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from eva_sim.contract import FaceSpec, load_spec
-from eva_sim.errors import CommandError
-from eva_sim.files import asset, atomic
+from eva_sim.expressions import expressions
+from eva_sim.files import atomic
 from eva_sim.twin import Twin
 
 SETTLE = 12  # control steps: the slowest servo has arrived and the skin with it
 FULL_SCALE = 15.0  # mm of displacement at the bright end of the map
-
-
-def expressions() -> dict[str, NDArray[np.float32]]:
-    """Commands (25,) of the named expressions in `assets/expressions.toml`."""
-    table = tomllib.loads(asset("expressions.toml").read_text())
-    return {name: load_spec().command(**values) for name, values in table.items()}
-
-
-def command_of(words: Sequence[str]) -> NDArray[np.float32]:
-    """A command from words: at most one expression's name, then `actuator=value`.
-
-    Raises:
-        CommandError: no such expression or actuator, or a value that is not in -1..1.
-    """
-    spec, known = load_spec(), expressions()
-    command = spec.neutral
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            if name not in known:
-                raise CommandError(f"no expression called {name!r}; there are {', '.join(known)}.")
-            command = known[name].copy()
-        else:
-            command = _set(spec, command, name, value)
-    return spec.check(command)
-
-
-def _set(spec: FaceSpec, command: NDArray[np.float32], name: str, value: str) -> NDArray[np.float32]:
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise CommandError(f"{name}={value} is not a number in -1..1.") from error
-    changed = spec.command(**{name: number})
-    sides = [i for i, n in enumerate(spec.names) if n == name or n.rsplit("_", 1)[0] == name]
-    command[sides] = changed[sides]
-    return command
 
 
 def still(twin: Twin, command: NDArray[np.float32], path: Path, size: int = 640) -> None:

@@ -21,8 +21,9 @@ from eva_sim.envs.options import check_points
 from eva_sim.envs.settle import settle_at, settle_steps
 from eva_sim.envs.window import Window
 from eva_sim.errors import CommandError, DataError, EvaError, RenderError
+from eva_sim.expressions import expression, expressions
 from eva_sim.files import write_arrays
-from eva_sim.landmarks import POINTS, RIGID, rows
+from eva_sim.landmarks import POINTS, RIGID, measures, rows
 from tests.conftest import needs_twin
 from tests.fakes import OUTER_EYE, FakeFace, fake_atlas, open_fake, settled
 
@@ -140,6 +141,39 @@ def test_holding_the_target_command_reaches_the_target(body: str) -> None:
     env.close()
 
 
+@pytest.mark.parametrize("name", list(expressions()))
+def test_a_named_expression_is_what_the_face_settles_in(pose_env: Any, name: str) -> None:
+    observation, info = pose_env.reset(options={"expression": name})
+    assert np.array_equal(info["target_command"], expression(name))
+    np.testing.assert_allclose(observation["target"], settled(FakeFace(), expression(name)), atol=1e-6)
+
+
+@needs_twin
+def test_the_twin_reaches_a_named_expression() -> None:
+    with gym.make("EVA/Pose-v0") as env:
+        observation, info = env.reset(options={"expression": "surprise"})
+        raised, calm = (measures(observation[name]) for name in ("target", "landmarks"))
+        assert raised["brow_height"] > calm["brow_height"] + 0.02
+        assert raised["jaw_opening"] > calm["jaw_opening"] + 0.1
+        for _ in range(settle_steps(load_spec())):
+            info = env.step(info["target_command"])[4]
+        assert info["landmark_error_mm"] < 1e-3
+
+
+def test_mimic_comes_and_goes_between_neutral_and_a_named_expression(fake: None) -> None:
+    env: Any = gym.make("EVA/Mimic-v0").unwrapped
+    observation, _ = env.reset(seed=1, options={"expression": "joy"})
+    ends = observation["target"], settled(FakeFace(), expression("joy"))
+    assert np.array_equal(ends[0], env.face.neutral_landmarks)
+    away = np.linalg.norm(env._plan.targets - ends[0], axis=2).mean(1)
+    far = np.linalg.norm(ends[1] - ends[0], axis=1).mean()
+    assert away.max() == pytest.approx(far, rel=1e-5)
+    arrived = np.flatnonzero(away > 0.999 * far)
+    assert (away[arrived[0] : arrived[-1]] < 0.1 * far).any()  # and back, and there again
+    with pytest.raises(EvaError, match="not both"):
+        env.reset(options={"expression": "joy", "targets": FAKE.landmarks})
+
+
 @needs_twin
 def test_atlas_targets_are_what_the_twin_does() -> None:
     env: Any = gym.make("EVA/Pose-v0").unwrapped
@@ -205,6 +239,9 @@ def test_pose_takes_a_target_a_command_and_a_start(pose_env: Any) -> None:
         ({"command": [0.0] * 24}, CommandError, "shape"),
         ({"start": [np.nan] * 25}, CommandError, "numbers in"),
         ({"target": FAKE.landmarks[0], "command": FAKE.commands[0]}, EvaError, "not both"),
+        ({"expression": "joy", "command": FAKE.commands[0]}, EvaError, "not both"),
+        ({"expression": "bliss"}, CommandError, "there are neutral, joy"),
+        ({"expression": ["joy"]}, CommandError, "there are neutral, joy"),
     ],
 )
 def test_bad_options_are_told(pose_env: Any, options: Any, error: type, told: str) -> None:

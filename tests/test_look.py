@@ -11,6 +11,7 @@ from PIL import Image
 from eva_sim import look
 from eva_sim.contract import load_spec
 from eva_sim.errors import CommandError
+from eva_sim.expressions import command_of, expressions
 from eva_sim.twin import Twin
 
 
@@ -21,27 +22,26 @@ def read(path: Path) -> np.ndarray:
 
 def test_words_make_a_command() -> None:
     spec = load_spec()
-    command = look.command_of(["joy", "jaw=0.25", "brow_outer_left=-1"])
+    command = command_of(["joy", "jaw=0.25", "brow_outer_left=-1"])
     assert command[spec.index("jaw")] == 0.25
     assert command[spec.index("brow_outer_left")] == -1
-    assert (
-        command[spec.index("zygomaticus_right")] == look.expressions()["joy"][spec.index("zygomaticus_right")]
-    )
-    assert np.array_equal(look.command_of([]), spec.neutral)
+    joy = expressions()["joy"]
+    assert command[spec.index("zygomaticus_right")] == joy[spec.index("zygomaticus_right")]
+    assert np.array_equal(command_of([]), spec.neutral)
 
 
 @pytest.mark.parametrize("words", [["bliss"], ["jaw=wide"], ["nose=1"], ["jaw=2"], ["jaw=nan"]])
 def test_wrong_words_are_named(words: list[str]) -> None:
     with pytest.raises(CommandError):
-        look.command_of(words)
+        command_of(words)
 
 
 def test_the_seven_expressions_differ(tmp_path: Path) -> None:
-    assert list(look.expressions()) == ["neutral", "joy", "sadness", "surprise", "anger", "fear", "disgust"]
+    assert list(expressions()) == ["neutral", "joy", "sadness", "surprise", "anger", "fear", "disgust"]
     with Twin() as twin:
         look.sheet(twin, tmp_path / "sheet.png", size=96)
         look.muscles(twin, tmp_path / "muscles.png", size=64)
-        look.still(twin, look.expressions()["joy"], tmp_path / "joy.png", size=96)
+        look.still(twin, expressions()["joy"], tmp_path / "joy.png", size=96)
     sheet, muscles, joy = (read(tmp_path / f"{name}.png") for name in ("sheet", "muscles", "joy"))
     assert sheet.shape == (2 * (96 + 26), 4 * 96, 3)
     assert muscles.shape == (5 * (64 + 26), 5 * 64, 3)
