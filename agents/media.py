@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import io
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +23,7 @@ from eva_sim.errors import MediaError
 from eva_sim.files import atomic
 
 Picture = NDArray[np.uint8]
-Frames = Iterator[tuple[float, Picture]]
+Frames = Generator[tuple[float, Picture], None, None]
 
 #: Longest side of a frame [pixels]; larger ones are shrunk, the detector gains nothing from them.
 _LARGEST = 1280
@@ -166,6 +168,35 @@ def open_source(spec: str | os.PathLike[str] | int) -> Source:
     if not path.is_file():
         raise MediaError(f"{path} does not exist; give a clip, a picture or the number of a camera.")
     return Still(path) if _is_still(path) else Clip(path)
+
+
+class Album:
+    """Pictures set aside as JPEG in a file that has no name and is gone when it is closed."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._starts = [0]
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def add(self, picture: Picture) -> None:
+        """Appends a picture, uint8 (height, width, 3)."""
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=92)
+        self._file.seek(self._starts[-1])
+        self._file.write(buffer.getbuffer())
+        self._starts.append(self._file.tell())
+
+    def __getitem__(self, index: int) -> Picture:
+        start, end = self._starts[index : index + 2]
+        self._file.seek(start)
+        with Image.open(io.BytesIO(self._file.read(end - start))) as image:
+            return np.asarray(image)
+
+    def close(self) -> None:
+        """Forgets the pictures."""
+        self._file.close()
 
 
 @contextmanager

@@ -1,16 +1,17 @@
 """Mirroring: a person's clip, picture or camera in, the robot's face and an honest account out.
 
-Four steps, each of which can be read alone: `watch` the person, find their expression at each tick
-of the robot's clock, let the robot `follow`, and write down what happened. Gaze and head pose rest;
-the inverse model knows the actuators that move landmarks. The robot lags the person by its servos'
-delay and travel, and nothing here shifts that away.
+One way for all: frames go through the detector (`Watch`), the person's neutral face is learned, and a
+`Follower` finds their expression at each tick of the robot's clock and drives the robot. A clip is
+watched to its end before its person is known; a camera for two seconds, and then frame by frame.
+Gaze and head pose rest; the inverse model knows the actuators that move landmarks. The robot lags the
+person by its servos' delay and travel, and nothing here shifts that away.
 """
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,44 +19,45 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from eva_sim.agents import panels
 from eva_sim.agents.inverse import InverseModel
-from eva_sim.agents.media import Picture, Source, Still, write_video
-from eva_sim.agents.person import MISFIT, STRANGER_MISFIT, Person, calm_neutral
+from eva_sim.agents.live import CALM, GO, Screen, Sight, meet
+from eva_sim.agents.media import Album, Picture, Source, Still, write_video
+from eva_sim.agents.person import STRANGER_MISFIT, Person, calm_neutral
 from eva_sim.agents.retarget import Retargeter
 from eva_sim.contract import Face, Floats
 from eva_sim.detector import Detector, average_face
-from eva_sim.errors import MediaError
+from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import write_arrays, write_json
 from eva_sim.landmarks import POINTS, measures
 
-ROBOT_SIZE = 480  # pixels of the robot's picture in the video
 #: A person's measure that varies less than this is at rest, and correlates with nothing
 #: [standard deviation, neutral outer-eye distances].
 AT_REST = 0.003
+#: A frame that is so little late still counts for its tick [s].
+_SLACK = 1e-3
+#: A live robot that is further behind than this leaves ticks out [s].
+_BEHIND = 0.2
 
-
-@dataclass(frozen=True)
-class Watched:
-    """What the detector saw.
-
-    Attributes:
-        times: of the frames [s].
-        points: (T, N, 3) [pixels]; NaN where there was no face.
-        pictures: the frames, kept only for a camera, whose frames come but once.
-    """
-
-    times: Floats
-    points: Floats
-    pictures: list[Picture]
+Show = Callable[[Sight, Picture, bool], None]
 
 
 @dataclass(frozen=True)
 class Followed:
-    """What the robot did, one row per control step; faces are (T, N, 3) [outer-eye distances]."""
+    """What the robot did, one row per control step; faces are (T, N, 3) [outer-eye distances].
+
+    Attributes:
+        time: of the step [s].
+        frame: latest frame of the person at that time.
+        found: whether its face was there and believed.
+        person: the person's expression.
+        target: what the robot was asked for.
+        commands: what was sent, (T, 25).
+        robot: what the robot did.
+        picture: latest picture of the robot in its album.
+    """
 
     time: Floats
     frame: NDArray[np.intp]
@@ -64,14 +66,17 @@ class Followed:
     target: Floats
     commands: NDArray[np.float32]
     robot: Floats
-    pictures: list[bytes]
+    picture: NDArray[np.intp]
 
 
 def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLike[str]) -> dict[str, Any]:
     """Lets a face mirror a person, and writes `mimic.mp4`, `mimic.png`, `metrics.json`, `traces.npz`.
 
+    A camera is mirrored live, in a window where there is a display, until Ctrl-C or q; when it fails,
+    what came until then is kept. Pictures are set aside in nameless temporary files.
+
     Args:
-        source: a clip, picture or camera; a camera is watched until Ctrl-C.
+        source: a clip, picture or camera.
         model: what turns faces into commands.
         face: the body that mirrors; it is reset first.
         out: folder for the results; each file is complete or absent.
@@ -83,82 +88,162 @@ def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLi
         MediaError: the source is unreadable or shows no face; nothing is written.
     """
     began = perf_counter()
-    watched = watch(source)
-    person = _acquaint(source, watched)
-    followed = follow(watched, person, model, face)
-    figures = account(followed, face)
-    figures |= {
-        "source": source.name,
-        "spec": face.spec.digest,
-        "seconds_per_step": (perf_counter() - began) / len(followed.time),
-    }
-    _write(Path(out), source, watched, followed, person, figures)
+    with closing(Album()) as seen, closing(Album()) as made:
+        follower, watch = Follower(model, face, made), Watch(source, seen)
+        person, ended = (_live if source.live else _recorded)(watch, follower)
+        if not follower.rows:
+            raise MediaError(f"{source.name} was stopped before anything was mirrored.")
+        followed = follower.followed()
+        figures = account(followed, face) | {
+            "source": source.name,
+            "ended": ended,
+            "spec": face.spec.digest,
+            "seconds_per_step": (perf_counter() - began) / len(followed.time),
+        }
+        _write(Path(out), watch, followed, made, person, figures)
     return figures
 
 
-def watch(source: Source) -> Watched:
-    """Runs the detector over the whole source."""
-    times, points, pictures = [], [], []
-    with Detector("picture" if isinstance(source, Still) else "video") as detector:
-        try:
-            for time, picture in tqdm(source, "watch", source.length, unit="frame", disable=None):
-                seen = detector.landmarks(picture, time)
-                times.append(time)
-                points.append(np.full((len(POINTS), 3), np.nan) if seen is None else seen)
-                if source.live:
-                    pictures.append(picture)
-        except KeyboardInterrupt:
-            if not source.live or not times:
-                raise
-    stack = np.array(points)
-    if not len(times) or not np.isfinite(stack).any():
-        raise MediaError(f"there is no face in {source.name}; give a clip or picture of one, from the front.")
-    return Watched(np.array(times), stack, pictures)
+def _recorded(watch: Watch, follower: Follower) -> tuple[Person, str]:
+    """Watches all, learns the person's neutral face, then follows."""
+    sights = list(tqdm(watch.frames(), "watch", watch.source.length, unit="frame", disable=None))
+    person = _acquaint(watch.source, sights)
+    follower.follow(tqdm(sights, "mirror", unit="frame", disable=None), person)
+    return person, "the source ended"
 
 
-def _acquaint(source: Source, watched: Watched) -> Person:
+def _acquaint(source: Source, sights: list[Sight]) -> Person:
     """The person, with their own neutral face; a single picture only knows the average one."""
+    points = [s.points for s in sights if s.points is not None]
+    if not points:
+        raise MediaError(f"there is no face in {source.name}; give a clip or picture of one, from the front.")
     if isinstance(source, Still):
         return Person(average_face(), STRANGER_MISFIT)
-    return Person(calm_neutral(watched.points, 1 / source.fps), MISFIT)
+    return Person(calm_neutral(np.array(points), 1 / source.fps))
 
 
-def follow(watched: Watched, person: Person, model: InverseModel, face: Face) -> Followed:
-    """Drives the face through the person's expressions, at the face's own clock."""
-    retarget = Retargeter(model.neutral, model.range_low, model.range_high)
-    reading = face.reset()
-    rows: dict[str, list[Any]] = {name: [] for name in Followed.__dataclass_fields__}
-    ticks = list(_ticks(watched, person, face.spec.control_dt))
-    for time, frame, found, expression in tqdm(ticks, "mirror", unit="step", disable=None):
-        target = retarget(expression, person.neutral)
-        reading = face.move(np.clip(model.predict(target), -1, 1))
-        new = {
-            "time": time, "frame": frame, "found": found, "person": expression, "target": target,
-            "commands": reading.sent, "robot": reading.landmarks,
-            "pictures": _squeeze(face.render(ROBOT_SIZE)),
-        }  # fmt: skip
-        for name, value in new.items():
-            rows[name].append(value)
-    columns: dict[str, Any] = {n: v if n == "pictures" else np.array(v) for n, v in rows.items()}
-    return Followed(**columns)
+def _live(watch: Watch, follower: Follower) -> tuple[Person, str]:
+    """Learns the person's neutral face in two seconds, then follows frame by frame."""
+    with Screen() as screen:
+
+        def show(sight: Sight, robot: Picture, believed: bool) -> None:
+            screen.show(panels.person(watch.seen[sight.frame], sight.points, believed), robot, told)
+
+        def shown() -> Iterator[Sight]:
+            for sight in frames:
+                show(sight, follower.picture, True)
+                yield sight
+
+        frames, told = watch.frames(lambda: screen.stopped), CALM
+        person = meet(shown())
+        told = GO
+        try:
+            follower.follow(tqdm(frames, "mirror", unit="frame", disable=None), person, show)
+        except EvaError as error:  # camera or robot: what was done so far is worth keeping
+            if not follower.rows:
+                raise
+            return person, str(error).rstrip(".")
+    return person, "stopped by the user"
 
 
-def _ticks(watched: Watched, person: Person, dt: float) -> Iterator[tuple[float, int, bool, Floats]]:
-    """Time, latest frame, whether it was believed, and the expression, at each control step."""
-    frame, expression = -1, person.neutral
-    for tick in range(round(watched.times[-1] / dt) + 1):
-        while frame + 1 < len(watched.times) and watched.times[frame + 1] <= tick * dt + 1e-3:
-            frame += 1
-            seen = watched.points[frame]
-            expression = person(watched.times[frame], seen if np.isfinite(seen).all() else None)
-        yield tick * dt, frame, person.found, expression
+class Watch:
+    """A source through the detector, remembered.
+
+    Args:
+        source: where the frames come from.
+        seen: takes the frames, `panels.HEIGHT` high.
+
+    Attributes:
+        source: the same.
+        seen: the same.
+        points: of each frame so far, (N, 3) [pixels of the frames in `seen`], or None.
+    """
+
+    def __init__(self, source: Source, seen: Album) -> None:
+        self.source, self.seen = source, seen
+        self.points: list[Floats | None] = []
+
+    def frames(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[Sight]:
+        """The frames as they come, until the source ends or `stopped`."""
+        detector = Detector("picture" if isinstance(self.source, Still) else "video")
+        with detector, closing(iter(self.source)) as pictures:
+            for time, picture in pictures:
+                if stopped():
+                    return
+                found = detector.landmarks(picture, time)
+                small, scale = panels.shrunk(picture)
+                self.seen.add(small)
+                self.points.append(None if found is None else scale * found)
+                yield Sight(len(self.points) - 1, time, self.points[-1])
 
 
-def _squeeze(picture: Picture) -> bytes:
-    """A picture as JPEG, so that a long clip fits in memory."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
+class Follower:
+    """Drives the face through a person's expressions, at the face's own clock.
+
+    Args:
+        model: what turns faces into commands.
+        face: the body; it is reset.
+        made: takes pictures of it, `panels.HEIGHT` high.
+
+    Attributes:
+        picture: the latest of them.
+        rows: of `Followed`, so far.
+    """
+
+    def __init__(self, model: InverseModel, face: Face, made: Album) -> None:
+        self._model, self._face, self._made = model, face, made
+        self._retarget = Retargeter(model.neutral, model.range_low, model.range_high)
+        self.rows: list[dict[str, Any]] = []
+        face.reset()
+        self._render()
+
+    def follow(self, sights: Iterable[Sight], person: Person, show: Show | None = None) -> None:
+        """Follows until the sights end.
+
+        At each tick the robot is asked for the expression of the latest frame. Recorded sights have
+        all time; live ones, which `show` makes them, are answered at once, and of the ticks that
+        passed since the last frame only the last is rendered.
+        """
+        dt, tick, sight = self._face.spec.control_dt, 0, None
+        expression = person.neutral
+        for coming in sights:
+            if show is not None:
+                latest = coming.time - (_BEHIND if sight else 0)
+                tick = max(tick, int(np.ceil((latest - _SLACK) / dt)))
+            while sight is not None and tick * dt + _SLACK < coming.time:
+                self._step(tick * dt, sight, person, expression, render=show is None)
+                tick += 1
+            sight = coming
+            expression = person(sight.time, sight.points)
+            if show is not None and tick * dt < sight.time + dt:
+                self._step(tick * dt, sight, person, expression, render=True)
+                tick += 1
+                show(sight, self.picture, person.found)
+        while show is None and sight is not None and tick <= round(sight.time / dt):
+            self._step(tick * dt, sight, person, expression, render=True)
+            tick += 1
+
+    def followed(self) -> Followed:
+        """What was done so far; at least one step."""
+        columns: dict[str, Any] = {
+            name: np.array([row[name] for row in self.rows]) for name in Followed.__dataclass_fields__
+        }
+        return Followed(**columns)
+
+    def _step(self, time: float, sight: Sight, person: Person, expression: Floats, render: bool) -> None:
+        target = self._retarget(expression, person.neutral)
+        reading = self._face.move(self._model.predict(target))
+        if render:
+            self._render()
+        self.rows.append({
+            "time": time, "frame": sight.frame, "found": person.found, "person": expression,
+            "target": target, "commands": reading.sent, "robot": reading.landmarks,
+            "picture": len(self._made) - 1,
+        })  # fmt: skip
+
+    def _render(self) -> None:
+        self.picture = self._face.render(panels.HEIGHT)
+        self._made.add(self.picture)
 
 
 def account(followed: Followed, face: Face) -> dict[str, Any]:
@@ -182,25 +267,19 @@ def _correlation(person: Floats, robot: Floats) -> float | None:
 
 
 def _write(
-    out: Path, source: Source, watched: Watched, followed: Followed, person: Person, figures: dict[str, Any]
+    out: Path, watch: Watch, followed: Followed, made: Album, person: Person, figures: dict[str, Any]
 ) -> None:
     traces = panels.Traces.of(
         followed.time, followed.found, followed.person, followed.robot, followed.commands
     )
     chosen = set(panels.moments(traces))
     pairs: dict[int, tuple[Picture, Picture]] = {}
-    with write_video(
-        out / "mimic.mp4", 1 / float(np.diff(followed.time).mean() if len(followed.time) > 1 else 0.04)
-    ) as add:
-        frames = _frames(source, watched)
-        here, picture = -1, None
-        steps = tqdm(range(len(followed.time)), "film", unit="frame", disable=None)
-        for step in steps:
-            while here < followed.frame[step]:
-                here, (_, picture) = here + 1, next(frames)
-            assert picture is not None
-            shown = panels.person(picture, watched.points[here], bool(followed.found[step]))
-            robot = np.asarray(Image.open(io.BytesIO(followed.pictures[step])))
+    dt = float(np.diff(followed.time).mean()) if len(followed.time) > 1 else 0.04
+    with write_video(out / "mimic.mp4", 1 / dt) as add:
+        for step in tqdm(range(len(followed.time)), "film", unit="frame", disable=None):
+            frame = followed.frame[step]
+            shown = panels.person(watch.seen[frame], watch.points[frame], bool(followed.found[step]))
+            robot = made[followed.picture[step]]
             add(panels.frame(shown, robot, traces, step))
             if step in chosen:
                 pairs[step] = shown, robot
@@ -211,9 +290,3 @@ def _write(
         commands=followed.commands, found=followed.found,
     )  # fmt: skip
     write_json(out / "metrics.json", figures)
-
-
-def _frames(source: Source, watched: Watched) -> Iterator[tuple[float, Picture]]:
-    if watched.pictures:
-        return iter(zip(watched.times, watched.pictures, strict=True))
-    return iter(source)

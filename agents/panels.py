@@ -76,17 +76,32 @@ def moments(traces: Traces) -> list[int]:
     return sorted(set(chosen))[:PAIRS]
 
 
-def person(picture: Picture, points: Floats, believed: bool) -> Picture:
-    """The person with their landmarks, `HEIGHT` high; points (N, 3) [pixels], y up."""
+def shrunk(picture: Picture) -> tuple[Picture, float]:
+    """The picture `HEIGHT` high, and its scale."""
     scale = HEIGHT / picture.shape[0]
     image = Image.fromarray(picture).resize((round(picture.shape[1] * scale), HEIGHT))
+    return np.asarray(image), scale
+
+
+def person(picture: Picture, points: Floats | None, believed: bool) -> Picture:
+    """The person with their landmarks, (N, 3) [pixels], y up."""
+    image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    if np.isfinite(points).all():
-        colour = (80, 230, 160) if believed else (230, 90, 80)
-        for x, y in (points[:, :2] * [scale, -scale]).tolist():
-            draw.ellipse([x - 1.5, y - 1.5, x + 1.5, y + 1.5], fill=colour)
-    else:
+    if points is None:
         draw.text((12, 10), "no face", fill=(230, 90, 80), font=_font(18))
+    else:
+        colour = (80, 230, 160) if believed else (230, 90, 80)
+        for x, y in (points[:, :2] * [1, -1]).tolist():
+            draw.ellipse([x - 1.5, y - 1.5, x + 1.5, y + 1.5], fill=colour)
+    return np.asarray(image)
+
+
+def pair(person: Picture, robot: Picture, told: str) -> Picture:
+    """Both side by side, each `HEIGHT` high, above a line of text."""
+    image = Image.new("RGB", (person.shape[1] + robot.shape[1], HEIGHT + 36), PAPER)
+    image.paste(Image.fromarray(person), (0, 0))
+    image.paste(Image.fromarray(robot), (person.shape[1], 0))
+    ImageDraw.Draw(image).text((12, HEIGHT + 8), told, fill=INK, font=_font(16))
     return np.asarray(image)
 
 

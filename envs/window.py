@@ -30,12 +30,17 @@ class Window:
         on_unix = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         return bool(on_unix) or sys.platform in ("darwin", "win32")
 
-    def show(self, picture: NDArray[np.uint8]) -> None:
-        """Shows one RGB picture, uint8 (height, width, 3)."""
+    def show(self, picture: NDArray[np.uint8]) -> bool:
+        """Shows one RGB picture, uint8 (height, width, 3).
+
+        Returns:
+            Whether to go on: False after q or Esc, or when the user closed the window.
+        """
         import cv2
 
         cv2.imshow(self._TITLE, picture[..., ::-1])
-        cv2.waitKey(1)
+        ended = cv2.waitKey(1) & 0xFF in (ord("q"), 27)
+        return not ended and cv2.getWindowProperty(self._TITLE, cv2.WND_PROP_VISIBLE) >= 1
 
     def close(self) -> None:
         """Closes the window. May be called twice."""

@@ -98,7 +98,7 @@ def mimic(
     model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path("out/mimic"),
 ) -> None:
-    """Lets the twin mirror a person."""
+    """Lets the twin mirror a person; a camera live, until q or Ctrl-C."""
     from eva_sim.agents import inverse, media, mirror
     from eva_sim.twin import Twin
 
@@ -107,6 +107,7 @@ def mimic(
     with Twin() as twin:
         figures = mirror.mirror(opened, learned, twin, out)
     Console().print_json(data=figures)
+    Console(stderr=True).print(f"{figures['ended']}: the results until then are in {out}", markup=False)
 
 
 @app.command()

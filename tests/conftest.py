@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from typing import TYPE_CHECKING
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg")
 
@@ -11,11 +12,28 @@ import pytest
 
 from eva_sim import FaceSpec, load_spec
 
+if TYPE_CHECKING:
+    from eva_sim.agents.inverse import InverseModel
+
 
 @pytest.fixture(scope="session")
 def spec() -> FaceSpec:
     """The constant description of the face."""
     return load_spec()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> InverseModel:
+    """An untrained model with the ranges of the fake face."""
+    from eva_sim.agents import babble, dataset
+    from eva_sim.agents.inverse import InverseModel
+    from tests.fakes import open_fake
+
+    folder = tmp_path_factory.mktemp("babble")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(babble, "SHARD_SIZE", 20)
+        babble.babble(folder, 60, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
+    return InverseModel.untrained(dataset.load(folder), 1e-3)
 
 
 NO_TWIN = importlib.util.find_spec("eva_sim.twin") is None

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -341,6 +342,23 @@ def test_human_mode_shows_every_step(fake: None, monkeypatch: pytest.MonkeyPatch
         env.reset(seed=0)
         env.step(FAKE.commands[1])
     assert shown == [(480, 480, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("key", "visible", "wanted"),
+    [(-1, 1, True), (ord("x"), 1, True), (ord("q"), 1, False), (27, 1, False), (-1, 0, False)],
+)
+def test_a_window_says_when_the_user_wants_to_end(
+    monkeypatch: pytest.MonkeyPatch, key: int, visible: int, wanted: bool
+) -> None:
+    shown = []
+    monkeypatch.setattr(Window, "possible", staticmethod(lambda: True))
+    monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
+    monkeypatch.setattr(cv2, "waitKey", lambda wait: key)
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda title, what: visible)
+    red = np.tile(np.array([255, 0, 0], np.uint8), (2, 2, 1))
+    assert Window().show(red) is wanted
+    assert shown[0][0, 0].tolist() == [0, 0, 255]  # OpenCV's order
 
 
 def test_vector_environments_of_both(fake: None) -> None:

@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eva_sim.agents import babble as babble_module
-from eva_sim.agents import dataset
-from eva_sim.agents.babble import babble
 from eva_sim.agents.inverse import InverseModel
 from eva_sim.agents.media import open_source, write_video
 from eva_sim.agents.mirror import mirror
@@ -23,18 +20,9 @@ from eva_sim.detector import average_face
 from eva_sim.errors import MediaError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, measures
-from tests.fakes import FakeFace, open_fake
+from tests.fakes import FakeFace
 
 FRAMES = 40
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> InverseModel:
-    folder = tmp_path_factory.mktemp("babble")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(babble_module, "SHARD_SIZE", 20)
-        babble(folder, 60, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
-    return InverseModel.untrained(dataset.load(folder), 1e-3)
 
 
 @pytest.fixture(scope="module")
