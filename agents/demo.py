@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from eva_sim import make_face
-from eva_sim.agents import dataset, evaluate, inverse, media, mirror
+from eva_sim.agents import dataset, evaluate, inverse, media, mirror, panels
 from eva_sim.agents.babble import babble
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
@@ -31,8 +31,8 @@ def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
     model = _model(out, samples)
     console.print("[bold]3/3 mimic[/]: a real person's clip")
     figures = _mimic(out, model, samples)
-    for name, value in figures["correlation"].items():
-        console.print(f"  {name:14s} " + ("person at rest" if value is None else f"r = {value:.3f}"))
+    for name in figures["correlation"]:
+        console.print(f"  {name:14s} {panels.verdict(name, figures)}")
     for name in ("mimic/mimic.mp4", "mimic/mimic.png", "mimic/metrics.json", "model/inverse.pt"):
         console.print(f"  {out / name}")
     return figures
@@ -40,7 +40,7 @@ def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
 
 def _model(out: Path, samples: int) -> inverse.InverseModel:
     """The trained model of this data, trained and replayed if need be."""
-    stamp = {"digest": load_spec().digest, "samples": samples}
+    stamp = _stamp(samples)
     if _done(out / "model" / "demo.json", stamp):
         return inverse.InverseModel.load(out / "model" / "inverse.pt")
     data = dataset.load(out / "data")
@@ -54,7 +54,7 @@ def _model(out: Path, samples: int) -> inverse.InverseModel:
 
 
 def _mimic(out: Path, model: inverse.InverseModel, samples: int) -> dict[str, Any]:
-    stamp = {"digest": load_spec().digest, "samples": samples}
+    stamp = _stamp(samples)
     if not _done(out / "mimic" / "demo.json", stamp):
         with make_face("twin") as face:
             mirror.mirror(media.open_source(asset("samples/person.mp4")), model, face, out / "mimic")
@@ -62,8 +62,12 @@ def _mimic(out: Path, model: inverse.InverseModel, samples: int) -> dict[str, An
     return read_json(out / "mimic" / "metrics.json")
 
 
+def _stamp(samples: int) -> dict[str, Any]:
+    return {"digest": load_spec().digest, "samples": samples, "format": inverse.FORMAT}
+
+
 def _done(path: Path, stamp: dict[str, Any]) -> bool:
-    """Whether a stage was finished with the same face and the same amount of data."""
+    """Whether a stage was finished with the same face, amount of data and format."""
     try:
         earlier = read_json(path)
     except DataError:

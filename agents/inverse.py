@@ -24,12 +24,15 @@ from tqdm import tqdm
 from eva_sim.agents.baselines import Array
 from eva_sim.agents.dataset import Dataset, check_origin
 from eva_sim.agents.evaluate import MOVING, compare, plot_scores
+from eva_sim.agents.selfimage import SelfImage
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError
 from eva_sim.files import atomic, write_json
 from eva_sim.landmarks import POINTS
 
 MODEL_FILE = "inverse.pt"
+#: Rises when earlier checkpoints can no longer be read.
+FORMAT = 2
 _WIDTH = 512
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
@@ -75,22 +78,33 @@ class InverseModel:
         neutral: landmarks of the face that babbled, at rest, (N, 3) [outer-eye distances].
         range_low: 1st percentile of its babbled landmarks, (N, 3).
         range_high: 99th percentile of its babbled landmarks, (N, 3).
+        image: its self-image: pulls of the actuators that move landmarks to displacement, (3 N,).
     """
 
     def __init__(
-        self, neutral: Array, range_low: Array, range_high: Array, mean: Array, scale: Array
+        self,
+        neutral: Array,
+        range_low: Array,
+        range_high: Array,
+        mean: Array,
+        scale: Array,
+        image: SelfImage,
     ) -> None:
         self.neutral, self.range_low, self.range_high = neutral, range_low, range_high
+        self.image = image
         self._mean, self._scale = torch.from_numpy(mean), torch.from_numpy(scale)
         self._moving = load_spec().where(*MOVING)
         self._network = _network(neutral.size, len(self._moving))
 
     @classmethod
     def untrained(cls, data: Dataset, floor: float) -> Self:
-        """A model with the ranges and the normalisation of the data and random weights."""
+        """A model with the self-image, ranges and normalisation of the data, and random weights."""
         flat = data.landmarks.reshape(len(data), -1)
         low, high = np.percentile(data.landmarks, _RANGE, axis=0).astype(np.float32)
-        return cls(data.neutral, low, high, flat.mean(0), flat.std(0).clip(floor))
+        spec = load_spec()
+        moving = spec.where(*MOVING)
+        image = SelfImage.fit((data.commands - spec.neutral)[:, moving], flat - data.neutral.ravel())
+        return cls(data.neutral, low, high, flat.mean(0), flat.std(0).clip(floor), image)
 
     def predict(self, landmarks: Floats) -> Array:
         """Commands that make the given faces; gaze and head pose rest.
@@ -130,6 +144,8 @@ class InverseModel:
         content = {
             "digest": load_spec().digest, "points": list(POINTS), "network": self._network.state_dict(),
             "mean": self._mean, "scale": self._scale, **arrays,
+            "linear": torch.from_numpy(self.image.linear.astype(np.float32)),
+            "quadratic": torch.from_numpy(self.image.quadratic.astype(np.float32)),
         }  # fmt: skip
         with atomic(path) as part:
             torch.save(content, part)
@@ -154,7 +170,8 @@ class InverseModel:
         check_origin(digest, points, str(path))
         try:
             names = ("neutral", "range_low", "range_high", "mean", "scale")
-            model = cls(*(content[name].numpy() for name in names))
+            image = SelfImage(content["linear"].double().numpy(), content["quadratic"].double().numpy())
+            model = cls(**{name: content[name].numpy() for name in names}, image=image)
             model._network.load_state_dict(content["network"])
         except (KeyError, AttributeError, RuntimeError, TypeError) as error:
             raise DataError(f"{path} is of another version ({error}); train it again.") from error

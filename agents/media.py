@@ -166,7 +166,8 @@ def open_source(spec: str | os.PathLike[str] | int) -> Source:
         return Camera(text)
     path = Path(text)
     if not path.is_file():
-        raise MediaError(f"{path} does not exist; give a clip, a picture or the number of a camera.")
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise MediaError(f"{path} {problem}; give a clip, a picture or the number of a camera.")
     return Still(path) if _is_still(path) else Clip(path)
 
 

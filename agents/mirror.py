@@ -36,6 +36,8 @@ from eva_sim.landmarks import POINTS, measures
 #: A person's measure that varies less than this is at rest, and correlates with nothing
 #: [standard deviation, neutral outer-eye distances].
 AT_REST = 0.003
+#: Percentiles between which a measure's range is taken.
+_RANGE = (1, 99)
 #: A frame that is so little late still counts for its tick [s].
 _SLACK = 1e-3
 #: A live robot that is further behind than this leaves ticks out [s].
@@ -100,7 +102,8 @@ def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLi
             "spec": face.spec.digest,
             "seconds_per_step": (perf_counter() - began) / len(followed.time),
         }
-        _write(Path(out), watch, followed, made, person, figures)
+        neutral = {"person": person.neutral, "robot": face.neutral_landmarks}
+        _write(Path(out), watch, followed, made, neutral, figures)
     return figures
 
 
@@ -192,7 +195,7 @@ class Follower:
 
     def __init__(self, model: InverseModel, face: Face, made: Album) -> None:
         self._model, self._face, self._made = model, face, made
-        self._retarget = Retargeter(model.neutral, model.range_low, model.range_high)
+        self._retarget = Retargeter(model.neutral, model.range_low, model.range_high, model.image)
         self.rows: list[dict[str, Any]] = []
         face.reset()
         self._render()
@@ -247,17 +250,29 @@ class Follower:
 
 
 def account(followed: Followed, face: Face) -> dict[str, Any]:
-    """The figures; everything but the error in millimetres can be computed again from `traces.npz`."""
+    """The figures; everything but the error in millimetres can be computed again from `traces.npz`.
+
+    A correlation does not see how far the robot goes, so `amplitude` has the range of each measure,
+    1st to 99th percentile [neutral outer-eye distances], and the robot's share of the person's.
+    """
     found = followed.found
     person, robot = measures(followed.person), measures(followed.robot)
     return {
         "steps": len(found),
         "found": float(found.mean()),
         "correlation": {name: _correlation(person[name][found], robot[name][found]) for name in person},
+        "amplitude": {name: _amplitude(person[name][found], robot[name][found]) for name in person},
         "target_error_mm": float(
             1000 * face.outer_eye * np.linalg.norm(followed.robot - followed.target, axis=2).mean()
         ),
     }
+
+
+def _amplitude(person: Floats, robot: Floats) -> dict[str, float | None]:
+    if not len(person):
+        return {"person": None, "robot": None, "share": None}
+    mine, its = (float(np.ptp(np.percentile(curve, _RANGE))) for curve in (person, robot))
+    return {"person": mine, "robot": its, "share": its / mine if person.std() >= AT_REST else None}
 
 
 def _correlation(person: Floats, robot: Floats) -> float | None:
@@ -267,10 +282,18 @@ def _correlation(person: Floats, robot: Floats) -> float | None:
 
 
 def _write(
-    out: Path, watch: Watch, followed: Followed, made: Album, person: Person, figures: dict[str, Any]
+    out: Path,
+    watch: Watch,
+    followed: Followed,
+    made: Album,
+    neutral: dict[str, Floats],
+    figures: dict[str, Any],
 ) -> None:
     traces = panels.Traces.of(
-        followed.time, followed.found, followed.person, followed.robot, followed.commands
+        followed.time,
+        (followed.person, neutral["person"]),
+        (followed.robot, neutral["robot"]),
+        followed.commands,
     )
     chosen = set(panels.moments(traces))
     pairs: dict[int, tuple[Picture, Picture]] = {}
@@ -286,7 +309,7 @@ def _write(
     panels.summary(out / "mimic.png", traces, pairs, figures)
     write_arrays(
         out / "traces.npz", time=followed.time, points=np.array(POINTS), person=followed.person,
-        person_neutral=person.neutral, robot=followed.robot, target=followed.target,
-        commands=followed.commands, found=followed.found,
+        person_neutral=neutral["person"], robot=followed.robot, robot_neutral=neutral["robot"],
+        target=followed.target, commands=followed.commands, found=followed.found,
     )  # fmt: skip
     write_json(out / "metrics.json", figures)

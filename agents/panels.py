@@ -30,39 +30,39 @@ PAIRS = 6  # pictures on the summary page
 
 @dataclass(frozen=True)
 class Traces:
-    """Curves of a mirrored clip, each scaled to its own 0..1.
+    """Curves of a mirrored clip.
 
     Attributes:
         time: (T,) [s].
-        found: whether the face was there and believed, (T,).
-        curves: person's and robot's curve by measure, (T,) each.
+        curves: person's and robot's curve by measure, (T,) each: how far from their own neutral, both
+            on the one scale on which they fill 0..1, so that the robot's range can be seen.
         commands: of the actuators that move landmarks, (T, M) in 0..1 of travel.
-        labels: their names.
     """
 
     time: Floats
-    found: NDArray[np.bool_]
     curves: Mapping[str, tuple[Floats, Floats]]
     commands: Floats
-    labels: tuple[str, ...]
 
     @classmethod
     def of(
-        cls, time: Floats, found: NDArray[np.bool_], person: Floats, robot: Floats, commands: Floats
+        cls, time: Floats, person: tuple[Floats, Floats], robot: tuple[Floats, Floats], commands: Floats
     ) -> Traces:
-        """Curves from aligned faces (T, N, 3) and commands (T, 25)."""
-        spec = load_spec()
-        moving = spec.where("cable", "jaw", "lid")
-        mine, its = measures(person), measures(robot)
-        curves = {name: (_scaled(mine[name]), _scaled(its[name])) for name in SHOWN}
-        labels = tuple(spec.names[i] for i in moving)
-        return cls(time, found, curves, (commands[:, moving] + 1) / 2, labels)
+        """Curves from aligned faces (T, N, 3), each with its neutral (N, 3), and commands (T, 25)."""
+        mine, its = _moved(*person), _moved(*robot)
+        curves = {name: _scaled(mine[name], its[name]) for name in SHOWN}
+        moving = load_spec().where("cable", "jaw", "lid")
+        return cls(time, curves, (commands[:, moving] + 1) / 2)
 
 
-def _scaled(curve: Floats) -> Floats:
-    low, high = float(curve.min()), float(curve.max())
-    scaled: Floats = (curve - low) / max(high - low, 1e-3)
-    return scaled
+def _moved(faces: Floats, neutral: Floats) -> dict[str, Floats]:
+    rest = measures(neutral)
+    return {name: curve - rest[name] for name, curve in measures(faces).items()}
+
+
+def _scaled(person: Floats, robot: Floats) -> tuple[Floats, Floats]:
+    both = np.concatenate([person, robot])
+    low, width = float(both.min()), max(float(np.ptp(both)), 1e-3)
+    return (person - low) / width, (robot - low) / width
 
 
 def moments(traces: Traces) -> list[int]:
@@ -169,17 +169,20 @@ def summary(
         tiles[0, column].set_title(f"{traces.time[step]:.1f} s", fontsize=10)
     axes = rows[1].subplots(len(traces.curves), 1, sharex=True)
     for plot, (name, (person_curve, robot_curve)) in zip(axes, traces.curves.items(), strict=True):
-        value = figures["correlation"][name]
         plot.plot(traces.time, person_curve, color=np.array(PERSON) / 255, label="person")
         plot.plot(traces.time, robot_curve, color=np.array(ROBOT) / 255, label="robot")
-        plot.set_title(
-            f"{SHOWN[name]}: " + ("person at rest" if value is None else f"r = {value:.2f}"),
-            fontsize=10,
-            loc="left",
-        )
+        plot.set_title(f"{SHOWN[name]}: {verdict(name, figures)}", fontsize=10, loc="left")
         plot.set_yticks([0, 1])
         plot.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="upper right", frameon=False)
-    axes[-1].set_xlabel("time [s]; each curve scaled to its own range")
+    axes[-1].set_xlabel("time [s]; person and robot on one scale, from their own neutral faces")
     with atomic(path) as part:
         figure.savefig(part, dpi=110)
+
+
+def verdict(name: str, figures: Mapping[str, Any]) -> str:
+    """How well the robot followed one measure, in words."""
+    value, share = figures["correlation"][name], figures["amplitude"][name]["share"]
+    if value is None or share is None:
+        return "person or robot at rest"
+    return f"r = {value:.2f}, the robot's range is {100 * share:.0f} % of the person's"

@@ -107,7 +107,7 @@ def mimic(
     with Twin() as twin:
         figures = mirror.mirror(opened, learned, twin, out)
     Console().print_json(data=figures)
-    Console(stderr=True).print(f"{figures['ended']}: the results until then are in {out}", markup=False)
+    Console(stderr=True).print(f"{figures['ended']}: the results until then are in {out}", soft_wrap=True)
 
 
 @app.command()
@@ -122,6 +122,6 @@ def main() -> None:
     """Runs the command line; a user's mistake ends in one line, not in a traceback."""
     try:
         app()
-    except EvaError as error:
-        Console(stderr=True).print(f"eva: {error}", style="red", markup=False)
+    except (EvaError, OSError) as error:  # OSError: a folder that cannot be written, a full disk
+        Console(stderr=True).print(f"eva: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from error

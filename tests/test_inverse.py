@@ -121,6 +121,8 @@ def test_saves_and_loads_bit_by_bit(trained: tuple[InverseModel, Path], data: Da
     probe = data.landmarks[:20]
     assert np.array_equal(loaded.predict(probe), trained[0].predict(probe))
     assert np.array_equal(loaded.neutral, data.neutral)
+    pull = np.linspace(0, 1, len(MOVING))
+    np.testing.assert_allclose(loaded.image(pull), trained[0].image(pull), atol=1e-5)
     training = data.split()[0].landmarks
     assert (loaded.range_low <= loaded.range_high).all()
     inside = (training >= loaded.range_low) & (training <= loaded.range_high)
@@ -140,6 +142,7 @@ def _changed(source: Path, path: Path, **changes: Any) -> Path:
         ({"points": [1, 2, 3]}, "another set of landmarks"),
         ({"network": {}}, "another version"),
         ({"neutral": None}, "another version"),
+        ({"quadratic": None}, "another version"),
     ],
 )
 def test_foreign_models_are_refused(
