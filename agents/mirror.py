@@ -40,6 +40,9 @@ AT_REST = 0.003
 _RANGE = (1, 99)
 #: A frame that is so little late still counts for its tick [s].
 _SLACK = 1e-3
+#: Side of the robot's picture [pixels], which live is drawn larger than it was made: rendering is most
+#: of the work.
+_RECORDED, _LIVE = panels.HEIGHT, panels.HEIGHT // 2
 #: A live robot that is further behind than this leaves ticks out [s].
 _BEHIND = 0.2
 
@@ -91,7 +94,8 @@ def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLi
     """
     began = perf_counter()
     with closing(Album()) as seen, closing(Album()) as made:
-        follower, watch = Follower(model, face, made), Watch(source, seen)
+        follower = Follower(model, face, made, _LIVE if source.live else _RECORDED)
+        watch = Watch(source, seen)
         person, ended = (_live if source.live else _recorded)(watch, follower)
         if not follower.rows:
             raise MediaError(f"{source.name} was stopped before anything was mirrored.")
@@ -174,7 +178,7 @@ class Watch:
                 if stopped():
                     return
                 found = detector.landmarks(picture, time)
-                small, scale = panels.shrunk(picture)
+                small, scale = panels.sized(picture)
                 self.seen.add(small)
                 self.points.append(None if found is None else scale * found)
                 yield Sight(len(self.points) - 1, time, self.points[-1])
@@ -187,14 +191,15 @@ class Follower:
         model: what turns faces into commands.
         face: the body; it is reset.
         made: takes pictures of it, `panels.HEIGHT` high.
+        size: side at which they are rendered [pixels].
 
     Attributes:
         picture: the latest of them.
         rows: of `Followed`, so far.
     """
 
-    def __init__(self, model: InverseModel, face: Face, made: Album) -> None:
-        self._model, self._face, self._made = model, face, made
+    def __init__(self, model: InverseModel, face: Face, made: Album, size: int = _RECORDED) -> None:
+        self._model, self._face, self._made, self._size = model, face, made, size
         self._retarget = Retargeter(model.neutral, model.range_low, model.range_high, model.image)
         self.rows: list[dict[str, Any]] = []
         face.reset()
@@ -245,7 +250,7 @@ class Follower:
         })  # fmt: skip
 
     def _render(self) -> None:
-        self.picture = self._face.render(panels.HEIGHT)
+        self.picture, _ = panels.sized(self._face.render(self._size))
         self._made.add(self.picture)
 
 

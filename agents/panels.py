@@ -76,7 +76,7 @@ def moments(traces: Traces) -> list[int]:
     return sorted(set(chosen))[:PAIRS]
 
 
-def shrunk(picture: Picture) -> tuple[Picture, float]:
+def sized(picture: Picture) -> tuple[Picture, float]:
     """The picture `HEIGHT` high, and its scale."""
     scale = HEIGHT / picture.shape[0]
     image = Image.fromarray(picture).resize((round(picture.shape[1] * scale), HEIGHT))
