@@ -44,7 +44,7 @@ _SLACK = 1e-3
 #: of the work.
 _RECORDED, _LIVE = panels.HEIGHT, panels.HEIGHT // 2
 #: A live robot that is further behind than this leaves ticks out [s].
-_BEHIND = 0.2
+_BEHIND = 0.3
 
 Show = Callable[[Sight, Picture, bool], None]
 
