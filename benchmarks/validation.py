@@ -9,6 +9,7 @@ let down. `order` is the rate at which the error falls from level to level.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from rich.table import Table
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
+from benchmarks import peers
 from benchmarks.hinges import Sides, angles, averaged, consistent, halves, lumped, sides
 from benchmarks.patches import Flags, Load, Mesh, disc, rectangle, settle, spans
 from eva_sim.actuators import Actuators
@@ -226,6 +228,38 @@ def _sides(mesh: Mesh) -> Sides:
     return sides(mesh.points, mesh.triangles, _shell(mesh).hinges.astype(np.int64))
 
 
+# --- peer ---------------------------------------------------------------------------------------------
+
+
+def hanging(mesh: Mesh, gravity: float, shell: Shell) -> Floats:
+    """Vertices (V, 3) [m] of a sheet held at both ends and hanging by its weight, as `peers.flex`.
+
+    MuJoCo shares the mass out equally among the vertices, so each has the same weight here.
+    """
+    free = np.repeat(~peers.held(mesh)[:, None], 3, axis=1)
+    weight = np.zeros(mesh.points.shape)
+    weight[:, 2] = -gravity * peers.mass(mesh) / len(weight)
+    start = mesh.points.copy()
+    start[:, 2] = -0.003 * np.sin(np.pi * start[:, 0] / LENGTH)  # a flat sheet without bending is singular
+    return settle(shell, start, Load(weight), spans(free))
+
+
+def beside_mujoco(elastic: str, gravity: float = peers.GRAVITY) -> tuple[float, float, float]:
+    """Sag of a hanging sheet here and in MuJoCo, and the distance between the two, rms [mm].
+
+    Args:
+        elastic: "stretch", without bending here too; or "both", with the weights D l^2 / A.
+        gravity: [m/s2].
+    """
+    mesh = rectangle(LENGTH, WIDTH, 16, "random")
+    everywhere = np.ones(len(mesh.triangles), dtype=bool)
+    bending = RIGIDITY * lumped(_sides(mesh), everywhere).diagonal()
+    shell = _shell(mesh)._replace(bending=(elastic == "both") * bending)
+    ours, theirs = hanging(mesh, gravity, shell), peers.mujoco_sag(mesh, gravity, elastic)
+    apart = 1000 * float(np.sqrt(((ours - theirs) ** 2).sum(1).mean()))
+    return -1000 * float(ours[:, 2].min()), -1000 * float(theirs[:, 2].min()), apart
+
+
 # --- cable --------------------------------------------------------------------------------------------
 
 
@@ -324,6 +358,13 @@ def bending_rows() -> Iterator[Row]:
                     yield row._replace(case=f"{row.case}, {kind}, {name}")
 
 
+def peer_rows() -> Iterator[Row]:
+    """Only where MuJoCo is installed; the expected value is its own."""
+    for elastic in ("stretch", "both") if importlib.util.find_spec("mujoco") else ():
+        ours, theirs, _ = beside_mujoco(elastic)
+        yield Row(f"hanging sheet beside MuJoCo, sag [mm], {elastic}", 16, ours, theirs)
+
+
 def order(row: Row, before: Row | None) -> float | None:
     """Rate at which the error fell since the level before; 2 is a quarter at half the edge."""
     if before is None or before.case != row.case or not row.error:
@@ -348,7 +389,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
-    lines = figures([*membrane_rows(), *bending_rows(), *cable_rows()])
+    lines = figures([*membrane_rows(), *bending_rows(), *peer_rows(), *cable_rows()])
     table = Table("case", "level", "measured", "closed form", "relative error", "order")
     for line in lines:
         rate = "" if line["order"] is None else f"{line['order']:.1f}"

@@ -105,6 +105,21 @@ def test_consistent_hinges_pass_the_patch_test(mesh: Mesh) -> None:
     assert np.abs(force[inner]).max() < 1e-9 * np.abs(force).max()
 
 
+# --- another engine
+
+
+@pytest.mark.parametrize("elastic", ["stretch", "both"])
+@pytest.mark.parametrize("gravity, relative, distance", [(0.0981, 2e-3, 1e-3), (9.81, 0.015, 0.05)])
+def test_a_hanging_sheet_hangs_as_in_mujoco(
+    elastic: str, gravity: float, relative: float, distance: float
+) -> None:
+    """Its St. Venant-Kirchhoff and our neo-Hookean membrane are the same while strains are small."""
+    pytest.importorskip("mujoco")
+    sag, theirs, apart = scenes.beside_mujoco(elastic, gravity)
+    assert sag == pytest.approx(theirs, rel=relative)
+    assert apart < distance  # mm
+
+
 # --- derivatives
 
 
