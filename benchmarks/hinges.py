@@ -21,6 +21,9 @@ from eva_sim.skin.energy import POISSON
 #: Kirchhoff plate of unit rigidity, acting on (kxx, kyy, 2 kxy).
 PLATE = np.array([[1, POISSON, 0], [POISSON, 1, 0], [0, 0, (1 - POISSON) / 2]])
 
+#: Below this share of the largest compliance, a curvature that angles call for is taken for none.
+CONIC = 0.01
+
 
 class Sides(NamedTuple):
     """The three sides of every triangle; side k lies opposite corner k.
@@ -113,7 +116,7 @@ def averaged(side: Sides, inner: Flags) -> sparse.csr_matrix:
     return sparse.csr_matrix(curvature.T @ _plates(side.area * inner) @ curvature)
 
 
-def consistent(side: Sides, inner: Flags, penalty: float = 0.5) -> sparse.csr_matrix:
+def consistent(side: Sides, inner: Flags, penalty: float = 1.0) -> sparse.csr_matrix:
     """Passes both halves of the patch test on any mesh; D = 1 J.
 
     A triangle's three hinge angles fix the one constant curvature that causes them (its fit). The slope
@@ -121,7 +124,8 @@ def consistent(side: Sides, inner: Flags, penalty: float = 0.5) -> sparse.csr_ma
     makes curvatures of these slopes. Since each side has a single slope, constant moments are in
     equilibrium. Fit and divergence agree for constant curvature, so a penalty on their difference
     costs no accuracy; it leaves no hinge angle without energy (Bergan and Nygard 1984 build plate
-    elements of such a pair). A triangle with a free edge takes the fit of least energy.
+    elements of such a pair). A triangle with a free edge takes the fit of least energy; so does one
+    whose corners and neighbours lie near a conic, where some curvature causes no angles.
     """
     fit = _fits(side)
     own = _rotated(side) @ fit
@@ -180,4 +184,4 @@ def _fits(side: Sides) -> sparse.csr_matrix:
     both = side.bubble + side.bubble.reshape(-1, 3)[side.twin]
     caused = _turned(side, both) * (side.hinge >= 0)[..., None]
     soft = np.linalg.inv(PLATE) @ caused.transpose(0, 2, 1)
-    return _blocks(soft @ np.linalg.pinv(caused @ soft, rcond=1e-9, hermitian=True)) @ _picked(side)
+    return _blocks(soft @ np.linalg.pinv(caused @ soft, rcond=CONIC, hermitian=True)) @ _picked(side)

@@ -3,7 +3,8 @@
     python -m benchmarks.validation [--json FILE]
 
 Patches of bare shell on irregular meshes are stretched, blown up and bent, and a cable is drawn up and
-let down. `order` is the rate at which the error falls from level to level.
+let down. `order` is the power of the edge length with which the error falls from the
+coarsest level to the finest.
 """
 
 from __future__ import annotations
@@ -365,24 +366,25 @@ def peer_rows() -> Iterator[Row]:
         yield Row(f"hanging sheet beside MuJoCo, sag [mm], {elastic}", 16, ours, theirs)
 
 
-def order(row: Row, before: Row | None) -> float | None:
-    """Rate at which the error fell since the level before; 2 is a quarter at half the edge."""
-    if before is None or before.case != row.case or not row.error:
-        return None
-    return float(np.log(abs(before.error / row.error)) / np.log(row.level / before.level))
-
-
 def figures(rows: list[Row]) -> list[dict[str, Any]]:
-    """Rows with their errors and orders."""
+    """Rows with their errors; the last level of a case with the order over all its levels."""
+    first, last = {row.case: row for row in reversed(rows)}, {row.case: row for row in rows}
     return [
         {
             **row._asdict(),
             "expected": float(row.expected),
             "error": float(row.error),
-            "order": order(row, old),
+            "order": order(first[row.case], row) if row is last[row.case] else None,
         }
-        for row, old in zip(rows, [None, *rows[:-1]], strict=True)
+        for row in rows
     ]
+
+
+def order(coarse: Row, fine: Row) -> float | None:
+    """Power of the edge length with which the error falls; 2 is a quarter at half the edge."""
+    if coarse is fine:
+        return None
+    return float(np.log(abs(coarse.error / fine.error)) / np.log(fine.level / coarse.level))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import benchmarks.hinges
 from benchmarks import validation as scenes
 from benchmarks.hinges import angles, consistent, sides
 from benchmarks.patches import Mesh, disc, rectangle, scattered
@@ -87,8 +88,9 @@ def test_consistent_hinges_converge_to_a_plate(
 
 
 @pytest.mark.parametrize("mesh", [disc(0.03, 12, "random"), rectangle(0.04, 0.04, 16, "random")])
-def test_consistent_hinges_pass_the_patch_test(mesh: Mesh) -> None:
+def test_consistent_hinges_pass_the_patch_test(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     """Constant curvature has Kirchhoff's energy, and constant moments leave inner vertices alone."""
+    monkeypatch.setattr(benchmarks.hinges, "CONIC", 1e-9)  # without exceptions
     hinges = shell_of(mesh).hinges.astype(np.int64)
     side, slope = sides(mesh.points, mesh.triangles, hinges), angles(mesh.points, hinges)
     whole = np.asarray((side.hinge >= 0).all(1))  # at a free edge there is no fit to be exact
@@ -103,6 +105,29 @@ def test_consistent_hinges_pass_the_patch_test(mesh: Mesh) -> None:
     inner = np.linalg.norm(mesh.points[:, None] - rim, axis=2).min(1) > 0.009  # beyond the rim's stencils
     assert inner.sum() > 10
     assert np.abs(force[inner]).max() < 1e-9 * np.abs(force).max()
+
+
+@pytest.mark.parametrize("along", [0, 1])
+@pytest.mark.parametrize("curved", ["rolled", "rest"])
+def test_consistent_hinges_know_a_cylinder(curved: str, along: int) -> None:
+    """Rolling a flat sheet, and flattening a rolled one, both take D A / 2 R^2."""
+    mesh, radius = rectangle(0.04, 0.04, 32, "random"), 0.05
+    angle = mesh.points[:, along] / radius
+    roll = mesh.points.copy()
+    roll[:, along], roll[:, 2] = radius * np.sin(angle), radius * (1 - np.cos(angle))
+    shell = Shell.of(roll, mesh.triangles, scenes.YOUNG, scenes.THICKNESS)
+    bent = 2 * np.tan(0.5 * np.arctan2(*shell.rest.T))
+    side = sides(roll if curved == "rest" else mesh.points, mesh.triangles, shell.hinges.astype(np.int64))
+    whole = np.asarray((side.hinge >= 0).all(1))
+    energy = 0.5 * bent @ consistent(side, whole) @ bent
+    assert energy == pytest.approx(0.5 * side.area[whole].sum() / radius**2, rel=5e-3)
+
+
+def test_consistent_hinges_resist_every_angle() -> None:
+    mesh = rectangle(scenes.LENGTH, scenes.WIDTH, 8, "random")
+    side = sides(mesh.points, mesh.triangles, shell_of(mesh).hinges.astype(np.int64))
+    least, most = np.linalg.eigvalsh(consistent(side, mesh.inner).toarray())[[0, -1]]
+    assert least > 1e-4 * most
 
 
 # --- another engine
