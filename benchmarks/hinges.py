@@ -130,9 +130,8 @@ def consistent(side: Sides, inner: Flags, penalty: float = 1.0) -> sparse.csr_ma
     fit = _fits(side)
     own = _rotated(side) @ fit
     swap = sparse.csr_matrix((np.ones(side.twin.size), (np.arange(side.twin.size), side.twin.ravel())))
-    share = sparse.diags(np.where(side.hinge >= 0, 0.5, 1.0).ravel())
-    alone = sparse.diags((side.hinge < 0).astype(float).ravel())
-    slope = 0.5 * _picked(side) + share @ (own - swap @ own) + alone @ own
+    alone = sparse.diags((side.hinge < 0).astype(float).ravel())  # a free edge is its own twin
+    slope = 0.5 * (_picked(side) + own - swap @ own) + alone @ own
     curvature = _divergence(side) @ slope
     plates = _plates(side.area * inner)
     rest = fit - curvature

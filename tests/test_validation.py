@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 import benchmarks.hinges
+from benchmarks import peers
 from benchmarks import validation as scenes
 from benchmarks.hinges import angles, consistent, sides
 from benchmarks.patches import Mesh, disc, rectangle, scattered
@@ -143,6 +146,20 @@ def test_a_hanging_sheet_hangs_as_in_mujoco(
     sag, theirs, apart = scenes.beside_mujoco(elastic, gravity)
     assert sag == pytest.approx(theirs, rel=relative)
     assert apart < distance  # mm
+
+
+def test_pybullet_is_timed_at_a_stable_step_with_unstable_ones_above() -> None:
+    figures = peers.pybullet_cloth(6)
+    assert figures["vertices"] == 49
+    assert 1000 * peers.STEPS[0] < figures["step_ms"] < 1000 * peers.STEPS[-1]
+
+
+def test_mujoco_is_timed_where_it_is_installed() -> None:
+    figures = peers.mujoco_flex(6)
+    if importlib.util.find_spec("mujoco") is None:
+        assert figures is None
+    else:
+        assert figures is not None and figures["vertices"] == 49
 
 
 # --- derivatives
