@@ -3,8 +3,8 @@
 `lumped` is diagonal, like `Shell.bending`. `averaged` is the triangle-averaged shape operator of
 Gingold et al., A Discrete Model for Inelastic Deformation of Thin Shells (2004). `consistent` is our
 own: it is exact for every constant curvature and in equilibrium under every constant moment, on any
-mesh, which are the two halves of the patch test; no choice of diagonal weights has both, except on
-equilateral triangles.
+mesh but for triangles near a conic. These are the two halves of the patch test; no choice of diagonal
+weights has both, except on equilateral triangles.
 """
 
 from __future__ import annotations
