@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from eva_sim.files import write_json
 from eva_sim.skin.anatomy import Drive
-from eva_sim.skin.solver import Skin
+from eva_sim.skin.solver import Reference
 from eva_sim.twin import Twin
 
 STEP = 0.12  # standard deviation of a command's change in one control step
@@ -64,7 +64,7 @@ def measure(steps: int, seed: int) -> dict[str, Any]:
     with Twin() as twin:
         walk(twin, 5, seed)  # compiles
         drives, skins, seconds = walk(twin, steps, seed)
-        reference = Skin(twin.skin.anatomy, "reference")
+        reference = Reference(twin.skin.anatomy)
     truth = np.array([reference.step(drive) for drive in tqdm(drives, "reference", disable=None)])
     distance = 1000 * np.linalg.norm(skins - truth, axis=2)
     moved = 1000 * np.linalg.norm(truth - truth[0], axis=2)

@@ -14,14 +14,15 @@ from eva_sim.files import asset, read_arrays
 from eva_sim.head import Head
 from eva_sim.landmarks import POINTS, Aligner
 from eva_sim.skin.anatomy import Drive, load_anatomy
-from eva_sim.skin.solver import Skin
+from eva_sim.skin.solver import make_skin
 
 
 class Twin(Face):
     """EVA in simulation.
 
     Args:
-        skin: `"full"`, a few milliseconds a step, or `"reference"`, converged and about a second.
+        skin: `"full"`, two milliseconds a step; `"fine"`, twice that and more exact; or `"reference"`,
+            converged and about a second.
         camera: side of the picture in every reading [pixels]; None for no picture.
         neck: `"kinematic"` or `"legs"`, see `Head`.
 
@@ -35,14 +36,12 @@ class Twin(Face):
         camera: int | None = None,
         neck: Literal["kinematic", "legs"] = "kinematic",
     ) -> None:
-        if skin not in ("full", "reference"):
-            raise EvaError(f"skin={skin!r}; choose 'full' or 'reference'.")
         if neck not in ("kinematic", "legs"):
             raise EvaError(f"neck={neck!r}; choose 'kinematic' or 'legs'.")
         self.spec = load_spec()
         self.actuators = Actuators(self.spec)
         self.head = Head(self.spec, neck)
-        self.skin = Skin(load_anatomy(), skin)
+        self.skin = make_skin(load_anatomy(), skin)
         self._image_size = camera
         self._corners, self._shares = _embedding()
         self._camera: Any = None

@@ -17,7 +17,7 @@ from eva_sim.errors import CommandError, PhysicsError, RenderError
 from eva_sim.landmarks import measures
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
-from eva_sim.skin.solver import Skin
+from eva_sim.skin.solver import Reference, Skin
 from eva_sim.twin import Twin
 
 REST = np.zeros(2)
@@ -78,7 +78,7 @@ def test_neutral_is_free_of_stress(anatomy: Anatomy) -> None:
 
 
 def test_full_stays_with_the_reference_along_a_walk(anatomy: Anatomy) -> None:
-    full, reference = Skin(anatomy), Skin(anatomy, "reference")
+    full, reference = Skin(anatomy), Reference(anatomy)
     errors = []
     for share in np.linspace(0.1, 1, 10):
         take_up = np.array([0.006, 0.004, 0, 0, 0, 0, 0, 0, 0.008, 0.009, 0, 0]) * share
@@ -170,7 +170,7 @@ def test_physics_that_is_not_a_number_raises_and_keeps_the_shape(anatomy: Anatom
 
 
 def test_unknown_options_are_named() -> None:
-    with pytest.raises(EvaError, match="'full' or 'reference'"):
+    with pytest.raises(EvaError, match="'full', 'fine', 'reference'"):
         make_face("twin", skin="silk")
     with pytest.raises(EvaError, match="no body called"):
         make_face("statue")

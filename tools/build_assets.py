@@ -21,7 +21,7 @@ from tools.assets.visual import visual
 OUT = Path(__file__).resolve().parent.parent / "assets" / "meshes"
 # First two vertices of the edge loops of MakeHuman's base where lips and lid skin are cut.
 LIPS, LID = (537, 7282), (7748, 7747)
-SHORTEST, LONGEST = 0.0013, 0.0090  # m; edges outside are collapsed or split
+SHORTEST, LONGEST = 0.0016, 0.0098  # m; edges outside are collapsed or split
 
 
 def half_mask(source: Source) -> np.ndarray:

@@ -6,7 +6,8 @@ is one `Drive`: the jaw, the lids and how much cable is taken in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,19 +17,19 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError
 from eva_sim.files import asset, read_arrays
-from eva_sim.head import EYES
+from eva_sim.head import EYES, JAW_HINGE
 from eva_sim.skin.elements import vertex_areas
-from eva_sim.skin.energy import Shell, add_shell
-from eva_sim.skin.ground import Ground, add_ground, depths, turned
+from eva_sim.skin.energy import POISSON, Shell, add_shell
+from eva_sim.skin.ground import Ground, add_ground, turned, turned_many
 from eva_sim.skin.pulls import Cables, Lips, add_cables, add_lips, tensions
 
-YOUNG = 0.15e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
-THICKNESS = 0.0025  # m [choice]
+YOUNG = 0.10e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
+THICKNESS = 0.0040  # m [choice]
+DENSITY = 1070.0  # kg/m3; platinum-cured silicone
 TETHER = 2.0e4  # N/m3; loose tissue where the skin slides [choice]
-BACKING = 1.0e6  # N/m3; holds the skin on what it slides over [choice]
+BACKING = 1.0e7  # N/m3; suction of the film it slides on, 10 kPa at 1 mm, so that it does not buckle [choice]
 CONTACT = 2.0e7  # N/m3; a thin soft pad between skin and bone [choice]
 LIP_CONTACT = 200.0  # N/m; gives 0.1 mm under the hardest press [choice]
-EYELID = 0.006  # m from the lid margin: skin that lies on the eyeball, not on bone
 
 
 class Drive(NamedTuple):
@@ -44,8 +45,31 @@ class Drive(NamedTuple):
     lids: Floats
     take_up: Floats
 
+    @property
+    def alone(self) -> Drives:
+        """As the drives of one face."""
+        return Drives(np.array([self.jaw]), np.asarray(self.lids)[None], np.asarray(self.take_up)[None])
 
-@dataclass(frozen=True)
+
+class Drives(NamedTuple):
+    """What moves the skins of L faces: `Drive`s, stacked.
+
+    Attributes:
+        jaw: (L,) [rad].
+        lids: (L, 2) [rad].
+        take_up: (L, 12) [m].
+    """
+
+    jaw: Floats
+    lids: Floats
+    take_up: Floats
+
+    def face(self, number: int) -> Drive:
+        """The drive of one face."""
+        return Drive(float(self.jaw[number]), self.lids[number], self.take_up[number])
+
+
+@dataclass(frozen=True, eq=False)  # so that it can be a key of caches
 class Anatomy:
     """Constant description of the skin.
 
@@ -55,10 +79,13 @@ class Anatomy:
         mirror: each vertex's mirror image, (V,).
         fixed: vertices whose place is prescribed: outer rim and lid margins.
         free: all others.
-        lid_gain: turn of lid-margin vertices about their eye's x axis per radian of lid, (V,).
+        centres: y and z of the x axis that each prescribed vertex turns about, (B, 2) [m].
+        gains: its turn per radian of jaw, left and right lid, (B, 3).
         patches: cable weights, (12, V), each row with sum one.
         exits: mouths of the Bowden tubes at rest, (12, 3) [m].
         exit_jaw: share of the jaw's turn that they follow, (12,).
+        mass: of each vertex's share of silicone, (V,) [kg].
+        digest: of all that makes this skin, so that what was computed for it can be recognised.
     """
 
     points: Floats
@@ -66,10 +93,13 @@ class Anatomy:
     mirror: NDArray[np.int64]
     fixed: NDArray[np.intp]
     free: NDArray[np.intp]
-    lid_gain: Floats
+    centres: Floats
+    gains: Floats
     patches: Floats
     exits: Floats
     exit_jaw: Floats
+    mass: Floats
+    digest: str
     shell: Shell
     ground: Ground
     lips: Lips
@@ -78,13 +108,28 @@ class Anatomy:
     def rest_of(self, drive: Drive) -> Floats:
         """Where every vertex would be if only ground and boundary moved, (V, 3) [m]."""
         place = turned(self.points, self.ground.jaw, drive.jaw)
-        for eye, angle, side in zip(EYES, drive.lids, (1, -1), strict=True):
-            margin = np.flatnonzero((self.lid_gain != 0) & (side * self.points[:, 0] > 0))
-            turn = -self.lid_gain[margin] * angle  # a positive lid opens: about -x
-            y, z = (self.points[margin] - eye).T[1:]
-            place[margin, 1] = eye[1] + np.cos(turn) * y - np.sin(turn) * z
-            place[margin, 2] = eye[2] + np.sin(turn) * y + np.cos(turn) * z
+        place[self.fixed] = self.boundary(drive.alone)[:, :, 0]
         return place
+
+    def boundary(self, drives: Drives) -> Floats:
+        """Where the prescribed vertices are, (B, 3, L) [m]."""
+        angles = self.gains @ np.vstack([drives.jaw, drives.lids.T])
+        return turned_many(self.points[self.fixed], self.centres, angles)
+
+    def scaled(self, material: Floats) -> Anatomy:
+        """This face with its constants scaled by `material` (5,), in the order of `forces.MATERIAL`."""
+        membrane, bending, attachment, ground, cable = (float(scale) for scale in material)
+        held = self.ground
+        return replace(
+            self,
+            shell=self.shell._replace(
+                membrane=membrane * self.shell.membrane, bending=bending * self.shell.bending
+            ),
+            ground=held._replace(
+                tether=attachment * held.tether, backing=ground * held.backing, contact=ground * held.contact
+            ),
+            cables=self.cables._replace(stiffness=cable * self.cables.stiffness),
+        )
 
     def load(self, drive: Drive) -> Load:
         """The drive in the form that the compiled energy takes."""
@@ -138,45 +183,60 @@ def load_anatomy() -> Anatomy:
 def build(arrays: dict[str, NDArray]) -> Anatomy:
     """An anatomy from the arrays of a skin file."""
     points, triangles = arrays["points"], arrays["triangles"]
-    lid_gain = arrays["lid_gain"]
-    margin = arrays["lid_margin"]
-    fixed = np.union1d(arrays["rim"], margin)
+    fixed = np.union1d(arrays["rim"], arrays["lid_margin"])
+    centres, gains = _turns(arrays, fixed)
     return Anatomy(
         points=points,
         triangles=triangles,
         mirror=arrays["mirror"],
         fixed=fixed,
         free=np.setdiff1d(np.arange(len(points)), fixed),
-        lid_gain=lid_gain,
+        centres=centres,
+        gains=gains,
         patches=arrays["patches"],
         exits=arrays["exits"],
         exit_jaw=arrays["exit_jaw"],
+        mass=DENSITY * THICKNESS * vertex_areas(points, triangles),
+        digest=_digest(arrays),
         shell=Shell.of(points, triangles, YOUNG, THICKNESS),
-        ground=_ground(arrays, margin),
+        ground=_ground(arrays),
         lips=_lips(points, arrays["lip_pairs"]),
         cables=_cables(points, arrays["patches"], arrays["exits"]),
     )
 
 
-def _ground(arrays: dict[str, NDArray], margin: NDArray[np.intp]) -> Ground:
-    points, cell = arrays["points"], float(arrays["grid_cell"])
-    area = vertex_areas(points, arrays["triangles"])
-    grid, origin = arrays["grid"], arrays["grid_origin"]
-    eye = EYES[np.where(points[:, 0] > 0, 0, 1)]
-    reach = np.linalg.norm(points - eye, axis=1)
-    near = np.linalg.norm(points[:, None] - points[margin][None], axis=2).min(1)
+def _turns(arrays: dict[str, NDArray], fixed: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Axes (B, 2) and gains (B, 3) of prescribed vertices: lid margins turn about their eye."""
+    left = arrays["points"][fixed, 0] > 0
+    lid = -arrays["lid_gain"][fixed]  # a positive lid opens: about -x
+    eye = EYES[np.where(left, 0, 1), 1:]
+    centres = np.where((lid != 0)[:, None], eye, JAW_HINGE[1:])
+    jaw = np.where(lid != 0, 0.0, arrays["jaw_weight"][fixed])
+    return centres, np.stack([jaw, np.where(left, lid, 0.0), np.where(left, 0.0, lid)], axis=1)
+
+
+def _digest(arrays: dict[str, NDArray]) -> str:
+    constants = (YOUNG, POISSON, THICKNESS, TETHER, BACKING, CONTACT, LIP_CONTACT, load_spec().digest)
+    found = hashlib.sha256(repr(constants).encode())
+    for name in sorted(arrays):
+        found.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return found.hexdigest()
+
+
+def _ground(arrays: dict[str, NDArray]) -> Ground:
+    area = vertex_areas(arrays["points"], arrays["triangles"])
     return Ground(
-        rest=points,
+        rest=arrays["points"],
         jaw=arrays["jaw_weight"],
         tether=TETHER * area * arrays["hold"],
-        backing=BACKING * area * arrays["tissue"],
+        backing=BACKING
+        * area
+        * arrays["tissue"]
+        * (1 - arrays["eyelid"]),  # an eyeball does not hold its lid
         contact=CONTACT * area * arrays["tissue"],
-        depth=depths(points, grid, origin, cell),
-        eyelid=(near < EYELID).astype(np.int64),
-        reach=np.minimum(reach, np.linalg.norm(points[margin] - eye[margin], axis=1).min()),
-        grid=grid,
-        origin=origin,
-        cell=cell,
+        gap=arrays["ground_gap"],
+        slope=arrays["ground_slope"],
+        curvature=arrays["ground_curvature"],
     )
 
 

@@ -6,10 +6,9 @@ rigid motion and depends on the 3D embedding only through C, so no triangle can 
 
 Bending: a hinge per interior edge, E = 1/2 k b^2 with b = 2 tan((theta - theta0) / 2), which is the
 change of angle while it is small and grows without bound as the skin folds flat, so that it never
-does; k = 3 D l^2 / A (Grinspun et al., Discrete Shells, SCA 2003), D = E t^3 / 12 (1 - nu^2), l the
-rest edge and A the two rest areas.
-
-The kernels are written out coordinate by coordinate: small arrays cost more than the arithmetic.
+does; k = D l^2 / A with D = E t^3 / 12 (1 - nu^2), l the rest edge and A its two rest areas. That is
+the plate's own stiffness on equilateral triangles (docs/validation.md; the factor 3 of Grinspun et al.,
+Discrete Shells, SCA 2003, belongs to a sum over other areas).
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 
 POISSON = 0.5  # silicone is nearly incompressible
-compiled = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
+#: A formula of scalars in whatever precision it is given; the one text serves the double-precision
+#: referee, the single face and the lanes.
+formula = numba.njit(cache=True, forceinline=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 
 
 class Shell(NamedTuple):
@@ -70,7 +72,7 @@ class Shell(NamedTuple):
             membrane=young / (2 * (1 + POISSON)) * thickness * area,
             hinges=hinges.astype(np.uint32),
             rest=_angles(points, hinges),
-            bending=3 * rigidity * edge**2 / (area[beside[:, 0]] + area[beside[:, 1]]),
+            bending=rigidity * edge**2 / (area[beside[:, 0]] + area[beside[:, 1]]),
         )
 
     def energy(self, points: Floats) -> tuple[float, Floats]:
@@ -95,77 +97,6 @@ def _find_hinges(triangles: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
     return shape
 
 
-@compiled
-def add_shell(x, shell, gradient):  # type: ignore[no-untyped-def]
-    """Adds the shell's gradient to `gradient` (V, 3) and returns its energy."""
-    total, g = 0.0, np.empty(12)
-    for f in range(len(shell.triangles)):
-        total += membrane(x, shell.triangles[f], shell.inverse[f], shell.membrane[f], g)
-        for corner in range(3):
-            for k in range(3):
-                gradient[shell.triangles[f, corner], k] += g[3 * corner + k]
-    for h in range(len(shell.hinges)):
-        total += bend(x, shell.hinges[h], shell.rest[h], shell.bending[h], g)
-        for corner in range(4):
-            for k in range(3):
-                gradient[shell.hinges[h, corner], k] += g[3 * corner + k]
-    return total
-
-
-@compiled
-def membrane(x, corners, inverse, weight, g):  # type: ignore[no-untyped-def]
-    """Energy of one triangle; its gradient goes into g[:9]."""
-    i, j, k = corners[0], corners[1], corners[2]
-    q00, q01, q11 = inverse[0], inverse[1], inverse[2]
-    u0, u1, u2 = x[j, 0] - x[i, 0], x[j, 1] - x[i, 1], x[j, 2] - x[i, 2]
-    w0, w1, w2 = x[k, 0] - x[i, 0], x[k, 1] - x[i, 1], x[k, 2] - x[i, 2]
-    a0, a1, a2 = u0 * q00, u1 * q00, u2 * q00  # the deformation gradient's two columns
-    b0, b1, b2 = u0 * q01 + w0 * q11, u1 * q01 + w1 * q11, u2 * q01 + w2 * q11
-    caa = a0 * a0 + a1 * a1 + a2 * a2
-    cbb = b0 * b0 + b1 * b1 + b2 * b2
-    cab = a0 * b0 + a1 * b1 + a2 * b2
-    r = 1.0 / (caa * cbb - cab * cab)
-    # dW/dF = F (I - adj(C) / det^2), with d(det C)/dC = adj(C)
-    s = r * r
-    pa, pab, pb = weight * (1.0 - cbb * s), weight * cab * s, weight * (1.0 - caa * s)
-    p0, p1, p2 = pa * a0 + pab * b0, pa * a1 + pab * b1, pa * a2 + pab * b2
-    r0, r1, r2 = pab * a0 + pb * b0, pab * a1 + pb * b1, pab * a2 + pb * b2
-    g[3], g[4], g[5] = p0 * q00 + r0 * q01, p1 * q00 + r1 * q01, p2 * q00 + r2 * q01
-    g[6], g[7], g[8] = r0 * q11, r1 * q11, r2 * q11
-    g[0], g[1], g[2] = -g[3] - g[6], -g[4] - g[7], -g[5] - g[8]
-    return 0.5 * weight * (caa + cbb + r - 3.0)
-
-
-@compiled
-def bend(x, hinge, rest, stiffness, g):  # type: ignore[no-untyped-def]
-    """Energy of one hinge; its gradient goes into g[:12]."""
-    a, b, c, d = hinge[0], hinge[1], hinge[2], hinge[3]
-    e0, e1, e2 = x[b, 0] - x[a, 0], x[b, 1] - x[a, 1], x[b, 2] - x[a, 2]
-    u0, u1, u2 = x[c, 0] - x[a, 0], x[c, 1] - x[a, 1], x[c, 2] - x[a, 2]
-    v0, v1, v2 = x[d, 0] - x[a, 0], x[d, 1] - x[a, 1], x[d, 2] - x[a, 2]
-    n0, n1, n2 = e1 * u2 - e2 * u1, e2 * u0 - e0 * u2, e0 * u1 - e1 * u0
-    m0, m1, m2 = v1 * e2 - v2 * e1, v2 * e0 - v0 * e2, v0 * e1 - v1 * e0
-    square = e0 * e0 + e1 * e1 + e2 * e2
-    length = np.sqrt(square)
-    nn, mm = n0 * n0 + n1 * n1 + n2 * n2, m0 * m0 + m1 * m1 + m2 * m2
-    scale = 1.0 / np.sqrt(nn * mm)
-    # (n x m) . e / length: both normals stand on e, so their cross product lies along it
-    sine = ((n1 * m2 - n2 * m1) * e0 + (n2 * m0 - n0 * m2) * e1 + (n0 * m1 - n1 * m0) * e2) * scale / length
-    cosine = (n0 * m0 + n1 * m1 + n2 * m2) * scale
-    bent = 2.0 * (sine * rest[1] - cosine * rest[0]) / (1.0 + cosine * rest[1] + sine * rest[0] + 1e-12)
-    force = stiffness * bent * (1.0 + 0.25 * bent * bent)
-    fn, fm = -force * length / nn, -force * length / mm
-    s = (u0 * e0 + u1 * e1 + u2 * e2) / square
-    t = (v0 * e0 + v1 * e1 + v2 * e2) / square
-    # The opposite corners turn their triangle about the edge; the ends take up the reaction.
-    g[6], g[7], g[8] = fn * n0, fn * n1, fn * n2
-    g[9], g[10], g[11] = fm * m0, fm * m1, fm * m2
-    for k in range(3):
-        g[k] = -(1.0 - s) * g[6 + k] - (1.0 - t) * g[9 + k]
-        g[3 + k] = -s * g[6 + k] - t * g[9 + k]
-    return 0.5 * stiffness * bent * bent
-
-
 def _angles(points: Floats, hinges: NDArray[np.int64]) -> Floats:
     """Sine and cosine of the angle between the two triangles of each hinge, (H, 2)."""
     a, b, c, d = (points[hinges[:, k]] for k in range(4))
@@ -173,6 +104,106 @@ def _angles(points: Floats, hinges: NDArray[np.int64]) -> Floats:
     along = (b - a) / np.linalg.norm(b - a, axis=1, keepdims=True)
     angle = np.arctan2((np.cross(n, m) * along).sum(1), (n * m).sum(1))
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
+
+
+@formula
+def membrane(x0, x1, x2, y0, y1, y2, z0, z1, z2, q00, q01, q11, weight):  # type: ignore[no-untyped-def]
+    """Energy of a triangle with corners x, y, z, then its gradient by x, y and z."""
+    number = type(weight)
+    one, half, three = number(1), number(0.5), number(3)
+    u0, u1, u2, w0, w1, w2 = y0 - x0, y1 - x1, y2 - x2, z0 - x0, z1 - x1, z2 - x2
+    a0, a1, a2 = u0 * q00, u1 * q00, u2 * q00  # the deformation gradient's two columns
+    b0, b1, b2 = u0 * q01 + w0 * q11, u1 * q01 + w1 * q11, u2 * q01 + w2 * q11
+    caa = a0 * a0 + a1 * a1 + a2 * a2
+    cbb = b0 * b0 + b1 * b1 + b2 * b2
+    cab = a0 * b0 + a1 * b1 + a2 * b2
+    r = one / (caa * cbb - cab * cab)
+    # dW/dF = F (I - adj(C) / det^2), with d(det C)/dC = adj(C)
+    s = r * r
+    pa, pab, pb = weight * (one - cbb * s), weight * cab * s, weight * (one - caa * s)
+    p0, p1, p2 = pa * a0 + pab * b0, pa * a1 + pab * b1, pa * a2 + pab * b2
+    r0, r1, r2 = pab * a0 + pb * b0, pab * a1 + pb * b1, pab * a2 + pb * b2
+    g3, g4, g5 = p0 * q00 + r0 * q01, p1 * q00 + r1 * q01, p2 * q00 + r2 * q01
+    g6, g7, g8 = r0 * q11, r1 * q11, r2 * q11
+    energy = half * weight * (caa + cbb + r - three)
+    return energy, -g3 - g6, -g4 - g7, -g5 - g8, g3, g4, g5, g6, g7, g8
+
+
+@formula
+def bend(a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2, sin0, cos0, stiffness):  # type: ignore[no-untyped-def]
+    """Energy of a hinge with edge a-b and opposite corners c and d, then its gradient by the four."""
+    number = type(stiffness)
+    one, two, half, quarter = number(1), number(2), number(0.5), number(0.25)
+    e0, e1, e2 = b0 - a0, b1 - a1, b2 - a2
+    u0, u1, u2 = c0 - a0, c1 - a1, c2 - a2
+    v0, v1, v2 = d0 - a0, d1 - a1, d2 - a2
+    n0, n1, n2 = e1 * u2 - e2 * u1, e2 * u0 - e0 * u2, e0 * u1 - e1 * u0
+    m0, m1, m2 = v1 * e2 - v2 * e1, v2 * e0 - v0 * e2, v0 * e1 - v1 * e0
+    ee, nn, mm = e0 * e0 + e1 * e1 + e2 * e2, n0 * n0 + n1 * n1 + n2 * n2, m0 * m0 + m1 * m1 + m2 * m2
+    shared = one / (ee * nn * mm)  # one division in place of three
+    over_e, over_n, over_m = shared * nn * mm, shared * ee * mm, shared * ee * nn
+    over_length, scale = np.sqrt(over_e), np.sqrt(over_n * over_m)
+    # (n x m) . e / length: both normals stand on e, so their cross product lies along it
+    turn = (n1 * m2 - n2 * m1) * e0 + (n2 * m0 - n0 * m2) * e1 + (n0 * m1 - n1 * m0) * e2
+    sine, cosine = turn * scale * over_length, (n0 * m0 + n1 * m1 + n2 * m2) * scale
+    bent = two * (sine * cos0 - cosine * sin0) / (one + cosine * cos0 + sine * sin0 + number(1e-12))
+    pull = -stiffness * bent * (one + quarter * bent * bent) * ee * over_length
+    fn, fm = pull * over_n, pull * over_m
+    s, t = (u0 * e0 + u1 * e1 + u2 * e2) * over_e, (v0 * e0 + v1 * e1 + v2 * e2) * over_e
+    s1, t1 = one - s, one - t
+    # The opposite corners turn their triangle about the edge; the ends take up the reaction.
+    g6, g7, g8 = fn * n0, fn * n1, fn * n2
+    h6, h7, h8 = fm * m0, fm * m1, fm * m2
+    return (
+        half * stiffness * bent * bent,
+        -s1 * g6 - t1 * h6, -s1 * g7 - t1 * h7, -s1 * g8 - t1 * h8,
+        -s * g6 - t * h6, -s * g7 - t * h7, -s * g8 - t * h8,
+        g6, g7, g8, h6, h7, h8,
+    )  # fmt: skip
+
+
+@formula
+def triangle(x, corners, inverse, weight):  # type: ignore[no-untyped-def]
+    """`membrane` on rows of x (V, 3)."""
+    i, j, k = corners[0], corners[1], corners[2]
+    return membrane(
+        x[i, 0], x[i, 1], x[i, 2], x[j, 0], x[j, 1], x[j, 2], x[k, 0], x[k, 1], x[k, 2],
+        inverse[0], inverse[1], inverse[2], weight,
+    )  # fmt: skip
+
+
+@formula
+def hinge(x, corners, rest, stiffness):  # type: ignore[no-untyped-def]
+    """`bend` on rows of x (V, 3)."""
+    a, b, c, d = corners[0], corners[1], corners[2], corners[3]
+    return bend(
+        x[a, 0], x[a, 1], x[a, 2], x[b, 0], x[b, 1], x[b, 2], x[c, 0], x[c, 1], x[c, 2],
+        x[d, 0], x[d, 1], x[d, 2], rest[0], rest[1], stiffness,
+    )  # fmt: skip
+
+
+@compiled
+def add_shell(x, shell, gradient):  # type: ignore[no-untyped-def]
+    """Adds the shell's gradient to `gradient` (V, 3) and returns its energy."""
+    total = 0.0
+    for f in range(len(shell.triangles)):
+        corners = shell.triangles[f]
+        found = triangle(x, corners, shell.inverse[f], shell.membrane[f])
+        total += found[0]
+        add_corners(gradient, corners, found)
+    for h in range(len(shell.hinges)):
+        corners = shell.hinges[h]
+        found = hinge(x, corners, shell.rest[h], shell.bending[h])
+        total += found[0]
+        add_corners(gradient, corners, found)
+    return total
+
+
+@formula
+def add_corners(gradient, corners, found):  # type: ignore[no-untyped-def]
+    """Adds an element's answer, its energy first, to its corners' rows."""
+    for n in range(len(found) - 1):
+        gradient[corners[n // 3], n % 3] += found[n + 1]
 
 
 @compiled
@@ -183,30 +214,29 @@ def shell_hessian(x, shell, step):  # type: ignore[no-untyped-def]
     """
     faces = np.empty((len(shell.triangles), 9, 9))
     hinges = np.empty((len(shell.hinges), 12, 12))
-    near, plus, minus = np.empty((4, 3)), np.empty(12), np.empty(12)
-    order = np.arange(4).astype(np.uint32)
+    near, order = np.empty((4, 3)), np.arange(4).astype(np.uint32)
     for f in range(len(faces)):
         for corner in range(3):
             near[corner] = x[shell.triangles[f, corner]]
         for n in range(9):
             c, k = n // 3, n % 3
             near[c, k] += step
-            membrane(near, order[:3], shell.inverse[f], shell.membrane[f], plus)
+            plus = triangle(near, order, shell.inverse[f], shell.membrane[f])
             near[c, k] -= 2 * step
-            membrane(near, order[:3], shell.inverse[f], shell.membrane[f], minus)
+            minus = triangle(near, order, shell.inverse[f], shell.membrane[f])
             near[c, k] += step
             for m in range(9):
-                faces[f, m, n] = (plus[m] - minus[m]) / (2 * step)
+                faces[f, m, n] = (plus[m + 1] - minus[m + 1]) / (2 * step)
     for h in range(len(hinges)):
         for corner in range(4):
             near[corner] = x[shell.hinges[h, corner]]
         for n in range(12):
             c, k = n // 3, n % 3
             near[c, k] += step
-            bend(near, order, shell.rest[h], shell.bending[h], plus)
+            plus = hinge(near, order, shell.rest[h], shell.bending[h])
             near[c, k] -= 2 * step
-            bend(near, order, shell.rest[h], shell.bending[h], minus)
+            minus = hinge(near, order, shell.rest[h], shell.bending[h])
             near[c, k] += step
             for m in range(12):
-                hinges[h, m, n] = (plus[m] - minus[m]) / (2 * step)
+                hinges[h, m, n] = (plus[m + 1] - minus[m + 1]) / (2 * step)
     return faces, hinges

@@ -19,35 +19,40 @@ class Factor:
 
     Args:
         matrix: (N, N).
+
+    Attributes:
+        order: the rows and columns of `matrix` in the order of the factor, (N,).
+        lower: L without its unit diagonal, (N, N).
+        diagonal: of D, (N,).
     """
 
     def __init__(self, matrix: sparse.csc_matrix) -> None:
         order = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).perm_c
         # Reordered first, so that rows and columns move together and the diagonal stays the pivot.
-        self._order = np.argsort(order)
-        moved = sparse.csc_matrix(matrix[self._order][:, self._order])
+        self.order = np.argsort(order)
+        moved = sparse.csc_matrix(matrix[self.order][:, self.order])
         lu = linalg.splu(moved, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        lower = lu.L.tocsc()
-        lower.sort_indices()
-        self._lower = lower.indptr.astype(np.int64), lower.indices.astype(np.int64), lower.data
-        self._diagonal = lu.U.diagonal()
+        below = sparse.csc_matrix(sparse.tril(lu.L, -1))
+        below.sort_indices()
+        self.lower = below
+        self.diagonal = lu.U.diagonal()
 
     def solve(self, sides: Floats) -> Floats:
         """Solution (N, 3) for right-hand sides (N, 3)."""
-        work = sides[self._order]
-        _substitute(*self._lower, self._diagonal, work)
+        work = sides[self.order]
+        _substitute(self.lower.indptr, self.lower.indices, self.lower.data, self.diagonal, work)
         out = np.empty_like(work)
-        out[self._order] = work
+        out[self.order] = work
         return out
 
 
 @compiled
 def _substitute(start, row, value, diagonal, x):  # type: ignore[no-untyped-def]
-    """Solves L D L^T x = b in place; columns of L begin with their unit diagonal."""
+    """Solves L D L^T x = b in place; L without its unit diagonal."""
     size = len(diagonal)
     for j in range(size):
         a, b, c = x[j, 0], x[j, 1], x[j, 2]
-        for n in range(start[j] + 1, start[j + 1]):
+        for n in range(start[j], start[j + 1]):
             v, i = value[n], row[n]
             x[i, 0] -= v * a
             x[i, 1] -= v * b
@@ -55,7 +60,7 @@ def _substitute(start, row, value, diagonal, x):  # type: ignore[no-untyped-def]
     for j in range(size - 1, -1, -1):
         d = 1.0 / diagonal[j]
         a, b, c = x[j, 0] * d, x[j, 1] * d, x[j, 2] * d
-        for n in range(start[j] + 1, start[j + 1]):
+        for n in range(start[j], start[j + 1]):
             v, i = value[n], row[n]
             a -= v * x[i, 0]
             b -= v * x[i, 1]

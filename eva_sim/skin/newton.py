@@ -79,7 +79,7 @@ def _search(
 def hessian(anatomy: Anatomy, points: Floats, load: Load) -> sparse.csc_matrix:
     """Second derivative over the free vertices, (3 F, 3 F) [N/m]."""
     faces, hinges = shell_hessian(points, anatomy.shell, STEP)
-    ground = ground_hessian(points, load.turn, anatomy.ground, STEP)
+    ground = ground_hessian(points, load.turn, anatomy.ground)
     everyone = np.arange(len(points))[:, None]
     parts = [
         _scatter(anatomy.shell.triangles, faces),

@@ -14,7 +14,7 @@ import scipy.sparse.linalg as linalg
 from scipy.spatial import cKDTree
 
 from eva_sim.head import EYES
-from eva_sim.skin.elements import laplacian, vertex_areas
+from eva_sim.skin.elements import laplacian, vertex_areas, vertex_normals
 
 Arrays = dict[str, np.ndarray]
 
@@ -30,6 +30,9 @@ CABLES = (
     ("depressor", (26, -68), 7, (28, -97), 3, 0.5),
 )
 CELL, MARGIN, BLUR = 0.004, 0.024, 1.5  # distance grid: spacing, border [m], smoothing [cells]
+REACH = 0.014  # m; the ground's second-order surface is fitted this far around each vertex
+HEIGHTS = (-0.002, 0.0, 0.002, 0.004)  # m over the rest surface
+EYELID = 0.006  # m from the lid margin: skin that lies on the eyeball, not on bone
 
 
 def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
@@ -50,7 +53,7 @@ def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Ar
         "hold": hold(points, mirror, lips, jaw),
     }
     fields |= cables(points, triangles, mirror)
-    fields |= distance_grid(points, triangles, loops[1:])
+    fields |= ground(points, triangles, mirror, [lips, *lids])
     return fields
 
 
@@ -198,8 +201,58 @@ def cables(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arr
     return {"patches": np.array(weights), "exits": np.array(exits), "exit_jaw": np.array(jaws)}
 
 
-def distance_grid(points: np.ndarray, triangles: np.ndarray, slits: list[list[int]]) -> Arrays:
-    """Smooth signed distance to the rest surface, positive outside, on a regular grid.
+def ground(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, slits: list[list[int]]) -> Arrays:
+    """The surface under each vertex to second order, see `eva_sim.skin.ground`.
+
+    Bone is fitted to the smoothed distance field within `REACH` of the vertex; a lid's skin lies on
+    its eyeball, whose sphere is known.
+    """
+    grid, origin = distance_grid(points, triangles, slits)
+    slope, curvature = np.empty((len(points), 3)), np.empty((len(points), 6))
+    surface, normals = sample(points, triangles, 3)
+    tree = cKDTree(surface)
+    for i in range(len(points)):
+        near = np.array(tree.query_ball_point(points[i], REACH))
+        at = np.concatenate([points[[i]], *(surface[near] + height * normals[near] for height in HEIGHTS)])
+        depth = ndimage.map_coordinates(grid, ((at - origin) / CELL).T, order=3, mode="nearest")
+        slope[i], curvature[i] = _fit(at - points[i], depth - depth[0])
+    margin = np.concatenate(slits[1:])
+    eyelid = cKDTree(points[margin]).query(points)[0] < EYELID
+    gap = np.zeros(len(points))
+    slope[eyelid], curvature[eyelid], gap[eyelid] = _eyeball(points, margin, eyelid)
+    flip = np.array([-1, 1, 1]), np.array([1, 1, 1, -1, -1, 1])
+    return {
+        "ground_slope": 0.5 * (slope + flip[0] * slope[mirror]),
+        "ground_curvature": 0.5 * (curvature + flip[1] * curvature[mirror]),
+        "ground_gap": symmetric(gap, mirror),
+        "eyelid": eyelid,
+    }
+
+
+def _fit(q: np.ndarray, lift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope (3,) and curvature (6,) that best explain `lift` (K,) at displacements q (K, 3)."""
+    x, y, z = q.T
+    columns = np.stack([x, y, z, x * x / 2, y * y / 2, z * z / 2, x * y, x * z, y * z], axis=1)
+    weight = np.exp(-((np.linalg.norm(q, axis=1) / REACH) ** 2))[:, None]
+    scale = np.array([1.0] * 3 + [REACH] * 6)
+    found = np.linalg.lstsq(weight * columns / scale, weight[:, 0] * lift, rcond=1e-6)[0] / scale
+    return found[:3], found[3:]
+
+
+def _eyeball(points: np.ndarray, margin: np.ndarray, lid: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Slope, curvature and gap over the sphere that the nearest of the lid's margin lies on."""
+    away = points - EYES[np.where(points[:, 0] > 0, 0, 1)]
+    radius = np.linalg.norm(away, axis=1)
+    normal = away[lid] / radius[lid, None]
+    bent = (np.eye(3) - normal[:, :, None] * normal[:, None, :]) / radius[lid, None, None]
+    entries = bent[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+    return normal, entries, radius[lid] - np.minimum(radius[lid], radius[margin].min())
+
+
+def distance_grid(
+    points: np.ndarray, triangles: np.ndarray, slits: list[list[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth signed distance [m] to the rest surface, positive outside, on a regular grid, and its origin.
 
     The slits are closed, and the blur rounds nose and lips, so that skin slides without catching.
     """
@@ -217,20 +270,20 @@ def distance_grid(points: np.ndarray, triangles: np.ndarray, slits: list[list[in
     nodes = np.stack(np.meshgrid(*(np.arange(n) for n in count), indexing="ij"), -1) * CELL + origin
     distance = signed_distance(vertices, faces, nodes.reshape(-1, 3)).reshape(count)
     smooth = ndimage.gaussian_filter(distance, BLUR, mode="nearest")
-    smooth = 0.5 * (smooth + smooth[::-1])
-    return {"grid": smooth.astype(np.float64), "grid_origin": origin, "grid_cell": np.array(CELL)}
+    return 0.5 * (smooth + smooth[::-1]), origin
 
 
 def signed_distance(points: np.ndarray, triangles: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Distance (K,) from dense samples of the surface, signed by the nearest sample's normal."""
-    steps = np.array([(i, j, 6 - i - j) for i in range(7) for j in range(7 - i)]) / 6
-    corners = points[triangles]
-    samples = np.einsum("sk,fkd->fsd", steps, corners).reshape(-1, 3)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    smooth = np.zeros_like(points)
-    for k in range(3):
-        np.add.at(smooth, triangles[:, k], normal)
-    normals = np.einsum("sk,fkd->fsd", steps, smooth[triangles]).reshape(-1, 3)
+    samples, normals = sample(points, triangles, 6)
     distance, index = cKDTree(samples).query(at)
     side = ((at - samples[index]) * normals[index]).sum(1)
     return np.where(side >= 0, distance, -distance)
+
+
+def sample(points: np.ndarray, triangles: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places all over a surface (K, 3) [m], edges cut into `parts`, and its smooth normals there (K, 3)."""
+    grid = [(i, j, parts - i - j) for i in range(parts + 1) for j in range(parts + 1 - i)]
+    steps, normal = np.array(grid) / parts, vertex_normals(points, triangles)
+    places, normals = (np.einsum("sk,fkd->fsd", steps, a[triangles]).reshape(-1, 3) for a in (points, normal))
+    return places, normals

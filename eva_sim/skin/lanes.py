@@ -1,0 +1,427 @@
+"""Linear algebra on the vertices of one face, or of sixteen side by side.
+
+A *field* holds three numbers per vertex: flat, (3 N,), for one face, or in rows, (N, 3 LANES), for
+many, each row being LANES x, then y, then z. Every load of a triangle or of an entry of the factor
+then serves LANES faces at once. Compiled code branches on the number of dimensions, which numba
+resolves while compiling, so that one algorithm serves both.
+
+Numba unrolls short loops over lanes into scalars, because it cannot know that rows do not overlap;
+hence the row operations below, which emit whole vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from eva_sim.skin.energy import compiled
+
+LANES = 16  # single precision numbers in the widest vector of today's processors (AVX-512)
+ROW = 3 * LANES
+PANEL = 4  # columns of the factor that are taken together; with them 12 of 32 vector registers
+_VECTOR, _INDEX, _WORD = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64), ir.IntType(32)
+_FUSE = ("contract",)
+Vectors = list[Any]  # the x, y and z of LANES faces, in three vector registers
+
+
+class _Rows:
+    """Loads and stores of whole rows of an array argument."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, array: Any) -> None:
+        self._builder = builder
+        self._data = context.make_array(kind)(context, builder, array).data
+
+    def _places(self, row: Any) -> Vectors:
+        b = self._builder
+        wide = b.zext(row, _INDEX) if row.type.width < 64 else row
+        first = b.mul(wide, _INDEX(ROW))
+        starts = (b.gep(self._data, [b.add(first, _INDEX(LANES * k))]) for k in range(3))
+        return [b.bitcast(start, _VECTOR.as_pointer()) for start in starts]
+
+    def load(self, row: Any) -> Vectors:
+        values = [self._builder.load(place) for place in self._places(row)]
+        for value in values:
+            value.align = 4
+        return values
+
+    def store(self, values: Vectors, row: Any) -> None:
+        for value, place in zip(values, self._places(row), strict=True):
+            self._builder.store(value, place).align = 4
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    """One number in all lanes of a vector."""
+    empty = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(empty, number, _WORD(0))
+    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES))
+
+
+def _multiply_add(builder: Any, a: Vectors, b: Vectors, c: Vectors) -> Vectors:
+    return [
+        builder.fadd(builder.fmul(x, y, flags=_FUSE), z, flags=_FUSE) for x, y, z in zip(a, b, c, strict=True)
+    ]
+
+
+class _Total:
+    """Vectors that a loop adds up; the compiler keeps them in registers."""
+
+    def __init__(self, builder: Any, begin: Vectors) -> None:
+        self._builder = builder
+        self._room = [cgutils.alloca_once_value(builder, value) for value in begin]
+
+    def get(self) -> Vectors:
+        return [self._builder.load(room) for room in self._room]
+
+    def set(self, values: Vectors) -> None:
+        for value, room in zip(values, self._room, strict=True):
+            self._builder.store(value, room)
+
+
+def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    return builder.load(builder.gep(context.make_array(kind)(context, builder, array).data, [index]))
+
+
+def _procedure(generate: Callable[..., None]) -> Callable[..., Any]:
+    """An intrinsic that returns nothing, from a function (context, builder, kinds, arguments)."""
+
+    def typed(typing: Any, *kinds: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            generate(context, builder, signature.args, arguments)
+            return context.get_dummy_value()
+
+        return types.void(*kinds), code
+
+    return typed
+
+
+@intrinsic
+def add_row(typing, out, i, a, j):  # type: ignore[no-untyped-def]
+    """out[i] += a[j]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        target = _Rows(context, builder, kinds[0], arguments[0])
+        value = _Rows(context, builder, kinds[2], arguments[2]).load(arguments[3])
+        both = zip(target.load(arguments[1]), value, strict=True)
+        target.store([builder.fadd(x, y) for x, y in both], arguments[1])
+
+    return _procedure(generate)(typing, out, i, a, j)
+
+
+@intrinsic
+def dot_rows(typing, out, a, first, b, start, count):  # type: ignore[no-untyped-def]
+    """out[0] = sum over n of a[first + n] * b[start + n]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        left = _Rows(context, builder, kinds[1], arguments[1])
+        right = _Rows(context, builder, kinds[3], arguments[3])
+        total = _Total(builder, [ir.Constant(_VECTOR, [0.0] * LANES)] * 3)
+        with cgutils.for_range(builder, arguments[5]) as loop:
+            value = left.load(builder.add(arguments[2], loop.index))
+            other = right.load(builder.add(arguments[4], loop.index))
+            total.set(_multiply_add(builder, value, other, total.get()))
+        _Rows(context, builder, kinds[0], arguments[0]).store(total.get(), _INDEX(0))
+
+    return _procedure(generate)(typing, out, a, first, b, start, count)
+
+
+@intrinsic
+def add_scaled_rows(typing, out, scale, a, first, count):  # type: ignore[no-untyped-def]
+    """out[n] += scale[0] * a[first + n]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        target = _Rows(context, builder, kinds[0], arguments[0])
+        factor = _Rows(context, builder, kinds[1], arguments[1]).load(_INDEX(0))
+        source = _Rows(context, builder, kinds[2], arguments[2])
+        with cgutils.for_range(builder, arguments[4]) as loop:
+            value = source.load(builder.add(arguments[3], loop.index))
+            target.store(_multiply_add(builder, factor, value, target.load(loop.index)), loop.index)
+
+    return _procedure(generate)(typing, out, scale, a, first, count)
+
+
+@intrinsic
+def scale_rows(typing, out, into, scale, a, count):  # type: ignore[no-untyped-def]
+    """out[into + n] = scale[0] * a[n]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        target = _Rows(context, builder, kinds[0], arguments[0])
+        factor = _Rows(context, builder, kinds[2], arguments[2]).load(_INDEX(0))
+        source = _Rows(context, builder, kinds[3], arguments[3])
+        with cgutils.for_range(builder, arguments[4]) as loop:
+            both = zip(factor, source.load(loop.index), strict=True)
+            target.store([builder.fmul(x, y) for x, y in both], builder.add(arguments[1], loop.index))
+
+    return _procedure(generate)(typing, out, into, scale, a, count)
+
+
+@intrinsic
+def add_outer_rows(typing, out, weight, scale, count):  # type: ignore[no-untyped-def]
+    """out[n] += weight[n] * scale[0]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        target = _Rows(context, builder, kinds[0], arguments[0])
+        factor = _Rows(context, builder, kinds[2], arguments[2]).load(_INDEX(0))
+        with cgutils.for_range(builder, arguments[3]) as loop:
+            share = [_spread(builder, _element(context, builder, kinds[1], arguments[1], loop.index))] * 3
+            target.store(_multiply_add(builder, share, factor, target.load(loop.index)), loop.index)
+
+    return _procedure(generate)(typing, out, weight, scale, count)
+
+
+@intrinsic
+def add_mode_rows(typing, out, mode, scale, count):  # type: ignore[no-untyped-def]
+    """out[n] += mode[3 n .. 3 n + 2], each times its LANES of scale[0]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        target = _Rows(context, builder, kinds[0], arguments[0])
+        factor = _Rows(context, builder, kinds[2], arguments[2]).load(_INDEX(0))
+        number = _numbers(context, builder, kinds, arguments)
+        with cgutils.for_range(builder, arguments[3]) as loop:
+            first = builder.mul(loop.index, _INDEX(3))
+            share = [_spread(builder, number(1, builder.add(first, _INDEX(k)))) for k in range(3)]
+            target.store(_multiply_add(builder, share, factor, target.load(loop.index)), loop.index)
+
+    return _procedure(generate)(typing, out, mode, scale, count)
+
+
+@intrinsic
+def push_panel(typing, x, first, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
+    """Forward substitution with PANEL columns from `first`; see `descent.Metric` for the arrays."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        field = _Rows(context, builder, kinds[0], arguments[0])
+        number = _numbers(context, builder, kinds, arguments)
+        pivots: list[Vectors] = []
+        for k in range(PANEL):
+            place = builder.add(arguments[1], _INDEX(k))
+            value = field.load(place)
+            for j, pivot in enumerate(pivots):
+                value = _subtract(builder, value, number(2, _INDEX(PANEL * k + j)), pivot)
+            field.store(value, place)
+            pivots.append(value)
+        with cgutils.for_range(builder, builder.sub(arguments[6], arguments[5])) as loop:
+            n = builder.add(arguments[5], loop.index)
+            row = _element(context, builder, kinds[3], arguments[3], n)
+            value = field.load(row)
+            for k, pivot in enumerate(pivots):
+                entry = builder.add(builder.mul(n, _INDEX(PANEL)), _INDEX(k))
+                value = _subtract(builder, value, number(4, entry), pivot)
+            field.store(value, row)
+
+    return _procedure(generate)(typing, x, first, corner, rows, values, start, stop)
+
+
+@intrinsic
+def pull_panel(typing, x, first, inverse, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
+    """Backward substitution, the diagonal included, with PANEL columns from `first`."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        field = _Rows(context, builder, kinds[0], arguments[0])
+        number = _numbers(context, builder, kinds, arguments)
+        places = [builder.add(arguments[1], _INDEX(k)) for k in range(PANEL)]
+        totals = []
+        for place in places:
+            over = _spread(builder, number(2, place))
+            totals.append(_Total(builder, [builder.fmul(over, value) for value in field.load(place)]))
+        with cgutils.for_range(builder, builder.sub(arguments[7], arguments[6])) as loop:
+            n = builder.add(arguments[6], loop.index)
+            value = field.load(_element(context, builder, kinds[4], arguments[4], n))
+            for k, total in enumerate(totals):
+                entry = builder.add(builder.mul(n, _INDEX(PANEL)), _INDEX(k))
+                total.set(_subtract(builder, total.get(), number(5, entry), value))
+        found: dict[int, Vectors] = {}
+        for k in reversed(range(PANEL)):
+            value = totals[k].get()
+            for j, other in found.items():
+                value = _subtract(builder, value, number(3, _INDEX(PANEL * j + k)), other)
+            field.store(value, places[k])
+            found[k] = value
+
+    return _procedure(generate)(typing, x, first, inverse, corner, rows, values, start, stop)
+
+
+def _numbers(context: Any, builder: Any, kinds: Any, arguments: Any) -> Callable[[int, Any], Any]:
+    """Reads number `index` of the array that is argument `which`, as one run of memory."""
+    return lambda which, index: _element(context, builder, kinds[which], arguments[which], index)
+
+
+def _subtract(builder: Any, value: Vectors, number: Any, row: Vectors) -> Vectors:
+    """Value - number * row."""
+    return _multiply_add(builder, [_spread(builder, builder.fneg(number))] * 3, row, value)
+
+
+@compiled
+def push_panel_flat(x, first, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
+    """As `push_panel`, for one face."""
+    f = 3 * first
+    for k in range(1, PANEL):
+        for j in range(k):
+            share = corner[PANEL * k + j]
+            x[f + 3 * k] -= share * x[f + 3 * j]
+            x[f + 3 * k + 1] -= share * x[f + 3 * j + 1]
+            x[f + 3 * k + 2] -= share * x[f + 3 * j + 2]
+    a0, a1, a2, b0, b1, b2 = x[f], x[f + 1], x[f + 2], x[f + 3], x[f + 4], x[f + 5]
+    c0, c1, c2, d0, d1, d2 = x[f + 6], x[f + 7], x[f + 8], x[f + 9], x[f + 10], x[f + 11]
+    for n in range(start, stop):
+        i, a, b, c, d = 3 * rows[n], values[n, 0], values[n, 1], values[n, 2], values[n, 3]
+        x[i] -= a * a0 + b * b0 + c * c0 + d * d0
+        x[i + 1] -= a * a1 + b * b1 + c * c1 + d * d1
+        x[i + 2] -= a * a2 + b * b2 + c * c2 + d * d2
+
+
+@compiled
+def pull_panel_flat(x, first, inverse, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
+    """As `pull_panel`, for one face."""
+    f, none = 3 * first, np.float32(0)
+    a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = none
+    for n in range(start, stop):
+        i, a, b, c, d = 3 * rows[n], values[n, 0], values[n, 1], values[n, 2], values[n, 3]
+        x0, x1, x2 = x[i], x[i + 1], x[i + 2]
+        a0, a1, a2 = a0 + a * x0, a1 + a * x1, a2 + a * x2
+        b0, b1, b2 = b0 + b * x0, b1 + b * x1, b2 + b * x2
+        c0, c1, c2 = c0 + c * x0, c1 + c * x1, c2 + c * x2
+        d0, d1, d2 = d0 + d * x0, d1 + d * x1, d2 + d * x2
+    known = (a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2)
+    for n in range(3 * PANEL):
+        x[f + n] = inverse[first + n // 3] * x[f + n] - known[n]
+    for k in range(PANEL - 2, -1, -1):
+        for j in range(k + 1, PANEL):
+            share = corner[PANEL * j + k]
+            x[f + 3 * k] -= share * x[f + 3 * j]
+            x[f + 3 * k + 1] -= share * x[f + 3 * j + 1]
+            x[f + 3 * k + 2] -= share * x[f + 3 * j + 2]
+
+
+_summing = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+@_summing
+def _flat_dot(a, first, b, start, count):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for n in range(3 * count):
+        total += a[3 * first + n] * b[3 * start + n]
+    return total
+
+
+@compiled
+def dot(a, first, b, start, count, row, out):  # type: ignore[no-untyped-def]
+    """Per face, the product of `count` vertices of fields a and b, into `out`.
+
+    They count from vertices `first` of a and `start` of b.
+
+    `row` is scratch of one row, (1, ROW).
+    """
+    if b.ndim == 2:
+        dot_rows(row, a, first, b, start, count)
+        for lane in range(LANES):
+            out[lane] = row[0, lane] + row[0, LANES + lane] + row[0, 2 * LANES + lane]
+    else:
+        out[0] = _flat_dot(a, first, b, start, count)
+
+
+@compiled
+def add_scaled(out, scale, a, first, count, row):  # type: ignore[no-untyped-def]
+    """Adds, per face, scale times `count` vertices of field a (from vertex `first`) to field `out`."""
+    if out.ndim == 2:
+        _fill_row(row, scale)
+        add_scaled_rows(out, row, a, first, count)
+    else:
+        share = scale[0]
+        for n in range(3 * count):
+            out[n] += share * a[3 * first + n]
+
+
+@compiled
+def set_scaled(out, first, scale, a, count, row):  # type: ignore[no-untyped-def]
+    """Per face, scale times `count` vertices of field a into field `out` from vertex `first`."""
+    if out.ndim == 2:
+        _fill_row(row, scale)
+        scale_rows(out, first, row, a, count)
+    else:
+        for n in range(3 * count):
+            out[3 * first + n] = scale[0] * a[n]
+
+
+@compiled
+def add_outer(out, weight, scale, count, row):  # type: ignore[no-untyped-def]
+    """Adds, per face, weight (count,) times the vector scale (3, L) to `count` vertices of field `out`."""
+    if out.ndim == 2:
+        for k in range(3):
+            for lane in range(LANES):
+                row[0, k * LANES + lane] = scale[k, lane]
+        add_outer_rows(out, weight, row, count)
+    else:
+        s0, s1, s2 = scale[0, 0], scale[1, 0], scale[2, 0]
+        for i in range(count):
+            out[3 * i] += weight[i] * s0
+            out[3 * i + 1] += weight[i] * s1
+            out[3 * i + 2] += weight[i] * s2
+
+
+@compiled
+def add_modes(x, modes, change, count, row):  # type: ignore[no-untyped-def]
+    """Adds, per face, modes (R, 3 count) with shares `change` (R, L) to `count` vertices of field x."""
+    for r in range(len(modes)):
+        if x.ndim == 2:
+            _fill_row(row, change[r])
+            add_mode_rows(x, modes[r], row, count)
+        else:
+            share = change[r, 0]
+            for n in range(3 * count):
+                x[n] += share * modes[r, n]
+
+
+@compiled
+def clear(field, first, lane, count):  # type: ignore[no-untyped-def]
+    """Sets one face's `count` vertices of a field from vertex `first` to zero."""
+    for i in range(first, first + count):
+        for k in range(3):
+            if field.ndim == 2:
+                field[i, k * LANES + lane] = np.float32(0)
+            else:
+                field[3 * i + k] = np.float32(0)
+
+
+@compiled
+def copy(out, a, count):  # type: ignore[no-untyped-def]
+    """The first `count` vertices of field a into those of field `out`."""
+    to, given = out.ravel(), a.ravel()
+    for n in range(count * width(a)):
+        to[n] = given[n]
+
+
+@compiled
+def subtract(out, first, a, b, count):  # type: ignore[no-untyped-def]
+    """`count` vertices of a - b into field `out` from vertex `first`."""
+    to, left, right = out.ravel(), a.ravel(), b.ravel()
+    start = first * width(a)
+    for n in range(count * width(a)):
+        to[start + n] = left[n] - right[n]
+
+
+@compiled
+def width(field):  # type: ignore[no-untyped-def]
+    """Numbers per vertex."""
+    return ROW if field.ndim == 2 else 3
+
+
+@compiled
+def _fill_row(row, scale):  # type: ignore[no-untyped-def]
+    for lane in range(LANES):
+        row[0, lane] = row[0, LANES + lane] = row[0, 2 * LANES + lane] = scale[lane]
+
+
+def empty(vertices: int, faces: int | None) -> np.ndarray:
+    """A field of zeros for one face (None) or LANES faces, aligned to cache lines."""
+    size = 3 * vertices * (LANES if faces else 1)
+    room = np.zeros(size + 16, dtype=np.float32)
+    start = (-room.ctypes.data % 64) // 4
+    field = room[start : start + size]
+    return field.reshape(vertices, ROW) if faces else field
