@@ -107,10 +107,16 @@ def scratch_of(vertices: int, faces: int | None) -> Scratch:
     return Scratch(force, trial, trial_force, way, np.zeros((1, ROW), np.float32))
 
 
-def metric_of(anatomy: Anatomy) -> tuple[Metric, NDArray[np.intp]]:
-    """The metric, and the solver's order of vertices: free ones as the factor wants them, then fixed."""
+def metric_of(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Metric, NDArray[np.intp]]:
+    """The metric, and the solver's order of vertices: free ones as the factor wants them, then fixed.
+
+    Args:
+        anatomy: the skin.
+        inertia: 1/h^2 of a step h in time, zero for none [1/s2].
+    """
     free, single = anatomy.free, np.float32
-    factor = Factor(sparse.csc_matrix(scalar_matrix(anatomy)[free][:, free]))
+    matrix = scalar_matrix(anatomy) + inertia * sparse.diags(anatomy.mass)
+    factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
     order = np.concatenate([free[factor.order], anatomy.fixed])
     patches = anatomy.patches[:, order[: len(free)]]
     reply = np.stack(
