@@ -14,6 +14,7 @@ from eva_sim.skin import newton, solver
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
 from eva_sim.skin.forces import evaluate
 from eva_sim.skin.lanes import LANES
+from eva_sim.skin.response import ranges
 from eva_sim.skin.solver import Block, Reference, Skin, Skins, machine_of
 
 OPEN = Drive(0.26, np.zeros(2), np.zeros(12))
@@ -145,7 +146,7 @@ def test_failure_tells_the_residual_and_how_to_repeat_it(
     skin.step(Drive(0.1, np.zeros(2), np.zeros(12)))
     before = skin.points.copy()
     monkeypatch.setitem(solver.EVALUATIONS, "full", 1)
-    monkeypatch.setattr(solver, "MORE", 1)
+    monkeypatch.setattr(solver, "MORE", 0)
     monkeypatch.setattr(newton, "MOST", 1)
     skin._evaluations = 1
     with pytest.raises(PhysicsError, match=r"did not settle in 1 Newton steps; .* N are left") as caught:
@@ -153,9 +154,54 @@ def test_failure_tells_the_residual_and_how_to_repeat_it(
     assert np.array_equal(skin.points, before)
     monkeypatch.undo()
     again = Skin(anatomy)
-    again.restore(caught.value.state)  # type: ignore[attr-defined]
-    again.step(caught.value.drive)  # type: ignore[attr-defined]
+    again.restore(caught.value.state)
+    again.step(caught.value.drive)
     assert again.residual <= solver.TOLERANCE
+
+
+def test_faces_that_fail_are_named_and_the_others_go_on(
+    anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skins, alone = Skins(anatomy, LANES + 2), Skins(anatomy, LANES + 2)
+    given = walk(LANES + 2, 1)[0]
+    monkeypatch.setattr(solver.Block, "rescue", _refuse)
+    skins._blocks[1]._view(skins._blocks[1]._x)[:, :, 1] = np.nan  # face LANES + 1
+    with pytest.raises(PhysicsError, match=f"1 of {LANES + 2} faces .* face {LANES + 1}") as caught:
+        skins.step(given)
+    alone.step(given)
+    assert caught.value.faces == (LANES + 1,)
+    assert np.isfinite(skins.points).all()
+    assert np.array_equal(skins.points[: LANES + 1], alone.points[: LANES + 1])
+
+
+def _refuse(block: Block, lane: int, drive: Drive) -> None:
+    raise PhysicsError("it is not a number")
+
+
+@pytest.mark.slow
+def test_a_million_random_steps(anatomy: Anatomy, capsys: pytest.CaptureFixture[str]) -> None:
+    faces, steps, rng = 512, 1954, np.random.default_rng(0)
+    low, high = ranges()
+    skins = Skins(anatomy, faces, material=np.exp(rng.uniform(np.log(0.5), np.log(2.0), (5, faces))))
+    given, failures, broken = np.zeros((faces, 15)), 0, 0
+    for _ in range(steps):
+        # Mostly small steps, now and then to anywhere.
+        jump = rng.random((faces, 1)) < 0.02
+        walked = given + rng.normal(0, 0.06, given.shape) * (high - low)
+        given = np.clip(np.where(jump, rng.uniform(low, high, given.shape), walked), low, high)
+        try:
+            skins.step(Drives(given[:, 0], given[:, 1:3], given[:, 3:]))
+        except PhysicsError as error:
+            failures += len(error.faces)
+        broken += int((~np.isfinite(skins.tension)).any(1).sum() + (skins.residual > solver.TOLERANCE).sum())
+    more, newtons = skins.rescues
+    with capsys.disabled():
+        print(
+            f"\n{faces * steps:,} steps: {more:,} took more evaluations, {newtons:,} Newton's method, "
+            f"{failures:,} failed and were reported, {broken:,} were no number or not settled unreported"
+        )
+    assert broken == 0
+    assert failures < 1e-4 * faces * steps
 
 
 def test_the_response_foresees_most_of_a_step(anatomy: Anatomy) -> None:

@@ -29,7 +29,7 @@ from eva_sim.skin.response import Response, load_response
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
 EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
-MORE = 80  # evaluations before Newton takes over
+AGAIN, MORE = 8, 80  # evaluations at a time for a face that has not settled; before Newton takes over
 TOLERANCE = 2e-2  # N, root mean square residual per vertex that is still an answer
 NEWTON_TOLERANCE = 1e-5  # N, largest component; below it rounding of the energy decides the search
 
@@ -88,7 +88,7 @@ class Block:
             np.zeros((12, self.lanes), single), np.ascontiguousarray(scales, single),
             np.zeros(self.lanes, single), self._x,
         )  # fmt: skip
-        self.residual = np.zeros(self.lanes, single)
+        self.residual, self.rescues = np.zeros(self.lanes, single), np.zeros(2, np.int64)
         self._answered = np.zeros((machine.response.rank, self.lanes), single)
         self._rest = Drives(np.zeros(self.lanes), np.zeros((self.lanes, 2)), np.zeros((self.lanes, 12)))
         self.reset()
@@ -161,10 +161,16 @@ class Block:
         Raises:
             PhysicsError: it does not settle.
         """
-        alone = self._alone(lane, drive)
-        alone.descend(MORE)
-        points, residual = alone.points[0], alone.residual[0]
+        alone, residual = self._alone(lane, drive), np.inf
+        self.rescues[0] += 1
+        for _ in range(0, MORE, AGAIN):
+            if residual <= TOLERANCE / 4:  # well inside, or the next step would be back here
+                break
+            alone.descend(AGAIN)
+            residual = float(alone.residual[0])
+        points = alone.points[0]
         if not residual <= TOLERANCE:
+            self.rescues[1] += 1
             points, residual = self._converge(lane, drive)
         self.put(lane, points)
         self.residual[lane] = residual
@@ -306,18 +312,15 @@ class Skin:
             Vertices, (V, 3) [m] in the head frame.
 
         Raises:
-            PhysicsError: no equilibrium was found; the skin stays as it was. `error.state` is what
-                `restore` takes and `error.drive` what was asked, so that it can be repeated.
+            PhysicsError: no equilibrium was found; the skin stays as it was. The error's `state` and
+                `drive` repeat it.
         """
         check_drive(drive)
         before = self._block.save()
-        try:
-            self._block.step(drive.alone, self._evaluations)
-            settle(self._block, drive.alone)
-        except PhysicsError as error:
+        self._block.step(drive.alone, self._evaluations)
+        for error in settle(self._block, drive.alone).values():
             self._block.restore(before)
-            error.state, error.drive = before, drive  # type: ignore[attr-defined]
-            raise
+            raise PhysicsError(str(error), before, drive) from error
         self._take()
         return self.points
 
@@ -393,14 +396,15 @@ def check_drive(drive: Drive | Drives) -> None:
         raise PhysicsError(f"the skin is driven by what is no number: {drive}.")
 
 
-def settle(block: Block, drives: Drives) -> None:
-    """Gives those faces of a block that have not settled more evaluations, then Newton's method.
-
-    Raises:
-        PhysicsError: a face does not settle.
-    """
+def settle(block: Block, drives: Drives) -> dict[int, PhysicsError]:
+    """Gives those faces of a block that have not settled more; returns what still fails, by lane."""
+    failed = {}
     for lane in np.flatnonzero(~(block.residual <= TOLERANCE)).tolist():
-        block.rescue(lane, drives.face(lane))
+        try:
+            block.rescue(lane, drives.face(lane))
+        except PhysicsError as error:
+            failed[lane] = error
+    return failed
 
 
 class Skins:
@@ -444,18 +448,32 @@ class Skins:
         """Finds every face's equilibrium near its last shape.
 
         Raises:
-            PhysicsError: a face did not settle; `restore` what was saved before, or `reset` it.
+            PhysicsError: some faces did not settle. They are named in its `faces` and go back to
+                neutral; all others have made their step.
         """
         check_drive(drives)
-        list(self._pool.map(self._step_block, self._blocks, self._parts, [drives] * len(self._blocks)))
+        found = self._pool.map(self._step_block, self._blocks, self._parts, [drives] * len(self._blocks))
+        failed = {face: error for part in found for face, error in part.items()}
+        if failed:
+            face, error = next(iter(failed.items()))
+            count = f"{len(failed)} of {self.faces} faces did not settle and are back at neutral"
+            raise PhysicsError(f"{count}; face {face}: {error}", None, drives, tuple(failed)) from error
 
-    def _step_block(self, block: Block, part: slice, drives: Drives) -> None:
+    def _step_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
         mine = Drives(*(_fill(np.asarray(value)[part]) for value in drives))
         block.step(mine, self._evaluations)
-        settle(block, mine)
+        failed = settle(block, mine)
+        for lane in failed:
+            block.reset(lane)
+        return {part.start + lane: error for lane, error in failed.items() if part.start + lane < part.stop}
 
     def _gather(self, what: str) -> Floats:
         return np.concatenate([getattr(block, what) for block in self._blocks])[: self.faces]
+
+    @property
+    def rescues(self) -> NDArray[np.int64]:
+        """How often a face took more evaluations than its share, and how often Newton's method, (2,)."""
+        return np.sum([block.rescues for block in self._blocks], axis=0)
 
     @property
     def points(self) -> Floats:
