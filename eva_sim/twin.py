@@ -11,7 +11,7 @@ from eva_sim.actuators import Actuators
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.errors import EvaError
 from eva_sim.files import asset, read_arrays
-from eva_sim.head import Head
+from eva_sim.head import open_head
 from eva_sim.landmarks import POINTS, Aligner
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
@@ -24,7 +24,9 @@ class Twin(Face):
         skin: `"full"`, two milliseconds a step; `"fine"`, twice that and more exact; or `"reference"`,
             converged and about a second.
         camera: side of the picture in every reading [pixels]; None for no picture.
-        neck: `"kinematic"` or `"legs"`, see `Head`.
+        neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
+            PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
+            apart (`PhysicsError`).
 
     Raises:
         EvaError: an argument is none of these.
@@ -36,11 +38,9 @@ class Twin(Face):
         camera: int | None = None,
         neck: Literal["kinematic", "legs"] = "kinematic",
     ) -> None:
-        if neck not in ("kinematic", "legs"):
-            raise EvaError(f"neck={neck!r}; choose 'kinematic' or 'legs'.")
         self.spec = load_spec()
         self.actuators = Actuators(self.spec)
-        self.head = Head(self.spec, neck)
+        self.head = open_head(self.spec, neck)
         self.skin = make_skin(load_anatomy(), skin)
         self._image_size = camera
         self._corners, self._shares = _embedding()
@@ -64,8 +64,8 @@ class Twin(Face):
         before = self.save()
         try:
             self.actuators.step(sent, self.skin.tension)
-            pose = self.head.step(self.actuators.position)
-            self.skin.step(Drive(pose.jaw, pose.lids, self.actuators.take_up))
+            angles = self.head.step(self.actuators.position)
+            self.skin.step(Drive(float(angles.jaw), angles.lids, self.actuators.drawn))
         except EvaError:
             self.restore(before)
             raise
