@@ -249,7 +249,7 @@ def mixed(seed: int, faces: int) -> list[Figures]:
 
     def one() -> Figures:
         scaled = [value * rng.uniform(0.5, 2.0, value.shape) for value in table[:5]]
-        return Figures(*scaled, rng.integers(0, 3, 25).astype(float))
+        return Figures._make([*scaled, rng.integers(0, 3, 25).astype(float)])
 
     return [one() for _ in range(faces)]
 
