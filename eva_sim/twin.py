@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.actuators import Actuators
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.errors import EvaError
-from eva_sim.files import asset, read_arrays
 from eva_sim.head import open_head
-from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.landmarks import Aligner, embedding
+from eva_sim.randomise import Parameters, figures_of, material_of
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
+from eva_sim.skins import scale_material
 
 
 class Twin(Face):
@@ -43,8 +44,9 @@ class Twin(Face):
         self.head = open_head(self.spec, neck)
         self.skin = make_skin(load_anatomy(), skin)
         self._image_size = camera
-        self._corners, self._shares = _embedding()
+        self._corners, self._shares = embedding()
         self._camera: Any = None
+        self._parameters: Parameters = {}
         neutral = self.points()
         self._aligner = Aligner.of(neutral)
         self.outer_eye = self._aligner.outer_eye
@@ -72,9 +74,15 @@ class Twin(Face):
         self._steps, self._sent = self._steps + 1, sent
         return self._read()
 
+    def vary(self, parameters: Parameters) -> None:
+        """Gives this face other constants, see `eva_sim.randomise`; none for those of the tables."""
+        self.actuators.vary(figures_of(self.spec, parameters))
+        scale_material(self.skin, material_of(parameters))
+        self._parameters = dict(parameters)
+
     def points(self) -> Floats:
         """Landmark points on the skin now, (N, 3) [m] in the head frame."""
-        points: Floats = np.einsum("nk,nkd->nd", self._shares, self.skin.points[self._corners])
+        points: Floats = (self._shares[:, :, None] * self.skin.points[self._corners]).sum(1)
         return points
 
     def save(self) -> dict[str, Any]:
@@ -82,11 +90,14 @@ class Twin(Face):
             "actuators": self.actuators.save(),
             "head": self.head.save(),
             "skin": self.skin.save(),
+            "parameters": self._parameters,
             "steps": self._steps,
             "sent": self._sent.copy(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        if state["parameters"] is not self._parameters:
+            self.vary(state["parameters"])
         self.actuators.restore(state["actuators"])
         self.head.restore(state["head"])
         self.skin.restore(state["skin"])
@@ -113,12 +124,14 @@ class Twin(Face):
         self.head.close()
 
     def _open_camera(self) -> None:
+        from eva_sim.camera import EYE, TARGET, Camera, look_at
+
         if self._camera is None:
             from eva_sim.appearance import Appearance
-            from eva_sim.camera import Camera
 
             self._appearance = Appearance()
             self._camera = Camera(self._appearance.parts)
+        self._camera.move(look_at(EYE + self._parameters.get("camera", np.zeros(3)), TARGET))
 
     def _read(self) -> Reading:
         return Reading(
@@ -130,13 +143,3 @@ class Twin(Face):
             landmarks=self._aligner(self.points()).astype(np.float32),
             image=None if self._image_size is None else self.render(self._image_size),
         )
-
-
-def _embedding() -> tuple[NDArray[np.intp], Floats]:
-    """Skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3)."""
-    arrays = read_arrays(asset("landmarks.npz"))
-    if arrays["points"].tolist() != list(POINTS):
-        raise EvaError(
-            "assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`."
-        )
-    return arrays["corners"], arrays["shares"]

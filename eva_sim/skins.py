@@ -1,0 +1,140 @@
+"""Many skins as training needs them: a material per face, faults face by face, landmarks only."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from eva_sim.contract import Floats
+from eva_sim.errors import EvaError
+from eva_sim.landmarks import embedding
+from eva_sim.skin.anatomy import Drives, load_anatomy
+from eva_sim.skin.lanes import LANES
+from eva_sim.skin.solver import MORE, TOLERANCE, Block, Reference, Skin, Skins, check_drive, machine_of
+
+UNSETTLED = "the skin did not settle; the face was reset"
+
+
+def scale_material(skin: Skin | Reference, scales: Floats) -> None:
+    """Scales the constants of one face's skin from now on, (5,) in the order of `forces.MATERIAL`."""
+    if isinstance(skin, Reference):
+        skin.anatomy = load_anatomy().scaled(scales)
+    else:
+        skin._block._loads.material[:, 0] = scales
+
+
+def open_skins(skin: str, faces: int) -> Any:
+    """The skins of N faces: `"full"`, `"fine"` or `"reduced"`.
+
+    Raises:
+        EvaError: no such skin.
+    """
+    if skin != "reduced":
+        return LanedSkins(load_anatomy(), faces, skin)
+    try:
+        from eva_sim.skin.reduced import ReducedSkins  # type: ignore[import-not-found, unused-ignore]
+    except ModuleNotFoundError as error:
+        raise EvaError("skin='reduced' is not in this version yet; use skin='full'.") from error
+    return ReducedSkins(load_anatomy(), faces)
+
+
+def step_each(skins: Any, drives: Drives) -> dict[int, str]:
+    """Moves all skins.
+
+    Returns:
+        What is wrong with the faces that did not settle; these are stress-free at neutral again.
+    """
+    if isinstance(skins, LanedSkins):
+        return skins.step_each(drives)
+    skins.step(drives)
+    lost = np.flatnonzero(~np.isfinite(skins.landmarks).all((1, 2))).tolist()
+    for face in lost:
+        skins.reset(face)
+    return dict.fromkeys(lost, UNSETTLED)
+
+
+class LanedSkins(Skins):
+    """`Skins` of which one may fail without the others.
+
+    A face that the usual evaluations leave unsettled gets more, as a `Skin` alone does, but side by
+    side with others in need. Newton's method is left out: it takes seconds, for which all would wait.
+
+    Attributes:
+        rescued: face-steps so far that needed more.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.rescued = 0
+        self._corners, self._shares = embedding()
+        self._place = machine_of(self.anatomy).place[self._corners]
+
+    @property
+    def landmarks(self) -> Floats:
+        """Landmark points on the skins, (N, 150, 3) [m]."""
+        seen = [np.moveaxis(block._view(block._x)[self._place], -1, 0) for block in self._blocks]
+        corners = np.concatenate(seen)[: self.faces].astype(float)
+        points: Floats = (self._shares[:, :, None] * corners).sum(2)
+        return points
+
+    def scale_material(self, face: int, scales: Floats) -> None:
+        """Scales one face's constants from now on, (5,) in the order of `forces.MATERIAL`."""
+        self._loads_of(face).material[:, face % LANES] = scales
+
+    def step_each(self, drives: Drives) -> dict[int, str]:
+        """As the function `step_each`."""
+        check_drive(drives)
+        list(self._pool.map(self._advance, self._blocks, self._parts, repeat(drives)))
+        lost = self._unsettled()
+        self.rescued += len(lost)
+        groups = [lost[first : first + LANES] for first in range(0, len(lost), LANES)]
+        list(self._pool.map(self._rescue, groups, repeat(drives)))
+        left = self._unsettled().tolist()
+        for face in left:
+            self.reset(face)
+        return dict.fromkeys(left, UNSETTLED)
+
+    def _advance(self, block: Block, part: slice, drives: Drives) -> None:
+        block.step(_rows(drives, np.arange(part.start, part.stop)), self._evaluations)
+
+    def _unsettled(self) -> np.ndarray:
+        return np.flatnonzero(~(self.residual <= TOLERANCE))
+
+    def _rescue(self, faces: np.ndarray, drives: Drives) -> None:
+        """Settles up to LANES faces in a block of their own, as `Block.rescue` does one."""
+        lanes = _fill(faces)
+        material = [self._loads_of(face).material[:, face % LANES] for face in lanes]
+        spare = Block(machine_of(self.anatomy), LANES, np.stack(material, axis=1))
+        spare.load(_rows(drives, faces))
+        for lane, face in enumerate(lanes):
+            spare.put(lane, self._blocks[face // LANES].points[face % LANES])
+        for evaluations in (MORE, 2 * MORE):
+            spare.descend(evaluations)
+            faces = self._take_settled(spare, faces)
+            if not (faces >= 0).any():
+                break
+
+    def _take_settled(self, spare: Block, faces: np.ndarray) -> np.ndarray:
+        """Takes over what has settled; returns the faces with those marked -1."""
+        points, left = spare.points, faces.copy()
+        for lane, face in enumerate(faces.tolist()):
+            if face >= 0 and spare.residual[lane] <= TOLERANCE:
+                block = self._blocks[face // LANES]
+                block.put(face % LANES, points[lane])
+                block.residual[face % LANES] = spare.residual[lane]
+                left[lane] = -1
+        return left
+
+    def _loads_of(self, face: int) -> Any:
+        return self._blocks[face // LANES]._loads
+
+
+def _fill(faces: np.ndarray) -> np.ndarray:
+    """Faces for all lanes of a block; what is missing repeats the last."""
+    return np.concatenate([faces, np.repeat(faces[-1:], LANES - len(faces))])
+
+
+def _rows(drives: Drives, faces: np.ndarray) -> Drives:
+    return Drives(*(np.asarray(value)[_fill(faces)] for value in drives))
