@@ -68,10 +68,12 @@ def load_lines() -> tuple[Line, ...]:
 
 
 def draw(rng: np.random.Generator, without: Collection[str] = ()) -> dict[str, Floats]:
-    """Parameters of one episode: every line that is applied, but for what acts on `without`."""
-    return {
-        line.name: line.draw(rng) for line in load_lines() if line.applied and line.acts_on not in without
-    }
+    """Parameters of one episode: every line that is applied, but for what acts on `without`.
+
+    Those are drawn too, so that what is left out changes nothing else.
+    """
+    drawn = {line: line.draw(rng) for line in load_lines() if line.applied}
+    return {line.name: value for line, value in drawn.items() if line.acts_on not in without}
 
 
 def material_of(parameters: Parameters) -> Floats:

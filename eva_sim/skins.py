@@ -10,7 +10,7 @@ import numpy as np
 from eva_sim.contract import Floats
 from eva_sim.errors import EvaError
 from eva_sim.landmarks import embedding
-from eva_sim.skin.anatomy import Drives, load_anatomy
+from eva_sim.skin.anatomy import Drive, Drives, load_anatomy
 from eva_sim.skin.lanes import LANES
 from eva_sim.skin.solver import MORE, TOLERANCE, Block, Reference, Skin, Skins, check_drive, machine_of
 
@@ -23,6 +23,14 @@ def scale_material(skin: Skin | Reference, scales: Floats) -> None:
         skin.anatomy = load_anatomy().scaled(scales)
     else:
         skin._block._loads.material[:, 0] = scales
+
+
+def rest(skin: Skin | Reference) -> None:
+    """Resets one face's skin and what pulls it, which `Skin.reset` leaves, and with it the tension."""
+    skin.reset()
+    if isinstance(skin, Skin):
+        skin._block.load(Drive(0.0, np.zeros(2), np.zeros(12)).alone)
+        skin._take()
 
 
 def open_skins(skin: str, faces: int) -> Any:
@@ -78,6 +86,14 @@ class LanedSkins(Skins):
         corners = np.concatenate(seen)[: self.faces].astype(float)
         points: Floats = (self._shares[:, :, None] * corners).sum(2)
         return points
+
+    def reset(self, face: int | None = None) -> None:
+        """The stress-free face at neutral, with nothing pulling, for one face or all."""
+        super().reset(face)
+        for each in range(self.faces) if face is None else (face,):
+            loads, lane = self._loads_of(each), each % LANES
+            loads.jaw[lane], loads.take_up[:, lane] = 0.0, 0.0
+            loads.exits[:, :, lane] = self.anatomy.exits
 
     def scale_material(self, face: int, scales: Floats) -> None:
         """Scales one face's constants from now on, (5,) in the order of `forces.MATERIAL`."""

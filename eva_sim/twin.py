@@ -15,7 +15,7 @@ from eva_sim.landmarks import Aligner, embedding
 from eva_sim.randomise import Parameters, figures_of, material_of
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
-from eva_sim.skins import scale_material
+from eva_sim.skins import rest, scale_material
 
 
 class Twin(Face):
@@ -57,7 +57,7 @@ class Twin(Face):
         """Goes to neutral and forgets history. The twin itself draws no random numbers."""
         self.actuators.reset()
         self.head.reset()
-        self.skin.reset()
+        rest(self.skin)
         self._steps, self._sent = 0, self.spec.neutral
         return self._read()
 

@@ -102,7 +102,7 @@ class Twins:
         Raises:
             CommandError: a command is malformed; nothing was sent.
         """
-        sent = self._check(commands)
+        sent = self.check(commands)
         self.actuators.step(sent, self.skins.tension)
         angles = self._linkage.angles(self.actuators.position)
         lost = step_each(self.skins, Drives(angles.jaw, angles.lids, self.actuators.drawn))
@@ -150,7 +150,12 @@ class Twins:
         if isinstance(self.skins, LanedSkins):
             self.skins.close()
 
-    def _check(self, commands: ArrayLike) -> NDArray[np.float32]:
+    def check(self, commands: ArrayLike) -> NDArray[np.float32]:
+        """Returns a copy of the commands as float32 (N, 25).
+
+        Raises:
+            CommandError: wrong shape, or one is not a number in [-1, 1]; says whose.
+        """
         array = np.array(commands, dtype=np.float32)
         if array.shape != (self.faces, len(self.spec)):
             raise CommandError(f"commands have shape ({self.faces}, {len(self.spec)}), not {array.shape}.")

@@ -162,6 +162,20 @@ def test_the_neck_of_a_face_is_where_its_legs_put_it(twins: Twins) -> None:
     assert np.allclose(twins.pose(8).skull, np.eye(4))
 
 
+def test_after_a_reset_nothing_pulls(twins: Twins) -> None:
+    """Tension a step old acts on the cables: what is left of it would be history."""
+    pulled = twins.spec.command(zygomaticus=1.0, jaw=1.0)
+    with Twin() as alone:
+        for _ in range(10):
+            twins.move(np.tile(pulled, (FACES, 1)))
+            alone.move(pulled)
+        assert alone.skin.tension.max() > 1 and twins.skins.tension[3].max() > 1
+        twins.reset(3)
+        alone.reset()
+        assert not alone.skin.tension.any() and not twins.skins.tension[3].any()
+        assert twins.skins.tension[4].max() > 1
+
+
 def test_bad_arguments_are_told() -> None:
     with pytest.raises(EvaError, match="faces=0"):
         Twins(0)
