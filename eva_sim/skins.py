@@ -12,8 +12,10 @@ from eva_sim.errors import EvaError
 from eva_sim.landmarks import embedding
 from eva_sim.skin.anatomy import Drive, Drives, load_anatomy
 from eva_sim.skin.lanes import LANES
-from eva_sim.skin.solver import MORE, TOLERANCE, Block, Reference, Skin, Skins, check_drive, machine_of
+from eva_sim.skin.solver import TOLERANCE, Block, Reference, Skin, Skins, check_drive, machine_of
 
+#: Evaluations for faces that need more, between looks at who has settled: most soon have.
+STAGES = (8, 24, 48, 160)
 UNSETTLED = "the skin did not settle; the face was reset"
 
 
@@ -66,8 +68,9 @@ def step_each(skins: Any, drives: Drives) -> dict[int, str]:
 class LanedSkins(Skins):
     """`Skins` of which one may fail without the others.
 
-    A face that the usual evaluations leave unsettled gets more, as a `Skin` alone does, but side by
-    side with others in need. Newton's method is left out: it takes seconds, for which all would wait.
+    A face that the usual evaluations leave unsettled gets more, side by side with others in need and
+    only until it has settled, because all the others wait. For that reason Newton's method, seconds
+    long, is left out.
 
     Attributes:
         rescued: face-steps so far that needed more.
@@ -119,14 +122,14 @@ class LanedSkins(Skins):
         return np.flatnonzero(~(self.residual <= TOLERANCE))
 
     def _rescue(self, faces: np.ndarray, drives: Drives) -> None:
-        """Settles up to LANES faces in a block of their own, as `Block.rescue` does one."""
+        """Settles up to LANES faces in a block of their own, so that no other face is touched."""
         lanes = _fill(faces)
         material = [self._loads_of(face).material[:, face % LANES] for face in lanes]
         spare = Block(machine_of(self.anatomy), LANES, np.stack(material, axis=1))
         spare.load(_rows(drives, faces))
         for lane, face in enumerate(lanes):
             spare.put(lane, self._blocks[face // LANES].points[face % LANES])
-        for evaluations in (MORE, 2 * MORE):
+        for evaluations in STAGES:
             spare.descend(evaluations)
             faces = self._take_settled(spare, faces)
             if not (faces >= 0).any():
