@@ -39,7 +39,7 @@ def held(twin: Twin, parameters: dict[str, Any]) -> np.ndarray:
     twin.reset()
     smile = twin.spec.command(zygomaticus=0.6, levator=0.3, jaw=0.0)
     seen = [twin.move(smile).landmarks for _ in range(8)]
-    nudged = np.clip(smile - 2.5 * 0.004 / 2.2 * 2 * (np.arange(25) < 12), -1, 1)
+    nudged = twin.spec.command(zygomaticus=0.6, levator=0.3, jaw=-0.038)  # 2.5 dead-bands
     for aim in (nudged, smile, twin.spec.neutral):
         seen += [twin.move(aim).landmarks for _ in range(2)]
     return np.array(seen)

@@ -17,9 +17,9 @@ from eva_sim.twin import Twin
 from eva_sim.twins import Twins
 
 FACES = 18  # more than one block of lanes
-#: Outer-eye distances; 9 um. Lanes and one face add up in another order, in single precision, and the
+#: Outer-eye distances; 46 um. Lanes and one face add up in another order, in single precision, and the
 #: descent ends after a fixed number of evaluations.
-NEAR = 1e-4
+NEAR = 5e-4
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def test_each_face_does_what_a_twin_alone_does(twins: Twins) -> None:
         together = twins.move(commands)
         for face, twin in alone.items():
             reading = twin.move(commands[face])
-            assert np.abs(together.landmarks[face] - reading.landmarks).max() < NEAR
+            apart = np.abs(together.landmarks[face] - reading.landmarks)
+            assert apart.max() < NEAR and apart.mean() < NEAR / 10
             assert np.abs(together.position[face] - reading.position).max() == 0
             assert together.time[face] == reading.time
             assert np.array_equal(together.sent[face], reading.sent)
