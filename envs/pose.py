@@ -101,13 +101,23 @@ class PoseEnv(FaceEnv):
 
     ## Arguments
     ```python
-    gym.make("EVA/Pose-v0", body="twin", skin="full", observe="landmarks", image_size=96,
-             render_mode=None, face=None, episode_steps=100)
+    gym.make("EVA/Pose-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
+             image_size=96, render_mode=None, face=None, episode_steps=100, randomise=False)
     ```
-    `body` and `skin` are passed to `eva_sim.make_face`; `face` is an open face to use instead (the
-    caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
+    `body`, `skin` and `neck` are passed to `eva_sim.make_face`. With `neck="kinematic"` jaw, eyes and
+    lids are exactly where their servos are and the skull where the leg lengths put it, without
+    physics; `neck="legs"` moves them as rigid bodies in PyBullet. `face` is an open face to use
+    instead (the caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
     `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
     copy a running episode bit by bit.
+
+    With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
+    (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
+    from the environment's own generator, and `reset` tells the values in `info["parameters"]`.
+
+    ## Many at once
+    `gym.make_vec("EVA/Pose-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them
+    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only.
 
     ## Example
     ```python
