@@ -92,9 +92,14 @@ def main() -> None:
             rows += [measure(skin, kind, given.envs, given.steps) for kind in WALKS]
         except EvaError as error:
             Console(stderr=True).print(f"{skin}: {error}")
-    table = Table(*rows[0], title=f"{ID} by vector_entry_point; peak memory is of the process so far")
-    for row in rows:
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+    table = Table(
+        "figure",
+        *(f"{row['skin']}, {row['moved']}" for row in rows),
+        title=f"{ID} by vector_entry_point; peak memory is of the process so far",
+    )
+    for name in list(rows[0])[2:]:
+        values = (row[name] for row in rows)
+        table.add_row(name, *(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values))
     Console().print(table)
     if given.json:
         write_json(given.json, rows)

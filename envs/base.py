@@ -153,7 +153,8 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     def _vary(self) -> None:
         if self._randomise:
-            self._parameters = draw(self.np_random)
+            without = () if self.face.varies else ("skin",)  # type: ignore[attr-defined]
+            self._parameters = draw(self.np_random, without)
             self.face.vary(self._parameters)  # type: ignore[attr-defined]
 
     def _take(self, reading: Reading) -> None:

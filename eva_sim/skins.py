@@ -19,15 +19,29 @@ STAGES = (8, 24, 48, 160)
 UNSETTLED = "the skin did not settle; the face was reset"
 
 
-def scale_material(skin: Skin | Reference, scales: Floats) -> None:
-    """Scales the constants of one face's skin from now on, (5,) in the order of `forces.MATERIAL`."""
+ONE_MATERIAL = "the reduced skin knows one material only; use skin='full'."
+
+
+def takes_material(skin: Any) -> bool:
+    """Whether the constants of a skin, or of each of many, can be scaled."""
+    return isinstance(skin, Skin | Reference | LanedSkins)
+
+
+def scale_material(skin: Any, scales: Floats) -> None:
+    """Scales the constants of one face's skin from now on, (5,) in the order of `forces.MATERIAL`.
+
+    Raises:
+        EvaError: the skin has one material only.
+    """
     if isinstance(skin, Reference):
         skin.anatomy = load_anatomy().scaled(scales)
-    else:
+    elif isinstance(skin, Skin):
         skin._block._loads.material[:, 0] = scales
+    elif (scales != 1).any():
+        raise EvaError(ONE_MATERIAL)
 
 
-def rest(skin: Skin | Reference) -> None:
+def rest(skin: Any) -> None:
     """Resets one face's skin and what pulls it, which `Skin.reset` leaves, and with it the tension."""
     skin.reset()
     if isinstance(skin, Skin):
@@ -46,6 +60,8 @@ def open_skins(skin: str, faces: int) -> Any:
     try:
         from eva_sim.skin.reduced import ReducedSkins  # type: ignore[import-not-found, unused-ignore]
     except ModuleNotFoundError as error:
+        if error.name != "eva_sim.skin.reduced":
+            raise
         raise EvaError("skin='reduced' is not in this version yet; use skin='full'.") from error
     return ReducedSkins(load_anatomy(), faces)
 

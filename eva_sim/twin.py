@@ -15,7 +15,7 @@ from eva_sim.landmarks import Aligner, embedding
 from eva_sim.randomise import Parameters, figures_of, material_of
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
-from eva_sim.skins import rest, scale_material
+from eva_sim.skins import rest, scale_material, takes_material
 
 
 class Twin(Face):
@@ -28,6 +28,9 @@ class Twin(Face):
         neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
             PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
             apart (`PhysicsError`).
+
+    Attributes:
+        varies: whether `vary` may change the skin's material.
 
     Raises:
         EvaError: an argument is none of these.
@@ -43,6 +46,7 @@ class Twin(Face):
         self.actuators = Actuators(self.spec)
         self.head = open_head(self.spec, neck)
         self.skin = make_skin(load_anatomy(), skin)
+        self.varies = takes_material(self.skin)
         self._image_size = camera
         self._corners, self._shares = embedding()
         self._camera: Any = None

@@ -19,7 +19,7 @@ from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
 from eva_sim.randomise import figures_of, material_of
 from eva_sim.skin.anatomy import Drives
-from eva_sim.skins import LanedSkins, open_skins, step_each
+from eva_sim.skins import ONE_MATERIAL, open_skins, step_each, takes_material
 
 
 class Readings(NamedTuple):
@@ -62,7 +62,7 @@ class Twins:
         self.actuators = Actuators(self.spec, faces)
         self._linkage = Linkage(self.spec)
         self.skins = open_skins(skin, faces)
-        self.varies = isinstance(self.skins, LanedSkins)
+        self.varies = takes_material(self.skins)
         self._parameters: list[Mapping[str, Floats]] = [{}] * faces
         self._aligner = Aligner.of(self.skins.landmarks[0])
         self.outer_eye = self._aligner.outer_eye
@@ -87,7 +87,7 @@ class Twins:
         if self.varies:
             self.skins.scale_material(face, material)
         elif (material != 1).any():
-            raise EvaError("the reduced skin knows one material only; use skin='full'.")
+            raise EvaError(ONE_MATERIAL)
         self.actuators.vary(figures_of(self.spec, parameters), face)
         self._parameters[face] = dict(parameters)
 
@@ -147,8 +147,7 @@ class Twins:
 
     def close(self) -> None:
         """Ends the threads. May be called twice."""
-        if isinstance(self.skins, LanedSkins):
-            self.skins.close()
+        self.skins.close()
 
     def check(self, commands: ArrayLike) -> NDArray[np.float32]:
         """Returns a copy of the commands as float32 (N, 25).

@@ -155,9 +155,11 @@ def test_a_body_that_cannot_change_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert not hasattr(eva_sim.Face, "vary")
 
 
-def test_the_reduced_skin_keeps_its_material() -> None:
-    twins = Twins(1)
-    twins.varies = False
-    with pytest.raises(EvaError, match="one material"):
-        twins.vary(0, {"stiffness": np.asarray(1.2)})
+def test_a_skin_of_one_material_keeps_it() -> None:
+    twins, twin = Twins(1), Twin()
+    twins.varies, twin.skin = False, object()  # type: ignore[assignment]
+    for vary in (lambda p: twins.vary(0, p), twin.vary):
+        vary({"friction": np.full(12, 1.2)})
+        with pytest.raises(EvaError, match="one material"):
+            vary({"stiffness": np.asarray(1.2)})
     twins.close()

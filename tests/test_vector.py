@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +19,9 @@ from eva_sim.envs.ids import IDS
 from eva_sim.envs.mimic import MimicEnv
 from eva_sim.envs.pose import PoseEnv
 from eva_sim.errors import CommandError, DataError, EvaError
+from eva_sim.landmarks import embedding
 from eva_sim.randomise import Parameters
+from eva_sim.skin.anatomy import Anatomy, Drives
 from eva_sim.skin.solver import Block
 from eva_sim.twins import Twins
 
@@ -31,7 +35,7 @@ class OneOfTwins(Face):
     """The one face of a `Twins`, so that a single environment can have the same arithmetic."""
 
     def __init__(self) -> None:
-        self.twins = Twins(1)
+        self.twins, self.varies = Twins(1), True
         self.spec, self.outer_eye = self.twins.spec, self.twins.outer_eye
         self.neutral_landmarks = self.twins.neutral_landmarks
 
@@ -259,3 +263,46 @@ def test_bad_arguments_options_and_seeds_are_told(short: Any) -> None:
         short.reset(options={"targets": np.zeros((1, 150, 3))})
     with pytest.raises(EvaError, match="one seed or 3"):
         short.reset(seed=[1, 2])
+
+
+class StubSkins:
+    """What is asked of `eva_sim.skin.reduced.ReducedSkins`: the jaw moves all landmarks, one face breaks."""
+
+    def __init__(self, anatomy: Anatomy, faces: int) -> None:
+        corners, shares = embedding()
+        self._rest = np.einsum("nk,nkd->nd", shares, anatomy.points[corners])
+        self.landmarks = np.tile(self._rest, (faces, 1, 1))
+        self.tension = np.zeros((faces, 12), np.float32)
+
+    def step(self, drives: Drives) -> None:
+        self.landmarks = self._rest * (1 + drives.jaw[:, None, None] * (self._rest[:, :1] > 0))
+        self.landmarks[drives.lids[:, 0] < -0.5] = np.nan
+
+    def reset(self, face: int | None = None) -> None:
+        self.landmarks[... if face is None else face] = self._rest
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_reduced_skin_is_opened_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(ReducedSkins=StubSkins)
+    monkeypatch.setitem(sys.modules, "eva_sim.skin.reduced", module)
+    envs = make("EVA/Pose-v0", 2, skin="reduced", randomise=True)
+    parameters = envs.reset(seed=0)[1]["parameters"]
+    assert "friction" in parameters and not {"stiffness", "camera"} & set(parameters)
+    shut = np.stack([load_spec().command(jaw=1.0), load_spec().command(lid_left=-1.0)])
+    for _ in range(8):
+        seen, _, _, truncated, info = envs.step(shut)
+        if truncated[1]:
+            break
+    assert info["faults"].tolist() == [(), (skins.UNSETTLED,)]
+    assert np.isfinite(seen["landmarks"]).all()
+    assert np.abs(seen["landmarks"][0] - envs.twins.neutral_landmarks).max() > 0.02
+    envs.close()
+
+
+def test_without_the_reduced_skin_the_other_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "eva_sim.skin.reduced", None)
+    with pytest.raises(EvaError, match="skin='full'"):
+        make("EVA/Pose-v0", skin="reduced")
