@@ -122,10 +122,11 @@ class LanedSkins(Skins):
         """As the function `step_each`."""
         check_drive(drives)
         list(self._pool.map(self._advance, self._blocks, self._parts, repeat(drives)))
-        lost = self._unsettled()
-        self.rescued += len(lost)
-        groups = [lost[first : first + LANES] for first in range(0, len(lost), LANES)]
-        list(self._pool.map(self._rescue, groups, repeat(drives)))
+        self.rescued += len(self._unsettled())
+        for evaluations in STAGES:
+            lost = self._unsettled()
+            groups = [lost[first : first + LANES] for first in range(0, len(lost), LANES)]
+            list(self._pool.map(self._rescue, groups, repeat(drives), repeat(evaluations)))
         left = self._unsettled().tolist()
         for face in left:
             self.reset(face)
@@ -137,30 +138,20 @@ class LanedSkins(Skins):
     def _unsettled(self) -> np.ndarray:
         return np.flatnonzero(~(self.residual <= TOLERANCE))
 
-    def _rescue(self, faces: np.ndarray, drives: Drives) -> None:
-        """Settles up to LANES faces in a block of their own, so that no other face is touched."""
-        lanes = _fill(faces)
+    def _rescue(self, faces: np.ndarray, drives: Drives, evaluations: int) -> None:
+        """Takes up to LANES faces further in a block of their own, so that no other face is touched."""
+        machine, lanes = machine_of(self.anatomy), _fill(faces)
         material = [self._loads_of(face).material[:, face % LANES] for face in lanes]
-        spare = Block(machine_of(self.anatomy), LANES, np.stack(material, axis=1))
+        spare = Block(machine, LANES, np.stack(material, axis=1))
         spare.load(_rows(drives, faces))
         for lane, face in enumerate(lanes):
-            spare.put(lane, self._blocks[face // LANES].points[face % LANES])
-        for evaluations in STAGES:
-            spare.descend(evaluations)
-            faces = self._take_settled(spare, faces)
-            if not (faces >= 0).any():
-                break
-
-    def _take_settled(self, spare: Block, faces: np.ndarray) -> np.ndarray:
-        """Takes over what has settled; returns the faces with those marked -1."""
-        points, left = spare.points, faces.copy()
-        for lane, face in enumerate(faces.tolist()):
-            if face >= 0 and spare.residual[lane] <= TOLERANCE:
-                block = self._blocks[face // LANES]
-                block.put(face % LANES, points[lane])
-                block.residual[face % LANES] = spare.residual[lane]
-                left[lane] = -1
-        return left
+            block = self._blocks[face // LANES]
+            spare.put(lane, block._view(block._x)[machine.place, :, face % LANES])
+        spare.descend(evaluations)
+        for lane, (face, points) in enumerate(zip(faces, spare.points, strict=False)):
+            block = self._blocks[face // LANES]
+            block.put(face % LANES, points)
+            block.residual[face % LANES] = spare.residual[lane]
 
     def _loads_of(self, face: int) -> Any:
         return self._blocks[face // LANES]._loads
