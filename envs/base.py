@@ -3,49 +3,30 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import eva_sim
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.envs.options import check_names
+from eva_sim.envs.plan import REACH, errors, observation, reward_terms
 from eva_sim.envs.settle import settle_at
+from eva_sim.envs.task import Task
 from eva_sim.envs.window import Window
 from eva_sim.errors import EvaError
 from eva_sim.landmarks import POINTS
+from eva_sim.randomise import draw, noise_of
 
 Observation = dict[str, Any]
 Action = NDArray[np.float32]
 Observe = Literal["landmarks", "image", "both"]
 
-#: Bound of every landmark coordinate [outer-eye distances]. A head is 2.5 of them high and the
-#: origin is between the eyes, so only invented points lie outside.
-REACH = 2.0
-#: Reward per outer-eye distance of mean landmark error: about -0.5 for doing nothing.
-ERROR_WEIGHT = 20.0
-#: Reward per mean squared change of command (range of the square: 0..4).
-CHANGE_WEIGHT = 0.05
 #: Side of `render()` [pixels].
 RENDER_SIZE = 480
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an episode asks for: row k is the target after k steps, the last row ends it.
-
-    Attributes:
-        targets: shape (T + 1, N, 3) [neutral outer-eye distances].
-        commands: commands that make these faces, shape (T + 1, 25), or None when unknown.
-    """
-
-    targets: NDArray[np.float32]
-    commands: NDArray[np.float32] | None
 
 
 class FaceEnv(gym.Env[Observation, Action]):
@@ -54,11 +35,13 @@ class FaceEnv(gym.Env[Observation, Action]):
     Args:
         body: passed to `eva_sim.make_face`.
         skin: skin solver of the twin.
+        neck: `"kinematic"`, or `"legs"` for jaw and neck as rigid bodies in PyBullet, see `Twin`.
         observe: whether the robot's landmarks, its picture, or both are observed.
         image_size: side of the observed picture [pixels].
         render_mode: None, `"rgb_array"` or `"human"`.
         face: an open face to use instead of opening one; the caller closes it.
         episode_steps: control steps in an episode; None for the task's own.
+        randomise: whether each episode's body differs, see `eva_sim.randomise`.
 
     Raises:
         EvaError: an argument has no meaning.
@@ -66,33 +49,37 @@ class FaceEnv(gym.Env[Observation, Action]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 25}  # noqa: RUF012
-    OPTIONS: ClassVar[tuple[str, ...]]
-    STEPS: ClassVar[int]
+    task: ClassVar[type[Task]]
 
     def __init__(
         self,
         body: str = "twin",
         skin: str = "full",
+        neck: str = "kinematic",
         observe: Observe = "landmarks",
         image_size: int = 96,
         render_mode: str | None = None,
         face: Face | None = None,
         episode_steps: int | None = None,
+        randomise: bool = False,
     ) -> None:
-        _check_arguments(observe, image_size, render_mode, episode_steps)
+        check_arguments(observe, image_size, render_mode, episode_steps)
         # An open environment lists what works here, so that generic tools do not try a window
         # on a machine without a screen; the class lists all.
         here = ["human", "rgb_array"] if Window.possible() else ["rgb_array"]
         self.metadata = {"render_modes": here, "render_fps": round(1 / load_spec().control_dt)}
         self.render_mode = render_mode
-        self.episode_steps = self.STEPS if episode_steps is None else episode_steps
+        self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
         self._window = Window() if render_mode == "human" else None
         self._image_size = image_size if observe != "landmarks" else None
         self._owned = face is None
-        self.face = face or eva_sim.make_face(body, skin=skin)
+        self.face = face or eva_sim.make_face(body, skin=skin, neck=neck)
+        if randomise and not hasattr(self.face, "vary"):
+            raise EvaError("randomise=True needs the twin; no other body can change its constants.")
+        self._randomise, self._parameters = randomise, dict[str, Floats]()
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.face.spec),), np.float32)
-        observed = self._spaces(observe)
-        self.observation_space, self._observed = spaces.Dict(observed), tuple(observed)
+        self.observation_space = observed_space(observe, self._image_size)
+        self._observed = tuple(self.observation_space)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -104,13 +91,17 @@ class FaceEnv(gym.Env[Observation, Action]):
         """
         super().reset(seed=seed)
         options = options or {}
-        check_names(options, self.OPTIONS)
-        self._plan = self._make_plan(options)
+        check_names(options, self.task.OPTIONS)
+        self._vary()
+        self._plan = self.task.plan(options, self.np_random, self.episode_steps, _OneBody(self.face))
         self._seen = self.face.neutral_landmarks
         self._take(settle_at(self.face, options.get("start"), self._draw_seed()))
         self._step, self._start_time = 0, self._reading.time
         self._look()
-        return self._observation(), self._info()
+        info = self._info()
+        if self._randomise:
+            info["parameters"] = self._parameters
+        return self._observation(), info
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Sends one command and lets one control period pass.
@@ -123,8 +114,9 @@ class FaceEnv(gym.Env[Observation, Action]):
         self._take(self.face.move(action))
         self._step += 1
         self._look()
-        terms = self._reward_terms(before)
-        truncated = self._step >= len(self._plan.targets) - 1
+        valued = reward_terms(self._error(), self._reading.sent, before)
+        terms = {name: float(value) for name, value in valued.items()}
+        truncated = self._step >= self._plan.steps
         info = {**self._info(), "reward_terms": terms}
         return self._observation(), sum(terms.values()), False, truncated, info
 
@@ -154,24 +146,16 @@ class FaceEnv(gym.Env[Observation, Action]):
         if self._owned:
             self.face.close()
 
-    @abstractmethod
-    def _make_plan(self, options: dict[str, Any]) -> Plan:
-        """Draws the targets with `self.np_random`, or takes them from the options."""
-
     # Everything a running episode changes besides the face; never changed in place.
-    _EPISODE: ClassVar[tuple[str, ...]] = ("_plan", "_reading", "_seen", "_step", "_start_time")
+    _EPISODE: ClassVar[tuple[str, ...]] = (
+        "_plan", "_reading", "_seen", "_step", "_start_time", "_parameters",
+    )  # fmt: skip
 
-    def _spaces(self, observe: Observe) -> dict[str, spaces.Space[Any]]:
-        points = spaces.Box(-REACH, REACH, (len(POINTS), 3), np.float32)
-        found: dict[str, spaces.Space[Any]] = {
-            "position": spaces.Box(-1.0, 1.0, (len(self.face.spec),), np.float32),
-            "target": points,
-        }
-        if observe != "image":
-            found["landmarks"] = points
-        if self._image_size:
-            found["image"] = spaces.Box(0, 255, (self._image_size, self._image_size, 3), np.uint8)
-        return found
+    def _vary(self) -> None:
+        if self._randomise:
+            without = () if self.face.varies else ("skin",)  # type: ignore[attr-defined]
+            self._parameters = draw(self.np_random, without)
+            self.face.vary(self._parameters)  # type: ignore[attr-defined]
 
     def _take(self, reading: Reading) -> None:
         self._reading = reading
@@ -181,35 +165,25 @@ class FaceEnv(gym.Env[Observation, Action]):
     def _draw_seed(self) -> int:
         return int(self.np_random.integers(2**31))
 
-    def _target(self) -> NDArray[np.float32]:
-        return self._plan.targets[self._step]
-
     def _observation(self) -> Observation:
-        seen = {
-            "position": self._reading.position.clip(-1, 1),
-            "target": self._target().clip(-REACH, REACH),
-            "landmarks": self._seen.clip(-REACH, REACH),
-        }
+        noise = noise_of(self._parameters, self.np_random, self._seen.shape)
+        seen = observation(self._reading.position, self._plan.target(self._step), self._seen, noise)
         if self._image_size:
             seen["image"] = self.face.render(self._image_size)
         return {name: seen[name] for name in self._observed}
 
-    def _error(self) -> float:
-        """Mean landmark distance to the target [outer-eye distances]."""
-        return float(np.linalg.norm(self._seen - self._target(), axis=1).mean())
-
-    def _reward_terms(self, before: Floats) -> dict[str, float]:
-        change = float(np.square(self._reading.sent - before).mean())
-        return {"error": -ERROR_WEIGHT * self._error(), "change": -CHANGE_WEIGHT * change}
+    def _error(self) -> Floats:
+        return errors(self._seen, self._plan.target(self._step))
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = {
-            "landmark_error_mm": 1000.0 * self.face.outer_eye * self._error(),
+            "landmark_error_mm": float(1000.0 * self.face.outer_eye * self._error()),
             "time": self._reading.time - self._start_time,
             "faults": self._reading.faults,
         }
-        if self._plan.commands is not None:
-            info["target_command"] = self._plan.commands[self._step].copy()
+        command = self._plan.command(self._step)
+        if command is not None:
+            info["target_command"] = command
         return info
 
     def _look(self) -> None:
@@ -217,7 +191,36 @@ class FaceEnv(gym.Env[Observation, Action]):
             self._window.show(self.face.render(RENDER_SIZE))
 
 
-def _check_arguments(observe: str, image_size: int, render_mode: str | None, steps: int | None) -> None:
+class _OneBody:
+    """A face, as a task needs it."""
+
+    def __init__(self, face: Face) -> None:
+        self.spec, self.neutral_landmarks, self._face = face.spec, face.neutral_landmarks, face
+
+    def settle(self, command: ArrayLike) -> NDArray[np.float32]:
+        return settle_at(self._face, command).landmarks
+
+
+def observed_space(observe: Observe, image_size: int | None) -> spaces.Dict:
+    """Of one environment."""
+    points = spaces.Box(-REACH, REACH, (len(POINTS), 3), np.float32)
+    found: dict[str, spaces.Space[Any]] = {
+        "position": spaces.Box(-1.0, 1.0, (len(load_spec()),), np.float32),
+        "target": points,
+    }
+    if observe != "image":
+        found["landmarks"] = points
+    if image_size:
+        found["image"] = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+    return spaces.Dict(found)
+
+
+def check_arguments(observe: str, image_size: int, render_mode: str | None, steps: int | None) -> None:
+    """Refuses arguments without a meaning.
+
+    Raises:
+        EvaError: there is one.
+    """
     if observe not in ("landmarks", "image", "both"):
         raise EvaError(f"observe={observe!r}; choose 'landmarks', 'image' or 'both'.")
     if render_mode not in (None, "human", "rgb_array"):

@@ -2,7 +2,8 @@
 
 from gymnasium.envs.registration import register, registry
 
-#: id -> entry point. The number after -v rises when results would no longer be comparable.
+#: id -> class of one environment; many at once are the class of that name with "Vector" in it. The
+#: number after -v rises when results would no longer be comparable.
 IDS = {
     "EVA/Pose-v0": "eva_sim.envs.pose:PoseEnv",
     "EVA/Mimic-v0": "eva_sim.envs.mimic:MimicEnv",
@@ -13,4 +14,5 @@ def register_ids() -> None:
     """Registers every id once; calling it again changes nothing."""
     for name, entry_point in IDS.items():
         if name not in registry:
-            register(id=name, entry_point=entry_point)
+            many = entry_point.replace("Env", "VectorEnv")
+            register(id=name, entry_point=entry_point, vector_entry_point=many)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.atlas import load_atlas
 from eva_sim.contract import Floats
-from eva_sim.envs.base import FaceEnv, Plan
+from eva_sim.envs.base import FaceEnv
 from eva_sim.envs.options import check_points
-from eva_sim.envs.settle import settle_at
+from eva_sim.envs.plan import Plan
+from eva_sim.envs.task import Body, Task
+from eva_sim.envs.vector import FaceVectorEnv
 from eva_sim.errors import EvaError
 from eva_sim.expressions import expression
 
@@ -19,6 +21,50 @@ from eva_sim.expressions import expression
 #: expressions.
 BLEND = (0.3, 1.2)
 DWELL = (0.0, 0.8)
+
+
+class MimicTask(Task):
+    """Draws a path between faces to follow."""
+
+    OPTIONS = ("targets", "expression", "start")
+    STEPS = 250
+
+    @classmethod
+    def plan(cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: Body) -> Plan:
+        if "targets" in options:
+            if "expression" in options:
+                raise EvaError("reset takes one goal, not both targets and expression.")
+            return Plan.along(check_points(options["targets"], frames=True))
+        faces, commands = _waypoints(options, body)
+        path = _draw_path(rng, len(commands), steps, body.spec.control_dt)
+        return Plan(faces, commands, *path)
+
+
+def _waypoints(options: dict[str, Any], body: Body) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Faces (K, N, 3) to move between and their commands (K, 25); the first is neutral."""
+    if "expression" not in options:
+        atlas = load_atlas()
+        return atlas.landmarks, atlas.commands
+    command = expression(options["expression"])
+    faces = np.stack([body.neutral_landmarks, body.settle(command)])
+    return faces, np.stack([body.spec.neutral, command])
+
+
+def _draw_path(
+    rng: np.random.Generator, rows: int, steps: int, dt: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each step: the waypoints it lies between, and how far along, each (T + 1,)."""
+    start, end, share, here = [0], [0], [0.0], 0
+    while len(start) <= steps:
+        there = (here + 1 + int(rng.integers(rows - 1))) % rows  # another one
+        blend = round(rng.uniform(*BLEND) / dt)
+        dwell = round(rng.uniform(*DWELL) / dt)
+        start += [here] * (blend + dwell)
+        end += [there] * (blend + dwell)
+        share += [*minimum_jerk(np.arange(1, blend + 1) / blend), *[1.0] * dwell]
+        here = there
+    cut = slice(steps + 1)
+    return np.array(start[cut]), np.array(end[cut]), np.array(share[cut], np.float32)
 
 
 class MimicEnv(FaceEnv):
@@ -78,13 +124,23 @@ class MimicEnv(FaceEnv):
 
     ## Arguments
     ```python
-    gym.make("EVA/Mimic-v0", body="twin", skin="full", observe="landmarks", image_size=96,
-             render_mode=None, face=None, episode_steps=250)
+    gym.make("EVA/Mimic-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
+             image_size=96, render_mode=None, face=None, episode_steps=250, randomise=False)
     ```
-    `body` and `skin` are passed to `eva_sim.make_face`; `face` is an open face to use instead (the
-    caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
+    `body`, `skin` and `neck` are passed to `eva_sim.make_face`. With `neck="kinematic"` jaw, eyes and
+    lids are exactly where their servos are and the skull where the leg lengths put it, without
+    physics; `neck="legs"` moves them as rigid bodies in PyBullet. `face` is an open face to use
+    instead (the caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
     `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
     copy a running episode bit by bit.
+
+    With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
+    (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
+    from the environment's own generator, and `reset` tells the values in `info["parameters"]`.
+
+    ## Many at once
+    `gym.make_vec("EVA/Mimic-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them
+    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only.
 
     ## Example
     ```python
@@ -106,52 +162,15 @@ class MimicEnv(FaceEnv):
     - v0: first version.
     """  # noqa: E501 - a table row cannot be broken
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("targets", "expression", "start")
-    STEPS: ClassVar[int] = 250
+    task = MimicTask
 
-    def _make_plan(self, options: dict[str, Any]) -> Plan:
-        if "targets" in options:
-            if "expression" in options:
-                raise EvaError("reset takes one goal, not both targets and expression.")
-            return Plan(check_points(options["targets"], frames=True), None)
-        landmarks, commands = self._waypoints(options)
-        start, end, share = self._draw_path(len(commands))
-        share = share.astype(np.float32)
-        return Plan(
-            _blend(landmarks[start], landmarks[end], share[:, None, None]),
-            _blend(commands[start], commands[end], share[:, None]),
-        )
 
-    def _waypoints(self, options: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Faces (K, N, 3) to move between and their commands (K, 25); the first is neutral."""
-        if "expression" not in options:
-            atlas = load_atlas()
-            return atlas.landmarks, atlas.commands
-        command = expression(options["expression"])
-        settled = settle_at(self.face, command).landmarks
-        commands = np.stack([self.face.spec.neutral, command])
-        return np.stack([self.face.neutral_landmarks, settled]), commands
+class MimicVectorEnv(FaceVectorEnv):
+    """Many `MimicEnv`s at once, see `FaceVectorEnv`."""
 
-    def _draw_path(self, rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-        """For each step: the waypoints it lies between, and how far along, each (T + 1,)."""
-        dt, needed = self.face.spec.control_dt, self.episode_steps + 1
-        start, end, share, here = [0], [0], [0.0], 0
-        while len(start) < needed:
-            there = (here + 1 + int(self.np_random.integers(rows - 1))) % rows  # another one
-            blend = round(self.np_random.uniform(*BLEND) / dt)
-            dwell = round(self.np_random.uniform(*DWELL) / dt)
-            start += [here] * (blend + dwell)
-            end += [there] * (blend + dwell)
-            share += [*minimum_jerk(np.arange(1, blend + 1) / blend), *[1.0] * dwell]
-            here = there
-        return np.array(start[:needed]), np.array(end[:needed]), np.array(share[:needed])
+    task = MimicTask
 
 
 def minimum_jerk(u: Floats) -> Floats:
     """Share of the way after a share `u` in [0, 1] of the time; Flash and Hogan, J Neurosci 5(7), 1985."""
     return u**3 * (10 - 15 * u + 6 * u**2)
-
-
-def _blend(a: NDArray[np.float32], b: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
-    blended: NDArray[np.float32] = a * (1 - share) + b * share
-    return blended

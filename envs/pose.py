@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eva_sim.atlas import load_atlas
-from eva_sim.envs.base import FaceEnv, Plan
+from eva_sim.envs.base import FaceEnv
 from eva_sim.envs.options import check_points
-from eva_sim.envs.settle import settle_at
+from eva_sim.envs.plan import Plan
+from eva_sim.envs.task import Body, Task
+from eva_sim.envs.vector import FaceVectorEnv
 from eva_sim.errors import EvaError
 from eva_sim.expressions import expression
+
+
+class PoseTask(Task):
+    """Draws one face to reach."""
+
+    OPTIONS = ("target", "command", "expression", "start")
+    STEPS = 100
+
+    @classmethod
+    def plan(cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: Body) -> Plan:
+        given = [name for name in ("target", "command", "expression") if name in options]
+        if len(given) > 1:
+            raise EvaError(f"reset takes one goal, not both {' and '.join(given)}.")
+        if "target" in options:
+            return Plan.still(check_points(options["target"], frames=False), None, steps)
+        if given:
+            named = "expression" in options
+            command = body.spec.check(expression(options["expression"]) if named else options["command"])
+            return Plan.still(body.settle(command), command, steps)
+        atlas = load_atlas()
+        rows = np.full(steps + 1, rng.integers(len(atlas)))
+        return Plan(atlas.landmarks, atlas.commands, rows, rows, np.zeros(steps + 1, np.float32))
 
 
 class PoseEnv(FaceEnv):
@@ -78,13 +101,23 @@ class PoseEnv(FaceEnv):
 
     ## Arguments
     ```python
-    gym.make("EVA/Pose-v0", body="twin", skin="full", observe="landmarks", image_size=96,
-             render_mode=None, face=None, episode_steps=100)
+    gym.make("EVA/Pose-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
+             image_size=96, render_mode=None, face=None, episode_steps=100, randomise=False)
     ```
-    `body` and `skin` are passed to `eva_sim.make_face`; `face` is an open face to use instead (the
-    caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
+    `body`, `skin` and `neck` are passed to `eva_sim.make_face`. With `neck="kinematic"` jaw, eyes and
+    lids are exactly where their servos are and the skull where the leg lengths put it, without
+    physics; `neck="legs"` moves them as rigid bodies in PyBullet. `face` is an open face to use
+    instead (the caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
     `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
     copy a running episode bit by bit.
+
+    With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
+    (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
+    from the environment's own generator, and `reset` tells the values in `info["parameters"]`.
+
+    ## Many at once
+    `gym.make_vec("EVA/Pose-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them
+    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only.
 
     ## Example
     ```python
@@ -105,27 +138,10 @@ class PoseEnv(FaceEnv):
     - v0: first version.
     """
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("target", "command", "expression", "start")
-    STEPS: ClassVar[int] = 100
+    task = PoseTask
 
-    def _make_plan(self, options: dict[str, Any]) -> Plan:
-        target, command = self._goal(options)
-        steps = self.episode_steps + 1
-        targets = np.broadcast_to(target, (steps, *target.shape))
-        commands = None if command is None else np.broadcast_to(command, (steps, *command.shape))
-        return Plan(targets, commands)
 
-    def _goal(self, options: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        given = [name for name in ("target", "command", "expression") if name in options]
-        if len(given) > 1:
-            raise EvaError(f"reset takes one goal, not both {' and '.join(given)}.")
-        if "target" in options:
-            return check_points(options["target"], frames=False), None
-        if given:
-            named = "expression" in options
-            command = expression(options["expression"]) if named else options["command"]
-            command = self.face.spec.check(command)
-            return settle_at(self.face, command).landmarks, command
-        atlas = load_atlas()
-        row = self.np_random.integers(len(atlas))
-        return atlas.landmarks[row], atlas.commands[row]
+class PoseVectorEnv(FaceVectorEnv):
+    """Many `PoseEnv`s at once, see `FaceVectorEnv`."""
+
+    task = PoseTask

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
+from eva_sim.errors import DataError
+from eva_sim.files import asset, read_arrays
 
 # Skin that lies over bone and follows the head, not the expression. Eye corners, nose bridge,
 # temples, hairline (list from a leak test on people: it halves what head pose leaks into a smile).
@@ -49,24 +51,40 @@ def rows(*points: int) -> NDArray[np.intp]:
 _RIGID_ROWS = rows(*RIGID)
 
 
-def similarity(source: Floats, target: Floats) -> tuple[float, Floats, Floats]:
-    """Least-squares similarity `target ~ s * source @ R.T + t`.
+def similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
+    """Least-squares similarity `target ~ s * source @ R.T + t`, for one face or (...) faces.
 
     Umeyama, IEEE PAMI 13(4), 1991.
 
     Args:
-        source: shape (N, 3).
-        target: shape (N, 3).
+        source: shape (..., N, 3).
+        target: shape (N, 3), or as many as the sources.
 
     Returns:
-        Scale, rotation (3, 3) and translation (3,).
+        Scales (...), rotations (..., 3, 3) and translations (..., 3).
     """
-    a, b = source.mean(0), target.mean(0)
-    u, d, vt = np.linalg.svd((target - b).T @ (source - a))
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation = (u * flip) @ vt
-    scale = float((d * flip).sum() / ((source - a) ** 2).sum())
-    return scale, rotation, b - scale * rotation @ a
+    a, b = source.mean(-2), target.mean(-2)
+    centred = source - a[..., None, :]
+    u, d, vt = np.linalg.svd(np.swapaxes(target - b[..., None, :], -1, -2) @ centred)
+    flip = np.ones(d.shape)
+    flip[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    rotation = (u * flip[..., None, :]) @ vt
+    scale = (d * flip).sum(-1) / (centred**2).sum((-2, -1))
+    return scale, rotation, b - scale[..., None] * (rotation @ a[..., None])[..., 0]
+
+
+def embedding() -> tuple[NDArray[np.intp], Floats]:
+    """Skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3).
+
+    Raises:
+        DataError: the file is of another landmark set.
+    """
+    arrays = read_arrays(asset("landmarks.npz"))
+    if arrays["points"].tolist() != list(POINTS):
+        raise DataError(
+            "assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`."
+        )
+    return arrays["corners"], arrays["shares"]
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,10 @@ class Aligner:
         return cls((points - (left + right) / 2) @ axes.T / size, size)
 
     def __call__(self, points: Floats) -> Floats:
-        """Aligned points, (N, 3) [neutral outer-eye distances]."""
-        scale, rotation, shift = similarity(points[_RIGID_ROWS], self.neutral[_RIGID_ROWS])
-        return scale * points @ rotation.T + shift
+        """Aligned points of one face or many, (..., N, 3) [neutral outer-eye distances]."""
+        scale, rotation, shift = similarity(points[..., _RIGID_ROWS, :], self.neutral[_RIGID_ROWS])
+        turned = points @ np.swapaxes(rotation, -1, -2)
+        return scale[..., None, None] * turned + shift[..., None, :]
 
     def residual(self, points: Floats) -> float:
         """RMS misfit of the rigid points after alignment [neutral outer-eye distances].

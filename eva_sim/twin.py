@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.actuators import Actuators
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.errors import EvaError
-from eva_sim.files import asset, read_arrays
-from eva_sim.head import Head
-from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.head import open_head
+from eva_sim.landmarks import Aligner, embedding
+from eva_sim.randomise import Parameters, figures_of, material_of
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
+from eva_sim.skins import rest, scale_material, takes_material
 
 
 class Twin(Face):
@@ -24,7 +25,12 @@ class Twin(Face):
         skin: `"full"`, two milliseconds a step; `"fine"`, twice that and more exact; or `"reference"`,
             converged and about a second.
         camera: side of the picture in every reading [pixels]; None for no picture.
-        neck: `"kinematic"` or `"legs"`, see `Head`.
+        neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
+            PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
+            apart (`PhysicsError`).
+
+    Attributes:
+        varies: whether `vary` may change the skin's material.
 
     Raises:
         EvaError: an argument is none of these.
@@ -36,15 +42,15 @@ class Twin(Face):
         camera: int | None = None,
         neck: Literal["kinematic", "legs"] = "kinematic",
     ) -> None:
-        if neck not in ("kinematic", "legs"):
-            raise EvaError(f"neck={neck!r}; choose 'kinematic' or 'legs'.")
         self.spec = load_spec()
         self.actuators = Actuators(self.spec)
-        self.head = Head(self.spec, neck)
+        self.head = open_head(self.spec, neck)
         self.skin = make_skin(load_anatomy(), skin)
+        self.varies = takes_material(self.skin)
         self._image_size = camera
-        self._corners, self._shares = _embedding()
+        self._corners, self._shares = embedding()
         self._camera: Any = None
+        self._parameters: Parameters = {}
         neutral = self.points()
         self._aligner = Aligner.of(neutral)
         self.outer_eye = self._aligner.outer_eye
@@ -55,7 +61,7 @@ class Twin(Face):
         """Goes to neutral and forgets history. The twin itself draws no random numbers."""
         self.actuators.reset()
         self.head.reset()
-        self.skin.reset()
+        rest(self.skin)
         self._steps, self._sent = 0, self.spec.neutral
         return self._read()
 
@@ -64,17 +70,23 @@ class Twin(Face):
         before = self.save()
         try:
             self.actuators.step(sent, self.skin.tension)
-            pose = self.head.step(self.actuators.position)
-            self.skin.step(Drive(pose.jaw, pose.lids, self.actuators.take_up))
+            angles = self.head.step(self.actuators.position)
+            self.skin.step(Drive(float(angles.jaw), angles.lids, self.actuators.drawn))
         except EvaError:
             self.restore(before)
             raise
         self._steps, self._sent = self._steps + 1, sent
         return self._read()
 
+    def vary(self, parameters: Parameters) -> None:
+        """Gives this face other constants, see `eva_sim.randomise`; none for those of the tables."""
+        self.actuators.vary(figures_of(self.spec, parameters))
+        scale_material(self.skin, material_of(parameters))
+        self._parameters = dict(parameters)
+
     def points(self) -> Floats:
         """Landmark points on the skin now, (N, 3) [m] in the head frame."""
-        points: Floats = np.einsum("nk,nkd->nd", self._shares, self.skin.points[self._corners])
+        points: Floats = (self._shares[:, :, None] * self.skin.points[self._corners]).sum(1)
         return points
 
     def save(self) -> dict[str, Any]:
@@ -82,11 +94,14 @@ class Twin(Face):
             "actuators": self.actuators.save(),
             "head": self.head.save(),
             "skin": self.skin.save(),
+            "parameters": self._parameters,
             "steps": self._steps,
             "sent": self._sent.copy(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        if state["parameters"] is not self._parameters:
+            self.vary(state["parameters"])
         self.actuators.restore(state["actuators"])
         self.head.restore(state["head"])
         self.skin.restore(state["skin"])
@@ -113,12 +128,14 @@ class Twin(Face):
         self.head.close()
 
     def _open_camera(self) -> None:
+        from eva_sim.camera import EYE, TARGET, Camera, look_at
+
         if self._camera is None:
             from eva_sim.appearance import Appearance
-            from eva_sim.camera import Camera
 
             self._appearance = Appearance()
             self._camera = Camera(self._appearance.parts)
+        self._camera.move(look_at(EYE + self._parameters.get("camera", np.zeros(3)), TARGET))
 
     def _read(self) -> Reading:
         return Reading(
@@ -130,13 +147,3 @@ class Twin(Face):
             landmarks=self._aligner(self.points()).astype(np.float32),
             image=None if self._image_size is None else self.render(self._image_size),
         )
-
-
-def _embedding() -> tuple[NDArray[np.intp], Floats]:
-    """Skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3)."""
-    arrays = read_arrays(asset("landmarks.npz"))
-    if arrays["points"].tolist() != list(POINTS):
-        raise EvaError(
-            "assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`."
-        )
-    return arrays["corners"], arrays["shares"]

@@ -24,7 +24,13 @@ def neutral_points() -> Floats:
 class FakeFace(Face):
     """Landmarks are neutral plus a mildly saturating map of the positions."""
 
-    def __init__(self, skin: str = "full", fail_after: int | None = None, found: bool = True) -> None:
+    def __init__(
+        self,
+        skin: str = "full",
+        neck: str = "kinematic",
+        fail_after: int | None = None,
+        found: bool = True,
+    ) -> None:
         self.spec = load_spec()
         self.skin = skin
         self.outer_eye = OUTER_EYE

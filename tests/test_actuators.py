@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eva_sim.actuators import Actuators
+from eva_sim.actuators import Actuators, Figures
 from eva_sim.contract import FaceSpec, load_spec
+from eva_sim.errors import EvaError
 
 LOOSE = np.zeros(12)
 
@@ -240,3 +241,62 @@ def test_saved_state_does_not_follow_later_moves() -> None:
     drive(chain, np.ones(25, dtype=np.float32), 5, np.full(12, 3.0))
     for name, value in Actuators(chain.spec).save().items():
         assert np.array_equal(state[name], value)
+
+
+def mixed(seed: int, faces: int) -> list[Figures]:
+    """Different figures for each face."""
+    rng, table = np.random.default_rng(seed), Figures.of(load_spec())
+
+    def one() -> Figures:
+        scaled = [value * rng.uniform(0.5, 2.0, value.shape) for value in table[:5]]
+        return Figures._make([*scaled, rng.integers(0, 3, 25).astype(float)])
+
+    return [one() for _ in range(faces)]
+
+
+def test_many_faces_are_each_face_alone_to_the_bit() -> None:
+    spec, rng = load_spec(), np.random.default_rng(4)
+    together, alone = Actuators(spec, 5), [Actuators(spec) for _ in range(5)]
+    for face, figures in enumerate(mixed(3, 5)[:4]):  # the fifth is the table's
+        together.vary(figures, face)
+        alone[face].vary(figures)
+    for step in range(60):
+        commands = rng.uniform(-1, 1, (5, 25)).astype(np.float32)
+        tension = rng.uniform(0, 7, (5, 12))
+        if step == 30:
+            together.reset(2)
+            alone[2].reset()
+        together.step(commands, tension)
+        for face, chain in enumerate(alone):
+            chain.step(commands[face], tension[face])
+            assert np.array_equal(together.drawn[face], chain.drawn)
+            for name, value in chain.save().items():
+                assert np.array_equal(together.save()[name][face], value)
+
+
+@pytest.mark.parametrize("name", Figures._fields)
+def test_every_figure_has_its_effect(name: str) -> None:
+    chain, other = Actuators(load_spec()), Actuators(load_spec())
+    changed_figure = getattr(chain.figures, name) * 2.0
+    other.vary(other.figures._replace(**{name: changed_figure}))
+    rng = np.random.default_rng(0)
+    differs = False
+    for _ in range(20):
+        command, tension = rng.uniform(-0.01, 0.01, 25).astype(np.float32), rng.uniform(1, 5, 12)
+        for each in (chain, other):
+            each.step(command if name == "dead_band" else 100 * command, tension)
+        differs |= not np.array_equal(chain.drawn, other.drawn)
+    assert differs
+
+
+def test_more_slack_is_cable_not_yet_drawn() -> None:
+    chain = Actuators(load_spec())
+    chain.vary(chain.figures._replace(slack=chain.figures.slack + 0.002))
+    wind_to(chain, np.full(12, 1.5), LOOSE)
+    np.testing.assert_allclose(chain.take_up - chain.drawn, 0.002, rtol=1e-9)
+
+
+def test_a_delay_beyond_the_queue_is_refused() -> None:
+    chain = Actuators(load_spec())
+    with pytest.raises(EvaError, match="control steps"):
+        chain.vary(chain.figures._replace(delay=np.full(25, 9.0)))

@@ -166,7 +166,7 @@ def test_mimic_comes_and_goes_between_neutral_and_a_named_expression(fake: None)
     observation, _ = env.reset(seed=1, options={"expression": "joy"})
     ends = observation["target"], settled(FakeFace(), expression("joy"))
     assert np.array_equal(ends[0], env.face.neutral_landmarks)
-    away = np.linalg.norm(env._plan.targets - ends[0], axis=2).mean(1)
+    away = np.linalg.norm(env._plan.target(slice(None)) - ends[0], axis=2).mean(1)
     far = np.linalg.norm(ends[1] - ends[0], axis=1).mean()
     assert away.max() == pytest.approx(far, rel=1e-5)
     arrived = np.flatnonzero(away > 0.999 * far)
@@ -288,14 +288,16 @@ def test_mimic_targets_start_at_neutral_and_move_smoothly(fake: None) -> None:
     env: Any = gym.make("EVA/Mimic-v0").unwrapped
     env.reset(seed=3)
     plan = env._plan
-    assert plan.targets.shape == (251, len(POINTS), 3)
-    assert plan.targets.dtype == np.float32
-    assert np.array_equal(plan.targets[0], FAKE.landmarks[0])
+    targets = plan.target(slice(None))
+    assert targets.shape == (251, len(POINTS), 3)
+    assert targets.dtype == np.float32
+    assert np.array_equal(targets[0], FAKE.landmarks[0])
+    assert all(np.array_equal(plan.target(step), row) for step, row in enumerate(targets))
     between = np.abs(FAKE.landmarks[:, None] - FAKE.landmarks[None]).max()
-    steps = np.abs(np.diff(plan.targets, axis=0)).max(axis=(1, 2))
+    steps = np.abs(np.diff(targets, axis=0)).max(axis=(1, 2))
     fewest = round(mimic.BLEND[0] / load_spec().control_dt)
     assert 0 < steps.max() < 1.9 * between / (fewest - 1)
-    reached = [min(np.abs(FAKE.landmarks - t).max(axis=(1, 2))) < 1e-6 for t in plan.targets]
+    reached = [min(np.abs(FAKE.landmarks - t).max(axis=(1, 2))) < 1e-6 for t in targets]
     assert 5 < sum(reached) < 200
 
 

@@ -35,13 +35,13 @@ def open_world(physics_dt: float) -> int:
     return client
 
 
-def add_skull(client: int, floating: bool) -> int:
+def add_skull(client: int) -> int:
     """The skull with its hinges, links in the order of `JOINTS`; its base frame is at its COM."""
     parents = np.array([j.parent for j in JOINTS])
     origins = [j.at - SKULL_COM if j.parent < 0 else j.at for j in JOINTS]
     body = _add_body(
         client,
-        mass=SKULL_MASS if floating else 0.0,
+        mass=SKULL_MASS,
         masses=[j.mass for j in JOINTS],
         positions=origins,
         turns=[_LEVEL] * len(JOINTS),
@@ -51,7 +51,7 @@ def add_skull(client: int, floating: bool) -> int:
         axes=[j.axis for j in JOINTS],
         at=SKULL_COM,
     )
-    inertia = [SKULL_INERTIA if floating else 0.0, *(0.4 * j.mass * j.size**2 for j in JOINTS)]
+    inertia = [SKULL_INERTIA, *(0.4 * j.mass * j.size**2 for j in JOINTS)]
     _set_inertia(client, body, inertia)
     return body
 

@@ -1,4 +1,4 @@
-"""The rigid head as the twin uses it: actuator positions in, pose out.
+"""The head as rigid bodies under gravity: actuator positions in, pose out.
 
 Everything that changes is one small dict of arrays. A control step writes it into PyBullet, lets
 the rigid steps run and reads it back, so PyBullet is used as a function of that state and nothing
@@ -9,8 +9,6 @@ it may remember besides can leak from one step into the next. That is what makes
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pybullet as bullet
@@ -19,6 +17,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import PhysicsError
 from eva_sim.head import bodies, neck
 from eva_sim.head.geometry import JOINTS, PLATFORM, SKULL_COM
+from eva_sim.head.kinematic import Angles, HeadPose, Linkage, check_position
 
 GAP_LIMIT = 0.005  # m; more than this and the neck has come apart
 HINGE_TORQUE = 2.0  # N m; a standard hobby servo [choice]
@@ -26,68 +25,47 @@ LEG_FORCE = 150.0  # N [choice]
 GAIN = 0.5  # share of the remaining error a servo closes in one rigid step [choice]
 
 
-@dataclass(frozen=True)
-class HeadPose:
-    """Where the rigid parts are.
-
-    Attributes:
-        skull: world-from-head transform, (4, 4); the identity at neutral.
-        jaw: opening [rad]; the jaw turns by it about +x through `JAW_HINGE`, chin down and back.
-        eyes: left then right, yaw then pitch, (2, 2) [rad]. Positive yaw looks to the robot's own
-            left, positive pitch up: the eye turns by Ry(yaw) Rx(-pitch) about its centre.
-        lids: left, right, (2,) [rad]. Positive opens: the upper lid turns by Rx(-lid) about the
-            eye's centre, on the skull, not on the eye.
-        leg_gap: largest distance between a leg's tip and its place on the skull [m].
-    """
-
-    skull: Floats
-    jaw: float
-    eyes: Floats
-    lids: Floats
-    leg_gap: float
-
-
 class Head:
-    """Skull, jaw, two eyes, two lids and a six-leg neck under gravity.
+    """Skull, jaw, two eyes, two lids and a neck of six sliding legs, on which the skull balances.
 
     Args:
         spec: the face.
-        neck: `"legs"` drives six sliding legs and lets the skull balance on them; `"kinematic"`
-            finds the pose from the leg lengths and puts the skull there, which costs half as much.
     """
 
-    def __init__(self, spec: FaceSpec, neck: Literal["kinematic", "legs"] = "kinematic") -> None:
-        if neck not in ("kinematic", "legs"):
-            raise ValueError(f"neck is 'kinematic' or 'legs', not {neck!r}.")
-        self.spec = spec
+    def __init__(self, spec: FaceSpec) -> None:
+        self.spec, self._linkage = spec, Linkage(spec)
         self._client = bodies.open_world(spec.physics_dt)
         self._close = weakref.finalize(self, bullet.disconnect, self._client)
-        self._skull = bodies.add_skull(self._client, floating=neck == "legs")
-        self._neck = bodies.add_neck(self._client) if neck == "legs" else None
-        if self._neck is not None:
-            bodies.close_neck(self._client, self._neck, self._skull)
-        self._hinges = [spec.index(joint.name) for joint in JOINTS]
-        self._legs = [spec.index(f"neck_leg_{leg}") for leg in range(1, 7)]
+        self._skull = bodies.add_skull(self._client)
+        self._neck = bodies.add_neck(self._client)
+        bodies.close_neck(self._client, self._neck, self._skull)
         self.reset()
+
+    @property
+    def angles(self) -> Angles:
+        """Where the hinges are now."""
+        return Angles.of(self._state["joints"][:, 0].copy())
 
     @property
     def pose(self) -> HeadPose:
         """Where the head is now."""
-        return self._pose
+        return HeadPose.of(self.angles, neck.matrix(self._state["skull"]), self._gap)
 
-    def reset(self) -> HeadPose:
+    def reset(self) -> None:
         """Everything at neutral and at rest."""
         rest = self.spec.column("neutral")
         joints = np.zeros((len(JOINTS), 2))
-        joints[:, 0] = rest[self._hinges]
-        pose = neck.solve_pose(rest[self._legs], neck.NEUTRAL)
-        self._state = {"servo": rest, "skull": pose, "velocity": np.zeros(6), "joints": joints}
-        if self._neck is not None:
-            self._state["legs"] = np.zeros((18, 2))
-        self._pose = self._view(self._state, 0.0)
-        return self._pose
+        joints[:, 0] = rest[self._linkage.hinges]
+        self._state = {
+            "servo": rest,
+            "skull": neck.solve_pose(rest[self._linkage.legs], neck.NEUTRAL),
+            "velocity": np.zeros(6),
+            "joints": joints,
+            "legs": np.zeros((18, 2)),
+        }
+        self._gap = 0.0
 
-    def step(self, position: Floats) -> HeadPose:
+    def step(self, position: Floats) -> Angles:
         """Follows the servos for one control period.
 
         Args:
@@ -95,21 +73,14 @@ class Head:
                 get there at constant speed. Cables move nothing here.
 
         Raises:
-            PhysicsError: a position is not a number, the legs fit no pose, or the neck came apart;
-                the head stays where it was before the step.
+            PhysicsError: a position is not a number, or the neck came apart; the head stays where it
+                was before the step.
         """
-        position = np.asarray(position, dtype=float)
-        if position.shape != (len(self.spec),) or not np.isfinite(position).all():
-            raise PhysicsError(f"the head needs {len(self.spec)} finite positions, not {position}.")
+        position = check_position(self.spec, position)
         self._write(self._state)
-        if self._neck is None:
-            skull = neck.solve_pose(position[self._legs], self._state["skull"])
-            self._place(skull, np.zeros(6))
         self._run(self._state["servo"], position)
-        state = self._read()
-        if self._neck is None:
-            state["skull"] = skull
-        return self._accept({**state, "servo": position.copy()})
+        self._accept({**self._read(), "servo": position.copy()})
+        return self.angles
 
     def save(self) -> dict[str, Floats]:
         """A copy of everything that changes."""
@@ -119,7 +90,7 @@ class Head:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         self._write(state)
         self._state = {name: value.copy() for name, value in state.items()}
-        self._pose = self._view(self._state, self._gap())
+        self._gap = self._find_gap(state["skull"])
 
     def close(self) -> None:
         """Closes the PyBullet world. May be called twice."""
@@ -129,9 +100,8 @@ class Head:
         self._place(state["skull"], state["velocity"])
         for joint, (angle, speed) in enumerate(state["joints"]):
             bullet.resetJointState(self._skull, joint, angle, speed, physicsClientId=self._client)
-        if self._neck is not None:
-            for joint, (value, speed) in enumerate(state["legs"]):
-                bullet.resetJointState(self._neck, joint, value, speed, physicsClientId=self._client)
+        for joint, (value, speed) in enumerate(state["legs"]):
+            bullet.resetJointState(self._neck, joint, value, speed, physicsClientId=self._client)
 
     def _place(self, pose: Floats, velocity: Floats) -> None:
         # PyBullet places a base by its centre of mass.
@@ -143,9 +113,8 @@ class Head:
     def _run(self, start: Floats, end: Floats) -> None:
         for step in range(1, self.spec.substeps + 1):
             target = start + (end - start) * (step / self.spec.substeps)
-            self._drive(self._skull, list(range(len(JOINTS))), target[self._hinges], HINGE_TORQUE)
-            if self._neck is not None:
-                self._drive(self._neck, bodies.TIPS, target[self._legs], LEG_FORCE)
+            self._drive(self._skull, list(range(len(JOINTS))), target[self._linkage.hinges], HINGE_TORQUE)
+            self._drive(self._neck, bodies.TIPS, target[self._linkage.legs], LEG_FORCE)
             bullet.stepSimulation(physicsClientId=self._client)
 
     def _drive(self, body: int, joints: list[int], target: Floats, force: float) -> None:
@@ -164,42 +133,30 @@ class Head:
         world = {"physicsClientId": self._client}
         centre, quaternion = (np.array(v) for v in bullet.getBasePositionAndOrientation(self._skull, **world))
         position = centre - neck.rotation(quaternion) @ SKULL_COM
-        state = {
+        return {
             "skull": np.concatenate([position, quaternion]),
             "velocity": np.concatenate(bullet.getBaseVelocity(self._skull, **world)),
             "joints": self._joints(self._skull, len(JOINTS)),
+            "legs": self._joints(self._neck, 18),
         }
-        if self._neck is not None:
-            state["legs"] = self._joints(self._neck, 18)
-        return state
 
     def _joints(self, body: int, count: int) -> Floats:
         states = bullet.getJointStates(body, list(range(count)), physicsClientId=self._client)
         return np.array([s[:2] for s in states])
 
-    def _gap(self) -> float:
-        """Largest distance between a leg's tip and its pin on the skull [m]."""
-        if self._neck is None:
-            return 0.0
+    def _find_gap(self, skull: Floats) -> float:
+        """Largest distance between a leg's tip and its pin on the skull, whose pose is (7,) [m]."""
         links = bullet.getLinkStates(
             self._neck, bodies.TIPS, computeForwardKinematics=True, physicsClientId=self._client
         )
-        skull = neck.matrix(self._read()["skull"])
-        pins = PLATFORM @ skull[:3, :3].T + skull[:3, 3]
+        place = neck.matrix(skull)
+        pins = PLATFORM @ place[:3, :3].T + place[:3, 3]
         return float(np.linalg.norm(np.array([s[4] for s in links]) - pins, axis=1).max())
 
-    def _accept(self, state: dict[str, Floats]) -> HeadPose:
-        gap = self._gap()
+    def _accept(self, state: dict[str, Floats]) -> None:
+        gap = self._find_gap(state["skull"])
         if not all(np.isfinite(value).all() for value in state.values()):
             raise PhysicsError("the rigid head diverged; reset the face.")
         if gap > GAP_LIMIT:
             raise PhysicsError(f"the neck came apart by {gap * 1000:.1f} mm; reset the face.")
-        self._state, self._pose = state, self._view(state, gap)
-        return self._pose
-
-    @staticmethod
-    def _view(state: dict[str, Floats], gap: float) -> HeadPose:
-        angles = state["joints"][:, 0].copy()
-        return HeadPose(
-            neck.matrix(state["skull"]), float(angles[0]), angles[1:5].reshape(2, 2), angles[5:7], gap
-        )
+        self._state, self._gap = state, gap

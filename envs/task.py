@@ -1,0 +1,39 @@
+"""What an environment asks of a body, apart from how many bodies there are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eva_sim.contract import FaceSpec
+from eva_sim.envs.plan import Plan
+
+
+class Body(Protocol):
+    """The face that a task is planned for."""
+
+    spec: FaceSpec
+    neutral_landmarks: NDArray[np.float32]
+
+    def settle(self, command: ArrayLike) -> NDArray[np.float32]:
+        """Landmarks (N, 3) of this very body when the command has been held from neutral."""
+
+
+class Task(ABC):
+    """Says what is wanted in an episode. See the pages of `PoseEnv` and `MimicEnv`."""
+
+    #: Options of `reset`, and control steps in an episode unless told otherwise.
+    OPTIONS: ClassVar[tuple[str, ...]]
+    STEPS: ClassVar[int]
+
+    @classmethod
+    @abstractmethod
+    def plan(cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: Body) -> Plan:
+        """Draws the targets of an episode, or takes them from the options.
+
+        Raises:
+            EvaError: an option is malformed (`CommandError`, `DataError` among them).
+        """

@@ -1,0 +1,166 @@
+"""Many simulated bodies side by side: `Twin`'s chain with a leading dimension for faces.
+
+command -> actuators -> kinematic head and skins -> landmarks. No camera and no legs: for pictures,
+or a head with weight, open a `Twin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eva_sim.actuators import Actuators
+from eva_sim.contract import Floats, load_spec
+from eva_sim.errors import CommandError, EvaError
+from eva_sim.head import HeadPose, Linkage
+from eva_sim.landmarks import Aligner
+from eva_sim.randomise import figures_of, material_of
+from eva_sim.skin.anatomy import Drives
+from eva_sim.skins import ONE_MATERIAL, open_skins, step_each, takes_material
+
+
+class Readings(NamedTuple):
+    """What N faces answer: `Reading`s, stacked.
+
+    Attributes:
+        time: since each face's reset, (N,) [s].
+        sent: float32 (N, 25).
+        position: float32 (N, 25), in command units.
+        landmarks: float32 (N, 150, 3) [neutral outer-eye distances].
+        faults: of each face, in words.
+    """
+
+    time: Floats
+    sent: NDArray[np.float32]
+    position: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    faults: list[tuple[str, ...]]
+
+
+class Twins:
+    """N EVAs in simulation, each as a `Twin` of its own with `neck="kinematic"`.
+
+    Args:
+        faces: how many, N.
+        skin: `"full"` (or `"fine"`) in lanes on all cores, or `"reduced"`.
+
+    Attributes:
+        outer_eye, neutral_landmarks: as in `Face`.
+        varies: whether each face may have a material of its own.
+
+    Raises:
+        EvaError: an argument has no meaning.
+    """
+
+    def __init__(self, faces: int, skin: str = "full") -> None:
+        if faces < 1:
+            raise EvaError(f"faces={faces}; there must be at least one.")
+        self.faces, self.spec = faces, load_spec()
+        self.actuators = Actuators(self.spec, faces)
+        self._linkage = Linkage(self.spec)
+        self.skins = open_skins(skin, faces)
+        self.varies = takes_material(self.skins)
+        self._parameters: list[Mapping[str, Floats]] = [{}] * faces
+        self._aligner = Aligner.of(self.skins.landmarks[0])
+        self.outer_eye = self._aligner.outer_eye
+        self.neutral_landmarks = self._aligner.neutral.astype(np.float32)
+        self._steps = np.zeros(faces, int)
+        self._sent = np.tile(self.spec.neutral, (faces, 1))
+
+    def reset(self, face: int | None = None) -> None:
+        """Goes to neutral and forgets history, for one face or all."""
+        self.actuators.reset(face)
+        self.skins.reset(face)
+        which = ... if face is None else face
+        self._steps[which], self._sent[which] = 0, self.spec.neutral
+
+    def vary(self, face: int, parameters: Mapping[str, Floats]) -> None:
+        """Gives one face other constants, see `eva_sim.randomise`; reset it before or after.
+
+        Raises:
+            EvaError: the reduced skin was asked for another material.
+        """
+        material = material_of(parameters)
+        if self.varies:
+            self.skins.scale_material(face, material)
+        elif (material != 1).any():
+            raise EvaError(ONE_MATERIAL)
+        self.actuators.vary(figures_of(self.spec, parameters), face)
+        self._parameters[face] = dict(parameters)
+
+    def move(self, commands: ArrayLike) -> Readings:
+        """Sends one command to each face and lets one control period pass.
+
+        A face that does not settle is reset, and its faults say so.
+
+        Args:
+            commands: (N, 25) in [-1, 1].
+
+        Raises:
+            CommandError: a command is malformed; nothing was sent.
+        """
+        sent = self.check(commands)
+        self.actuators.step(sent, self.skins.tension)
+        angles = self._linkage.angles(self.actuators.position)
+        lost = step_each(self.skins, Drives(angles.jaw, angles.lids, self.actuators.drawn))
+        self._steps += 1
+        self._sent = sent
+        for face in lost:
+            self.reset(face)
+        return self.read([(lost[face],) if face in lost else () for face in range(self.faces)])
+
+    def read(self, faults: list[tuple[str, ...]] | None = None) -> Readings:
+        """What all faces answer now."""
+        return Readings(
+            time=self._steps * self.spec.control_dt,
+            sent=self._sent.copy(),
+            position=self.spec.to_command(self.actuators.position),
+            landmarks=self._aligner(self.skins.landmarks).astype(np.float32),
+            faults=faults or [()] * self.faces,
+        )
+
+    def pose(self, face: int) -> HeadPose:
+        """Where the head of one face is."""
+        return self._linkage.pose(self.actuators.position[face])
+
+    def save(self) -> dict[str, Any]:
+        """A copy of everything that changes."""
+        return {
+            "actuators": self.actuators.save(),
+            "skins": self.skins.save(),
+            "parameters": list(self._parameters),
+            "steps": self._steps.copy(),
+            "sent": self._sent.copy(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to a saved state; the next moves repeat bit for bit."""
+        for face, parameters in enumerate(state["parameters"]):
+            if parameters is not self._parameters[face]:
+                self.vary(face, parameters)
+        self.actuators.restore(state["actuators"])
+        self.skins.restore(state["skins"])
+        self._steps, self._sent = state["steps"].copy(), state["sent"].copy()
+
+    def close(self) -> None:
+        """Ends the threads. May be called twice."""
+        self.skins.close()
+
+    def check(self, commands: ArrayLike) -> NDArray[np.float32]:
+        """Returns a copy of the commands as float32 (N, 25).
+
+        Raises:
+            CommandError: wrong shape, or one is not a number in [-1, 1]; says whose.
+        """
+        array = np.array(commands, dtype=np.float32)
+        if array.shape != (self.faces, len(self.spec)):
+            raise CommandError(f"commands have shape ({self.faces}, {len(self.spec)}), not {array.shape}.")
+        for face in np.flatnonzero(~(np.abs(array) <= 1.0).all(1)):
+            try:
+                self.spec.check(array[face])
+            except CommandError as error:
+                raise CommandError(f"face {face}: {error}") from error
+        return array
