@@ -66,7 +66,7 @@ def measure(skin: str, kind: str, envs: int, steps: int) -> dict[str, Any]:
         seconds += [time.perf_counter() - began] if number >= 3 else []
         faults += sum(bool(told) for told in info["faults"])
     spent = time.process_time() - spent
-    rescued = getattr(many.twins.skins, "rescued", 0)
+    rescued = int(getattr(many.twins.skins, "rescues", [0])[0])
     many.close()
     return {
         "skin": skin,

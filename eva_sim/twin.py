@@ -15,7 +15,6 @@ from eva_sim.landmarks import Aligner, embedding
 from eva_sim.randomise import Parameters, figures_of, material_of
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
-from eva_sim.skins import rest, scale_material, takes_material
 
 
 class Twin(Face):
@@ -46,7 +45,7 @@ class Twin(Face):
         self.actuators = Actuators(self.spec)
         self.head = open_head(self.spec, neck)
         self.skin = make_skin(load_anatomy(), skin)
-        self.varies = takes_material(self.skin)
+        self.varies = self.skin.varies
         self._image_size = camera
         self._corners, self._shares = embedding()
         self._camera: Any = None
@@ -61,7 +60,7 @@ class Twin(Face):
         """Goes to neutral and forgets history. The twin itself draws no random numbers."""
         self.actuators.reset()
         self.head.reset()
-        rest(self.skin)
+        self.skin.reset()
         self._steps, self._sent = 0, self.spec.neutral
         return self._read()
 
@@ -81,7 +80,7 @@ class Twin(Face):
     def vary(self, parameters: Parameters) -> None:
         """Gives this face other constants, see `eva_sim.randomise`; none for those of the tables."""
         self.actuators.vary(figures_of(self.spec, parameters))
-        scale_material(self.skin, material_of(parameters))
+        self.skin.scale_material(material_of(parameters))
         self._parameters = dict(parameters)
 
     def points(self) -> Floats:

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import Floats, load_spec
-from eva_sim.errors import CommandError, EvaError
+from eva_sim.errors import CommandError, EvaError, PhysicsError
 from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
 from eva_sim.randomise import figures_of, material_of
-from eva_sim.skin.anatomy import Drives
-from eva_sim.skins import ONE_MATERIAL, open_skins, step_each, takes_material
+from eva_sim.skin.anatomy import Drives, load_anatomy
+from eva_sim.skin.solver import make_skins
+
+UNSETTLED = "the skin did not settle; the face was reset"
 
 
 class Readings(NamedTuple):
@@ -61,8 +63,8 @@ class Twins:
         self.faces, self.spec = faces, load_spec()
         self.actuators = Actuators(self.spec, faces)
         self._linkage = Linkage(self.spec)
-        self.skins = open_skins(skin, faces)
-        self.varies = takes_material(self.skins)
+        self.skins = make_skins(load_anatomy(), faces, skin)
+        self.varies = self.skins.varies
         self._parameters: list[Mapping[str, Floats]] = [{}] * faces
         self._aligner = Aligner.of(self.skins.landmarks[0])
         self.outer_eye = self._aligner.outer_eye
@@ -83,11 +85,7 @@ class Twins:
         Raises:
             EvaError: the reduced skin was asked for another material.
         """
-        material = material_of(parameters)
-        if self.varies:
-            self.skins.scale_material(face, material)
-        elif (material != 1).any():
-            raise EvaError(ONE_MATERIAL)
+        self.skins.scale_material(face, material_of(parameters))
         self.actuators.vary(figures_of(self.spec, parameters), face)
         self._parameters[face] = dict(parameters)
 
@@ -105,12 +103,22 @@ class Twins:
         sent = self.check(commands)
         self.actuators.step(sent, self.skins.tension)
         angles = self._linkage.angles(self.actuators.position)
-        lost = step_each(self.skins, Drives(angles.jaw, angles.lids, self.actuators.drawn))
+        lost = self._pull(Drives(angles.jaw, angles.lids, self.actuators.drawn))
         self._steps += 1
         self._sent = sent
         for face in lost:
             self.reset(face)
-        return self.read([(lost[face],) if face in lost else () for face in range(self.faces)])
+        return self.read([(UNSETTLED,) if face in lost else () for face in range(self.faces)])
+
+    def _pull(self, drives: Drives) -> tuple[int, ...]:
+        """Moves the skins; returns the faces that did not settle."""
+        try:
+            self.skins.step(drives)
+        except PhysicsError as error:
+            if not error.faces:
+                raise
+            return error.faces
+        return ()
 
     def read(self, faults: list[tuple[str, ...]] | None = None) -> Readings:
         """What all faces answer now."""

@@ -242,5 +242,5 @@ def test_a_response_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
 
 
 def test_unknown_solver_is_named(anatomy: Anatomy) -> None:
-    with pytest.raises(EvaError, match="'full', 'fine', 'dynamic', 'reference'"):
+    with pytest.raises(EvaError, match="'full', 'fine', 'dynamic', 'reduced', 'reference'"):
         Skins(anatomy, 2, "silk")

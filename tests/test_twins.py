@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from eva_sim import skins
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import CommandError, EvaError
 from eva_sim.landmarks import Aligner, similarity
 from eva_sim.randomise import draw
-from eva_sim.skin.solver import Block
+from eva_sim.skin.solver import Block, Skins
 from eva_sim.twin import Twin
-from eva_sim.twins import Twins
+from eva_sim.twins import UNSETTLED, Twins
 
 FACES = 18  # more than one block of lanes
 #: Outer-eye distances; 46 um. Lanes and one face add up in another order, in single precision, and the
@@ -109,11 +108,12 @@ def test_save_and_restore_repeat_bit_for_bit(twins: Twins) -> None:
 def test_a_face_that_does_not_settle_is_reset_and_told(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
     path = walk(twins.spec, 3, seed=6)
     twins.move(path[0])
-    descend = Block.descend
+    descend, skins = Block.descend, twins.skins
+    assert isinstance(skins, Skins)
 
     def broken(block: Block, evaluations: int) -> None:
         descend(block, evaluations)
-        if block is twins.skins._blocks[1]:
+        if block is skins._blocks[1]:
             block.put(1, np.full_like(block.points[1], np.nan))
             block.residual[1] = np.nan
 
@@ -121,7 +121,7 @@ def test_a_face_that_does_not_settle_is_reset_and_told(twins: Twins, monkeypatch
         patch.setattr(Block, "descend", broken)
         reading = twins.move(path[1])
     assert [face for face, faults in enumerate(reading.faults) if faults] == [17]
-    assert skins.UNSETTLED in reading.faults[17]
+    assert UNSETTLED in reading.faults[17]
     assert reading.time[17] == 0 and reading.time[16] == pytest.approx(0.08)
     assert np.isfinite(reading.landmarks).all()
     assert np.allclose(reading.landmarks[17], twins.neutral_landmarks, atol=1e-6)
@@ -131,7 +131,8 @@ def test_a_face_that_does_not_settle_is_reset_and_told(twins: Twins, monkeypatch
 def test_faces_in_need_are_settled_near_where_one_alone_would_be(twins: Twins) -> None:
     """A jump of all cables is more than the usual evaluations settle."""
     rng = np.random.default_rng(8)
-    before, worst = twins.skins.rescued, 0.0
+    assert isinstance(twins.skins, Skins)
+    before, worst = twins.skins.rescues[0], 0.0
     with Twin() as alone:
         for _ in range(3):
             commands = rng.uniform(-1, 1, (FACES, 25)).astype(np.float32)
@@ -139,7 +140,7 @@ def test_faces_in_need_are_settled_near_where_one_alone_would_be(twins: Twins) -
             if together.faults[4]:
                 break
             worst = max(worst, np.abs(together.landmarks[4] - reading.landmarks).max())
-    assert twins.skins.rescued > before
+    assert twins.skins.rescues[0] > before
     assert 0 < worst < 0.01  # 1 mm: both stop as soon as the residual is small enough
 
 

@@ -11,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import EvaError, PhysicsError
 from eva_sim.head import JAW_HINGE
+from eva_sim.landmarks import embedding
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.descent import Metric, descend, memory_of, metric_of, scratch_of
@@ -26,6 +27,9 @@ from eva_sim.skin.forces import MATERIAL, Elements, Loads, cable_ways, elements
 from eva_sim.skin.ground import turned_many
 from eva_sim.skin.lanes import LANES, add_modes, empty
 from eva_sim.skin.response import Response, load_response
+
+if TYPE_CHECKING:
+    from eva_sim.skin.reduced import ReducedSkin, ReducedSkins
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
 EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
@@ -100,6 +104,8 @@ class Block:
         self._memory.scale[:, lanes] = 0.0
         self._answered[:, lanes] = self._machine.response.coefficients(self._rest)[:, lanes]
         self.residual[lanes] = 0.0
+        self._loads.jaw[lanes], self._loads.take_up[:, lanes] = 0.0, 0.0
+        self._loads.exits[:, :, lanes] = self._machine.anatomy.exits[:, :, None]
 
     def _view(self, field: Floats) -> Floats:
         """A field as (vertices, 3, L)."""
@@ -128,6 +134,10 @@ class Block:
         turn = anatomy.exit_jaw[:, None] * drives.jaw
         loads.exits[:] = turned_many(anatomy.exits, JAW_HINGE[None, 1:], turn)
 
+    def scale_material(self, lane: int, scales: Floats) -> None:
+        """Scales one face's constants from now on, (5,) in the order of `MATERIAL`."""
+        self._loads.material[:, lane] = scales
+
     def descend(self, evaluations: int) -> None:
         """Goes downhill under the present load; leaves `residual` (L,) [N]."""
         machine = self._machine
@@ -146,6 +156,12 @@ class Block:
         """Replaces one face's shape, (V, 3) [m]; what was learned on its way there is forgotten."""
         self._view(self._x)[:, :, lane] = points[self._machine.order]
         self._memory.scale[:, lane] = 0.0
+
+    def at(self, corners: NDArray[np.intp], shares: Floats) -> Floats:
+        """Points within triangles, corners (P, 3) with shares (P, 3), (L, P, 3) [m]."""
+        places = np.moveaxis(self._view(self._x)[self._machine.place[corners]], -1, 0).astype(float)
+        points: Floats = (shares[:, :, None] * places).sum(2)
+        return points
 
     @property
     def tension(self) -> Floats:
@@ -288,7 +304,10 @@ class Skin:
         points: vertices, (V, 3) [m] in the head frame.
         tension: of the cables, (12,) [N].
         residual: root mean square force that the last solve left on a free vertex [N].
+        varies: whether its material can be scaled.
     """
+
+    varies = True
 
     def __init__(self, anatomy: Anatomy, solver: str = "full") -> None:
         self.anatomy, self._evaluations = anatomy, evaluations_of(anatomy, solver)
@@ -304,6 +323,10 @@ class Skin:
         self.points = self._block.points[0].astype(float)
         self.tension: Floats = self._block.tension[0].astype(float)
         self.residual = float(self._block.residual[0])
+
+    def scale_material(self, scales: Floats) -> None:
+        """Scales the anatomy's constants from now on, (5,) in the order of `MATERIAL`."""
+        self._block.scale_material(0, scales)
 
     def step(self, drive: Drive) -> Floats:
         """Finds the face's equilibrium near its last shape.
@@ -337,9 +360,15 @@ class Skin:
 class Reference:
     """The referee, in the place of a `Skin`: Newton's method to convergence, about a second a step."""
 
+    varies = True
+
     def __init__(self, anatomy: Anatomy) -> None:
-        self.anatomy = anatomy
+        self.anatomy = self._plain = anatomy
         self.reset()
+
+    def scale_material(self, scales: Floats) -> None:
+        """As `Skin.scale_material`."""
+        self.anatomy = self._plain.scaled(scales)
 
     def reset(self) -> None:
         """The stress-free face at neutral."""
@@ -365,13 +394,32 @@ class Reference:
         self.residual = state["residual"]
 
 
-def make_skin(anatomy: Anatomy, solver: str) -> Skin | Reference:
+def make_skin(anatomy: Anatomy, solver: str) -> Skin | Reference | ReducedSkin:
     """A skin by the name of its solver.
 
     Raises:
-        EvaError: no such solver.
+        EvaError: no such solver, or torch is not installed and `"reduced"` needs it.
     """
+    if solver == "reduced":
+        return _reduced().ReducedSkin(anatomy)
     return Reference(anatomy) if solver == "reference" else Skin(anatomy, solver)
+
+
+def make_skins(anatomy: Anatomy, faces: int, solver: str) -> Skins | ReducedSkins:
+    """Many skins by the name of their solver; the reference takes one at a time.
+
+    Raises:
+        EvaError: no such solver, or torch is not installed and `"reduced"` needs it.
+    """
+    return _reduced().ReducedSkins(anatomy, faces) if solver == "reduced" else Skins(anatomy, faces, solver)
+
+
+def _reduced() -> Any:
+    try:
+        from eva_sim.skin import reduced
+    except ModuleNotFoundError as error:  # torch is an extra, and nothing else here needs it
+        raise EvaError(f"skin='reduced' needs torch ({error}); install eva-sim[train], or use skin='full'.") from error
+    return reduced
 
 
 def evaluations_of(anatomy: Anatomy, solver: str) -> int:
@@ -381,7 +429,7 @@ def evaluations_of(anatomy: Anatomy, solver: str) -> int:
         EvaError: no such solver.
     """
     if solver not in EVALUATIONS:
-        known = ", ".join(repr(name) for name in (*EVALUATIONS, "reference"))
+        known = ", ".join(repr(name) for name in (*EVALUATIONS, "reduced", "reference"))
         raise EvaError(f"skin={solver!r}; choose one of {known}.")
     return EVALUATIONS[solver] * (1 if machine_of(anatomy).response.rank else 5)
 
@@ -419,7 +467,10 @@ class Skins:
 
     Attributes:
         faces: N.
+        varies: whether their materials can be scaled.
     """
+
+    varies = True
 
     def __init__(
         self,
@@ -435,6 +486,7 @@ class Skins:
         self._parts = [slice(first, min(first + LANES, faces)) for first in range(0, faces, LANES)]
         self._blocks = [block_of(anatomy, solver, LANES, _fill(scales[:, part].T).T) for part in self._parts]
         self._pool = ThreadPoolExecutor(threads or os.cpu_count())
+        self._corners, self._shares = embedding()
 
     def reset(self, face: int | None = None) -> None:
         """The stress-free face at neutral, for one face or all."""
@@ -443,6 +495,10 @@ class Skins:
             return
         for block in self._blocks:
             block.reset()
+
+    def scale_material(self, face: int, scales: Floats) -> None:
+        """Scales one face's constants from now on, (5,) in the order of `MATERIAL`."""
+        self._blocks[face // LANES].scale_material(face % LANES, scales)
 
     def step(self, drives: Drives) -> None:
         """Finds every face's equilibrium near its last shape.
@@ -479,6 +535,11 @@ class Skins:
     def points(self) -> Floats:
         """Vertices, float32 (N, V, 3) [m]."""
         return self._gather("points")
+
+    @property
+    def landmarks(self) -> Floats:
+        """Landmark points, (N, P, 3) [m] in the head frame, in the order of `POINTS`."""
+        return np.concatenate([block.at(self._corners, self._shares) for block in self._blocks])[: self.faces]
 
     @property
     def tension(self) -> Floats:
