@@ -69,7 +69,14 @@ class Appearance:
         paint = np.asarray(Image.open(asset("meshes/paint.png")).convert("RGB"))
         parts = [
             Part("head", arrays["head_points"], arrays["head_triangles"], 1, uv=uv, texture=paint),
-            Part("mouth", arrays["mouth_points"], arrays["mouth_triangles"], 2, colour=(0.02, 0.008, 0.015)),
+            Part(
+                "mouth",
+                arrays["mouth_points"],
+                arrays["mouth_triangles"],
+                2,
+                colour=(0.006, 0.002, 0.004),
+                roughness=1.0,
+            ),
             *(self._teeth(name) for name in ("upper_teeth", "lower_teeth")),
         ]
         ball, faces, colours = eyeball()
@@ -80,11 +87,10 @@ class Appearance:
         return parts
 
     def _teeth(self, name: str) -> Part:
-        """Teeth, darker towards the back of the mouth, where no light comes."""
-        points = self._arrays[f"{name}_points"]
-        light = np.clip(1 - (points[:, 2].max() - points[:, 2]) / 0.016, 0.04, 1)[:, None]
-        colours = (light * (214, 210, 198)).astype(np.uint8)
-        return Part(name, points, self._arrays[f"{name}_triangles"], 3, vertex_colours=colours)
+        points, triangles, colours = (
+            self._arrays[f"{name}_{key}"] for key in ("points", "triangles", "colours")
+        )
+        return Part(name, points, triangles, 3, vertex_colours=colours, roughness=0.35)
 
 
 @lru_cache(maxsize=1)

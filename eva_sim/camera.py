@@ -207,7 +207,7 @@ def _by_name(scene: Any) -> list[Any]:
 
 
 class _ByName(set):
-    """A set of nodes in the order of their names.
+    """A set of nodes in the order of their names, also after pyrender's own union with other sets.
 
     pyrender keeps lights in a plain set, whose order depends on addresses, and with it the last bit
     of the sum over lights: pictures would differ between processes.
@@ -215,6 +215,9 @@ class _ByName(set):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(sorted(super().__iter__(), key=lambda node: node.name))
+
+    def __ror__(self, other: Any) -> _ByName:
+        return _ByName([*other, *self])
 
 
 def _opaque(colours: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,5 +1,9 @@
 """Every error a user can cause or meet, each with one sentence on what to do next."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class EvaError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -10,7 +14,19 @@ class CommandError(EvaError, ValueError):
 
 
 class PhysicsError(EvaError, RuntimeError):
-    """The simulation diverged or could not be solved; the state is not to be used."""
+    """The simulation diverged or could not be solved.
+
+    Attributes:
+        state: what `restore` of the skin that raised takes to be where it was before, or None.
+        drive: what was asked of it, so that the failure can be repeated, or None.
+        faces: numbers of those that failed, where many are simulated; they are back at neutral.
+    """
+
+    def __init__(
+        self, message: str, state: Any = None, drive: Any = None, faces: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.state, self.drive, self.faces = state, drive, faces
 
 
 class RenderError(EvaError, RuntimeError):

@@ -55,6 +55,8 @@ def open_skins(skin: str, faces: int) -> Any:
     Raises:
         EvaError: no such skin.
     """
+    if skin == "dynamic":
+        raise EvaError("skin='dynamic' is for one face; many take 'full', 'fine' or 'reduced'.")
     if skin != "reduced":
         return LanedSkins(load_anatomy(), faces, skin)
     try:
@@ -122,11 +124,13 @@ class LanedSkins(Skins):
         """As the function `step_each`."""
         check_drive(drives)
         list(self._pool.map(self._advance, self._blocks, self._parts, repeat(drives)))
-        self.rescued += len(self._unsettled())
+        lost = self._unsettled()
+        self.rescued += len(lost)
         for evaluations in STAGES:
-            lost = self._unsettled()
             groups = [lost[first : first + LANES] for first in range(0, len(lost), LANES)]
             list(self._pool.map(self._rescue, groups, repeat(drives), repeat(evaluations)))
+            # Well inside the tolerance, or the next step would be back here.
+            lost = lost[~(self.residual[lost] <= TOLERANCE / 4)]
         left = self._unsettled().tolist()
         for face in left:
             self.reset(face)

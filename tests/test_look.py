@@ -10,8 +10,10 @@ from PIL import Image
 
 from eva_sim import look
 from eva_sim.contract import load_spec
+from eva_sim.envs.settle import settle_at
 from eva_sim.errors import CommandError
 from eva_sim.expressions import command_of, expressions
+from eva_sim.landmarks import measures, rows
 from eva_sim.twin import Twin
 
 
@@ -47,3 +49,22 @@ def test_the_seven_expressions_differ(tmp_path: Path) -> None:
     assert muscles.shape == (5 * (64 + 26), 5 * 64, 3)
     sheet = sheet[26:122, :96]
     assert np.abs(joy - sheet).max() > 40  # joy is not neutral
+
+
+def test_named_expressions_do_what_their_names_say() -> None:
+    """In the measures that people go by, against neutral; in outer-eye distances."""
+    with Twin() as twin:
+        faces = {name: settle_at(twin, command).landmarks for name, command in expressions().items()}
+    change = {
+        name: {key: float(value - measures(faces["neutral"])[key]) for key, value in measures(face).items()}
+        for name, face in faces.items()
+    }
+    inner = {name: float((face - faces["neutral"])[rows(107, 336), 1].mean()) for name, face in faces.items()}
+    assert change["joy"]["mouth_width"] > 0.1 and change["joy"]["corner_height"] > 0.02
+    assert abs(inner["joy"]) < 0.05  # no anger in the brows
+    assert inner["sadness"] > 0.06 and change["sadness"]["corner_height"] < -0.01
+    assert change["surprise"]["jaw_opening"] > 0.1 and change["surprise"]["brow_height"] > 0.04
+    assert change["surprise"]["lid_opening"] > 0.02 and change["fear"]["lid_opening"] > 0.02
+    assert inner["anger"] < -0.008 and change["anger"]["lid_opening"] > -0.02
+    assert inner["fear"] > 0.06 and change["fear"]["jaw_opening"] > 0.03
+    assert change["disgust"]["lid_opening"] < -0.01 and change["disgust"]["jaw_opening"] > 0.03

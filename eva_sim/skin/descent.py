@@ -34,6 +34,7 @@ from eva_sim.skin.lanes import (
     pull_panel_flat,
     push_panel,
     push_panel_flat,
+    scale,
     set_scaled,
     subtract,
     width,
@@ -107,10 +108,16 @@ def scratch_of(vertices: int, faces: int | None) -> Scratch:
     return Scratch(force, trial, trial_force, way, np.zeros((1, ROW), np.float32))
 
 
-def metric_of(anatomy: Anatomy) -> tuple[Metric, NDArray[np.intp]]:
-    """The metric, and the solver's order of vertices: free ones as the factor wants them, then fixed."""
+def metric_of(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Metric, NDArray[np.intp]]:
+    """The metric, and the solver's order of vertices: free ones as the factor wants them, then fixed.
+
+    Args:
+        anatomy: the skin.
+        inertia: 1/h^2 of a step h in time, zero for none [1/s2].
+    """
     free, single = anatomy.free, np.float32
-    factor = Factor(sparse.csc_matrix(scalar_matrix(anatomy)[free][:, free]))
+    matrix = scalar_matrix(anatomy) + inertia * sparse.diags(anatomy.mass)
+    factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
     order = np.concatenate([free[factor.order], anatomy.fixed])
     patches = anatomy.patches[:, order[: len(free)]]
     reply = np.stack(
@@ -202,7 +209,7 @@ def _substitute(x, metric):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _tighten(way, tension, stiffness, metric, tight):  # type: ignore[no-untyped-def]
+def _tighten(way, tension, stiffness, soft, metric, tight):  # type: ignore[no-untyped-def]
     """Per face, (K^-1 + give)^-1 of the taut cables into `tight` (C, C, L), with K their stiffness.
 
     Written as K^1/2 (1 + K^1/2 give K^1/2)^-1 K^1/2, so that slack cables drop out as zeros.
@@ -216,7 +223,9 @@ def _tighten(way, tension, stiffness, metric, tight):  # type: ignore[no-untyped
                 along = (
                     way[c, 0, m] * way[d, 0, m] + way[c, 1, m] * way[d, 1, m] + way[c, 2, m] * way[d, 2, m]
                 )
-                matrix[c, d] = (stiffness[m] * metric.give[c, d] * along if taut else 0.0) + (c == d)
+                matrix[c, d] = (stiffness[m] * soft[m] * metric.give[c, d] * along if taut else 0.0) + (
+                    c == d
+                )
         inverse = np.linalg.inv(matrix)
         for c in range(cables):
             for d in range(cables):
@@ -225,9 +234,10 @@ def _tighten(way, tension, stiffness, metric, tight):  # type: ignore[no-untyped
 
 
 @compiled
-def _precondition(x, metric, parts, way, tight, count, row):  # type: ignore[no-untyped-def]
+def _precondition(x, metric, parts, way, tight, soft, count, row):  # type: ignore[no-untyped-def]
     """Turns a force into the step that would answer it, in place (Woodbury's inversion lemma)."""
     _substitute(x, metric)
+    scale(x, soft, count, row)
     cables, lanes = way.shape[0], way.shape[2]
     stretch, pull = np.zeros((cables, lanes), np.float32), np.zeros((3, lanes), np.float32)
     for c in range(cables):
@@ -243,30 +253,30 @@ def _precondition(x, metric, parts, way, tight, count, row):  # type: ignore[no-
         for d in range(cables):
             for m in range(lanes):
                 for k in range(3):
-                    pull[k, m] -= tight[c, d, m] * stretch[d, m] * way[c, k, m]
+                    pull[k, m] -= soft[m] * tight[c, d, m] * stretch[d, m] * way[c, k, m]
         if np.abs(pull).max() > np.float32(0):
             add_outer(x, metric.reply[c], pull, count, row)
 
 
 @compiled
-def _newton_way(way, memory, metric, parts, ways, tight, count, row):  # type: ignore[no-untyped-def]
+def _newton_way(way, memory, metric, parts, ways, tight, soft, count, row):  # type: ignore[no-untyped-def]
     """Applies the approximate inverse second derivative to the force in `way` (two-loop recursion)."""
     size, lanes = memory.scale.shape
-    share, scale = np.empty((size, lanes), np.float32), np.empty(lanes, np.float32)
+    share, some = np.empty((size, lanes), np.float32), np.empty(lanes, np.float32)
     for back in range(size):
         p = (memory.head[0] - 1 - back) % size
-        dot(memory.steps, p * count, way, 0, count, row, scale)
+        dot(memory.steps, p * count, way, 0, count, row, some)
         for m in range(lanes):
-            share[p, m] = scale[m] * memory.scale[p, m]
-            scale[m] = -share[p, m]
-        add_scaled(way, scale, memory.changes, p * count, count, row)
-    _precondition(way, metric, parts, ways, tight, count, row)
+            share[p, m] = some[m] * memory.scale[p, m]
+            some[m] = -share[p, m]
+        add_scaled(way, some, memory.changes, p * count, count, row)
+    _precondition(way, metric, parts, ways, tight, soft, count, row)
     for forth in range(size):
         p = (memory.head[0] + forth) % size
-        dot(memory.changes, p * count, way, 0, count, row, scale)
+        dot(memory.changes, p * count, way, 0, count, row, some)
         for m in range(lanes):
-            scale[m] = share[p, m] - scale[m] * memory.scale[p, m]
-        add_scaled(way, scale, memory.steps, p * count, count, row)
+            some[m] = share[p, m] - some[m] * memory.scale[p, m]
+        add_scaled(way, some, memory.steps, p * count, count, row)
 
 
 @compiled
@@ -289,7 +299,7 @@ def descend(x, count, parts, metric, loads, memory, scratch, evaluations, residu
     force, trial, trial_force, way, row = scratch
     lanes, size = len(residual), len(memory.scale)
     energy, new = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
-    scale, slope, product = (
+    some, slope, product = (
         np.empty(lanes, np.float32),
         np.empty(lanes, np.float32),
         np.empty(lanes, np.float32),
@@ -299,16 +309,19 @@ def descend(x, count, parts, metric, loads, memory, scratch, evaluations, residu
     ways, tension = np.empty((cables, 3, lanes), np.float32), np.empty((cables, lanes), np.float32)
     tight = np.empty((cables, cables, lanes), np.float32)
     cable_ways(x, parts, loads, ways, tension)
-    _tighten(ways, tension, parts.stiffness * loads.material[4], metric, tight)
+    soft = np.empty(lanes, np.float32)
+    for m in range(lanes):  # a metric too soft overshoots, so the stiffest of a face's scales counts
+        soft[m] = np.float32(1) / loads.material[:4, m].max()
+    _tighten(ways, tension, parts.stiffness * loads.material[4], soft, metric, tight)
     evaluate(x, parts, loads, force, energy)
     for _ in range(evaluations - 1):
         copy(way, force, count)
-        _newton_way(way, memory, metric, parts, ways, tight, count, row)
+        _newton_way(way, memory, metric, parts, ways, tight, soft, count, row)
         p = memory.head[0]
         first = p * count
         for m in range(lanes):
-            scale[m] = -length[m]
-        set_scaled(memory.steps, first, scale, way, count, row)
+            some[m] = -length[m]
+        set_scaled(memory.steps, first, some, way, count, row)
         copy(trial, x, len(x) // (width(x) if x.ndim == 1 else 1))
         add_scaled(trial, one, memory.steps, first, count, row)
         evaluate(trial, parts, loads, trial_force, new)
@@ -328,6 +341,6 @@ def descend(x, count, parts, metric, loads, memory, scratch, evaluations, residu
         memory.head[0] = (p + 1) % size
         add_scaled(x, taken, memory.steps, first, count, row)
         add_scaled(force, taken, memory.changes, first, count, row)
-    dot(force, 0, force, 0, count, row, scale)
+    dot(force, 0, force, 0, count, row, some)
     for m in range(lanes):
-        residual[m] = np.sqrt(scale[m] / np.float32(count))
+        residual[m] = np.sqrt(some[m] / np.float32(count))

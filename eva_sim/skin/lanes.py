@@ -350,6 +350,17 @@ def set_scaled(out, first, scale, a, count, row):  # type: ignore[no-untyped-def
 
 
 @compiled
+def scale(x, factor, count, row):  # type: ignore[no-untyped-def]
+    """Multiplies, per face, `count` vertices of field x by `factor` (L,)."""
+    if x.ndim == 2:
+        _fill_row(row, factor)
+        scale_rows(x, 0, row, x, count)
+    else:
+        for n in range(3 * count):
+            x[n] *= factor[0]
+
+
+@compiled
 def add_outer(out, weight, scale, count, row):  # type: ignore[no-untyped-def]
     """Adds, per face, weight (count,) times the vector scale (3, L) to `count` vertices of field `out`."""
     if out.ndim == 2:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats
+from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import EvaError, PhysicsError
 from eva_sim.head import JAW_HINGE
 from eva_sim.skin import newton
@@ -27,9 +27,9 @@ from eva_sim.skin.ground import turned_many
 from eva_sim.skin.lanes import LANES, add_modes, empty
 from eva_sim.skin.response import Response, load_response
 
-#: Evaluations of energy and force in a step, by the solver's name; "reference" is Newton's method.
-EVALUATIONS = {"full": 4, "fine": 12}
-MORE = 80  # evaluations before Newton takes over
+#: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
+EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
+AGAIN, MORE = 8, 80  # evaluations at a time for a face that has not settled; before Newton takes over
 TOLERANCE = 2e-2  # N, root mean square residual per vertex that is still an answer
 NEWTON_TOLERANCE = 1e-5  # N, largest component; below it rounding of the energy decides the search
 
@@ -56,9 +56,9 @@ class Machine:
 
 
 @lru_cache(maxsize=4)
-def machine_of(anatomy: Anatomy) -> Machine:
-    """The solver's constants of an anatomy."""
-    metric, order = metric_of(anatomy)
+def machine_of(anatomy: Anatomy, inertia: float = 0.0) -> Machine:
+    """The solver's constants of an anatomy; `inertia` is 1/h^2 of a step h in time [1/s2]."""
+    metric, order = metric_of(anatomy, inertia)
     return Machine(
         anatomy, metric, order, np.argsort(order), len(anatomy.free),
         elements(anatomy, order, many=False), elements(anatomy, order, many=True),
@@ -88,17 +88,17 @@ class Block:
             np.zeros((12, self.lanes), single), np.ascontiguousarray(scales, single),
             np.zeros(self.lanes, single), self._x,
         )  # fmt: skip
-        self.residual = np.zeros(self.lanes, single)
+        self.residual, self.rescues = np.zeros(self.lanes, single), np.zeros(2, np.int64)
         self._answered = np.zeros((machine.response.rank, self.lanes), single)
+        self._rest = Drives(np.zeros(self.lanes), np.zeros((self.lanes, 2)), np.zeros((self.lanes, 12)))
         self.reset()
 
     def reset(self, lane: int | None = None) -> None:
         """The stress-free face at neutral, for one lane or all."""
         lanes = slice(None) if lane is None else slice(lane, lane + 1)
-        rest = Drives(np.zeros(self.lanes), np.zeros((self.lanes, 2)), np.zeros((self.lanes, 12)))
         self._view(self._x)[:, :, lanes] = self._machine.anatomy.points[self._machine.order][:, :, None]
         self._memory.scale[:, lanes] = 0.0
-        self._answered[:, lanes] = self._machine.response.coefficients(rest)[:, lanes]
+        self._answered[:, lanes] = self._machine.response.coefficients(self._rest)[:, lanes]
         self.residual[lanes] = 0.0
 
     def _view(self, field: Floats) -> Floats:
@@ -107,14 +107,18 @@ class Block:
 
     def step(self, drives: Drives, evaluations: int) -> None:
         """Moves to new drives, by what is foreseen and then downhill."""
-        machine, view = self._machine, self._view(self._x)
+        self._foresee(drives)
+        self.descend(evaluations)
+
+    def _foresee(self, drives: Drives) -> None:
+        """Sets what pulls, puts the boundary in its place and moves the rest by the known response."""
+        machine = self._machine
         self.load(drives)
         answer = machine.response.coefficients(drives)
         change = answer - self._answered
         add_modes(self._x, machine.response.modes, change, machine.free, self._scratch.row)
-        view[machine.free :] = machine.anatomy.boundary(drives)
+        self._view(self._x)[machine.free :] = machine.anatomy.boundary(drives)
         self._answered = answer
-        self.descend(evaluations)
 
     def load(self, drives: Drives) -> None:
         """Sets what pulls, without moving anything."""
@@ -157,19 +161,32 @@ class Block:
         Raises:
             PhysicsError: it does not settle.
         """
-        machine, scales = self._machine, self._loads.material[:, lane : lane + 1]
-        alone = Block(machine, None, scales)
-        alone.load(drive.alone)
-        alone.put(0, self.points[lane])
-        alone.descend(MORE)
-        points, residual = alone.points[0], alone.residual[0]
+        alone, residual = self._alone(lane, drive), np.inf
+        self.rescues[0] += 1
+        for _ in range(0, MORE, AGAIN):
+            if residual <= TOLERANCE / 4:  # well inside, or the next step would be back here
+                break
+            alone.descend(AGAIN)
+            residual = float(alone.residual[0])
+        points = alone.points[0]
         if not residual <= TOLERANCE:
-            anatomy = machine.anatomy.scaled(scales[:, 0])
-            points, residual, _ = newton.solve(
-                anatomy, self.points[lane].astype(float), anatomy.load(drive), TOLERANCE / 10
-            )
+            self.rescues[1] += 1
+            points, residual = self._converge(lane, drive)
         self.put(lane, points)
         self.residual[lane] = residual
+
+    def _alone(self, lane: int, drive: Drive) -> Block:
+        """One face of this block as a block of its own."""
+        alone = Block(self._machine, None, self._loads.material[:, lane : lane + 1])
+        alone.load(drive.alone)
+        alone.put(0, self.points[lane])
+        return alone
+
+    def _converge(self, lane: int, drive: Drive) -> tuple[Floats, float]:
+        anatomy = self._machine.anatomy.scaled(self._loads.material[:, lane])
+        start = self.points[lane].astype(float)
+        points, residual, _ = newton.solve(anatomy, start, anatomy.load(drive), TOLERANCE / 10)
+        return points, residual
 
     def save(self) -> dict[str, Any]:
         """A copy of everything that changes."""
@@ -188,12 +205,84 @@ class Block:
             mine[:] = saved
 
 
+class MovingBlock(Block):
+    """A block whose skin has mass: a step is cut into the rigid head's steps, by implicit Euler.
+
+    Each step h minimises the energy plus m |x - (x0 + h v0)|^2 / 2 h^2, so that where the face comes to
+    rest the two kinds of block agree.
+    """
+
+    def __init__(self, anatomy: Anatomy, faces: int | None, material: Floats | None = None) -> None:
+        spec = load_spec()
+        self._substeps, self._step = spec.substeps, np.float32(spec.physics_dt)
+        machine = machine_of(anatomy, 1 / spec.physics_dt**2)
+        self._speed = empty(len(machine.order), faces)
+        super().__init__(machine, faces, material)
+        self._loads = self._loads._replace(carried=empty(len(machine.order), faces))
+        self._loads.inertia[:] = 1 / self._step**2
+
+    def reset(self, lane: int | None = None) -> None:
+        """The stress-free face at neutral and at rest, for one lane or all."""
+        super().reset(lane)
+        lanes = slice(None) if lane is None else slice(lane, lane + 1)
+        self._view(self._speed)[:, :, lanes] = 0.0
+        if lane is None:
+            self._drives = self._rest
+        for mine, rest in zip(self._drives, self._rest, strict=True):
+            mine[lanes] = rest[lanes]
+
+    def step(self, drives: Drives, evaluations: int) -> None:
+        """Moves through one control period, the drives going evenly to where they are wanted."""
+        begin, end = self._drives, Drives(*(np.array(part, dtype=float) for part in drives))
+        for share in np.arange(1, self._substeps + 1) / self._substeps:
+            self._advance(
+                Drives(*(a + share * (b - a) for a, b in zip(begin, end, strict=True))), evaluations
+            )
+        self._drives = end
+
+    def _advance(self, drives: Drives, evaluations: int) -> None:
+        before = self._x.copy()
+        self._loads.carried[:] = before + self._step * self._speed
+        self._foresee(drives)
+        self.descend(evaluations)
+        self._speed[:] = (self._x - before) / self._step
+
+    def _alone(self, lane: int, drive: Drive) -> Block:
+        alone = super()._alone(lane, drive)
+        alone._loads.inertia[:] = self._loads.inertia[lane]
+        carried = np.ascontiguousarray(self._view(self._loads.carried)[:, :, lane]).ravel()
+        alone._loads = alone._loads._replace(carried=carried)
+        return alone
+
+    def _converge(self, lane: int, drive: Drive) -> tuple[Floats, float]:
+        raise PhysicsError(
+            f"the moving skin did not settle in a step; {self.residual[lane]:.1e} N are left. "
+            "Move more slowly, or use skin='full'."
+        )
+
+    def save(self) -> dict[str, Any]:
+        """A copy of everything that changes."""
+        return {**super().save(), "speed": self._speed.copy(), "drives": self._drives}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to a saved state; the next steps repeat bit for bit."""
+        super().restore(state)
+        self._speed[:], self._drives = state["speed"], state["drives"]
+
+
+def block_of(anatomy: Anatomy, solver: str, faces: int | None, material: Floats | None = None) -> Block:
+    """A block that a solver steps."""
+    if solver == "dynamic":
+        return MovingBlock(anatomy, faces, material)
+    return Block(machine_of(anatomy), faces, material)
+
+
 class Skin:
     """The skin of one face. Its history is the last shape, and what the descent learned on the way.
 
     Args:
         anatomy: the skin's constants.
-        solver: `"full"`, or `"fine"` for more evaluations.
+        solver: `"full"`; `"fine"`, with more evaluations; `"dynamic"`, with the skin's own mass.
 
     Attributes:
         points: vertices, (V, 3) [m] in the head frame.
@@ -202,9 +291,8 @@ class Skin:
     """
 
     def __init__(self, anatomy: Anatomy, solver: str = "full") -> None:
-        self.anatomy, self._machine = anatomy, machine_of(anatomy)
-        self._evaluations = evaluations_of(self._machine, solver)
-        self._block = Block(self._machine, None)
+        self.anatomy, self._evaluations = anatomy, evaluations_of(anatomy, solver)
+        self._block = block_of(anatomy, solver, None)
         self.reset()
 
     def reset(self) -> None:
@@ -224,18 +312,15 @@ class Skin:
             Vertices, (V, 3) [m] in the head frame.
 
         Raises:
-            PhysicsError: no equilibrium was found; the skin stays as it was. `error.state` is what
-                `restore` takes and `error.drive` what was asked, so that it can be repeated.
+            PhysicsError: no equilibrium was found; the skin stays as it was. The error's `state` and
+                `drive` repeat it.
         """
         check_drive(drive)
         before = self._block.save()
-        try:
-            self._block.step(drive.alone, self._evaluations)
-            settle(self._block, drive.alone)
-        except PhysicsError as error:
+        self._block.step(drive.alone, self._evaluations)
+        for error in settle(self._block, drive.alone).values():
             self._block.restore(before)
-            error.state, error.drive = before, drive  # type: ignore[attr-defined]
-            raise
+            raise PhysicsError(str(error), before, drive) from error
         self._take()
         return self.points
 
@@ -253,8 +338,7 @@ class Reference:
     """The referee, in the place of a `Skin`: Newton's method to convergence, about a second a step."""
 
     def __init__(self, anatomy: Anatomy) -> None:
-        self.anatomy, self._response = anatomy, machine_of(anatomy).response
-        self._place = machine_of(anatomy).place
+        self.anatomy = anatomy
         self.reset()
 
     def reset(self) -> None:
@@ -290,8 +374,8 @@ def make_skin(anatomy: Anatomy, solver: str) -> Skin | Reference:
     return Reference(anatomy) if solver == "reference" else Skin(anatomy, solver)
 
 
-def evaluations_of(machine: Machine, solver: str) -> int:
-    """Evaluations in a step; where nothing is foreseen, they must reach further.
+def evaluations_of(anatomy: Anatomy, solver: str) -> int:
+    """Evaluations in a solve; where nothing is foreseen, they must reach further.
 
     Raises:
         EvaError: no such solver.
@@ -299,7 +383,7 @@ def evaluations_of(machine: Machine, solver: str) -> int:
     if solver not in EVALUATIONS:
         known = ", ".join(repr(name) for name in (*EVALUATIONS, "reference"))
         raise EvaError(f"skin={solver!r}; choose one of {known}.")
-    return EVALUATIONS[solver] * (1 if machine.response.rank else 5)
+    return EVALUATIONS[solver] * (1 if machine_of(anatomy).response.rank else 5)
 
 
 def check_drive(drive: Drive | Drives) -> None:
@@ -312,14 +396,15 @@ def check_drive(drive: Drive | Drives) -> None:
         raise PhysicsError(f"the skin is driven by what is no number: {drive}.")
 
 
-def settle(block: Block, drives: Drives) -> None:
-    """Gives those faces of a block that have not settled more evaluations, then Newton's method.
-
-    Raises:
-        PhysicsError: a face does not settle.
-    """
+def settle(block: Block, drives: Drives) -> dict[int, PhysicsError]:
+    """Gives those faces of a block that have not settled more; returns what still fails, by lane."""
+    failed = {}
     for lane in np.flatnonzero(~(block.residual <= TOLERANCE)).tolist():
-        block.rescue(lane, drives.face(lane))
+        try:
+            block.rescue(lane, drives.face(lane))
+        except PhysicsError as error:
+            failed[lane] = error
+    return failed
 
 
 class Skins:
@@ -328,7 +413,7 @@ class Skins:
     Args:
         anatomy: the skin's constants.
         faces: how many, N.
-        solver: `"full"` or `"fine"`.
+        solver: `"full"`, `"fine"` or `"dynamic"`.
         material: scales of the anatomy's constants per face, in the order of `MATERIAL`, (5, N).
         threads: how many to use; None for one per core.
 
@@ -344,11 +429,11 @@ class Skins:
         material: Floats | None = None,
         threads: int | None = None,
     ) -> None:
-        self.anatomy, self.faces, machine = anatomy, faces, machine_of(anatomy)
-        self._evaluations = evaluations_of(machine, solver)
+        self.anatomy, self.faces = anatomy, faces
+        self._evaluations = evaluations_of(anatomy, solver)
         scales = np.ones((len(MATERIAL), faces)) if material is None else np.asarray(material)
         self._parts = [slice(first, min(first + LANES, faces)) for first in range(0, faces, LANES)]
-        self._blocks = [Block(machine, LANES, _fill(scales[:, part].T).T) for part in self._parts]
+        self._blocks = [block_of(anatomy, solver, LANES, _fill(scales[:, part].T).T) for part in self._parts]
         self._pool = ThreadPoolExecutor(threads or os.cpu_count())
 
     def reset(self, face: int | None = None) -> None:
@@ -363,18 +448,32 @@ class Skins:
         """Finds every face's equilibrium near its last shape.
 
         Raises:
-            PhysicsError: a face did not settle; `restore` what was saved before, or `reset` it.
+            PhysicsError: some faces did not settle. They are named in its `faces` and go back to
+                neutral; all others have made their step.
         """
         check_drive(drives)
-        list(self._pool.map(self._step_block, self._blocks, self._parts, [drives] * len(self._blocks)))
+        found = self._pool.map(self._step_block, self._blocks, self._parts, [drives] * len(self._blocks))
+        failed = {face: error for part in found for face, error in part.items()}
+        if failed:
+            face, error = next(iter(failed.items()))
+            count = f"{len(failed)} of {self.faces} faces did not settle and are back at neutral"
+            raise PhysicsError(f"{count}; face {face}: {error}", None, drives, tuple(failed)) from error
 
-    def _step_block(self, block: Block, part: slice, drives: Drives) -> None:
+    def _step_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
         mine = Drives(*(_fill(np.asarray(value)[part]) for value in drives))
         block.step(mine, self._evaluations)
-        settle(block, mine)
+        failed = settle(block, mine)
+        for lane in failed:
+            block.reset(lane)
+        return {part.start + lane: error for lane, error in failed.items() if part.start + lane < part.stop}
 
     def _gather(self, what: str) -> Floats:
         return np.concatenate([getattr(block, what) for block in self._blocks])[: self.faces]
+
+    @property
+    def rescues(self) -> NDArray[np.int64]:
+        """How often a face took more evaluations than its share, and how often Newton's method, (2,)."""
+        return np.sum([block.rescues for block in self._blocks], axis=0)
 
     @property
     def points(self) -> Floats:

@@ -10,15 +10,18 @@ from eva_sim.appearance import texture_coordinates
 
 SIZE, OVER = 1024, 2  # pixels, and how much finer it is drawn
 BASE, BROW, LIP, LINER = (53, 104, 172), (12, 18, 40), (104, 66, 130), (22, 36, 74)
-# Left brow in the frontal plane [mm]: centre line and half thickness.
+# Left brow in the frontal plane [mm]: centre line, half thickness, lean of the hairs [degrees from
+# the line towards the forehead].
 BROW_LINE = (
-    ((10, 19), 3.0),
-    ((18, 24), 3.4),
-    ((27, 28), 3.2),
-    ((36, 29.5), 2.6),
-    ((45, 27), 1.7),
-    ((53, 21.5), 0.6),
+    ((11.5, 22.8), 2.5, 66),
+    ((18, 23.7), 3.2, 44),
+    ((26, 25.4), 2.8, 26),
+    ((35, 26.6), 2.2, 12),
+    ((44, 25.4), 1.5, 4),
+    ((54, 20.6), 0.5, 0),
 )
+# Hairs of a brow, their length [mm], and the share of the brow over which its inner end thins out.
+HAIRS, HAIR, FADE = 480, 5.0, 0.34
 
 
 def paint(skin: dict[str, np.ndarray]) -> Image.Image:
@@ -54,10 +57,25 @@ def pixels(points: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _brow(draw: ImageDraw.ImageDraw, place: _Surface, side: int) -> None:
-    line = np.array([[*p, w] for p, w in BROW_LINE], float)
-    t = np.linspace(0, len(line) - 1, 80)
-    x, y, half = (make_interp_spline(np.arange(len(line)), line[:, k], k=2)(t) for k in range(3))
-    draw.polygon([*place(side * x, y + half), *place(side * x, y - half)[::-1]], fill=BROW)
+    """Single hairs, dense over the arch and ever fewer towards the nose."""
+    line = np.array([[*p, w, lean] for p, w, lean in BROW_LINE], float)
+    curve = make_interp_spline(np.linspace(0, 1, len(line)), line, k=2)
+    rng = np.random.default_rng(1)
+    for t, across, keep, stretch in rng.uniform(size=(HAIRS, 4)):
+        if keep > 0.3 + 0.7 * t / FADE:
+            continue
+        x, y, half, lean = curve(t)
+        along = curve.derivative()(t)
+        angle = np.arctan2(along[1], along[0]) + np.radians(lean) * (1 - 0.8 * across)
+        fade = np.clip(0.25 + 0.75 * t / FADE, 0, 1)  # fine hairs, through which the skin shows
+        colour = tuple(int(c) for c in np.round(fade * np.array(BROW) + (1 - fade) * np.array(BASE)))
+        length = HAIR * (0.6 + 0.4 * stretch) * (0.5 + 0.5 * half / 3)
+        way = np.linspace(-0.5, 0.5, 4) * length
+        bend = (way / length) ** 2 * length * 0.12
+        x, y = x, y + half * (1.7 * across - 0.85)
+        draw.line(
+            place(side * (x + way * np.cos(angle)), y + way * np.sin(angle) - bend), fill=colour, width=OVER
+        )
 
 
 def _lips(draw: ImageDraw.ImageDraw, place: _Surface) -> None:

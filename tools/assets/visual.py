@@ -9,12 +9,11 @@ from scipy.spatial import cKDTree
 from eva_sim.skin.elements import laplacian
 from tools.assets.regions import harmonic
 from tools.assets.source import Source
+from tools.assets.teeth import teeth
 from tools.assets.topology import mirror, triangulate
 
 Arrays = dict[str, np.ndarray]
 NECK_CUT = -0.165  # m; the neck ends here
-TEETH_BACK, TEETH_NARROW = 0.004, 0.85  # m, share; else they show through closed lips and corners
-TEETH_DOWN = 0.0015  # m; so that an open mouth shows the incisors
 BAG_BACK = 0.030  # m; the mouth is hollow, so that teeth stand free in it
 
 
@@ -33,12 +32,8 @@ def visual(
     """
     out = shell(source, skin, mask, bag | lid)
     out |= mouth(source, skin, lips, bag)
-    for name, group in (("upper_teeth", "helper-upper-teeth"), ("lower_teeth", "helper-lower-teeth")):
-        points, faces = _compact(source.points, triangulate(source.points, source.quads[group]))
-        points = points * [TEETH_NARROW, 1, 1] - [0, 0, TEETH_BACK]
-        if name == "upper_teeth":
-            points = points - [0, TEETH_DOWN, 0]
-        out |= {f"{name}_points": points, f"{name}_triangles": faces}
+    for row in ("upper", "lower"):
+        out |= {f"{row}_teeth_{key}": value for key, value in teeth(row).items()}
     return out
 
 

@@ -1,0 +1,246 @@
+"""The fast solver: its forces are the referee's, its lanes are alike, and it says when it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eva_sim.actuators import Actuators
+from eva_sim.contract import load_spec
+from eva_sim.errors import EvaError, PhysicsError
+from eva_sim.skin import newton, solver
+from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
+from eva_sim.skin.forces import evaluate
+from eva_sim.skin.lanes import LANES
+from eva_sim.skin.response import ranges
+from eva_sim.skin.solver import Block, Reference, Skin, Skins, machine_of
+
+OPEN = Drive(0.26, np.zeros(2), np.zeros(12))
+
+
+@pytest.fixture(scope="module")
+def anatomy() -> Anatomy:
+    return load_anatomy()
+
+
+def walk(faces: int, steps: int, seed: int = 0) -> list[Drives]:
+    """Drives of faces on a random walk of all commands, through their actuators."""
+    spec, rng = load_spec(), np.random.default_rng(seed)
+    jaw, lids = spec.where("jaw")[0], spec.where("lid")
+    chains = [Actuators(spec) for _ in range(faces)]
+    commands, out = np.tile(spec.neutral, (faces, 1)), []
+    for _ in range(steps):
+        commands = np.clip(commands + rng.normal(0, 0.12, commands.shape), -1, 1).astype(np.float32)
+        for chain, command in zip(chains, commands, strict=True):
+            chain.step(command, np.ones(12))
+        positions = np.array([chain.position for chain in chains])
+        take_up = np.array([chain.take_up for chain in chains])
+        out.append(Drives(positions[:, jaw], positions[:, lids], take_up))
+    return out
+
+
+@pytest.mark.parametrize("faces", [None, LANES])
+def test_forces_are_those_of_the_referee(anatomy: Anatomy, faces: int | None) -> None:
+    machine, rng = machine_of(anatomy), np.random.default_rng(0)
+    block = Block(machine, faces)
+    expected = []
+    for lane in range(block.lanes):
+        drive = Drive(0.2 * rng.random(), rng.uniform(-0.4, 0.2, 2), rng.uniform(0, 0.01, 12))
+        points = anatomy.rest_of(drive) + rng.normal(0, 3e-5, anatomy.points.shape)
+        expected.append((drive, *anatomy.energy(points, anatomy.load(drive))))
+        block.put(lane, points)
+    drives = [drive for drive, *_ in expected]
+    block.load(Drives(*(np.array([d[part] for d in drives]) for part in range(3))))
+    energy = np.zeros(block.lanes, np.float32)
+    parts = machine.many if faces else machine.one
+    evaluate(block._x, parts, block._loads, block._scratch.force, energy)
+    force = np.moveaxis(block._scratch.force.reshape(-1, 3, block.lanes)[machine.place], 2, 0)
+    force[:, anatomy.fixed] = 0
+    for lane, (_, joules, gradient) in enumerate(expected):
+        assert energy[lane] == pytest.approx(joules, rel=1e-4)
+        assert np.abs(force[lane] - gradient).max() < 1e-4 * np.abs(gradient).max()
+
+
+def test_a_lane_is_the_face_alone(anatomy: Anatomy) -> None:
+    drives = walk(LANES + 3, 6)
+    many, alone = Skins(anatomy, LANES + 3), Skin(anatomy)
+    for given in drives:
+        many.step(given)
+        alone.step(given.face(LANES + 1))
+        assert 1000 * np.abs(many.points[LANES + 1] - alone.points).max() < 0.01
+        assert many.tension[LANES + 1] == pytest.approx(alone.tension, abs=0.02)
+
+
+def test_results_do_not_depend_on_neighbours(anatomy: Anatomy) -> None:
+    drives, order = walk(2 * LANES, 4), np.random.default_rng(1).permutation(2 * LANES)
+    straight, shuffled, few = (
+        Skins(anatomy, 2 * LANES),
+        Skins(anatomy, 2 * LANES),
+        Skins(anatomy, 3, threads=1),
+    )
+    for given in drives:
+        straight.step(given)
+        shuffled.step(Drives(*(part[order] for part in given)))
+        few.step(Drives(*(part[:3] for part in given)))
+    assert np.array_equal(straight.points[order], shuffled.points)
+    assert np.array_equal(straight.points[:3], few.points)
+
+
+def test_each_face_has_its_own_material(anatomy: Anatomy) -> None:
+    material = np.ones((5, 2))
+    material[0, 1], material[2, 1] = 2.0, 3.0  # membrane, attachment
+    skins = Skins(anatomy, 2, "fine", material)
+    take_up = np.zeros((2, 12))
+    take_up[:, 8:10] = 0.01
+    for _ in range(5):
+        skins.step(Drives(np.zeros(2), np.zeros((2, 2)), take_up))
+    reference = Reference(anatomy.scaled(material[:, 1]))
+    for share in (0.5, 1.0):
+        reference.step(Drive(0.0, np.zeros(2), share * take_up[1]))
+    assert 1000 * np.abs(skins.points[1] - reference.points).max() < 0.05
+    assert skins.tension[1, 8] > 1.2 * skins.tension[0, 8]
+
+
+def test_one_face_can_be_reset(anatomy: Anatomy) -> None:
+    skins = Skins(anatomy, 3)
+    for given in walk(3, 3):
+        skins.step(given)
+    before = skins.points
+    skins.reset(1)
+    assert np.array_equal(skins.points[[0, 2]], before[[0, 2]])
+    assert skins.points[1] == pytest.approx(anatomy.points, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["full", "dynamic"])
+def test_restore_repeats_bit_for_bit(anatomy: Anatomy, name: str) -> None:
+    drives, skins = walk(3, 5), Skins(anatomy, 3, name)
+    for given in drives[:2]:
+        skins.step(given)
+    state, shapes = skins.save(), []
+    for given in drives[2:]:
+        skins.step(given)
+        shapes.append(skins.points)
+    skins.restore(state)
+    for given, shape in zip(drives[2:], shapes, strict=True):
+        skins.step(given)
+        assert np.array_equal(skins.points, shape)
+
+
+def test_a_face_that_is_not_settled_gets_more(anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(solver.EVALUATIONS, "full", 1)
+    skin = Skin(anatomy)
+    skin.step(Drive(0.2, np.full(2, -0.3), np.full(12, 0.008)))
+    assert skin.residual <= solver.TOLERANCE
+    settled = Reference(anatomy)
+    for share in (0.5, 1.0):
+        settled.step(Drive(0.2 * share, np.full(2, -0.3 * share), np.full(12, 0.008 * share)))
+    assert 1000 * np.sqrt(((skin.points - settled.points) ** 2).sum(1).mean()) < 0.1
+
+
+def test_failure_tells_the_residual_and_how_to_repeat_it(
+    anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skin = Skin(anatomy)
+    skin.step(Drive(0.1, np.zeros(2), np.zeros(12)))
+    before = skin.points.copy()
+    monkeypatch.setitem(solver.EVALUATIONS, "full", 1)
+    monkeypatch.setattr(solver, "MORE", 0)
+    monkeypatch.setattr(newton, "MOST", 1)
+    skin._evaluations = 1
+    with pytest.raises(PhysicsError, match=r"did not settle in 1 Newton steps; .* N are left") as caught:
+        skin.step(Drive(0.26, np.full(2, -0.6), np.full(12, 0.014)))
+    assert np.array_equal(skin.points, before)
+    monkeypatch.undo()
+    again = Skin(anatomy)
+    again.restore(caught.value.state)
+    again.step(caught.value.drive)
+    assert again.residual <= solver.TOLERANCE
+
+
+def test_faces_that_fail_are_named_and_the_others_go_on(
+    anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skins, alone = Skins(anatomy, LANES + 2), Skins(anatomy, LANES + 2)
+    given = walk(LANES + 2, 1)[0]
+    monkeypatch.setattr(solver.Block, "rescue", _refuse)
+    skins._blocks[1]._view(skins._blocks[1]._x)[:, :, 1] = np.nan  # face LANES + 1
+    with pytest.raises(PhysicsError, match=f"1 of {LANES + 2} faces .* face {LANES + 1}") as caught:
+        skins.step(given)
+    alone.step(given)
+    assert caught.value.faces == (LANES + 1,)
+    assert np.isfinite(skins.points).all()
+    assert np.array_equal(skins.points[: LANES + 1], alone.points[: LANES + 1])
+
+
+def _refuse(block: Block, lane: int, drive: Drive) -> None:
+    raise PhysicsError("it is not a number")
+
+
+@pytest.mark.slow
+def test_a_million_random_steps(anatomy: Anatomy, capsys: pytest.CaptureFixture[str]) -> None:
+    faces, steps, rng = 512, 1954, np.random.default_rng(0)
+    low, high = ranges()
+    skins = Skins(anatomy, faces, material=np.exp(rng.uniform(np.log(0.5), np.log(2.0), (5, faces))))
+    given, failures, broken = np.zeros((faces, 15)), 0, 0
+    for _ in range(steps):
+        # Mostly small steps, now and then to anywhere.
+        jump = rng.random((faces, 1)) < 0.02
+        walked = given + rng.normal(0, 0.06, given.shape) * (high - low)
+        given = np.clip(np.where(jump, rng.uniform(low, high, given.shape), walked), low, high)
+        try:
+            skins.step(Drives(given[:, 0], given[:, 1:3], given[:, 3:]))
+        except PhysicsError as error:
+            failures += len(error.faces)
+        broken += int((~np.isfinite(skins.tension)).any(1).sum() + (skins.residual > solver.TOLERANCE).sum())
+    more, newtons = skins.rescues
+    with capsys.disabled():
+        print(
+            f"\n{faces * steps:,} steps: {more:,} took more evaluations, {newtons:,} Newton's method, "
+            f"{failures:,} failed and were reported, {broken:,} were no number or not settled unreported"
+        )
+    assert broken == 0
+    assert failures < 1e-4 * faces * steps
+
+
+def test_the_response_foresees_most_of_a_step(anatomy: Anatomy) -> None:
+    drives, exact = walk(1, 12, seed=3), Reference(anatomy)
+    response, left, moved = machine_of(anatomy).response, 0.0, 0.0
+    order = machine_of(anatomy).order[: len(anatomy.free)]
+    known, before = response.coefficients(OPEN._replace(jaw=0.0).alone), exact.points
+    for given in drives:
+        answer, shape = response.coefficients(given), exact.step(given.face(0))
+        foreseen = (response.modes.T @ (answer - known)).reshape(-1, 3)
+        left += (((shape - before)[order] - foreseen) ** 2).sum()
+        moved += ((shape - before)[order] ** 2).sum()
+        known, before = answer, shape
+    assert left < 0.2 * moved  # squares
+
+
+def test_a_moving_skin_overshoots_and_comes_to_the_same_rest(anatomy: Anatomy) -> None:
+    still, moving = Skin(anatomy, "fine"), Skin(anatomy, "dynamic")
+    for _ in range(12):
+        still.step(OPEN)
+    way = still.points - anatomy.points
+    far = np.linalg.norm(way, axis=1) > 0.002
+    direction = way[far] / np.linalg.norm(way[far], axis=1, keepdims=True)
+    beyond = []
+    for step in range(14):
+        moving.step(OPEN._replace(jaw=0.26 * min(1.0, (step + 1) / 2)))
+        beyond.append(1000 * ((moving.points - still.points)[far] * direction).sum(1).max())
+    assert max(beyond[2:]) > 0.02  # some of the skin goes further than it will stay
+    assert 1000 * np.abs(moving.points - still.points).max() < 0.02
+
+
+def test_a_response_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
+    other = replace(anatomy, digest="of another skin")
+    assert machine_of(other).response.rank == 0
+    skin = Skin(other)
+    skin.step(OPEN)
+    assert skin.residual <= solver.TOLERANCE
+
+
+def test_unknown_solver_is_named(anatomy: Anatomy) -> None:
+    with pytest.raises(EvaError, match="'full', 'fine', 'dynamic', 'reference'"):
+        Skins(anatomy, 2, "silk")
