@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -83,6 +84,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
         self._parameters: list[Parameters] = [{}] * num_envs
+        self._plans: dict[int, Plan] = {}  # by copy; all of them after the first reset
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -102,12 +104,11 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         options = options or {}
         check_names(options, self.task.OPTIONS)
         everyone = np.ones(self.num_envs, bool)
-        self._plans: list[Plan] = [None] * self.num_envs  # type: ignore[list-item]
         self._begin(everyone, options)
         self._readings = self._settle(options.get("start"))
         self._start_time, self._steps = self._readings.time, np.zeros(self.num_envs, int)
         self._over = ~everyone
-        target, command = wanted(self._plans, self._steps)
+        target, command = wanted(self._all_plans(), self._steps)
         info = self._info(errors(self._readings.landmarks, target), command)
         return self._observe(target), {**info, **self._told_parameters(everyone)}
 
@@ -116,14 +117,17 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
 
         Raises:
             CommandError: an action is malformed; nothing was sent.
+            ResetNeeded: nothing has begun.
         """
+        if len(self._plans) < self.num_envs:
+            raise ResetNeeded("call reset before step.")
         begun, before = self._over, self._readings.sent
         self._move(actions, begun)
-        target, command = wanted(self._plans, self._steps)
+        target, command = wanted(self._all_plans(), self._steps)
         error = errors(self._readings.landmarks, target)
         terms = reward_terms(error, self._readings.sent, before)
         terms = {name: np.where(begun, 0.0, value) for name, value in terms.items()}
-        last = np.array([plan.steps for plan in self._plans])
+        last = np.array([plan.steps for plan in self._all_plans()])
         broken = np.array([bool(faults) for faults in self._readings.faults])
         self._over = ~begun & ((self._steps >= last) | broken)
         info = {**self._info(error, command), **self._told_parameters(begun)}
@@ -151,6 +155,9 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
             self._readings = self.twins.read(self._readings.faults)
         self._steps = np.where(begun, 0, self._steps + 1)
         self._start_time = np.minimum(self._start_time, self._readings.time)  # a face was reset
+
+    def _all_plans(self) -> list[Plan]:
+        return [self._plans[face] for face in range(self.num_envs)]
 
     def _begin(self, which: NDArray[np.bool_], options: dict[str, Any]) -> None:
         """Draws body and targets of new episodes, and rests these faces."""

@@ -146,7 +146,7 @@ def test_failure_tells_the_residual_and_how_to_repeat_it(
     skin.step(Drive(0.1, np.zeros(2), np.zeros(12)))
     before = skin.points.copy()
     monkeypatch.setitem(solver.EVALUATIONS, "full", 1)
-    monkeypatch.setattr(solver, "MORE", 0)
+    monkeypatch.setattr(solver, "STAGES", ())
     monkeypatch.setattr(newton, "MOST", 1)
     skin._evaluations = 1
     with pytest.raises(PhysicsError, match=r"did not settle in 1 Newton steps; .* N are left") as caught:

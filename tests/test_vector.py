@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,6 +20,7 @@ from eva_sim.envs.pose import PoseEnv
 from eva_sim.errors import CommandError, DataError, EvaError
 from eva_sim.randomise import Parameters
 from eva_sim.skin.solver import Block
+from eva_sim.twin import Twin
 from eva_sim.twins import UNSETTLED, Twins
 
 COPIES, STEPS = 3, 60
@@ -251,6 +253,8 @@ def test_what_only_one_environment_does_is_told(arguments: dict[str, Any]) -> No
 
 
 def test_bad_arguments_options_and_seeds_are_told(short: Any) -> None:
+    with pytest.raises(ResetNeeded):
+        short.step(walk(1)[0])
     with pytest.raises(EvaError, match="episode_steps"):
         make("EVA/Pose-v0", episode_steps=0)
     with pytest.raises(EvaError, match="unknown reset options"):

@@ -11,6 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
 EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
-AGAIN, MORE = 8, 80  # evaluations at a time for a face that has not settled; before Newton takes over
+STAGES = (8, 24, 48)  # further evaluations for a face that has not settled, before Newton takes over
 TOLERANCE = 2e-2  # N, root mean square residual per vertex that is still an answer
+SETTLED = TOLERANCE / 4  # N; a face that was helped is taken this far, or it would soon need help again
 NEWTON_TOLERANCE = 1e-5  # N, largest component; below it rounding of the energy decides the search
 
 
@@ -138,6 +140,15 @@ class Block:
         """Scales one face's constants from now on, (5,) in the order of `MATERIAL`."""
         self._loads.material[:, lane] = scales
 
+    def material(self, lane: int) -> Floats:
+        """The scales of one face's constants, (5,)."""
+        return self._loads.material[:, lane]
+
+    def shape(self, lane: int) -> Floats:
+        """One face's vertices in the anatomy's order, (V, 3) [m]."""
+        shape: Floats = self._view(self._x)[self._machine.place, :, lane]
+        return shape
+
     def descend(self, evaluations: int) -> None:
         """Goes downhill under the present load; leaves `residual` (L,) [N]."""
         machine = self._machine
@@ -179,11 +190,12 @@ class Block:
         """
         alone, residual = self._alone(lane, drive), np.inf
         self.rescues[0] += 1
-        for _ in range(0, MORE, AGAIN):
-            if residual <= TOLERANCE / 4:  # well inside, or the next step would be back here
-                break
-            alone.descend(AGAIN)
+        for evaluations in STAGES:
+            alone.put(0, alone.points[0])
+            alone.descend(evaluations)
             residual = float(alone.residual[0])
+            if residual <= SETTLED:
+                break
         points = alone.points[0]
         if not residual <= TOLERANCE:
             self.rescues[1] += 1
@@ -195,12 +207,12 @@ class Block:
         """One face of this block as a block of its own."""
         alone = Block(self._machine, None, self._loads.material[:, lane : lane + 1])
         alone.load(drive.alone)
-        alone.put(0, self.points[lane])
+        alone.put(0, self.shape(lane))
         return alone
 
     def _converge(self, lane: int, drive: Drive) -> tuple[Floats, float]:
         anatomy = self._machine.anatomy.scaled(self._loads.material[:, lane])
-        start = self.points[lane].astype(float)
+        start = self.shape(lane).astype(float)
         points, residual, _ = newton.solve(anatomy, start, anatomy.load(drive), TOLERANCE / 10)
         return points, residual
 
@@ -418,7 +430,8 @@ def _reduced() -> Any:
     try:
         from eva_sim.skin import reduced
     except ModuleNotFoundError as error:  # torch is an extra, and nothing else here needs it
-        raise EvaError(f"skin='reduced' needs torch ({error}); install eva-sim[train], or use skin='full'.") from error
+        wanted = "install eva-sim[train], or use skin='full'"
+        raise EvaError(f"skin='reduced' needs torch ({error}); {wanted}.") from error
     return reduced
 
 
@@ -508,17 +521,44 @@ class Skins:
                 neutral; all others have made their step.
         """
         check_drive(drives)
-        found = self._pool.map(self._step_block, self._blocks, self._parts, [drives] * len(self._blocks))
+        list(self._pool.map(self._step_block, self._blocks, self._parts, repeat(drives)))
+        if not isinstance(self._blocks[0], MovingBlock):
+            self._settle_together(drives)
+        found = self._pool.map(self._settle_block, self._blocks, self._parts, repeat(drives))
         failed = {face: error for part in found for face, error in part.items()}
         if failed:
             face, error = next(iter(failed.items()))
             count = f"{len(failed)} of {self.faces} faces did not settle and are back at neutral"
             raise PhysicsError(f"{count}; face {face}: {error}", None, drives, tuple(failed)) from error
 
-    def _step_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
-        mine = Drives(*(_fill(np.asarray(value)[part]) for value in drives))
-        block.step(mine, self._evaluations)
-        failed = settle(block, mine)
+    def _step_block(self, block: Block, part: slice, drives: Drives) -> None:
+        block.step(_rows(drives, np.arange(part.start, part.stop)), self._evaluations)
+
+    def _settle_together(self, drives: Drives) -> None:
+        """Takes the faces that have not settled further, in lanes of their own."""
+        lost = np.flatnonzero(~(self.residual <= TOLERANCE))
+        for face in lost.tolist():
+            self._blocks[face // LANES].rescues[0] += 1
+        for evaluations in STAGES:
+            groups = [lost[first : first + LANES] for first in range(0, len(lost), LANES)]
+            list(self._pool.map(self._take_further, groups, repeat(drives), repeat(evaluations)))
+            lost = lost[~(self.residual[lost] <= SETTLED)]
+
+    def _take_further(self, faces: NDArray[np.intp], drives: Drives, evaluations: int) -> None:
+        """Up to LANES faces, in a block of their own, so that no other face is touched."""
+        homes = [(self._blocks[face // LANES], face % LANES) for face in _fill(faces).tolist()]
+        material = np.stack([block.material(lane) for block, lane in homes], axis=1)
+        spare = Block(machine_of(self.anatomy), LANES, material)
+        spare.load(_rows(drives, faces))
+        for lane, (block, there) in enumerate(homes):
+            spare.put(lane, block.shape(there))
+        spare.descend(evaluations)
+        for lane, (block, there) in enumerate(homes[: len(faces)]):
+            block.put(there, spare.shape(lane))
+            block.residual[there] = spare.residual[lane]
+
+    def _settle_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
+        failed = settle(block, _rows(drives, np.arange(part.start, part.stop)))
         for lane in failed:
             block.reset(lane)
         return {part.start + lane: error for lane, error in failed.items() if part.start + lane < part.stop}
@@ -565,6 +605,11 @@ class Skins:
         self._pool.shutdown()
 
 
-def _fill(rows: Floats) -> Floats:
+def _rows(drives: Drives, faces: NDArray[np.intp]) -> Drives:
+    """The drives of up to LANES faces, filled up."""
+    return Drives(*(np.asarray(part)[_fill(faces)] for part in drives))
+
+
+def _fill(rows: NDArray[Any]) -> NDArray[Any]:
     """Rows for all lanes of a block; what is missing repeats the last."""
     return np.concatenate([rows, np.repeat(rows[-1:], LANES - len(rows), axis=0)])
