@@ -98,19 +98,23 @@ def _tension(anatomy: Anatomy, points: Floats, drive: Drive, slope: Floats) -> F
 def of_reduced(drive: Drive, anatomy: Anatomy) -> tuple[Slopes, Slopes]:
     """Slopes of the reduced skin by its 15 drives: of the vertices, and of the landmarks."""
     import torch  # an extra, see `make_skin`
-    from torch.func import jacfwd
 
     from eva_sim.skin.reduced import flat, load_reduced
 
     model = load_reduced(anatomy)
-    given = torch.from_numpy(flat(drive)[0])
+    # Everything beyond the network is linear but for the cables' slack, so only it is differentiated:
+    # as many copies of the drive as it has outputs, each giving the slope of one of them.
+    count = len(model.network.scale)
+    given = torch.from_numpy(flat(drive)).repeat(count, 1).requires_grad_()
+    outputs = model.network(given)
+    (slope,) = torch.autograd.grad(outputs.diagonal().sum(), given)
+    pulls = model.tension(outputs[:1].detach())[0] > 0
+    tension = (model.stiffness * pulls[:, None] * slope[model.rank :]).numpy().astype(float)
 
-    def answer(drives: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs = model.network(drives[None])
-        return model.points(outputs)[0], model.landmarks(outputs)[0], model.tension(outputs)[0]
+    def places(modes: torch.Tensor) -> Slopes:
+        return Slopes((modes.T @ slope[: model.rank]).numpy().astype(float).reshape(-1, 3, 15), tension)
 
-    points, landmarks, tension = (part.numpy().astype(float) for part in jacfwd(answer)(given))
-    return Slopes(points, tension), Slopes(landmarks, tension)
+    return places(model.modes), places(model.face_modes)
 
 
 def by_command(slopes: Slopes) -> Slopes:

@@ -11,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from eva_sim.skin.forces import MATERIAL, Elements, Loads, cable_ways, elements
 from eva_sim.skin.ground import turned_many
 from eva_sim.skin.lanes import LANES, add_modes, empty
 from eva_sim.skin.response import Response, load_response
+
+if TYPE_CHECKING:
+    from eva_sim.skin.reduced import ReducedSkin
 
 #: Evaluations of energy and force in a step, by the solver's name; "reference" is Newton's method.
 EVALUATIONS = {"full": 4, "fine": 12}
@@ -281,13 +284,23 @@ class Reference:
         self.residual = state["residual"]
 
 
-def make_skin(anatomy: Anatomy, solver: str) -> Skin | Reference:
+def make_skin(anatomy: Anatomy, solver: str) -> Skin | Reference | ReducedSkin:
     """A skin by the name of its solver.
 
     Raises:
-        EvaError: no such solver.
+        EvaError: no such solver, or torch is not installed and `"reduced"` needs it.
     """
+    if solver == "reduced":
+        return _reduced(anatomy)
     return Reference(anatomy) if solver == "reference" else Skin(anatomy, solver)
+
+
+def _reduced(anatomy: Anatomy) -> ReducedSkin:
+    try:
+        from eva_sim.skin.reduced import ReducedSkin
+    except ModuleNotFoundError as error:  # torch is an extra, and nothing else here needs it
+        raise EvaError(f"skin='reduced' needs torch ({error}); install eva-sim[train].") from error
+    return ReducedSkin(anatomy)
 
 
 def evaluations_of(machine: Machine, solver: str) -> int:
@@ -297,7 +310,7 @@ def evaluations_of(machine: Machine, solver: str) -> int:
         EvaError: no such solver.
     """
     if solver not in EVALUATIONS:
-        known = ", ".join(repr(name) for name in (*EVALUATIONS, "reference"))
+        known = ", ".join(repr(name) for name in (*EVALUATIONS, "reduced", "reference"))
         raise EvaError(f"skin={solver!r}; choose one of {known}.")
     return EVALUATIONS[solver] * (1 if machine.response.rank else 5)
 
