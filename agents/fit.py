@@ -225,7 +225,7 @@ def run(source: str, out: str | os.PathLike[str]) -> dict[str, Any]:
     with Twin() as twin:
         found = fit(target_of(source, twin), twin)
         picture = Image.fromarray(twin.render(640))
-        command = dict(zip(twin.spec.names, found.command.round(4).tolist(), strict=True))
+        command = dict(zip(twin.spec.names, found.command.astype(float).round(4).tolist(), strict=True))
     report = {"target": source, "command": command, "mean_error_mm": round(found.error, 4)}
     write_json(folder / "fit.json", report)
     with atomic(folder / "fit.png") as part:
