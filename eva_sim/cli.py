@@ -111,6 +111,17 @@ def mimic(
 
 
 @app.command()
+def fit(
+    target: Annotated[str, typer.Argument(help="expression, .npz with landmarks, or picture of a person")],
+    out: Annotated[Path, typer.Option(help="folder for command, residual and picture")] = Path("out/fit"),
+) -> None:
+    """Finds the command whose face is nearest to a given one."""
+    from eva_sim.agents.fit import run
+
+    Console().print_json(data=run(target, out))
+
+
+@app.command()
 def demo(out: Annotated[Path, typer.Option(help="folder for everything")] = Path("out/demo")) -> None:
     """The whole path: babble, train, mirror the sample clip. Running it again is quick."""
     from eva_sim.agents.demo import demo as run

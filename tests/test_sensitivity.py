@@ -1,0 +1,75 @@
+"""Slopes of the skin against finite differences of skins solved anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eva_sim.actuators import Actuators
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.skin import newton
+from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
+from eva_sim.skin.sensitivity import Slopes, by_command, moving, of_skin
+from eva_sim.skin.solver import Skin
+
+TIGHT = 1e-7  # N
+JAW, LID, BROW, SMILE, SLACK = 0, 1, 3, 11, 6
+
+
+def converged(anatomy: Anatomy, points: Floats, drive: Drive) -> Floats:
+    start = points.copy()
+    start[anatomy.fixed] = anatomy.rest_of(drive)[anatomy.fixed]
+    return newton.solve(anatomy, start, anatomy.load(drive), TIGHT)[0]
+
+
+@pytest.fixture(scope="module")
+def smile() -> tuple[Anatomy, Drive, Floats, Slopes]:
+    """A smile with raised brow and open jaw, converged, and its slopes."""
+    anatomy, take_up = load_anatomy(), np.zeros(12)
+    take_up[[0, 8, 9]] = 0.006, 0.008, 0.005
+    drive = Drive(0.08, np.array([-0.1, 0.05]), take_up)
+    points = converged(anatomy, Skin(anatomy, "fine").step(drive), drive)
+    return anatomy, drive, points, of_skin(anatomy, points, drive)
+
+
+@pytest.mark.parametrize(("column", "step"), [(JAW, 2e-4), (LID, 5e-4), (BROW, 1e-5), (SMILE, 1e-5)])
+def test_implicit_slope_is_that_of_skins_solved_anew(
+    smile: tuple[Anatomy, Drive, Floats, Slopes], column: int, step: float
+) -> None:
+    anatomy, drive, points, slopes = smile
+    ends = []
+    for sign in (1, -1):
+        values = np.concatenate([[drive.jaw], drive.lids, drive.take_up])
+        values[column] += sign * step
+        moved = Drive(float(values[0]), values[1:3], values[3:])
+        place = converged(anatomy, points, moved)
+        ends.append((place, anatomy.tension(place, anatomy.load(moved))))
+    for mine, k in ((slopes.points, 0), (slopes.tension, 1)):
+        measured = (ends[0][k] - ends[1][k]) / (2 * step)
+        error = np.linalg.norm(mine[..., column] - measured) / np.linalg.norm(measured)
+        assert error < 1e-3
+
+
+def test_slack_cable_moves_nothing(smile: tuple[Anatomy, Drive, Floats, Slopes]) -> None:
+    slopes = smile[3]
+    assert np.abs(slopes.points[..., SLACK]).max() < 1e-9
+    assert np.abs(slopes.landmarks.points[..., SMILE]).max() > 0.1
+
+
+def test_command_winds_what_the_chain_winds(
+    spec: FaceSpec, smile: tuple[Anatomy, Drive, Floats, Slopes]
+) -> None:
+    """A chain wound in slowly, on cables as stiff as this skin makes each of them alone."""
+    cable, stiffness = 8, np.diag(np.diag(smile[3].tension[:, 3:]))
+    chain, taken = Actuators(spec), []
+    for gear in np.arange(0.0, 0.5, 0.02):
+        command = spec.neutral
+        command[spec.where("cable")[cable]] = gear
+        for _ in range(20):
+            chain.step(command, stiffness @ np.maximum(0.0, chain.take_up))
+        taken.append(chain.take_up[cable])
+    wound = by_command(Slopes(np.eye(15)[:, None, :], np.hstack([np.zeros((12, 3)), stiffness])))
+    measured = (taken[-1] - taken[-6]) / 0.1
+    assert measured < 0.98 * 0.0088  # not all that is wound arrives
+    assert wound.points[3 + cable, 0, 3 + cable] == pytest.approx(measured, rel=1e-3)
+    assert moving()[3 + cable] == spec.where("cable")[cable]
