@@ -1,10 +1,10 @@
 """Ways to weigh the hinges of a shell: 1/2 b' Q b with b the hinge angles and Q (H, H).
 
-`lumped` is diagonal, like `Shell.bending`. `averaged` is the triangle-averaged shape operator of
-Gingold et al., A Discrete Model for Inelastic Deformation of Thin Shells (2004). `consistent` is our
-own: it is exact for every constant curvature and in equilibrium under every constant moment, on any
-mesh but for triangles near a conic. These are the two halves of the patch test; no choice of diagonal
-weights has both, except on equilateral triangles.
+`Shell.bending` is a diagonal Q. `averaged` is the triangle-averaged shape operator of Gingold et al., A
+Discrete Model for Inelastic Deformation of Thin Shells (2004). `consistent` is our own: it is exact
+for every constant curvature and in equilibrium under every constant moment, on any mesh but for
+triangles near a conic. These are the two halves of the patch test; no choice of diagonal weights has
+both, except on equilateral triangles.
 """
 
 from __future__ import annotations
@@ -100,14 +100,6 @@ def _cross(u: Floats, w: Floats) -> Floats:
 def halves(side: Sides, inner: Flags) -> Floats:
     """How much of each hinge belongs to the triangles that are `inner`, (F,) -> (H,)."""
     return np.bincount(side.hinge.ravel() + 1, np.repeat(0.5 * inner, 3))[1:].astype(float)
-
-
-def lumped(side: Sides, inner: Flags) -> sparse.csr_matrix:
-    """D l^2 / A on the diagonal for D = 1 J, A the two rest areas; right for equilateral triangles."""
-    both = side.area[:, None] + side.area[side.twin // 3]
-    weight, real = np.zeros(int(side.hinge.max()) + 1), side.hinge >= 0
-    weight[side.hinge[real]] = (side.length**2 / both)[real]  # both sides of a hinge say the same
-    return sparse.diags(weight * halves(side, inner)).tocsr()
 
 
 def averaged(side: Sides, inner: Flags) -> sparse.csr_matrix:

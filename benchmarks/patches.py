@@ -1,7 +1,8 @@
 """Bare pieces of shell with holds and loads, and a Newton solver of their own.
 
-Nothing here comes from the skin's solvers: only the energy of `eva_sim.skin.energy` is used, so that
-`benchmarks/validation.py` judges that energy alone. The meshes are flat, in the xy plane.
+Nothing here comes from the skin's solvers: only the energies of `eva_sim.skin.energy` and
+`eva_sim.skin.ground` are used, so that `benchmarks/validation.py` judges these alone. The meshes are
+flat, in the xy plane.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy.spatial import Delaunay
 
 from eva_sim.contract import Floats
 from eva_sim.skin.energy import Shell, shell_hessian
+from eva_sim.skin.ground import Ground, add_ground, ground_hessian
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -31,10 +33,12 @@ class Load(NamedTuple):
     Attributes:
         dead: (V, 3) [N].
         pressure: along the triangles' normals [Pa]; the rim must be held.
+        ground: what the patch lies on; it stands still.
     """
 
     dead: Floats
     pressure: float = 0.0
+    ground: Ground | None = None
 
 
 def spans(free: Flags, master: Ints | None = None) -> sparse.csc_matrix:
@@ -77,12 +81,14 @@ def settle(
 
 
 def potential(shell: Shell, points: Floats, load: Load) -> tuple[float, Floats]:
-    """Energy of shell and loads [J], and its gradient (V, 3) [N].
+    """Energy of shell, loads and ground [J], and its gradient (V, 3) [N].
 
     Pressure is conservative here: its energy is -p V, with V = 1/6 sum a . (b x c) over triangles
     the volume between the surface and the origin.
     """
     energy, gradient = shell.energy(points)
+    if load.ground:
+        energy += add_ground(points, _still(points), load.ground, gradient)
     a, b, c = (points[shell.triangles[:, k]] for k in range(3))
     for k, normal in enumerate((np.cross(b, c), np.cross(c, a), np.cross(a, b))):
         np.add.at(gradient, shell.triangles[:, k], -load.pressure / 6 * normal)
@@ -94,7 +100,16 @@ def second(shell: Shell, points: Floats, load: Load) -> sparse.csc_matrix:
     """Second derivative of `potential`, (3 V, 3 V) [N/m]."""
     faces, hinges = shell_hessian(points, shell, STEP)
     faces = faces - load.pressure / 6 * _volume_blocks(points[shell.triangles])
-    return scattered(shell.triangles, faces, len(points)) + scattered(shell.hinges, hinges, len(points))
+    whole = scattered(shell.triangles, faces, len(points)) + scattered(shell.hinges, hinges, len(points))
+    if load.ground:
+        blocks = ground_hessian(points, _still(points), load.ground)
+        whole += scattered(np.arange(len(points))[:, None], blocks, len(points))
+    return whole
+
+
+def _still(points: Floats) -> Floats:
+    """Sine and cosine of a ground that has not turned, (V, 2)."""
+    return np.tile([0.0, 1.0], (len(points), 1))
 
 
 def scattered(vertices: NDArray, blocks: Floats, count: int) -> sparse.csc_matrix:
@@ -272,3 +287,22 @@ def disc(radius: float, count: int, kind: str, mirrored: bool = False) -> Mesh:
         return np.linalg.norm(p, axis=1) < radius * np.cos(np.pi / len(angle)) - 1e-9
 
     return joined(flat, inside, [mirror] if mirrored else [], 1.9 * size)
+
+
+def triangle(height: float, count: int, kind: str) -> Mesh:
+    """An equilateral triangle about the origin with `count` edges along a side and one corner on x.
+
+    Args:
+        height: [m].
+        count: edges along a side.
+        kind: "regular", equilateral, or "random", the same with its inner vertices moved by up to
+            0.3 edges.
+    """
+    side = 2 / np.sqrt(3) * height
+    i, j = (k.ravel() for k in np.meshgrid(*2 * [np.arange(count + 1)]))
+    i, j = i[i + j <= count], j[i + j <= count]
+    flat = np.column_stack([height * (1 - (i + j) / count) - height / 3, side * (0.5 * (i - j)) / count])
+    inner = (i > 0) & (j > 0) & (i + j < count)
+    if kind == "random":
+        flat[inner] += np.random.default_rng(count).uniform(-0.3, 0.3, (inner.sum(), 2)) * side / count
+    return joined(flat, lambda p: np.ones(len(p), dtype=bool), [], 0.0)

@@ -28,8 +28,8 @@ from rich.table import Table
 from benchmarks.patches import Flags, Mesh, rectangle
 from eva_sim.contract import Floats
 from eva_sim.files import write_json
+from eva_sim.skin.anatomy import DENSITY, THICKNESS, YOUNG
 
-YOUNG, THICKNESS, DENSITY = 0.15e6, 0.0025, 1070.0  # Pa, m, kg/m3: the skin's
 SIZE = 0.2  # m, of a square sheet as large as a face
 CONTROL = 0.02  # s
 STEPS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)  # s, whole shares of CONTROL

