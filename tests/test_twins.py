@@ -183,8 +183,8 @@ def test_bad_arguments_are_told() -> None:
         Twins(0)
     with pytest.raises(EvaError, match="skin='rubber'"):
         Twins(1, "rubber")
-    with pytest.raises(EvaError, match="one face"):
-        Twins(1, "dynamic")
+    with pytest.raises(EvaError, match="one at a time"):
+        Twins(1, "reference")
 
 
 def test_many_faces_are_aligned_as_each_alone() -> None:

@@ -13,6 +13,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import ArrayLike, NDArray
 
+import eva_sim.skin
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.envs.ids import IDS
 from eva_sim.envs.mimic import MimicEnv
@@ -281,6 +282,8 @@ def test_the_reduced_skin_steps_the_same_environments() -> None:
 
 
 def test_without_the_reduced_skin_the_other_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "eva_sim.skin.reduced", None)
+    monkeypatch.delitem(sys.modules, "eva_sim.skin.reduced", raising=False)
+    monkeypatch.delattr(eva_sim.skin, "reduced", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(EvaError, match="skin='full'"):
         make("EVA/Pose-v0", skin="reduced")

@@ -423,6 +423,8 @@ def make_skins(anatomy: Anatomy, faces: int, solver: str) -> Skins | ReducedSkin
     Raises:
         EvaError: no such solver, or torch is not installed and `"reduced"` needs it.
     """
+    if solver == "reference":
+        raise EvaError("skin='reference' solves faces one at a time; many take 'full', 'fine' or 'reduced'.")
     return _reduced().ReducedSkins(anatomy, faces) if solver == "reduced" else Skins(anatomy, faces, solver)
 
 
