@@ -32,6 +32,7 @@ from eva_sim.skin.energy import Shell
 from eva_sim.skin.ground import Ground, lifts
 from eva_sim.skin.response import ranges
 from eva_sim.skin.solver import Block, machine_of
+from eva_sim.skin.solver import settle as settle_faces
 
 RADIUS, LENGTH, WIDTH = 0.03, 0.04, 0.04 * np.sqrt(3) / 4  # m, of the ground and of the sheet on it
 STRETCH = 1.04
@@ -162,9 +163,16 @@ def settled(anatomy: Anatomy, drives: list[Drive]) -> Floats:
     """Faces at rest under each drive, one after the other, (K, V, 3) [m]."""
     block, out = Block(machine_of(anatomy), None), []
     for drive in tqdm(drives, "settle", disable=None):
-        block.step(drive.alone, SETTLE)
+        come_to_rest(block, drive)
         out.append(block.points[0].astype(float))
     return np.array(out)
+
+
+def come_to_rest(block: Block, drive: Drive) -> None:
+    """The descent to its end; by Newton's method where it sticks on its way, as a `Skin` does."""
+    block.step(drive.alone, SETTLE)
+    settle_faces(block, drive.alone)
+    block.descend(SETTLE)
 
 
 def sunk(anatomy: Anatomy, drives: list[Drive]) -> Floats:

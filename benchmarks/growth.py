@@ -46,28 +46,28 @@ def walk(faces: int, steps: int) -> list[Drives]:
     return out
 
 
-def median(step: Callable[[Drives], None], drives: list[Drives]) -> float:
-    """Median time of a step [ms]; the first, in which code is compiled or loaded, is left out."""
+def least(step: Callable[[Drives], None], drives: list[Drives]) -> float:
+    """Least time of a step [ms], for neighbours only ever add to it; without the first, which compiles."""
     step(drives[0])
     seconds = []
     for drive in drives[1:]:
         began = time.perf_counter()
         step(drive)
         seconds.append(time.perf_counter() - began)
-    return 1000 * float(np.median(seconds))
+    return 1000 * min(seconds)
 
 
 def one_face(anatomy: Anatomy) -> float:
     """Time per step of one face [ms]."""
     block = Block(machine_of(anatomy), None)
-    return median(lambda drives: block.step(drives, EVALUATIONS), walk(1, 3 * STEPS + 1))
+    return least(lambda drives: block.step(drives, EVALUATIONS), walk(1, 3 * STEPS + 1))
 
 
 def many_faces(anatomy: Anatomy, faces: int) -> float:
     """Time per step of all of them [ms]."""
     skins = Skins(anatomy, faces)
     try:
-        return median(skins.step, walk(faces, STEPS + 1))
+        return least(skins.step, walk(faces, STEPS + 1))
     finally:
         skins.close()
 
@@ -88,15 +88,14 @@ def measure(wheel: Path) -> dict[str, Any]:
     return {
         "vertices": vertices,
         "faces": faces,
-        "exponent_vertices": exponent(*_columns(vertices)),
-        "exponent_faces": exponent(*_columns(whole)),
+        "exponent_vertices": exponent(*_columns(vertices, "vertices")),
+        "exponent_faces": exponent(*_columns(whole, "faces")),
     }
 
 
-def _columns(rows: list[dict[str, Any]]) -> tuple[Floats, Floats]:
-    """Both columns of a table."""
-    x, y = np.array([list(row.values()) for row in rows], dtype=float).T
-    return x, y
+def _columns(rows: list[dict[str, Any]], name: str) -> tuple[Floats, Floats]:
+    """Counts and times [ms] of a table."""
+    return np.array([row[name] for row in rows]), np.array([row["ms"] for row in rows])
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
@@ -105,11 +104,12 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     for panel, name in zip(figure.subplots(1, 2), ("vertices", "faces"), strict=True):
-        x, y = _columns(found[name])
+        x, y = _columns(found[name], name)
         panel.loglog(x, y, "o-", label=f"exponent {found[f'exponent_{name}']:.2f}")
         panel.loglog(x, y[-1] * x / x[-1], "0.6", linestyle=":", label="in proportion")
         panel.set_xlabel("vertices of one face" if name == "vertices" else "faces")
         panel.set_ylabel("ms per step")
+        panel.xaxis.set_minor_formatter("")  # they would overlap over less than two decades
         panel.grid(alpha=0.3, which="both")
         panel.legend(fontsize=8)
     with atomic(path) as part:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import benchmarks.hinges
-from benchmarks import contact, peers, response
+from benchmarks import contact, equilibria, growth, peers, refinement, response
 from benchmarks import validation as scenes
 from benchmarks.hinges import angles, consistent, sides
 from benchmarks.patches import Mesh, disc, rectangle, scattered
 from eva_sim.contract import Floats, load_spec
-from eva_sim.skin.anatomy import THICKNESS, YOUNG, load_anatomy
+from eva_sim.skin.anatomy import THICKNESS, YOUNG, Drive, load_anatomy
 from eva_sim.skin.energy import POISSON, Shell, shell_hessian
 
 TURN, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
@@ -266,3 +266,35 @@ def test_a_known_loop_is_measured() -> None:
     assert min(found["r2_up"], found["r2_down"]) > 1 - 1e-6
     assert found["loop_command"] == pytest.approx(0.1, rel=0.02)
     assert max(found["start"], found["end"]) < 0.1
+
+
+# --- meshes and growth
+
+
+def test_the_order_of_known_distances_is_found() -> None:
+    sizes = np.array([0.03, 0.02, 0.014, 0.01])
+    distances = 7 * (sizes[:-1] ** 1.7 - sizes[-1] ** 1.7)
+    assert refinement.order(sizes, distances) == pytest.approx(1.7, abs=1e-3)
+
+
+def test_places_of_a_face_are_found_on_its_skin() -> None:
+    anatomy, at = load_anatomy(), refinement.places()
+    corners, shares = refinement.embedded(anatomy, at + np.array([0.0, 0.0, 1e-4]))
+    assert (shares > -1e-9).all()
+    found = np.einsum("ks,ksd->kd", shares, anatomy.points[corners])
+    assert np.linalg.norm(found - at, axis=1).max() < 1.1e-4
+    assert len(at) > 100
+
+
+def test_the_exponent_of_a_known_growth_is_found() -> None:
+    count = np.array([16.0, 64.0, 1024.0])
+    assert growth.exponent(count, 3 * count**1.3) == pytest.approx(1.3)
+
+
+def test_paths_to_a_mild_face_end_at_one_place() -> None:
+    """How far they part on full faces is told by `benchmarks/equilibria.py`."""
+    anatomy, (drive, other) = load_anatomy(), contact.random_drives(2, 1)
+    mild = Drive(drive.jaw / 4, drive.lids / 4, drive.take_up / 4)
+    straight, round_about = (equilibria.descended(anatomy, path) for path in ([mild], [other, mild]))
+    assert np.linalg.norm(straight - round_about, axis=1).max() < 2e-4
+    assert np.linalg.norm(straight - anatomy.points, axis=1).max() > 1e-3
