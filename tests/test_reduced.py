@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from eva_sim.contract import Floats
 from eva_sim.errors import DataError, PhysicsError
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
-from eva_sim.skin.reduced import BLOCK, ReducedSkin, ReducedSkins, load_reduced
+from eva_sim.skin.reduced import BLOCK, ReducedSkin, ReducedSkins, assemble, load_reduced
 from eva_sim.skin.response import ranges
 from eva_sim.skin.sensitivity import of_reduced
 from eva_sim.skin.solver import Skins, make_skin
 from eva_sim.twin import Twin
+from tools import build_reduced
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +128,20 @@ def test_twin_with_the_reduced_skin_follows_the_full_one() -> None:
         first = reduced.move(full.spec.neutral)
         reduced.restore(state)
         assert np.array_equal(reduced.move(full.spec.neutral).landmarks, first.landmarks)
+
+
+def test_tool_writes_what_the_skin_reads(
+    anatomy: Anatomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WALKS": 3, "GOALS": 1, "HOPS": 8, "EPOCHS": 30, "BATCH": 64, "RANK": 16}.items():
+        monkeypatch.setattr(build_reduced, name, value)
+    build_reduced.build(anatomy, tmp_path / "reduced.npz")
+    arrays = read_arrays(tmp_path / "reduced.npz")
+    assert str(arrays["digest"]) == anatomy.digest
+    model = assemble(arrays)
+    with torch.inference_mode():
+        rest = model.points(model.network(torch.zeros(1, 15)))[0].numpy()
+    assert np.linalg.norm(rest - anatomy.points, axis=1).mean() < 0.005
+    del arrays["modes"]
+    with pytest.raises(DataError, match="another version"):
+        assemble(arrays)

@@ -35,7 +35,7 @@ IDLE = 0.67  # share of the faces that have some muscles at rest
 EVALUATIONS, AGAIN, TIMES = 24, 40, 4  # of a solve; of what has not settled; how often
 SETTLED = 5e-3  # N, root mean square residual per vertex; what has more is left out
 RANK, WIDTH = 128, 256
-EPOCHS, BATCH, RATE = 50, 512, 3e-3
+EPOCHS, BATCH, RATE = 40, 512, 3e-3
 LANDMARKS = 1.0  # what the mean over landmark points counts beside the mean over vertices
 PULL = 0.05  # what a cable's squared error of stretch counts beside a vertex's of place
 
@@ -113,7 +113,9 @@ def _seen(anatomy: Anatomy, block: Block, drives: Floats, settled: np.ndarray) -
     stretch = [_stretch(anatomy, face, drive) for face, drive in zip(points, drives[settled], strict=True)]
     moved = (points - anatomy.points).reshape(len(points), -1)
     return Faces(
-        drives[settled].astype(np.float32), moved.astype(np.float32), np.array(stretch).reshape(-1, CABLES)
+        drives[settled].astype(np.float32),
+        moved.astype(np.float32),
+        np.array(stretch, np.float32).reshape(-1, CABLES),
     )
 
 
