@@ -77,7 +77,7 @@ class Anatomy:
         points: rest vertices, (V, 3) [m].
         triangles: (F, 3).
         mirror: each vertex's mirror image, (V,).
-        fixed: vertices whose place is prescribed: outer rim and lid margins.
+        fixed: vertices whose place is prescribed: outer rim, lid margins and corners of the eyes.
         free: all others.
         centres: y and z of the x axis that each prescribed vertex turns about, (B, 2) [m].
         gains: its turn per radian of jaw, left and right lid, (B, 3).
@@ -183,7 +183,7 @@ def load_anatomy() -> Anatomy:
 def build(arrays: dict[str, NDArray]) -> Anatomy:
     """An anatomy from the arrays of a skin file."""
     points, triangles = arrays["points"], arrays["triangles"]
-    fixed = np.union1d(arrays["rim"], arrays["lid_margin"])
+    fixed = np.unique(np.concatenate([arrays["rim"], arrays["lid_margin"], arrays["canthi"]]))
     centres, gains = _turns(arrays, fixed)
     return Anatomy(
         points=points,

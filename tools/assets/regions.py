@@ -30,6 +30,7 @@ CABLES = (
     ("depressor", (26, -68), 7, (28, -97), 3, 0.5),
 )
 CELL, MARGIN, BLUR = 0.004, 0.024, 1.5  # distance grid: spacing, border [m], smoothing [cells]
+CANTHUS = 0.003  # m around each corner of an eye [choice]
 REACH = 0.014  # m; the ground's second-order surface is fitted this far around each vertex
 HEIGHTS = (-0.002, 0.0, 0.002, 0.004)  # m over the rest surface
 EYELID = 0.006  # m from the lid margin: skin that lies on the eyeball, not on bone
@@ -49,6 +50,7 @@ def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Ar
         "lip_loop": np.array(lips),
         "lid_gain": lid_gain(points, lids),
         "lid_margin": np.sort(np.concatenate(lids)),
+        "canthi": canthi(points, lids),
         "tissue": tissue(points, mirror),
         "hold": hold(points, mirror, lips, jaw),
     }
@@ -144,6 +146,15 @@ def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
             gain[half] = share * np.abs(mine - there) / closing
         gain[[upper[0], upper[-1]]] = 0.0
     return gain
+
+
+def canthi(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
+    """Vertices about the corners of the eyes, which tendons tie to the bone; else a pleat there snaps."""
+    corners = [
+        end for loop in lids for end in (split_loop(points, loop)[0][0], split_loop(points, loop)[0][-1])
+    ]
+    near = cKDTree(points[corners]).query(points)[0] < CANTHUS
+    return np.flatnonzero(near)
 
 
 def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.ndarray:
