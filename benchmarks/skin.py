@@ -33,13 +33,14 @@ from benchmarks.peers import mujoco_flex, pybullet_cloth
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import write_json
+from eva_sim.head import Linkage
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
-from eva_sim.skin.solver import EVALUATIONS, Reference, Skin, Skins
+from eva_sim.skin.solver import Reference, make_skin, make_skins
 from eva_sim.twin import Twin
 
 CHANGE = 0.12  # standard deviation of a command's change in one control step
 FACES, LANE_STEPS = 256, 30
-STATIC = tuple(name for name in EVALUATIONS if name != "dynamic")  # a moving skin is not at rest
+STATIC = ("full", "fine", "reduced")  # "dynamic" is not at rest while it moves
 
 
 def commands(spec: FaceSpec, steps: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -60,11 +61,11 @@ def twin_walk(steps: int, seed: int) -> tuple[list[Drive], Floats]:
             twin.move(command)
             seconds.append(time.perf_counter() - began)
             pose = twin.head.pose
-            drives.append(Drive(pose.jaw, pose.lids, twin.actuators.take_up.copy()))
+            drives.append(Drive(pose.jaw, pose.lids, twin.actuators.drawn.copy()))
     return drives, np.array(seconds)
 
 
-def follow(skin: Skin | Reference, drives: list[Drive], name: str) -> tuple[Floats, Floats]:
+def follow(skin: Any, drives: list[Drive], name: str) -> tuple[Floats, Floats]:
     """Shapes (T, V, 3) [m] and seconds per step (T,) of one skin."""
     skin.step(drives[0])  # compiles
     skin.reset()
@@ -87,26 +88,17 @@ def errors(shapes: Floats, truth: Floats) -> dict[str, float]:
     }
 
 
-def lane_walk(spec: FaceSpec, faces: int, steps: int, seed: int) -> list[Drives]:
-    """Drives of faces on random walks of their own, with the friction of taut cables."""
-    rng, jaw, lids = np.random.default_rng(seed), spec.where("jaw")[0], spec.where("lid")
-    parts = []
-    for _ in range(faces):
-        chain = Actuators(spec)
-        for command in commands(spec, steps, rng):
-            chain.step(command, np.full(12, 2.0))
-            parts.append((chain.position[jaw], chain.position[lids], chain.take_up.copy()))
-    columns = [np.array(column) for column in zip(*parts, strict=True)]
-    stacked = [column.reshape(faces, steps, *column.shape[1:]) for column in columns]
-    return [Drives(*(column[:, step] for column in stacked)) for step in range(steps)]
-
-
 def lanes(anatomy: Anatomy, spec: FaceSpec, name: str) -> float:
-    """Face-control-steps per second of many faces on all cores, the median step of a walk."""
-    drives, skins, seconds = lane_walk(spec, FACES, LANE_STEPS, 11), Skins(anatomy, FACES, name), []
-    for given in drives:
+    """Face-control-steps per second of many faces on all cores, from commands to landmark points."""
+    actuators, linkage, skins = Actuators(spec, FACES), Linkage(spec), make_skins(anatomy, FACES, name)
+    rng, asked, seconds = np.random.default_rng(11), np.tile(spec.neutral, (FACES, 1)), []
+    for _ in range(LANE_STEPS):
+        asked = np.clip(asked + rng.normal(0, CHANGE, asked.shape), -1, 1).astype(np.float32)
         began = time.perf_counter()
-        skins.step(given)
+        actuators.step(asked, skins.tension)
+        angles = linkage.angles(actuators.position)
+        skins.step(Drives(angles.jaw, angles.lids, actuators.drawn))
+        assert np.isfinite(skins.landmarks).all()  # the reduced skin computes what is asked for
         seconds.append(time.perf_counter() - began)
     skins.close()
     return FACES / float(np.median(seconds[3:]))
@@ -136,7 +128,7 @@ def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
     with Twin() as twin:
         spec = twin.spec
     for name in STATIC:
-        shapes, seconds = follow(Skin(anatomy, name), drives, name)
+        shapes, seconds = follow(make_skin(anatomy, name), drives, name)
         rate = lanes(anatomy, spec, name)
         solvers.append(
             {"solver": name, **errors(shapes, truth), **_speed(seconds), "lanes_faces_per_s": rate}
