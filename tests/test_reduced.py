@@ -108,9 +108,13 @@ def test_slopes_are_those_of_its_own_differences(anatomy: Anatomy) -> None:
     assert np.abs(points.landmarks.points - landmarks.points).max() < 1e-4
 
 
-def test_another_skin_is_refused_and_so_are_wrong_drives(anatomy: Anatomy) -> None:
+def test_another_skin_wrong_drives_and_drives_beyond(anatomy: Anatomy) -> None:
     with pytest.raises(DataError, match=r"another skin; run `python -m tools\.build_reduced`"):
         ReducedSkin(replace(anatomy, digest="of another"))
+    loose, looser = ReducedSkin(anatomy), ReducedSkin(anatomy)
+    loose.step(Drive(0.1, np.zeros(2), np.full(12, -0.01)))
+    looser.step(Drive(0.1, np.zeros(2), np.full(12, -0.05)))
+    assert np.array_equal(loose.points, looser.points) and not looser.tension.any()
     with pytest.raises(PhysicsError, match="no number"):
         ReducedSkin(anatomy).step(Drive(float("nan"), np.zeros(2), np.zeros(12)))
 

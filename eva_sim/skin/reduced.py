@@ -53,6 +53,10 @@ class Network(nn.Module):
     Args:
         width: of a hidden layer.
         outputs: R coefficients and the stretches of the cables.
+
+    Attributes:
+        low, high: least and greatest drives that were learned from, (15,) [rad, m].
+        scale: of the outputs, (R + 12,) [m].
     """
 
     def __init__(self, width: int, outputs: int) -> None:
@@ -68,12 +72,14 @@ class Network(nn.Module):
 
     def forward(self, drives: Tensor) -> Tensor:
         """Outputs (N, R + 12): coefficients [m], then stretches [m], of drives (N, 15) [rad, m]."""
-        given = (drives - self.low) / (self.high - self.low) * 2 - 1
+        # Cable paid out farther than any that was learned from: the skin is as there, the cable looser.
+        held = drives.clamp(min=self.low)
+        given = (held - self.low) / (self.high - self.low) * 2 - 1
         hidden = functional.silu(self.enter(given))
         hidden = functional.silu(self.middle(hidden))
         hidden = functional.silu(self.deep(hidden))
-        out: Tensor = (self.leave(hidden) + self.direct(given)) * self.scale
-        return out
+        out = (self.leave(hidden) + self.direct(given)) * self.scale
+        return out + functional.pad((drives - held)[:, -CABLES:], (out.shape[1] - CABLES, 0))
 
 
 class Reduced(nn.Module):
