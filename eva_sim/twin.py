@@ -21,7 +21,8 @@ class Twin(Face):
     """EVA in simulation.
 
     Args:
-        skin: `"full"`, two milliseconds a step; `"fine"`, twice that and more exact; or `"reference"`,
+        skin: `"full"`, two milliseconds a step; `"fine"`, more exact; `"dynamic"`, with the
+            skin's mass; `"reduced"`, a learned map; or `"reference"`,
             converged and about a second.
         camera: side of the picture in every reading [pixels]; None for no picture.
         neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
