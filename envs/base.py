@@ -34,7 +34,7 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     Args:
         body: passed to `eva_sim.make_face`.
-        skin: skin solver of the twin.
+        skin: `"full"`, `"fine"`, `"dynamic"`, `"reduced"` or `"reference"`, see `eva_sim.twin.Twin`.
         neck: `"kinematic"`, or `"legs"` for jaw and neck as rigid bodies in PyBullet, see `Twin`.
         observe: whether the robot's landmarks, its picture, or both are observed.
         image_size: side of the observed picture [pixels].

@@ -20,7 +20,7 @@ def make_face(body: str = "twin", **options: object) -> Face:
 
     Args:
         body: `"twin"` for the simulated head, `"robot"` or `"virtual"` for the serial adapter.
-        **options: passed to the body.
+        **options: of the body; the twin's are `skin`, `camera` and `neck`, see `eva_sim.twin.Twin`.
 
     Raises:
         EvaError: no such body, or one that this version does not have yet.
@@ -31,4 +31,4 @@ def make_face(body: str = "twin", **options: object) -> Face:
         return Twin(**options)  # type: ignore[arg-type]
     if body in ("robot", "virtual"):
         raise EvaError(f"body={body!r} is not in version {__version__} yet; use body='twin'.")
-    raise EvaError(f"no body called {body!r}; choose 'twin', 'robot' or 'virtual'.")
+    raise EvaError(f"no body called {body!r}; choose 'twin'; 'robot' and 'virtual' are to come.")

@@ -12,24 +12,29 @@ from rich.table import Table
 from eva_sim.contract import load_spec
 from eva_sim.errors import EvaError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="EVA: one face, two bodies.")
+WORDS = "an expression, then actuator=value from -1 (low) to 1 (high); a name without its side sets both"
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="EVA: a robot face in simulation.")
 
 
 @app.command()
 def actuators() -> None:
-    """Prints the 25 actuators: order, travel, neutral and what each moves."""
-    table = Table("#", "name", "kind", "moves", "action units", "low", "high", "neutral", "unit")
-    for number, a in enumerate(load_spec().actuators):
+    """Prints the 25 actuators: order, travel, where they rest, and which action units they make."""
+    spec = load_spec()
+    table = Table("#", "name", "low", "high", "rest", "unit", "rest as a command", "action units")
+    table.columns[1].no_wrap = True
+    for number, (a, rest) in enumerate(zip(spec.actuators, spec.neutral, strict=True)):
         travel = (f"{value:g}" for value in (a.low, a.high, a.neutral))
-        table.add_row(str(number), a.name, a.kind, a.moves, " ".join(a.action_units), *travel, a.unit)
+        units = " ".join(a.action_units[:2]) + (" .." if len(a.action_units) > 2 else "")
+        table.add_row(str(number), a.name, *travel, a.unit, f"{rest:+.2f}", units)
     Console().print(table)
+    Console().print("A command is -1 at low and +1 at high.")
 
 
 @app.command()
 def look(
-    words: Annotated[list[str] | None, typer.Argument(help="an expression, then actuator=value")] = None,
+    words: Annotated[list[str] | None, typer.Argument(help=WORDS)] = None,
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/look.png"),
-    size: Annotated[int, typer.Option(help="side of the picture [pixels]")] = 640,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="side of the picture [pixels]")] = 640,
 ) -> None:
     """Renders the twin in an expression or command, e.g. `eva look joy jaw=0.2`."""
     from eva_sim.expressions import command_of
@@ -115,7 +120,7 @@ def fit(
     target: Annotated[str, typer.Argument(help="expression, .npz with landmarks, or picture of a person")],
     out: Annotated[Path, typer.Option(help="folder for command, residual and picture")] = Path("out/fit"),
 ) -> None:
-    """Finds the command whose face is nearest to a given one."""
+    """Finds the command whose face is nearest to a given one, through the reduced skin."""
     from eva_sim.agents.fit import run
 
     Console().print_json(data=run(target, out))

@@ -122,7 +122,8 @@ class FaceSpec:
         bad = ~(np.abs(array) <= 1.0)
         if bad.any():
             told = ", ".join(f"{self.names[i]}={array[i]}" for i in np.flatnonzero(bad)[:4])
-            raise CommandError(f"commands must be numbers in [-1, 1]: {told}.")
+            more = f" and {bad.sum() - 4} more" if bad.sum() > 4 else ""
+            raise CommandError(f"commands must be numbers in [-1, 1]: {told}{more}.")
         return array
 
     def command(self, **values: float) -> NDArray[np.float32]:

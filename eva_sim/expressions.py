@@ -32,13 +32,16 @@ def expression(name: object) -> NDArray[np.float32]:
 
 
 def command_of(words: Sequence[str]) -> NDArray[np.float32]:
-    """A command from words: an expression's name starts anew, `actuator=value` changes a part.
+    """A command from words: an expression's name if any, then `actuator=value`, each changing a part.
 
     Raises:
-        CommandError: no such expression or actuator, or a value that is not in -1..1.
+        CommandError: no such expression or actuator, a second expression, or a value not in -1..1.
     """
     spec = load_spec()
     command = spec.neutral
+    late = [word for word in words[1:] if "=" not in word]
+    if late:
+        raise CommandError(f"an expression comes first and alone; {late[0]!r} would undo the rest.")
     for word in words:
         name, equals, value = word.partition("=")
         command = _set(spec, command, name, value) if equals else expression(name)

@@ -21,9 +21,8 @@ class Twin(Face):
     """EVA in simulation.
 
     Args:
-        skin: `"full"`, two milliseconds a step; `"fine"`, more exact; `"dynamic"`, with the
-            skin's mass; `"reduced"`, a learned map; or `"reference"`,
-            converged and about a second.
+        skin: `"full"`, about a millisecond a step; `"fine"`, more exact; `"dynamic"`, with the skin's
+            mass; `"reduced"`, a learned map; or `"reference"`, converged and about half a second.
         camera: side of the picture in every reading [pixels]; None for no picture.
         neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
             PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
