@@ -156,8 +156,7 @@ def test_a_body_that_cannot_change_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_skin_of_one_material_keeps_it() -> None:
-    twins, twin = Twins(1), Twin()
-    twins.varies, twin.skin = False, object()  # type: ignore[assignment]
+    twins, twin = Twins(1, "reduced"), Twin("reduced")
     for vary in (lambda p: twins.vary(0, p), twin.vary):
         vary({"friction": np.full(12, 1.2)})
         with pytest.raises(EvaError, match="one material"):

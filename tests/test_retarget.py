@@ -64,7 +64,7 @@ def _raised(twin: Twin) -> float:
 
 def test_brows_rise_as_far_as_the_persons(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all points count alike, the many that hardly move hold them down."""
-    assert 0.8 * 0.05 < _raised(twin) < 1.1 * 0.05
+    assert 0.8 * 0.05 < _raised(twin) < 1.2 * 0.05
     monkeypatch.setattr(retarget, "GAP", 0.0)
     assert _raised(twin) < 0.7 * 0.05
 

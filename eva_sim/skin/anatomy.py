@@ -113,7 +113,9 @@ class Anatomy:
 
     def boundary(self, drives: Drives) -> Floats:
         """Where the prescribed vertices are, (B, 3, L) [m]."""
-        angles = self.gains @ np.vstack([drives.jaw, drives.lids.T])
+        # Sums written out: a matrix product would round by the number of faces and of threads.
+        by_jaw, by_left, by_right = self.gains.T[:, :, None]
+        angles = by_jaw * drives.jaw + by_left * drives.lids[:, 0] + by_right * drives.lids[:, 1]
         return turned_many(self.points[self.fixed], self.centres, angles)
 
     def scaled(self, material: Floats) -> Anatomy:
@@ -247,7 +249,7 @@ def _lips(points: Floats, pairs: NDArray[np.int64]) -> Lips:
 def _cables(points: Floats, patches: Floats, exits: Floats) -> Cables:
     spec = load_spec()
     rows, vertices = np.nonzero(patches)
-    length = np.linalg.norm(patches @ points - exits, axis=1) + spec.cable["slack"]
+    length = np.linalg.norm((patches[:, :, None] * points).sum(1) - exits, axis=1) + spec.cable["slack"]
     return Cables(
         start=np.searchsorted(rows, np.arange(len(patches) + 1)),
         vertex=vertices.astype(np.int64),

@@ -128,7 +128,7 @@ def metric_of(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Metric, NDArray[n
     )
     metric = Metric(
         *_panels(factor),
-        reply.astype(single), (patches @ reply.T).astype(single),
+        reply.astype(single), np.einsum("cf,df->cd", patches, reply).astype(single),
     )  # fmt: skip
     return metric, order
 

@@ -50,7 +50,7 @@ def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Ar
         "lip_loop": np.array(lips),
         "lid_gain": lid_gain(points, lids),
         "lid_margin": np.sort(np.concatenate(lids)),
-        "canthi": canthi(points, lids),
+        "canthi": canthi(points, mirror, lids[0]),
         "tissue": tissue(points, mirror),
         "hold": hold(points, mirror, lips, jaw),
     }
@@ -148,13 +148,11 @@ def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
     return gain
 
 
-def canthi(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
+def canthi(points: np.ndarray, mirror: np.ndarray, left: list[int]) -> np.ndarray:
     """Vertices about the corners of the eyes, which tendons tie to the bone; else a pleat there snaps."""
-    corners = [
-        end for loop in lids for end in (split_loop(points, loop)[0][0], split_loop(points, loop)[0][-1])
-    ]
-    near = cKDTree(points[corners]).query(points)[0] < CANTHUS
-    return np.flatnonzero(near)
+    upper = split_loop(points, left)[0]
+    near = cKDTree(points[[upper[0], upper[-1]]]).query(points)[0] < CANTHUS
+    return np.flatnonzero(near | near[mirror])
 
 
 def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.ndarray:
