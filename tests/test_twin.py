@@ -187,7 +187,7 @@ def test_pictures_do_not_depend_on_what_was_drawn_before(twin: Twin) -> None:
 
 
 def test_pictures_are_the_same_in_another_process(twin: Twin, tmp_path: Path) -> None:
-    """Two processes agree to the bit; the one that compiled the skin may round otherwise in the last place."""
+    """Two processes agree to the bit; one that compiled the skin itself may round otherwise."""
     hold(twin, {"jaw": 0.5}, 5)
     code = (
         "import sys; import numpy as np; from eva_sim.twin import Twin; t = Twin()\n"
