@@ -39,3 +39,11 @@ class MediaError(EvaError, ValueError):
 
 class DataError(EvaError, ValueError):
     """A data set, checkpoint or asset file is missing, damaged or of another face."""
+
+
+class RobotError(EvaError, RuntimeError):
+    """The robot refuses or cannot do what was asked: limp, stopped, in fault, of another calibration."""
+
+
+class LinkError(RobotError):
+    """The link to the robot's board is lost, or nobody answers at the other end."""
