@@ -70,12 +70,12 @@ class Settled:
         """Aligned landmarks, (B, N, 3) [outer-eye distances], of commands (B, 25)."""
         skins, cable = ReducedSkins(self._anatomy, len(commands)), self._spec.cable
         jaw, lids, gear = _gears(self._spec, commands)
-        spool = np.maximum(0.0, gear - cable["backlash"])  # wound from rest, across the play
+        line = np.maximum(0.0, gear - cable["backlash"])  # drawn from rest, across the play
         give = np.exp(cable["friction"] * cable["wrap_angle"]) / cable["bowden_stiffness"]
-        take_up = spool
+        take_up = line
         for _ in range(TIMES):
             skins.step(Drives(jaw, lids, take_up))
-            take_up = spool - give * skins.tension
+            take_up = line - give * skins.tension
         return np.array([self._aligner(points) for points in skins.landmarks.astype(float)])
 
     def slope(self, command: Floats) -> Floats:
@@ -92,8 +92,7 @@ class Settled:
 def _gears(spec: FaceSpec, commands: Floats) -> tuple[Floats, Floats, Floats]:
     """Jaw (B,) and lids (B, 2) [rad], and cable at the servos (B, 12) [m]."""
     physical = spec.to_physical(commands)
-    wound = spec.cable["spool_radius"] * physical[:, spec.where("cable")]
-    return physical[:, spec.index("jaw")], physical[:, spec.where("lid")], wound
+    return physical[:, spec.index("jaw")], physical[:, spec.where("lid")], spec.drawn_in(physical)
 
 
 def fit(target: Floats, twin: Twin) -> Fit:

@@ -287,14 +287,14 @@ class Loop(NamedTuple):
 
     Attributes:
         gear: cable that the servo has turned, (T,) [m].
-        spool: cable wound, (T,) [m].
+        line: cable drawn in, (T,) [m].
         take_up: cable taken in at the spring, (T,) [m].
-        pull: at the spool, (T,) [N].
+        pull: at the horn, (T,) [N].
         tension: in the spring, (T,) [N].
     """
 
     gear: Floats
-    spool: Floats
+    line: Floats
     take_up: Floats
     pull: Floats
     tension: Floats
@@ -319,9 +319,9 @@ def cycled(spec: FaceSpec, spring: float, steps: int, wait: int = 1) -> Loop:
         for _ in range(wait):
             chain.step(spec.to_command(physical), tension)
             tension = spring * np.maximum(0.0, chain.take_up)
-        pull = spec.cable["bowden_stiffness"] * (chain.spool[0] - chain.take_up[0])
-        gear = spec.cable["spool_radius"] * chain.position[0]
-        trace.append((gear, chain.spool[0], chain.take_up[0], pull, tension[0]))
+        pull = spec.cable["bowden_stiffness"] * (chain.line[0] - chain.take_up[0])
+        gear = spec.drawn_in(chain.position)[0]
+        trace.append((gear, chain.line[0], chain.take_up[0], pull, tension[0]))
     return Loop(*np.array(trace).T)
 
 
@@ -342,9 +342,9 @@ def cable_rows(spring: float = 400.0) -> Iterator[Row]:
     tension = spring * line * (loop.gear[top] - play) / (line + ratio * spring)
     wide, lost = 0.5 * (ratio - 1 / ratio) * tension**2, 0.5 * (ratio - 1) * tension**2 / spring
     yield Row("cable, loop [J]", 0, -area(loop.gear, loop.tension), play * tension + wide / line)
-    yield Row("cable, work in one loop [J]", 0, area(loop.spool, loop.pull), wide / spring)
+    yield Row("cable, work in one loop [J]", 0, area(loop.line, loop.pull), wide / spring)
     stored = 0.5 * tension**2 * (1 / spring + ratio**2 / line)
-    work = area(loop.spool[: top + 1], loop.pull[: top + 1])
+    work = area(loop.line[: top + 1], loop.pull[: top + 1])
     yield Row("cable, work drawing up [J]", 0, work, stored + lost)
     free = cycled(cable_spec(friction=0.0, backlash=0.0), spring, 200, wait=40)
     yield Row("cable, loop without friction [J]", 0, area(free.gear, free.tension), 0.0)

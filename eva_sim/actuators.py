@@ -1,4 +1,4 @@
-"""The actuator chain: command -> servo -> spool -> Bowden cable, of one face or of many.
+"""The actuator chain: command -> servo -> horn -> Bowden cable, of one face or of many.
 
 All history of the face's drive lives here, in five arrays, so a saved state repeats bit for bit.
 Every array may have a leading dimension for faces; the formulas are the same.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import EvaError
 
-_STATE = ("queue", "target", "position", "spool", "take_up")
+_STATE = ("queue", "target", "position", "line", "take_up")
 #: Control steps of delay that a face may have beyond the table's longest.
 SPARE_DELAY = 2
 
@@ -26,7 +26,7 @@ class Figures(NamedTuple):
 
     Attributes:
         friction: Coulomb coefficient of line in tube, (..., 12).
-        backlash: play between servo gear and spool, (..., 12) [m].
+        backlash: play between servo gear and horn, (..., 12) [m].
         slack: of cable before it is taut at neutral, (..., 12) [m].
         rate: fastest travel, (..., 25) [rad/s, m/s].
         dead_band: smallest change of target that is answered, (..., 25) [rad, m].
@@ -48,7 +48,7 @@ class Figures(NamedTuple):
 
 
 class Actuators:
-    """25 servos, 12 of which wind a cable through a Bowden tube.
+    """25 servos, 12 of which draw a cable through a Bowden tube.
 
     Args:
         spec: the face.
@@ -61,14 +61,14 @@ class Actuators:
             skin's free length is Lt = L_rest + slack - take_up. Below zero when the skin pulls on a
             paid-out cable, because the line inside the tube stretches.
         target: what each servo last agreed to go to, (25,) [rad, m].
-        spool: cable wound by the spools, behind the backlash, (12,) [m].
+        line: cable drawn in by the horns, behind the backlash, (12,) [m].
         queue: targets on their way, newest first, (longest possible delay + 1, 25) [rad, m].
     """
 
     queue: Floats
     target: Floats
     position: Floats
-    spool: Floats
+    line: Floats
     take_up: Floats
 
     def __init__(self, spec: FaceSpec, faces: int | None = None) -> None:
@@ -109,8 +109,8 @@ class Actuators:
     def _rest(self) -> dict[str, Floats]:
         """The state of one face at rest."""
         rest = self.spec.column("neutral")
-        spool = self.spec.cable["spool_radius"] * rest[self._cables]
-        return dict(zip(_STATE, (np.tile(rest, (self._depth, 1)), rest, rest, spool, spool), strict=True))
+        line = self.spec.drawn_in(rest)
+        return dict(zip(_STATE, (np.tile(rest, (self._depth, 1)), rest, rest, line, line), strict=True))
 
     @property
     def drawn(self) -> Floats:
@@ -129,7 +129,7 @@ class Actuators:
             tension: of the free cables in the last solved skin, (12,) [N], not negative.
         """
         self._move_servos(command)
-        self._wind(self.spec.cable["spool_radius"] * self.position[..., self._cables])
+        self._wind(self.spec.drawn_in(self.position))
         self._pull(np.asarray(tension, dtype=float))
 
     def _move_servos(self, command: NDArray[np.float32]) -> None:
@@ -143,24 +143,24 @@ class Actuators:
         self.position = np.clip(self.position + travel, self._low, self._high)
 
     def _wind(self, gear: Floats) -> None:
-        """Play operator: the spool moves only when the gear has crossed the backlash.
+        """Play operator: the horn moves only when the gear has crossed the backlash.
 
-        The play lies wholly on the winding side, so a relaxed servo leaves a relaxed spool.
+        The play lies wholly on the winding side, so a relaxed servo leaves a relaxed line.
         """
-        self.spool = np.clip(self.spool, gear - self.figures.backlash, gear)
+        self.line = np.clip(self.line, gear - self.figures.backlash, gear)
 
     def _pull(self, tension: Floats) -> None:
         """Capstan stick-slip along the tube (Euler-Eytelwein).
 
-        The line in the tube carries k_b (spool - take_up) at the servo end. Its far end sticks
+        The line in the tube carries k_b (line - take_up) at the servo end. Its far end sticks
         while that lies between T exp(-mu phi), where the skin would draw it out, and
         T exp(mu phi), where the servo would draw it in; beyond, it slips to the nearer edge.
         """
         stiffness = self.spec.cable["bowden_stiffness"]
         held = np.clip(
-            stiffness * (self.spool - self.take_up), tension / self._capstan, tension * self._capstan
+            stiffness * (self.line - self.take_up), tension / self._capstan, tension * self._capstan
         )
-        self.take_up = self.spool - held / stiffness
+        self.take_up = self.line - held / stiffness
 
     def save(self) -> dict[str, Floats]:
         """Copies of all history."""

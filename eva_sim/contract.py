@@ -52,7 +52,7 @@ class FaceSpec:
         actuators: the 25 rows in the order that every command uses.
         control_dt: time between commands [s].
         physics_dt: time between rigid-body steps [s]; a whole fraction of `control_dt`.
-        cable: spool, cable and Bowden figures, see `assets/face.toml`.
+        cable: horn, cable and Bowden figures, see `assets/face.toml`.
         digest: SHA-256 of the table; data sets and checkpoints carry it.
     """
 
@@ -106,6 +106,14 @@ class FaceSpec:
         """Positions in each actuator's unit, shape (..., 25), to commands in [-1, 1]."""
         low, high = self.column("low"), self.column("high")
         return (2.0 * (np.asarray(physical) - low) / (high - low) - 1.0).astype(np.float32)
+
+    def drawn_in(self, position: Floats) -> Floats:
+        """Cable that the servos' horns draw in, (..., 12) [m], at positions (..., 25) [rad, m]."""
+        cables = self.where("cable")
+        low, high = self.column("low")[cables], self.column("high")[cables]
+        middle = 0.5 * (low + high)
+        lever: Floats = np.sin(position[..., cables] - middle) - np.sin(low - middle)
+        return self.cable["horn_radius"] * lever
 
     def check(self, command: ArrayLike) -> NDArray[np.float32]:
         """Returns `command` as float32 (25,).

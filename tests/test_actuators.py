@@ -38,6 +38,15 @@ def wind_to(chain: Actuators, target: np.ndarray, tension: np.ndarray) -> None:
     drive(chain, chain.spec.to_command(physical), 12, tension)
 
 
+def back_by(chain: Actuators, line: float) -> np.ndarray:
+    """Angles [rad] at which the horns have let out `line` [m] more than where they are."""
+    spec = chain.spec
+    low, high = spec.column("low")[:12], spec.column("high")[:12]
+    middle, there = 0.5 * (low + high), chain.position[:12]
+    lever: np.ndarray = np.sin(there - middle) - line / spec.cable["horn_radius"]
+    return middle + np.arcsin(lever)
+
+
 def test_rest_is_neutral_and_stays() -> None:
     chain = Actuators(load_spec())
     drive(chain, chain.spec.neutral, 20)
@@ -111,27 +120,33 @@ def test_small_creeping_changes_add_up_through_the_dead_band() -> None:
         assert np.all(np.abs(chain.position - (start + 0.3 * step * band)) <= 1.01 * band)
 
 
-def test_spool_winds_its_radius_less_the_backlash() -> None:
+def test_a_horn_draws_in_by_the_sine_of_its_angle_from_the_middle_of_its_arc() -> None:
+    spec = load_spec()
+    middle = 0.5 * (spec.column("low") + spec.column("high"))
+    across, drawn = spec.drawn_in(middle), spec.drawn_in(spec.column("high"))
+    assert np.array_equal(spec.drawn_in(spec.column("low")), np.zeros(12))
+    np.testing.assert_allclose(across, spec.cable["horn_radius"] * np.sin(middle[:12]), rtol=1e-12)
+    np.testing.assert_allclose(drawn, 2 * across, rtol=1e-12)
+
+
+def test_a_horn_moves_its_cable_less_the_backlash() -> None:
     chain = Actuators(load_spec())
-    cable = chain.spec.cable
     wind_to(chain, np.full(12, 1.5), LOOSE)
-    expected = cable["spool_radius"] * chain.position[:12] - cable["backlash"]
-    np.testing.assert_allclose(chain.spool, expected, rtol=0, atol=1e-15)
-    assert np.array_equal(chain.take_up, chain.spool)
+    expected = chain.spec.drawn_in(chain.position) - chain.spec.cable["backlash"]
+    np.testing.assert_allclose(chain.line, expected, rtol=0, atol=1e-15)
+    assert np.array_equal(chain.take_up, chain.line)
 
 
 def test_play_loop_is_as_wide_as_the_backlash() -> None:
     chain = Actuators(load_spec())
-    play = chain.spec.cable["backlash"] / chain.spec.cable["spool_radius"]
     wind_to(chain, np.full(12, 1.5), LOOSE)
-    wound = chain.spool.copy()
-    wind_to(chain, np.full(12, 1.5 - 0.9 * play), LOOSE)
-    assert np.array_equal(chain.spool, wound)
-    wind_to(chain, np.full(12, 1.5 - 3.0 * play), LOOSE)
-    lost = chain.spec.cable["spool_radius"] * 2.0 * play
-    np.testing.assert_allclose(wound - chain.spool, lost, rtol=1e-4)
+    drawn = chain.line.copy()
+    wind_to(chain, back_by(chain, 0.9 * chain.spec.cable["backlash"]), LOOSE)
+    assert np.array_equal(chain.line, drawn)
+    wind_to(chain, back_by(chain, 2.1 * chain.spec.cable["backlash"]), LOOSE)
+    np.testing.assert_allclose(drawn - chain.line, 2.0 * chain.spec.cable["backlash"], rtol=1e-3)
     wind_to(chain, np.zeros(12), LOOSE)
-    assert np.array_equal(chain.spool, np.zeros(12))
+    assert np.array_equal(chain.line, np.zeros(12))
 
 
 @pytest.mark.parametrize("friction, wrap", [(0.12, 1.57), (0.15, np.pi), (0.0, 1.0)])
@@ -140,10 +155,10 @@ def test_capstan_ratio_pulling_in_and_paying_out(friction: float, wrap: float) -
     tension = np.linspace(1.0, 7.0, 12)
     stiffness = chain.spec.cable["bowden_stiffness"]
     wind_to(chain, np.full(12, 1.5), tension)
-    proximal = stiffness * (chain.spool - chain.take_up)
+    proximal = stiffness * (chain.line - chain.take_up)
     np.testing.assert_allclose(proximal / tension, np.exp(friction * wrap), rtol=1e-9)
     wind_to(chain, np.full(12, 0.5), tension)
-    proximal = stiffness * (chain.spool - chain.take_up)
+    proximal = stiffness * (chain.line - chain.take_up)
     np.testing.assert_allclose(proximal / tension, np.exp(-friction * wrap), rtol=1e-9)
 
 
@@ -154,10 +169,9 @@ def test_cable_sticks_between_the_two_capstan_tensions() -> None:
     held = chain.take_up.copy()
     ratio = np.exp(chain.spec.cable["friction"] * chain.spec.cable["wrap_angle"])
     band = 5.0 * (ratio - 1.0 / ratio) / chain.spec.cable["bowden_stiffness"]
-    back = band / chain.spec.cable["spool_radius"]
-    wind_to(chain, np.full(12, 1.5 - 0.7 * back), tension)
+    wind_to(chain, back_by(chain, 0.7 * band), tension)
     np.testing.assert_allclose(chain.take_up, held, rtol=0, atol=1e-15)
-    wind_to(chain, np.full(12, 1.5 - 2.7 * back), tension)
+    wind_to(chain, back_by(chain, 2.0 * band), tension)
     np.testing.assert_allclose(held - chain.take_up, 1.7 * band, rtol=1e-4)
 
 
@@ -201,7 +215,7 @@ def test_explicit_tension_settles_with_the_stiffest_possible_skin() -> None:
         chain.step(command, stiffness * np.maximum(0.0, chain.take_up))
         trace.append(chain.take_up.copy())
     np.testing.assert_allclose(trace[-1], trace[-2], rtol=0, atol=1e-12)
-    assert np.all(trace[-1] < chain.spool)
+    assert np.all(trace[-1] < chain.line)
 
 
 def test_left_and_right_are_the_same() -> None:

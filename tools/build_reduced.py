@@ -89,7 +89,7 @@ def _rest() -> Floats:
 def chain(place: Floats, tension: Floats, rng: np.random.Generator) -> Floats:
     """Drives (L, 15) that the actuator chain may give at a place of its travel (L, 15) in 0..1.
 
-    Wherever spool and Bowden tube stick, each somewhere between its two limits.
+    Wherever horn and Bowden tube stick, each somewhere between its two limits.
     """
     (low, high), cable = ranges(), load_spec().cable
     drives = low + place * (high - low)

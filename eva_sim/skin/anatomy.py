@@ -28,7 +28,7 @@ THICKNESS = 0.0040  # m [choice]
 DENSITY = 1070.0  # kg/m3; platinum-cured silicone
 TETHER = 2.0e4  # N/m3; loose tissue where the skin slides [choice]
 BACKING = 1.0e7  # N/m3; suction of the film it slides on, 10 kPa at 1 mm, so that it does not buckle [choice]
-CONTACT = 2.0e7  # N/m3; a thin soft pad between skin and bone [choice]
+CONTACT = 2 * YOUNG / THICKNESS  # N/m3; bone is hard: the inner half of the silicone itself is squeezed
 LIP_CONTACT = 200.0  # N/m; gives 0.1 mm under the hardest press [choice]
 
 

@@ -43,7 +43,7 @@ from eva_sim.skin.lanes import (
 MEMORY = 4  # pairs of L-BFGS
 # Shares of each stiffness in the scalar matrix, which knows no direction: too little overshoots, too much
 # creeps [measured: fewest evaluations on a random walk].
-MEMBRANE, BENDING, BACKING, CONTACT = 3.0, 1.0, 0.33, 0.05
+MEMBRANE, BENDING, BACKING, CONTACT = 3.0, 1.0, 0.33, 0.12
 SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo)
 
 

@@ -55,10 +55,9 @@ def ranges() -> tuple[Floats, Floats]:
     """Least and greatest value of each drive, in the order jaw, lids, take-ups, (15,) [rad, m]."""
     spec = load_spec()
     low, high = spec.column("low"), spec.column("high")
-    moved = np.concatenate([spec.where("jaw"), spec.where("lid"), spec.where("cable")])
-    scale = np.ones(len(moved))
-    scale[3:] = spec.cable["spool_radius"]
-    return low[moved] * scale, high[moved] * scale
+    moved = np.concatenate([spec.where("jaw"), spec.where("lid")])
+    ends = (np.concatenate([end[moved], spec.drawn_in(end)]) for end in (low, high))
+    return next(ends), next(ends)
 
 
 def load_response(anatomy: Anatomy, order: NDArray[np.intp]) -> Response:
