@@ -4,7 +4,8 @@
 
 One random walk of all commands drives the whole twin with `full`; the skin's drives are noted, and
 each solver goes through them along its own path. Distances are those of all vertices at all steps
-from Newton's method converged to 1e-5 N. A snapped vertex is one that was ever over a millimetre off.
+from Newton's method converged to 1e-5 N; for "dynamic", from Newton's method with the same inertia and
+steps in time, converged to 1e-4 N. A snapped vertex is one that was ever over a millimetre off.
 Speeds are medians: of one face (skin alone; whole twin without rendering), and of 256 faces on
 walks of their own in lanes on all cores, beside a fixed numpy workload so that machines can be
 compared. Peers are the sheets of `benchmarks/peers.py`, which have 20 ms of time to solve where the
@@ -31,16 +32,19 @@ from tqdm import tqdm
 
 from benchmarks.peers import mujoco_flex, pybullet_cloth
 from eva_sim.actuators import Actuators
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import write_json
 from eva_sim.head import Linkage
+from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
 from eva_sim.skin.solver import Reference, make_skin, make_skins
 from eva_sim.twin import Twin
 
 CHANGE = 0.12  # standard deviation of a command's change in one control step
 FACES, LANE_STEPS = 256, 30
-STATIC = ("full", "fine", "reduced")  # "dynamic" is not at rest while it moves
+REST = Drive(0.0, np.zeros(2), np.zeros(12))
+MOVING_TOLERANCE = 1e-4  # N
+SOLVERS = ("full", "fine", "reduced", "dynamic")
 
 
 def commands(spec: FaceSpec, steps: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -75,6 +79,35 @@ def follow(skin: Any, drives: list[Drive], name: str) -> tuple[Floats, Floats]:
         shapes.append(skin.step(drive).copy())
         seconds.append(time.perf_counter() - began)
     return np.array(shapes), np.array(seconds)
+
+
+class MovingReference:
+    """The referee of the skin with mass: Newton's method with inertia, in the steps of `MovingBlock`."""
+
+    def __init__(self, anatomy: Anatomy) -> None:
+        spec = load_spec()
+        self.anatomy, self._substeps, self._dt = anatomy, spec.substeps, spec.physics_dt
+        self.reset()
+
+    def reset(self) -> None:
+        self.points, self._drive = self.anatomy.points.copy(), REST
+        self._speed = np.zeros_like(self.points)
+
+    def step(self, drive: Drive) -> Floats:
+        """One control period, the drives going evenly to where they are wanted."""
+        for share in np.arange(1, self._substeps + 1) / self._substeps:
+            between = (a + share * (np.asarray(b) - a) for a, b in zip(self._drive, drive, strict=True))
+            self._advance(Drive(*between))
+        self._drive = drive
+        return self.points
+
+    def _advance(self, drive: Drive) -> None:
+        carried = self.points + self._dt * self._speed
+        load = self.anatomy.load(drive)._replace(inertia=1 / self._dt**2, carried=carried)
+        start = carried.copy()
+        start[self.anatomy.fixed] = self.anatomy.rest_of(drive)[self.anatomy.fixed]
+        points, _, _ = newton.solve(self.anatomy, start, load, MOVING_TOLERANCE)
+        self._speed, self.points = (points - self.points) / self._dt, points
 
 
 def errors(shapes: Floats, truth: Floats) -> dict[str, float]:
@@ -127,11 +160,17 @@ def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
     ]
     with Twin() as twin:
         spec = twin.spec
-    for name in STATIC:
+    moving, _ = follow(MovingReference(anatomy), drives, "reference with inertia")
+    for name in SOLVERS:
         shapes, seconds = follow(make_skin(anatomy, name), drives, name)
         rate = lanes(anatomy, spec, name)
         solvers.append(
-            {"solver": name, **errors(shapes, truth), **_speed(seconds), "lanes_faces_per_s": rate}
+            {
+                "solver": name,
+                **errors(shapes, moving if name == "dynamic" else truth),
+                **_speed(seconds),
+                "lanes_faces_per_s": rate,
+            }
         )
     workload = numpy_workload()
     figures: dict[str, Any] = {

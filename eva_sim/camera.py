@@ -22,6 +22,7 @@ from eva_sim.skin.elements import vertex_normals
 
 Picture = NDArray[np.uint8]
 EYE, TARGET, FIELD = (0.0, -0.03, 0.75), (0.0, -0.045, 0.0), 24.0  # m, m, degrees
+AMBIENT = 0.30
 # Key, fill and rim light: from where, how strong.
 LIGHTS = {"fill": ((0.7, 0.1, 0.8), 1.6), "key": ((-0.5, 0.6, 0.9), 3.2), "rim": ((0.1, 0.9, -0.5), 2.5)}
 
@@ -93,7 +94,7 @@ class Camera:
     def __init__(self, parts: Sequence[Part]) -> None:
         self._render = _pyrender()
         self._parts = {part.name: part for part in parts}
-        self._scene = self._render.Scene(ambient_light=[0.30] * 3, bg_color=[0.86, 0.88, 0.90, 1.0])
+        self._scene = self._render.Scene(ambient_light=[AMBIENT] * 3, bg_color=[0.86, 0.88, 0.90, 1.0])
         self._nodes = {p.name: self._scene.add(self._mesh(p), name=p.name) for p in parts}
         camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD), znear=0.1, zfar=3.0)
         self.pose = look_at(EYE, TARGET)
@@ -126,6 +127,12 @@ class Camera:
         """Puts the camera elsewhere: world-from-camera, (4, 4), looking along its -z."""
         self.pose = pose
         self._scene.set_pose(self._camera, pose)
+
+    def light(self, strength: float) -> None:
+        """Makes every light so much stronger than those of `LIGHTS`."""
+        self._scene.ambient_light = np.full(3, AMBIENT * strength)
+        for node in self._scene.directional_light_nodes:
+            node.light.intensity = LIGHTS[node.name][1] * strength
 
     def unproject(self, pixels: Floats, depth: Floats, size: int) -> Floats:
         """World points (N, 3) [m] of pixels (N, 2) from the top left, at depths (N,) [m]."""

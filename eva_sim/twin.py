@@ -135,6 +135,7 @@ class Twin(Face):
             self._appearance = Appearance()
             self._camera = Camera(self._appearance.parts)
         self._camera.move(look_at(EYE + self._parameters.get("camera", np.zeros(3)), TARGET))
+        self._camera.light(float(self._parameters.get("light", 1.0)))
 
     def _read(self) -> Reading:
         return Reading(

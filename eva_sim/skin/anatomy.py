@@ -150,6 +150,8 @@ class Anatomy:
         total += add_ground(points, load.turn, self.ground, gradient)
         total += add_lips(points, self.lips, load.jaw, gradient)
         total += add_cables(points, self.cables, load.exits, load.take_up, gradient)
+        if load.inertia:
+            total += _add_inertia(points - load.carried, load.inertia * self.mass, gradient)
         gradient[self.fixed] = 0.0
         return float(total), gradient
 
@@ -160,12 +162,30 @@ class Anatomy:
 
 
 class Load(NamedTuple):
-    """A drive, evaluated: sine and cosine of each vertex's ground turn, jaw, cable exits and take-up."""
+    """A drive, evaluated.
+
+    Attributes:
+        turn: sine and cosine of each vertex's ground turn, (V, 2).
+        jaw: opening [rad].
+        exits: of the cables, (12, 3) [m].
+        take_up: of the cables, (12,) [m].
+        inertia: 1/h^2 of a step h in time; zero for a skin without mass [1/s2].
+        carried: where inertia alone would carry the vertices in that step, (V, 3) [m].
+    """
 
     turn: Floats
     jaw: float
     exits: Floats
     take_up: Floats
+    inertia: float = 0.0
+    carried: Floats | float = 0.0
+
+
+def _add_inertia(lag: Floats, weight: Floats, gradient: Floats) -> float:
+    """Energy [J] of vertices that lag (V, 3) [m] behind where their weights (V,) [N/m] would carry them."""
+    force = weight[:, None] * lag
+    gradient += force
+    return 0.5 * float(np.vdot(lag, force))
 
 
 @lru_cache(maxsize=1)

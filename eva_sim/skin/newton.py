@@ -80,6 +80,7 @@ def hessian(anatomy: Anatomy, points: Floats, load: Load) -> sparse.csc_matrix:
     """Second derivative over the free vertices, (3 F, 3 F) [N/m]."""
     faces, hinges = shell_hessian(points, anatomy.shell, STEP)
     ground = ground_hessian(points, load.turn, anatomy.ground)
+    ground += load.inertia * anatomy.mass[:, None, None] * np.eye(3)
     everyone = np.arange(len(points))[:, None]
     parts = [
         _scatter(anatomy.shell.triangles, faces),
