@@ -27,12 +27,12 @@ from benchmarks.patches import Flags, Ints, Load, disc, rectangle, settle, spans
 from eva_sim.contract import Floats
 from eva_sim.files import asset, read_arrays, write_json
 from eva_sim.skin.anatomy import CONTACT, THICKNESS, YOUNG, Anatomy, Drive, load_anatomy
+from eva_sim.skin.block import Block, machine_of
+from eva_sim.skin.block import settle as settle_faces
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import Shell
 from eva_sim.skin.ground import Ground, lifts
 from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Block, machine_of
-from eva_sim.skin.solver import settle as settle_faces
 
 RADIUS, LENGTH, WIDTH = 0.03, 0.04, 0.04 * np.sqrt(3) / 4  # m, of the ground and of the sheet on it
 STRETCH = 1.04

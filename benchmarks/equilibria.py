@@ -27,7 +27,8 @@ from benchmarks.contact import come_to_rest, random_drives
 from eva_sim.contract import Floats
 from eva_sim.files import write_json
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
-from eva_sim.skin.solver import Block, Reference, Skin, machine_of
+from eva_sim.skin.block import Block, machine_of
+from eva_sim.skin.solver import Reference, Skin
 
 SNAPPED = 1.0  # mm
 STEPS = 25  # of a walk from one face to another, and as many to hold it: a second each

@@ -27,9 +27,10 @@ from benchmarks.meshes import LEVELS, anatomies
 from eva_sim.contract import Floats
 from eva_sim.files import atomic, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
+from eva_sim.skin.block import Block, machine_of
 from eva_sim.skin.lanes import LANES
+from eva_sim.skin.many import Skins
 from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Block, Skins, machine_of
 
 FACES = (1, 4, 16, 64, 256, 1024, 4096)
 STEPS, EVALUATIONS = 10, 20

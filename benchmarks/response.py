@@ -31,7 +31,7 @@ from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import atomic, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
-from eva_sim.skin.solver import Skins
+from eva_sim.skin.many import Skins
 
 END = 0.05  # of the range, over which the slope at an end is taken
 PLACES, WAIT = 41, 12  # commands on the way up, and control steps at each

@@ -10,12 +10,14 @@ import pytest
 from eva_sim.actuators import Actuators
 from eva_sim.contract import load_spec
 from eva_sim.errors import EvaError, PhysicsError
-from eva_sim.skin import newton, solver
+from eva_sim.skin import block, newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
+from eva_sim.skin.block import Block, machine_of
 from eva_sim.skin.forces import evaluate
 from eva_sim.skin.lanes import LANES
+from eva_sim.skin.many import Skins
 from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Block, Reference, Skin, Skins, machine_of
+from eva_sim.skin.solver import Reference, Skin
 
 OPEN = Drive(0.26, np.zeros(2), np.zeros(12))
 
@@ -129,10 +131,10 @@ def test_restore_repeats_bit_for_bit(anatomy: Anatomy, name: str) -> None:
 
 
 def test_a_face_that_is_not_settled_gets_more(anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(solver.EVALUATIONS, "full", 1)
+    monkeypatch.setitem(block.EVALUATIONS, "full", 1)
     skin = Skin(anatomy)
     skin.step(Drive(0.2, np.full(2, -0.3), np.full(12, 0.008)))
-    assert skin.residual <= solver.TOLERANCE
+    assert skin.residual <= block.TOLERANCE
     settled = Reference(anatomy)
     for share in (0.5, 1.0):
         settled.step(Drive(0.2 * share, np.full(2, -0.3 * share), np.full(12, 0.008 * share)))
@@ -145,8 +147,8 @@ def test_failure_tells_the_residual_and_how_to_repeat_it(
     skin = Skin(anatomy)
     skin.step(Drive(0.1, np.zeros(2), np.zeros(12)))
     before = skin.points.copy()
-    monkeypatch.setitem(solver.EVALUATIONS, "full", 1)
-    monkeypatch.setattr(solver, "STAGES", ())
+    monkeypatch.setitem(block.EVALUATIONS, "full", 1)
+    monkeypatch.setattr(block, "STAGES", ())
     monkeypatch.setattr(newton, "MOST", 1)
     skin._evaluations = 1
     with pytest.raises(PhysicsError, match=r"did not settle in 1 Newton steps; .* N are left") as caught:
@@ -156,7 +158,7 @@ def test_failure_tells_the_residual_and_how_to_repeat_it(
     again = Skin(anatomy)
     again.restore(caught.value.state)
     again.step(caught.value.drive)
-    assert again.residual <= solver.TOLERANCE
+    assert again.residual <= block.TOLERANCE
 
 
 def test_faces_that_fail_are_named_and_the_others_go_on(
@@ -164,7 +166,7 @@ def test_faces_that_fail_are_named_and_the_others_go_on(
 ) -> None:
     skins, alone = Skins(anatomy, LANES + 2), Skins(anatomy, LANES + 2)
     given = walk(LANES + 2, 1)[0]
-    monkeypatch.setattr(solver.Block, "rescue", _refuse)
+    monkeypatch.setattr(block.Block, "rescue", _refuse)
     skins._blocks[1]._view(skins._blocks[1]._x)[:, :, 1] = np.nan  # face LANES + 1
     with pytest.raises(PhysicsError, match=f"1 of {LANES + 2} faces .* face {LANES + 1}") as caught:
         skins.step(given)
@@ -193,7 +195,7 @@ def test_a_million_random_steps(anatomy: Anatomy, capsys: pytest.CaptureFixture[
             skins.step(Drives(given[:, 0], given[:, 1:3], given[:, 3:]))
         except PhysicsError as error:
             failures += len(error.faces)
-        broken += int((~np.isfinite(skins.tension)).any(1).sum() + (skins.residual > solver.TOLERANCE).sum())
+        broken += int((~np.isfinite(skins.tension)).any(1).sum() + (skins.residual > block.TOLERANCE).sum())
     more, newtons = skins.rescues
     with capsys.disabled():
         print(
@@ -238,7 +240,7 @@ def test_a_response_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
     assert machine_of(other).response.rank == 0
     skin = Skin(other)
     skin.step(OPEN)
-    assert skin.residual <= solver.TOLERANCE
+    assert skin.residual <= block.TOLERANCE
 
 
 def test_unknown_solver_is_named(anatomy: Anatomy) -> None:

@@ -13,10 +13,11 @@ from eva_sim.contract import Floats
 from eva_sim.errors import DataError, PhysicsError
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
+from eva_sim.skin.many import Skins
 from eva_sim.skin.reduced import BLOCK, ReducedSkin, ReducedSkins, assemble, load_reduced
 from eva_sim.skin.response import ranges
 from eva_sim.skin.sensitivity import of_reduced
-from eva_sim.skin.solver import Skins, make_skin
+from eva_sim.skin.solver import make_skin
 from eva_sim.twin import Twin
 from tools import build_reduced
 

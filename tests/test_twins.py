@@ -11,7 +11,8 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import CommandError, EvaError
 from eva_sim.landmarks import Aligner, similarity
 from eva_sim.randomise import draw
-from eva_sim.skin.solver import Block, Skins
+from eva_sim.skin.block import Block
+from eva_sim.skin.many import Skins
 from eva_sim.twin import Twin
 from eva_sim.twins import UNSETTLED, Twins
 

@@ -20,7 +20,7 @@ from eva_sim.envs.mimic import MimicEnv
 from eva_sim.envs.pose import PoseEnv
 from eva_sim.errors import CommandError, DataError, EvaError
 from eva_sim.randomise import Parameters
-from eva_sim.skin.solver import Block
+from eva_sim.skin.block import Block
 from eva_sim.twin import Twin
 from eva_sim.twins import UNSETTLED, Twins
 
@@ -98,9 +98,9 @@ def assert_same(one: Any, two: Any, at: str = "") -> None:
 
 
 def assert_all_same(many: tuple, alone: tuple) -> None:
-    """What the native one and single environments give; only these draw a camera."""
+    """What the native one and single environments give; only these draw a camera's lines."""
     parameters = alone[-1].get("parameters", {})
-    for name in ("camera", "_camera"):
+    for name in ("camera", "_camera", "light", "_light"):
         parameters.pop(name, None)
     for one, two in zip(many, alone, strict=True):
         assert_same(one, two)
@@ -269,7 +269,7 @@ def test_bad_arguments_options_and_seeds_are_told(short: Any) -> None:
 def test_the_reduced_skin_steps_the_same_environments() -> None:
     envs = make("EVA/Pose-v0", 2, skin="reduced", randomise=True)
     parameters = envs.reset(seed=0)[1]["parameters"]
-    assert "friction" in parameters and not {"stiffness", "camera"} & set(parameters)
+    assert "friction" in parameters and not {"stiffness", "camera", "light"} & set(parameters)
     wide = np.tile(load_spec().command(jaw=1.0), (2, 1))
     for _ in range(8):
         seen = envs.step(wide)[0]

@@ -22,11 +22,11 @@ from tqdm import tqdm
 from eva_sim.contract import Floats, load_spec
 from eva_sim.files import asset, read_arrays, write_arrays
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
+from eva_sim.skin.block import Block, machine_of
 from eva_sim.skin.ground import turned
 from eva_sim.skin.lanes import LANES
 from eva_sim.skin.reduced import CABLES, Network
 from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Block, machine_of
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "meshes" / "reduced.npz"
 WALKS, GOALS, HOPS = 48, 14, 6  # walks of 16 faces; places each goes to, and in how many hops

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from eva_sim.files import write_arrays
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
+from eva_sim.skin.block import Block, machine_of
 from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Block, machine_of
 
 PLACES, SETTLE = 9, 150  # along each range; evaluations at each
 ENOUGH = 1e-5  # m, root mean square of what the modes leave out

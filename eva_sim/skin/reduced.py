@@ -21,7 +21,7 @@ from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
-from eva_sim.skin.solver import check_drive
+from eva_sim.skin.block import check_drive
 
 FILE = "meshes/reduced.npz"
 DRIVES, CABLES = 15, 12  # jaw, lids left and right, take-ups; the last of them
