@@ -1,0 +1,150 @@
+"""One serial port that fails in one way, `LinkError`, and has the methods that both bus libraries expect.
+
+The libraries' own ports spin while they wait, go by the time of day and swallow or leak the system's
+errors; both libraries take any object with these methods instead.
+"""
+
+from __future__ import annotations
+
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from eva_sim.errors import LinkError
+
+#: Longest a single read waits [s]; replies are awaited in slices of it.
+SLICE = 0.002
+#: What USB adapters may add to an answer [s]; FTDI's own default is 16 ms.
+LATENCY = 0.02
+
+
+class Port:
+    """A serial line, or anything with pyserial's `read`, `write`, `reset_input_buffer` and `close`.
+
+    Args:
+        line: the open line; its reads wait for `SLICE` at most.
+        name: for people.
+        baud: bits per second, from which timeouts follow.
+    """
+
+    def __init__(self, line: Any, name: str, baud: int) -> None:
+        self._line, self.name, self._baud = line, name, baud
+        self._deadline = 0.0
+
+    def write(self, data: bytes) -> None:
+        """Sends all of it."""
+        self.writePort(data)
+
+    def read(self, count: int) -> bytes:
+        """Exactly `count` bytes.
+
+        Raises:
+            LinkError: they did not come in time.
+        """
+        self.setPacketTimeout(count)
+        got = b""
+        while len(got) < count:
+            got += self.readPort(count - len(got))
+            if len(got) < count and self.isPacketTimeout():
+                raise LinkError(f"{self.name} sent {len(got)} of {count} bytes; check power and cable.")
+        return got
+
+    def close(self) -> None:
+        """Lets go of the line. May be called twice."""
+        with self._explained():
+            self._line.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, termios.error) as error:
+            raise LinkError(f"{self.name} is gone ({error}); plug it in and connect again.") from error
+
+    # What scservo_sdk and dynamixel_sdk ask of a port, in their spelling.
+
+    @property
+    def is_using(self) -> bool:
+        """Never in use: the board's lock sees to that, and an error must not leave it blocked."""
+        return False
+
+    @is_using.setter
+    def is_using(self, _: bool) -> None:
+        pass
+
+    def getBaudRate(self) -> int:
+        return self._baud
+
+    def clearPort(self) -> None:
+        with self._explained():
+            self._line.reset_input_buffer()
+
+    def readPort(self, count: int) -> bytes:
+        with self._explained():
+            return bytes(self._line.read(count))
+
+    def writePort(self, packet: Any) -> int:
+        with self._explained():
+            return int(self._line.write(bytes(packet)))
+
+    def setPacketTimeout(self, count: int) -> None:
+        self.setPacketTimeoutMillis(1e3 * (10.0 * count / self._baud + LATENCY))
+
+    def setPacketTimeoutMillis(self, milliseconds: float) -> None:
+        self._deadline = time.monotonic() + milliseconds / 1e3
+
+    def isPacketTimeout(self) -> bool:
+        return time.monotonic() > self._deadline
+
+
+def open_port(name: str, baud: int) -> Port:
+    """Opens a serial port for us alone.
+
+    Raises:
+        LinkError: there is none, it is taken, or pyserial is not installed.
+    """
+    try:
+        import serial
+    except ImportError as error:
+        raise LinkError("pyserial is missing; install eva-sim[real].") from error
+    try:
+        line = serial.Serial(name, baud, timeout=SLICE, write_timeout=0.1, exclusive=True)
+        line.reset_input_buffer()
+    except (OSError, termios.error, ValueError) as error:
+        raise LinkError(f"cannot open {name} ({error}); check cable, name and permission.") from error
+    return Port(line, name, baud)
+
+
+def usb_serial(name: str) -> tuple[str, str] | None:
+    """Serial number and product of the USB device behind a port; None if it has none.
+
+    A calibration is bound to this number, so two boards of one kind are not mixed up.
+    """
+    import os
+
+    from serial.tools import list_ports
+
+    for port in list_ports.comports():
+        if os.path.realpath(port.device) == os.path.realpath(name) and port.serial_number:
+            return str(port.serial_number), str(port.product or port.description)
+    return None
+
+
+def robot_id(names: list[str], told: str | None) -> tuple[str, str]:
+    """The robot's id, from USB unless the user said it, and what the device calls itself.
+
+    Raises:
+        LinkError: neither is known.
+    """
+    found = [usb_serial(name) for name in names]
+    product = ", ".join(f[1] for f in found if f) or "unknown"
+    if told:
+        return told, product
+    if not all(found):
+        raise LinkError(
+            f"{', '.join(names)} has no USB serial number to tell this robot from others; "
+            'give it a name: robot="..." (the same one each time).'
+        )
+    return "+".join(f[0] for f in found if f), product
