@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +17,7 @@ import pytest
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.boards import guard
 from eva_sim.real.boards.base import Limits, State
 from eva_sim.real.boards.bus import BusBoard, default_ids
 from eva_sim.real.boards.dynamixel import Dynamixel, open_dynamixel
@@ -22,6 +30,7 @@ from eva_sim.real.boards.port import Port
 from eva_sim.real.boards.rules import load_rules, pulls
 from eva_sim.real.boards.soft import SoftBoard
 from eva_sim.real.clock import Clock
+from eva_sim.real.deadman import DeadMan
 
 SPEC, RULES = load_spec(), load_rules()
 ALL = range(len(SPEC))
@@ -107,6 +116,14 @@ def build(kind: str, clock: HandClock, line: Line | None = None) -> Rig:
     else:
         board = (Feetech if kind == "feetech" else Dynamixel)(port, robot="fake", clock=clock)
     return Rig(kind, line, clock, board, limits_of(kind))
+
+
+def open_board(kind: str, name: str, clock: Clock | None = None) -> SoftBoard:
+    if kind == "maestro":
+        return open_maestro(name, robot="fake", clock=clock)
+    if kind == "feetech":
+        return open_feetech(name, robot="fake", clock=clock)
+    return open_dynamixel(name, robot="fake", clock=clock)
 
 
 def limits_of(kind: str) -> Limits:
@@ -393,29 +410,41 @@ def test_two_lost_answers_do_no_harm(rig: Rig) -> None:
         assert rig.board.send(rig.limits.high).state is State.ACTIVE
 
 
-def test_a_spoilt_answer_never_moves_wrongly(rig: Rig) -> None:
-    """Each bit of the answers may flip: a servo stays in its limits, or the face is limp."""
+@pytest.mark.parametrize("way", ["spoil", "spoil_requests"])
+def test_noise_never_moves_a_servo_wrongly(rig: Rig, way: str) -> None:
+    """Whatever happens to what is sent and answered, a servo keeps limits and slew, or the face is limp."""
     rig.ready()
-    generator = np.random.default_rng(1)
-    for _ in range(60):
-        rig.line.spoil = [flip(generator)]
-        try:
-            rig.follow(rig.limits.high * 2, 0.02)
-        except LinkError:
-            pass
+    generator, faults, before = np.random.default_rng(1), 0, rig.pins()
+    for n in range(80):
+        setattr(rig.line, way, [noise(generator) for _ in range(n % 3)])
+        with suppress(LinkError):
+            rig.follow(rig.limits.high * 2 if n // 20 % 2 else rig.limits.low / 2, 0.02)
         pins = rig.pins()
         assert (np.isnan(pins) | ((pins >= rig.limits.low) & (pins <= rig.limits.high))).all()
+        # A servo that missed one goal gets two steps at once; its own speed limit is the slew.
+        assert (np.isnan(pins - before) | (np.abs(pins - before) <= 3 * rig.limits.slew + 1)).all()
+        setattr(rig.line, way, [])
         if rig.board.status().state is State.FAULT:
+            faults += 1
+            assert limp(rig)
+            rig.follow(rig.limits.high, 0.06)
             assert limp(rig)
             rig.board.clear()
             rig.ready()
+        before = rig.pins()
+    assert faults < 60
 
 
-def flip(generator: np.random.Generator) -> Callable[[bytes], bytes]:
-    def spoil(answer: bytes) -> bytes:
-        spoilt, bit = bytearray(answer), generator.integers(8 * len(answer))
-        spoilt[bit // 8] ^= 1 << bit % 8
-        return bytes(spoilt)
+def noise(generator: np.random.Generator) -> Callable[[bytes], bytes]:
+    """A flipped bit, a lost end, a packet twice, rubbish before it, or a lost byte inside."""
+
+    def spoil(data: bytes) -> bytes:
+        at = int(generator.integers(len(data)))
+        flipped = data[:at] + bytes((data[at] ^ 1 << int(generator.integers(8)),)) + data[at + 1 :]
+        rubbish = generator.bytes(5)
+        return (flipped, data[:at], data + data, rubbish + data, data[:at] + data[at + 1 :])[
+            int(generator.integers(5))
+        ]
 
     return spoil
 
@@ -435,10 +464,9 @@ def test_says_whether_it_measures(rig: Rig) -> None:
 
 
 def test_on_a_pseudo_terminal(rig: Rig) -> None:
-    openers = {"maestro": open_maestro, "feetech": open_feetech, "dynamixel": open_dynamixel}
     clock = HandClock()
     with Pty(rig.line) as pty:
-        board = openers[rig.kind](pty.name, robot="fake", clock=clock)
+        board = open_board(rig.kind, pty.name, clock)
         there = Rig(rig.kind, rig.line, clock, board, rig.limits)
         there.ready()
         there.follow(rig.limits.high, 0.1)
@@ -447,6 +475,134 @@ def test_on_a_pseudo_terminal(rig: Rig) -> None:
         with pytest.raises(LinkError):
             board.send(rig.limits.rest)
         board.close()
+
+
+HOST = """
+import os, signal, sys
+sys.path[:0] = {path!r}
+from test_boards import ALL, limits_of, open_board
+board = open_board({kind!r}, {name!r})
+board.configure(limits_of({kind!r}), 1)
+board.arm(ALL)
+board.send(limits_of({kind!r}).rest)
+print("armed", flush=True)
+if {how!r} == "SIGKILL":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit("a mistake")
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "exit"])
+def test_a_dead_host_leaves_a_limp_face(rig: Rig, how: str) -> None:
+    """In a process of its own, on a pseudo-terminal: nothing of it is left to say anything, but its guard."""
+    with Pty(rig.line) as pty:
+        path = [os.path.dirname(__file__), *sys.path]
+        script = HOST.format(path=path, kind=rig.kind, name=pty.name, how=how)
+        host = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+        assert host.stdout == "armed\n", host.stderr
+        assert host.returncode == (-signal.SIGKILL if how == "SIGKILL" else 1)
+        deadline = time.monotonic() + 20  # its guard speaks at once; the machine may be busy
+        while not limp(rig) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert limp(rig)
+
+
+@pytest.fixture
+def ends() -> Iterator[dict[str, int]]:
+    """A pipe from host to guard, and one that stands for the port."""
+    heard, say = os.pipe()
+    port, speak = os.pipe()
+    yield {"heard": heard, "say": say, "port": port, "speak": speak}
+    for number in (heard, say, port, speak):
+        with suppress(OSError):
+            os.close(number)
+
+
+def test_guard_speaks_when_the_host_is_dead(ends: dict[str, int]) -> None:
+    os.write(ends["say"], b"..")
+    os.close(ends["say"])
+    guard.stand(ends["heard"], 60.0, {ends["speak"]: b"limp"})
+    assert os.read(ends["port"], 99) == b"limp" * guard.REPEATS
+
+
+def test_guard_speaks_when_the_host_is_frozen(ends: dict[str, int]) -> None:
+    arguments = (ends["heard"], 0.001, {ends["speak"]: b"limp"})
+    thread = threading.Thread(target=guard.stand, args=arguments, daemon=True)
+    thread.start()
+    assert os.read(ends["port"], 4) == b"limp"
+    os.write(ends["say"], guard.GOODBYE)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_guard_leaves_in_silence_when_told(ends: dict[str, int]) -> None:
+    os.write(ends["say"], b"..!")
+    guard.stand(ends["heard"], 60.0, {ends["speak"]: b"limp"})
+    os.close(ends["speak"])
+    assert os.read(ends["port"], 99) == b""
+
+
+# The dead man's thread.
+
+
+def dead_thread() -> threading.Thread:
+    thread = threading.Thread()
+    thread.start()
+    thread.join()
+    return thread
+
+
+def test_dead_man_beats_from_his_own_thread() -> None:
+    beats, threads = threading.Semaphore(0), set()
+
+    def beat() -> None:
+        threads.add(threading.current_thread().name)
+        beats.release()
+
+    man = DeadMan(beat, lambda: None, interval=0.0)
+    man.start()
+    assert all(beats.acquire(timeout=10) for _ in range(5))
+    man.close()
+    assert not man.watching and threads == {"eva-deadman"}
+
+
+def test_dead_man_limps_when_his_owner_dies_and_ends() -> None:
+    limped = threading.Event()
+    man = DeadMan(lambda: pytest.fail("the owner is dead"), limped.set, owner=dead_thread(), interval=0.0)
+    man.start()
+    assert limped.wait(10)
+    man.close()
+    assert not man.watching
+
+
+def test_dead_man_tries_again_when_the_link_fails() -> None:
+    limped = threading.Event()
+    tries: list[int] = []
+
+    def limp_at_third() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise LinkError("noise")
+        limped.set()
+
+    man = DeadMan(lambda: None, limp_at_third, owner=dead_thread(), interval=0.0)
+    man.start()
+    assert limped.wait(10)
+    man.close()
+
+
+def test_board_whose_owner_died_cannot_be_armed(rig: Rig) -> None:
+    port = Port(MemoryPort(rig.line), "fake", 1_000_000)
+    if rig.kind == "maestro":
+        board: SoftBoard = Maestro([port], (12, 13), "fake", clock=rig.clock, owner=dead_thread())
+    else:
+        kind = Feetech if rig.kind == "feetech" else Dynamixel
+        board = kind(port, "fake", clock=rig.clock, owner=dead_thread())
+    board.configure(rig.limits, 1)
+    board._deadman._thread.join(10)
+    with pytest.raises(RobotError, match="nobody would notice"):
+        board.arm(ALL)
+    board.close()
 
 
 # Each board's own.
@@ -620,7 +776,7 @@ def test_feetech_speed_is_the_slew(feetech: Rig) -> None:
 def test_feetech_in_wheel_mode_is_refused() -> None:
     fake = FakeFeetech(range(1, 26))
     fake.put(default_ids()[12], 33, 1)
-    with pytest.raises(RobotError, match="jaw.*position mode"):
+    with pytest.raises(RobotError, match=r"jaw.*position mode"):
         build("feetech", HandClock(), Line(fake))
 
 

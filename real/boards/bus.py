@@ -196,6 +196,11 @@ class BusBoard(SoftBoard):
         assert self._limits is not None
         return self._limits.slew / load_rules().period
 
+    def _last_words(self) -> dict[Port, bytes]:
+        with self._port.recording() as said:
+            self._sync_write(self._torque, dict.fromkeys(self.ids, b"\0"))
+        return {self._port: bytes(said)}
+
     def _close_port(self) -> None:
         self._port.close()
 

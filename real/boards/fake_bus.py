@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from eva_sim.real.boards.fakes import Device
+
+PAUSE = 0.01  # s between two bytes that end a packet; less than any host waits for an answer
 
 
 class ServoBus(Device):
@@ -21,6 +24,15 @@ class ServoBus(Device):
         super().__init__()
         self.registers = {i: bytearray(self.SIZE) for i in ids}
         self.dead: set[int] = set()
+        self._last = 0.0
+
+    def feed(self, data: bytes) -> bytes:
+        """As `Device.feed`; after a pause, the rest of a packet is not waited for any more."""
+        now = time.monotonic()
+        if data and now - self._last > PAUSE:
+            self._pending = b""
+        self._last = now if data else self._last
+        return super().feed(data)
 
     def get(self, number: int, address: int, size: int = 1) -> int:
         """A register as a number."""

@@ -66,6 +66,7 @@ class Line:
         lose_requests: how many of the next writes never arrive.
         lose_replies: how many of the next answers never arrive.
         spoil: what happens to the next answers, one function each, e.g. a flipped bit.
+        spoil_requests: what happens to the next writes.
         plugged: whether the cable is in.
     """
 
@@ -73,6 +74,7 @@ class Line:
         self.device = device
         self.lose_requests = self.lose_replies = 0
         self.spoil: list[Callable[[bytes], bytes]] = []
+        self.spoil_requests: list[Callable[[bytes], bytes]] = []
         self.plugged = True
 
     def exchange(self, data: bytes) -> bytes:
@@ -83,9 +85,11 @@ class Line:
         """
         if not self.plugged:
             raise OSError(5, "Input/output error")
-        if self.lose_requests:
+        if data and self.lose_requests:
             self.lose_requests -= 1
             return b""
+        if data and self.spoil_requests:
+            data = self.spoil_requests.pop(0)(data)
         answer = self.device.feed(data)
         if answer and self.lose_replies:
             self.lose_replies -= 1

@@ -193,6 +193,14 @@ class Maestro(SoftBoard):
             faults += [f"{NAMES[i]}: the Maestro ended its pulses" for i in asked if position[i] == 0]
         return Sensed(faults, position if fully else None)
 
+    def _last_words(self) -> dict[Port, bytes]:
+        words: dict[Port, bytes] = {}
+        for unit in self._units:
+            with unit.port.recording() as said:
+                unit.set_targets([0] * len(unit.actuators))
+            words[unit.port] = words.get(unit.port, b"") + bytes(said)
+        return words
+
     def _close_port(self) -> None:
         for unit in self._units:
             unit.port.close()

@@ -32,6 +32,7 @@ class Port:
     def __init__(self, line: Any, name: str, baud: int) -> None:
         self._line, self.name, self._baud = line, name, baud
         self._deadline = 0.0
+        self._record: bytearray | None = None
 
     def write(self, data: bytes) -> None:
         """Sends all of it."""
@@ -50,6 +51,22 @@ class Port:
             if len(got) < count and self.isPacketTimeout():
                 raise LinkError(f"{self.name} sent {len(got)} of {count} bytes; check power and cable.")
         return got
+
+    @contextmanager
+    def recording(self) -> Iterator[bytearray]:
+        """Meanwhile nothing is sent; what would have been is written down."""
+        self._record = bytearray()
+        try:
+            yield self._record
+        finally:
+            self._record = None
+
+    def number(self) -> int | None:
+        """The line's file number; None if it is no file."""
+        try:
+            return int(self._line.fileno())
+        except AttributeError:
+            return None
 
     def close(self) -> None:
         """Lets go of the line. May be called twice."""
@@ -86,6 +103,9 @@ class Port:
             return bytes(self._line.read(count))
 
     def writePort(self, packet: Any) -> int:
+        if self._record is not None:
+            self._record += bytes(packet)
+            return len(packet)
         with self._explained():
             return int(self._line.write(bytes(packet)))
 

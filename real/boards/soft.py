@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.base import Board, Identity, Limits, State, Status
+from eva_sim.real.boards.guard import Guard
+from eva_sim.real.boards.port import Port
 from eva_sim.real.boards.rules import load_rules
 from eva_sim.real.clock import Clock, WallClock
 from eva_sim.real.deadman import DeadMan
@@ -87,7 +89,8 @@ class SoftBoard(Board):
         self._queue: list[NDArray[np.intp]] = []
         self.awake, self.wanted = np.zeros(COUNT, dtype=bool), unknown()
         self._heard = self._moved = self._next_group = self._clock.now()
-        self._deadman = DeadMan(self.tick, self.disarm, owner)
+        self._deadman = DeadMan(self._beat, self.disarm, owner)
+        self._guard: Guard | None = None
 
     _state: State
     _limits: Limits | None
@@ -111,6 +114,10 @@ class SoftBoard(Board):
         """Asks the board; `fully` if there is time for all it knows."""
 
     @abc.abstractmethod
+    def _last_words(self) -> dict[Port, bytes]:
+        """What makes everything limp, whoever says it, on each port."""
+
+    @abc.abstractmethod
     def _close_port(self) -> None:
         """Lets go of the port. May be called twice."""
 
@@ -121,7 +128,10 @@ class SoftBoard(Board):
         """Does what the board needs after a fault before it can be used again."""
 
     def _begin(self) -> None:
-        """The dead man watches from here on. The last thing in a driver's constructor, long after limp."""
+        """The dead man and the guard watch from here on. The last thing in a constructor, long after limp."""
+        words = {n: said for port, said in self._last_words().items() if (n := port.number()) is not None}
+        if words:
+            self._guard = Guard(words, self._rules.limp_after)
         atexit.register(self.close)
         self._deadman.start()
 
@@ -137,8 +147,8 @@ class SoftBoard(Board):
     def arm(self, actuators: Collection[int]) -> Status:
         with self._talk():
             self._refuse_unless_limp("armed")
-            if not self._deadman.watching:
-                raise RobotError("not armed: the dead man's thread has ended; connect again.")
+            if not self._deadman.watching or (self._guard and not self._guard.watching):
+                raise RobotError("not armed: nobody would notice if this program died; connect again.")
             if self._limits is None:
                 raise RobotError("the board has no limits yet; configure it with a calibration first.")
             chosen = self._chosen(actuators)
@@ -195,6 +205,8 @@ class SoftBoard(Board):
             self._closed = True
             with suppress(LinkError):
                 self._limp(State.LIMP)
+            if self._guard:
+                self._guard.close()
             self._close_port()
         self._deadman.close()
         atexit.unregister(self.close)
@@ -213,6 +225,12 @@ class SoftBoard(Board):
                 self._fail([f"link lost: {error}"])
 
     # Insides.
+
+    def _beat(self) -> None:
+        """The dead man watches the host's thread, and by this the guard watches the dead man."""
+        self.tick()
+        if self._guard:
+            self._guard.beat()
 
     @contextmanager
     def _talk(self) -> Iterator[None]:
