@@ -16,8 +16,8 @@ from eva_sim.errors import LinkError
 
 #: Longest a single read waits [s]; replies are awaited in slices of it.
 SLICE = 0.002
-#: What USB adapters may add to an answer [s]; FTDI's own default is 16 ms.
-LATENCY = 0.02
+#: What USB adapters and busy hosts may add to an answer [s]; FTDI's own default is 16 ms.
+LATENCY = 0.05
 
 
 class Port:
@@ -27,10 +27,12 @@ class Port:
         line: the open line; its reads wait for `SLICE` at most.
         name: for people.
         baud: bits per second, from which timeouts follow.
+        latency: what an answer may be late by [s]; `LATENCY` if None.
     """
 
-    def __init__(self, line: Any, name: str, baud: int) -> None:
+    def __init__(self, line: Any, name: str, baud: int, latency: float | None = None) -> None:
         self._line, self.name, self._baud = line, name, baud
+        self._latency = LATENCY if latency is None else latency
         self._deadline = 0.0
         self._record: bytearray | None = None
 
@@ -110,7 +112,7 @@ class Port:
             return int(self._line.write(bytes(packet)))
 
     def setPacketTimeout(self, count: int) -> None:
-        self.setPacketTimeoutMillis(1e3 * (10.0 * count / self._baud + LATENCY))
+        self.setPacketTimeoutMillis(1e3 * (10.0 * count / self._baud + self._latency))
 
     def setPacketTimeoutMillis(self, milliseconds: float) -> None:
         self._deadline = time.monotonic() + milliseconds / 1e3
