@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from eva_sim.real.boards.fake_maestro import FakeMaestro
 from eva_sim.real.boards.fakes import Line, MemoryPort, Pty
 from eva_sim.real.boards.feetech import Feetech
 from eva_sim.real.boards.maestro import ERRORS, Maestro, Unit, crc7, open_maestro, septets
-from eva_sim.real.boards.port import Port
+from eva_sim.real.boards.port import Port, only_port, robot_id
 from tests.rigs import (
     ALL,
     BUSES,
@@ -105,7 +107,7 @@ def test_maestro_needs_enough_channels() -> None:
 def test_maestro_on_two_ports() -> None:
     lines = [Line(FakeMaestro([12])), Line(FakeMaestro([12], channels=6))]
     ports = [Port(MemoryPort(line), "fake", 1_000_000) for line in lines]
-    board = Maestro(ports, (12, 12), robot="a+b", clock=HandClock())
+    board = Maestro(ports, (None, None), robot="a+b", clock=HandClock())
     board.configure(limits_of("maestro"), 1)
     board.arm([SPEC.index("neck_leg_6")])
     assert board.status().state is State.ACTIVE
@@ -266,6 +268,44 @@ def test_dynamixel_that_measures_current() -> None:
     rig.board.close()
 
 
+# Which port.
+
+
+@dataclass
+class Listed:
+    """What pyserial says of a port."""
+
+    device: str
+    vid: int | None = None
+    pid: int | None = None
+    serial_number: str | None = None
+    location: str = "1-1:1.0"
+    product: str = "Thing"
+    description: str = "Thing"
+
+
+MINI: dict[str, Any] = {"vid": 0x1FFB, "pid": 0x008C, "serial_number": "00123456"}
+PORTS = [
+    Listed("/dev/ttyS0"),
+    Listed("/dev/ttyACM0", **MINI),
+    Listed("/dev/ttyACM1", **MINI, location="1-1:1.2"),
+]
+
+
+def test_finds_the_command_port_and_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: PORTS)
+    assert only_port("maestro") == "/dev/ttyACM0"
+    assert robot_id(["/dev/ttyACM0"], None) == ("00123456", "Thing")
+    assert robot_id(["/dev/ttyACM0"], "eva") == ("eva", "Thing")
+    with pytest.raises(LinkError, match="but none"):
+        only_port("feetech")
+    with pytest.raises(LinkError, match="robot="):
+        robot_id(["/dev/ttyS0"], None)
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [*PORTS, Listed("/dev/ttyACM2", **MINI)])
+    with pytest.raises(LinkError, match="ttyACM0, /dev/ttyACM2"):
+        only_port("maestro")
+
+
 # Packets, against examples in the manuals.
 
 
@@ -273,6 +313,9 @@ def test_maestro_packets() -> None:
     """User's Guide 5.c (both protocols), 5.d (CRC), 5.e (Set Multiple Targets, Set Speed)."""
     unit = Unit(Port(None, "none", 1), 12, False, np.arange(24))
     assert crc7(bytes.fromhex("8301")) == 0x17
+    alone = Unit(Port(None, "none", 1), None, False, np.arange(24))
+    assert alone.command(0x84, 0, *septets(6000)).hex() == "8400702e"
+    assert alone.command(0x9F, 2, 3, *septets(0), *septets(6000)).hex() == "9f02030000702e"
     assert unit.command(0x84, 0, *septets(6000)).hex() == "aa0c0400702e"
     assert unit.command(0x9F, 2, 3, *septets(0), *septets(6000)).hex() == "aa0c1f02030000702e"
     assert unit.command(0x87, 5, *septets(140)).hex() == "aa0c07050c01"

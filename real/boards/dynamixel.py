@@ -21,7 +21,7 @@ from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.base import Limits
 from eva_sim.real.boards.bus import TICKS, TRIES, BusBoard, Servo, library, told_bits
-from eva_sim.real.boards.port import Port, open_port, robot_id
+from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
 from eva_sim.real.boards.rules import load_rules
 from eva_sim.real.clock import Clock
 
@@ -214,7 +214,7 @@ class Dynamixel(BusBoard):
 
 
 def open_dynamixel(
-    port: str,
+    port: str | None = None,
     robot: str | None = None,
     ids: Sequence[int] | None = None,
     baud: int = BAUD,
@@ -223,7 +223,7 @@ def open_dynamixel(
     """Connects to Dynamixel servos behind a serial port.
 
     Args:
-        port: the USB adapter's.
+        port: the USB adapter's; None to look for it.
         robot: the robot's id; by default the adapter's USB serial number.
         ids: bus id of each actuator; by default its channel plus one.
         baud: of the servos.
@@ -233,6 +233,7 @@ def open_dynamixel(
         LinkError: the port or a servo does not answer.
         RobotError: a servo is not set up as it must be, or the library is missing.
     """
+    port = port or only_port("dynamixel")
     robot, version = robot_id([port], robot)
     with ExitStack() as opened:
         line = opened.enter_context(closing(open_port(port, baud)))

@@ -45,7 +45,7 @@ class FakeMaestro(Device):
     def _packet(self) -> bytes | None:
         if not self._pending:
             return None
-        if self._pending[0] != 0xAA:  # data without a command
+        if not self._pending[0] & 0x80:  # data without a command
             self._take(1)
             self.complain(4)
             return b""
@@ -62,12 +62,13 @@ class FakeMaestro(Device):
 
     def _length(self) -> int | None:
         """Of the packet that begins; None if it cannot be told yet."""
-        if len(self._pending) < 3:
+        start = 3 if self._pending[0] == 0xAA else 1  # Pololu or compact protocol
+        if len(self._pending) < start:
             return None
-        code = self._pending[2]
+        code = self._pending[start - 1] & 0x7F
         if code != 0x1F:
-            return 3 + LENGTHS.get(code, 0) + self._crc
-        return 5 + 2 * self._pending[3] + self._crc if len(self._pending) > 3 else None
+            return start + LENGTHS.get(code, 0) + self._crc
+        return start + 2 + 2 * self._pending[start] + self._crc if len(self._pending) > start else None
 
     def _checked(self, packet: bytes) -> bytes:
         if not self._crc:
@@ -78,9 +79,13 @@ class FakeMaestro(Device):
         return packet[:-1]
 
     def _obey(self, packet: bytes) -> bytes:
-        device, code, data = packet[1], packet[2], packet[3:]
-        if device not in self.pulses:
-            return b""
+        if packet[0] == 0xAA:
+            devices, code, data = [packet[1]], packet[2], packet[3:]
+        else:
+            devices, code, data = list(self.pulses), packet[0] & 0x7F, packet[1:]
+        return b"".join(self._command(d, code, data) for d in devices if d in self.pulses)
+
+    def _command(self, device: int, code: int, data: bytes) -> bytes:
         if code == 0x21:
             bits, self.errors[device] = self.errors[device], 0
             return bits.to_bytes(2, "little")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.base import Identity, Limits
-from eva_sim.real.boards.port import Port, open_port, robot_id
+from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
 from eva_sim.real.boards.rules import load_rules
 from eva_sim.real.boards.soft import COUNT, NAMES, Sensed, SoftBoard
 from eva_sim.real.clock import Clock
@@ -70,18 +70,22 @@ class Unit:
 
     Args:
         port: its line, perhaps shared with another.
-        device: its number there.
+        device: its number there; None if it is alone, which then goes without (compact protocol).
         crc: whether commands end with a CRC; it must be set the same on the Maestro.
         actuators: which of the face are on its channels 0, 1, 2, ...
     """
 
-    def __init__(self, port: Port, device: int, crc: bool, actuators: NDArray[np.intp]) -> None:
+    def __init__(self, port: Port, device: int | None, crc: bool, actuators: NDArray[np.intp]) -> None:
         self.port, self.device, self.actuators = port, device, actuators
         self._crc = crc
 
+    def __str__(self) -> str:
+        return f"Maestro at {self.port.name}" + (f", device {self.device}" if self.device else "")
+
     def command(self, code: int, *data: int) -> bytes:
-        """A command in the Pololu protocol."""
-        packet = bytes((0xAA, self.device, code & 0x7F, *data))
+        """A command in the Pololu protocol, or in the compact one."""
+        to = (code,) if self.device is None else (0xAA, self.device, code & 0x7F)
+        packet = bytes((*to, *data))
         return packet + bytes((crc7(packet),)) if self._crc else packet
 
     def set_targets(self, quarters: Sequence[int]) -> None:
@@ -119,7 +123,7 @@ class Maestro(SoftBoard):
 
     Args:
         ports: one line for each Maestro, or one that they share.
-        devices: the number of each on its line.
+        devices: the number of each on its line; None for one alone on its line.
         robot: the id that calibrations are bound to.
         version: what USB calls the device.
         crc: whether CRC is enabled on the Maestros; it should be.
@@ -134,7 +138,7 @@ class Maestro(SoftBoard):
     def __init__(
         self,
         ports: Sequence[Port],
-        devices: Sequence[int],
+        devices: Sequence[int | None],
         robot: str,
         version: str = "unknown",
         crc: bool = True,
@@ -176,18 +180,18 @@ class Maestro(SoftBoard):
                 if not any(unit.ask(channels)[1]):
                     break
             else:
-                raise LinkError(f"Maestro {unit.device} does not end its pulses; cut the servos' power.")
+                raise LinkError(f"{unit} does not end its pulses; cut the servos' power.")
 
     def _sense(self, fully: bool) -> Sensed:
         """Errors, and whether pulses are still there: a Maestro that lost power comes back with none."""
         faults, position = [], self.wanted.copy()
-        for number, unit in enumerate(self._units):
+        for unit in self._units:
             driven = np.flatnonzero(self.awake[unit.actuators])
             channels = driven if fully else driven[:1]
             errors, quarters = unit.ask(channels.tolist())
             # A Maestro with a timeout, as it should have, counts a limp and quiet face as one.
             told = words(errors if driven.size else errors & ~TIMEOUT)
-            faults += [f"Maestro {number + 1}: {word}" for word in told]
+            faults += [f"{unit}: {word}" for word in told]
             asked = unit.actuators[channels]
             position[asked] = np.array(quarters) * QUARTER
             faults += [f"{NAMES[i]}: the Maestro ended its pulses" for i in asked if position[i] == 0]
@@ -226,14 +230,14 @@ def _shake_hands(unit: Unit) -> None:
     errors, _ = unit.ask([last])
     if errors & ~TIMEOUT:
         raise RobotError(
-            f"Maestro {unit.device} answers but reports {'; '.join(words(errors))}. In the Control Center, "
+            f"{unit} answers but reports {'; '.join(words(errors))}. In the Control Center, "
             "tick Enable CRC (or pass crc=False), and use one with enough channels (docs/boards.md)."
         )
 
 
 def open_maestro(
-    port: str | Sequence[str],
-    devices: Sequence[int] = (DEVICE, DEVICE + 1),
+    port: str | Sequence[str] | None = None,
+    devices: Sequence[int | None] | None = None,
     robot: str | None = None,
     crc: bool = True,
     baud: int = 115200,
@@ -242,8 +246,10 @@ def open_maestro(
     """Connects to the Maestros behind one or two serial ports.
 
     Args:
-        port: the command port of each, or one whose line they share.
-        devices: the device number of each.
+        port: the command port of each, the first that of channels 0 to 23; or one whose line they share;
+            None to look for that.
+        devices: the device number of each; by default none needed on ports of their own, and 12 and 13
+            on a line that they share.
         robot: the robot's id; by default the USB serial numbers.
         crc: whether CRC is enabled on the Maestros.
         baud: speed of a TTL line; USB does not care.
@@ -253,7 +259,9 @@ def open_maestro(
         LinkError: a port or a Maestro does not answer.
         RobotError: a Maestro refuses what it is sent.
     """
+    port = port or only_port("maestro")
     names = [port] if isinstance(port, str) else list(port)
+    devices = devices or ((DEVICE, DEVICE + 1) if len(names) == 1 else (None,) * len(names))
     if len(names) not in (1, len(devices)):
         raise RobotError(
             f"{len(names)} ports for {len(devices)} Maestros: give one for each, or one for all."

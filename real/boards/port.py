@@ -18,6 +18,12 @@ from eva_sim.errors import LinkError
 SLICE = 0.002
 #: What USB adapters and busy hosts may add to an answer [s]; FTDI's own default is 16 ms.
 LATENCY = 0.05
+#: USB vendor and product of the boards and adapters that each kind usually comes with.
+USB_IDS = {
+    "maestro": {(0x1FFB, product) for product in (0x0089, 0x008A, 0x008B, 0x008C)},
+    "feetech": {(0x1A86, 0x55D3), (0x1A86, 0x7523)},  # CH343 and CH340
+    "dynamixel": {(0x0403, 0x6014)},  # the FTDI chip of a U2D2
+}
 
 
 class Port:
@@ -137,6 +143,23 @@ def open_port(name: str, baud: int) -> Port:
     except (OSError, termios.error, ValueError) as error:
         raise LinkError(f"cannot open {name} ({error}); check cable, name and permission.") from error
     return Port(line, name, baud)
+
+
+def only_port(kind: str) -> str:
+    """The one port behind which a board of this kind may be; opening it then asks who is there.
+
+    Raises:
+        LinkError: there is none, or there are several.
+    """
+    from serial.tools import list_ports
+
+    ports = [p for p in list_ports.comports() if (p.vid, p.pid) in USB_IDS[kind]]
+    # A Maestro has two: the first takes commands, the second is its TTL line.
+    names = sorted(p.device for p in ports if kind != "maestro" or str(p.location).endswith(".0"))
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise LinkError(f"not one port that may be a {kind}, but {found}; say which: port=...")
+    return names[0]
 
 
 def usb_serial(name: str) -> tuple[str, str] | None:

@@ -171,6 +171,7 @@ class SoftBoard(Board):
                 self._heard = self._clock.now()
                 if self._state is State.HOLD:
                     self._state = State.ARMING if self._queue else State.ACTIVE
+                    self._wake_next()  # its turn came in silence
                 self._follow(targets)
             return self._report(sensed)
 
