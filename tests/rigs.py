@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.real.boards.base import Limits, State
@@ -90,7 +91,13 @@ class Rig:
             self.board.send(raw)
 
 
+LIBRARIES = {"feetech": "scservo_sdk", "dynamixel": "dynamixel_sdk"}
+
+
 def build(kind: str, clock: HandClock, line: Line | None = None) -> Rig:
+    """A board of this kind on its fake; skips the test where its library is not installed."""
+    if kind in LIBRARIES:
+        pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
     ids = range(1, 26)
     devices: dict[str, Callable[[], Device]] = {
         "maestro": FakeMaestro,

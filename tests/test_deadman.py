@@ -57,6 +57,7 @@ sys.exit("a mistake")
 @pytest.mark.parametrize("how", ["SIGKILL", "exit"])
 def test_a_dead_host_leaves_a_limp_face(rig: Rig, how: str) -> None:
     """In a process of its own, on a pseudo-terminal: nothing of it is left to say anything, but its guard."""
+    pytest.importorskip("serial", reason="needs eva-sim[real]")
     with Pty(rig.line) as pty:
         path = [str(Path(__file__).parents[1]), *sys.path]
         script = HOST.format(path=path, kind=rig.kind, name=pty.name, how=how)

@@ -54,6 +54,7 @@ def dynamixel() -> Iterator[Rig]:
 
 
 def test_a_port_without_a_number_needs_a_name(maestro: Rig) -> None:
+    pytest.importorskip("serial", reason="needs eva-sim[real]")
     with Pty(maestro.line) as pty, pytest.raises(LinkError, match="robot="):
         open_maestro(pty.name)
 
@@ -293,6 +294,7 @@ PORTS = [
 
 
 def test_finds_the_command_port_and_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("serial", reason="needs eva-sim[real]")
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: PORTS)
     assert only_port("maestro") == "/dev/ttyACM0"
     assert robot_id(["/dev/ttyACM0"], None) == ("00123456", "Thing")
