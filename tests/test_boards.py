@@ -73,6 +73,13 @@ def test_arms_only_what_was_asked(rig: Rig) -> None:
     assert set(np.flatnonzero(~np.isnan(output))) == {3, HEAVY}
 
 
+def test_an_armed_face_has_nothing_to_clear(rig: Rig) -> None:
+    rig.ready()
+    with pytest.raises(RobotError, match="disarm"):
+        rig.board.clear()
+    assert rig.board.status().state is State.ACTIVE
+
+
 def test_arming_waits_in_silence(rig: Rig) -> None:
     rig.board.configure(rig.limits, 1)
     rig.board.arm(ALL)
@@ -337,9 +344,10 @@ def test_on_a_pseudo_terminal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None
         there.ready()
         there.follow(rig.limits.high, 0.1)
         assert (there.pins() > rig.limits.rest).all()
-        pty.close()
-        with pytest.raises(LinkError):
-            board.send(rig.limits.rest)
+        rig.line.plugged = False
+        for _ in range(2):
+            with pytest.raises(LinkError):
+                board.send(rig.limits.rest)
         board.close()
 
 
@@ -398,6 +406,7 @@ def act(rig: Rig, call: str, generator: np.random.Generator) -> None:
         rig.board.tick()
     elif call == "arm":
         rig.line.plugged = True
+        rig.board.disarm()
         rig.board.clear()
         rig.board.arm(generator.choice(25, 12, replace=False).tolist())
     elif call == "configure":

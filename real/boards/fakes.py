@@ -133,17 +133,21 @@ class Pty:
         self._thread.start()
 
     def _serve(self) -> None:
-        while not self._ended.is_set():
-            if select.select([self._ours], [], [], 0.02)[0]:
-                os.write(self._ours, self._line.exchange(os.read(self._ours, 4096)))
+        """Until the cable is out, by `close` or by `Line.plugged`: then the terminal is gone for good."""
+        try:
+            while not self._ended.is_set():
+                if select.select([self._ours], [], [], 0.02)[0]:
+                    os.write(self._ours, self._line.exchange(os.read(self._ours, 4096)))
+        except OSError:
+            pass
+        finally:
+            os.close(self._ours)
+            os.close(self._theirs)
 
     def close(self) -> None:
         """Pulls the cable. May be called twice."""
-        if not self._ended.is_set():
-            self._ended.set()
-            self._thread.join()
-            os.close(self._ours)
-            os.close(self._theirs)
+        self._ended.set()
+        self._thread.join()
 
     def __enter__(self) -> Self:
         return self

@@ -193,9 +193,11 @@ class SoftBoard(Board):
 
     def clear(self) -> Status:
         with self._talk():
-            if self._state in (State.STOPPED, State.FAULT):
-                self._recover()
+            if self._state in MOVING:
+                raise RobotError("nothing to clear: the face is armed; disarm it first.")
+            if self._state is not State.LIMP:
                 self._limp(State.LIMP)
+                self._recover()
                 self._state, self._latched = State.LIMP, []
             return self._report(self._look(fully=True))
 
