@@ -81,6 +81,16 @@ def ends() -> Iterator[dict[str, int]]:
             os.close(number)
 
 
+def test_guard_ends_what_the_host_could_not(ends: dict[str, int]) -> None:
+    """A board that was closed but did not let go: its guard speaks, then ends."""
+    watch = guard.Guard({ends["speak"]: b"limp"}, 60.0)
+    watch.beat()
+    assert watch.watching
+    watch.close(speak=True)
+    assert not watch.watching and os.read(ends["port"], 99) == b"limp" * guard.REPEATS
+    watch.close()
+
+
 def test_guard_speaks_when_the_host_is_dead(ends: dict[str, int]) -> None:
     os.write(ends["say"], b"..")
     os.close(ends["say"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.base import Identity
+from eva_sim.real.boards.base import Identity, Limits
 from eva_sim.real.boards.port import Port
 from eva_sim.real.boards.rules import load_rules
 from eva_sim.real.boards.soft import COUNT, NAMES, Sensed, SoftBoard, unknown
@@ -111,6 +111,19 @@ class BusBoard(SoftBoard):
     def _torque(self) -> int:
         """Address of the register that is 1 while the servo holds its position."""
 
+    @property
+    @abc.abstractmethod
+    def _limits_at(self) -> int:
+        """Address of the limits in EEPROM."""
+
+    @abc.abstractmethod
+    def _packed(self, low: int, high: int) -> bytes:
+        """Limits as they lie there."""
+
+    @abc.abstractmethod
+    def _burn(self, number: int, address: int, data: bytes) -> None:
+        """Writes EEPROM of one servo."""
+
     # What they share.
 
     def where(self) -> Floats:
@@ -122,6 +135,20 @@ class BusBoard(SoftBoard):
         with self._talk():
             answers = self._all(*self._reading)
             return np.array([self._servo(i, answers[i]).position for i in self.ids])
+
+    def _keep(self, limits: Limits) -> None:
+        """Limits into each servo's EEPROM, if they are not there yet: it wears with every write."""
+        each = zip(self.ids, limits.low.astype(int), limits.high.astype(int), strict=True)
+        wanted = {i: self._packed(int(low), int(high)) for i, low, high in each}
+        for number in self._differing(wanted):
+            self._burn(number, self._limits_at, wanted[number])
+        if others := [self._named(i) for i in self._differing(wanted)]:
+            raise LinkError(f"{', '.join(others)} did not keep the limits; connect again.")
+
+    def _differing(self, wanted: Mapping[int, bytes]) -> list[int]:
+        """Servos whose limits are not these."""
+        answers = self._all(self._limits_at, len(next(iter(wanted.values()))))
+        return [i for i, data in wanted.items() if answers[i] != data]
 
     def _read(self, address: int, length: int, ids: Collection[int]) -> dict[int, bytes]:
         """Registers of these servos; a servo whose answer got lost is asked again."""

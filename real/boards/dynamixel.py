@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.base import Limits
 from eva_sim.real.boards.bus import TICKS, TRIES, BusBoard, Servo, library, told_bits
 from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
 from eva_sim.real.boards.rules import load_rules
@@ -92,6 +91,7 @@ class Dynamixel(BusBoard):
 
     _reading = (INDIRECT_DATA, LENGTH)
     _torque = TORQUE
+    _limits_at = LIMITS
 
     def _read_set_up(self) -> dict[int, float]:
         """Checks model and modes of each servo; what its load register says at full load."""
@@ -117,13 +117,11 @@ class Dynamixel(BusBoard):
         if any(got != data for got in self._all(INDIRECT_ADDRESS, len(data)).values()):
             raise LinkError("a servo did not take its indirect addresses; connect again.")
 
-    def _keep(self, limits: Limits) -> None:
-        """Limits into each servo's EEPROM, if they are not there yet: it wears with every write."""
-        answers = self._all(LIMITS, 8)
-        for i, number in enumerate(self.ids):
-            wanted = b"".join(int(v).to_bytes(4, "little") for v in (limits.high[i], limits.low[i]))
-            if answers[number] != wanted:
-                self._write(number, LIMITS, wanted)
+    def _packed(self, low: int, high: int) -> bytes:
+        return high.to_bytes(4, "little") + low.to_bytes(4, "little")
+
+    def _burn(self, number: int, address: int, data: bytes) -> None:
+        self._write(number, address, data)
 
     def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
         """Speed and goal first, torque then, and the watchdog last."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.base import Limits
 from eva_sim.real.boards.bus import TRIES, BusBoard, Servo, library, told_bits
 from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
 from eva_sim.real.clock import Clock
@@ -67,6 +66,7 @@ class Feetech(BusBoard):
 
     _reading = READING
     _torque = TORQUE
+    _limits_at = LIMITS
 
     def _read_set_up(self) -> Floats:
         """Checks the mode of each servo; ticks per second that one count of its speed is, (25,)."""
@@ -77,14 +77,12 @@ class Feetech(BusBoard):
         phases = [answers[i][PHASE - LIMITS] for i in self.ids]
         return np.array([1.0 if phase & FINE_SPEED else COARSE for phase in phases])
 
-    def _keep(self, limits: Limits) -> None:
-        """Limits into each servo's EEPROM, if they are not there yet: it wears with every write."""
-        answers = self._all(LIMITS, 4)
-        for i, number in enumerate(self.ids):
-            wanted = b"".join(int(v).to_bytes(2, "little") for v in (limits.low[i], limits.high[i]))
-            if answers[number] != wanted:
-                for address, data in ((LOCK, b"\0"), (LIMITS, wanted), (LOCK, b"\1")):
-                    self._write(number, address, data)
+    def _packed(self, low: int, high: int) -> bytes:
+        return low.to_bytes(2, "little") + high.to_bytes(2, "little")
+
+    def _burn(self, number: int, address: int, data: bytes) -> None:
+        for at, written in ((LOCK, b"\0"), (address, data), (LOCK, b"\1")):
+            self._write(number, at, written)
 
     def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
         self._send_goals(channels, start)

@@ -53,13 +53,14 @@ class Guard:
         """Says that the host lives."""
         self._say(BEAT)
 
-    def close(self) -> None:
-        """Sends it away without last words. May be called twice."""
+    def close(self, speak: bool = False) -> None:
+        """Sends it away, without last words unless it shall `speak`. May be called twice."""
         import subprocess
 
         if self._pipe.closed:
             return
-        self._say(GOODBYE)
+        if not speak:
+            self._say(GOODBYE)
         self._pipe.close()
         try:
             self._process.wait(timeout=2.0)

@@ -213,6 +213,8 @@ class Maestro(SoftBoard):
 def _shares(maestros: int) -> list[NDArray[np.intp]]:
     """The actuators on each Maestro, in the order of its channels."""
     order = np.argsort(load_spec().column("channel"))
+    if (load_spec().column("channel")[order] != np.arange(COUNT)).any():
+        raise RobotError("face.toml numbers its channels with gaps; a Maestro needs 0, 1, 2 and so on.")
     if maestros * CHANNELS < COUNT:
         raise RobotError(f"{COUNT} servos need two Maestros; give both: devices=(12, 13).")
     return [order[i * CHANNELS : (i + 1) * CHANNELS] for i in range(maestros)]

@@ -140,7 +140,7 @@ class SoftBoard(Board):
     def configure(self, limits: Limits, calibration: int) -> None:
         with self._talk():
             self._refuse_unless_limp("configured")
-            checked = inside_grid(limits, self._grid, self._widest)
+            checked, self._limits = inside_grid(limits, self._grid, self._widest), None
             self._keep(checked)
             self._limits = checked
 
@@ -209,8 +209,9 @@ class SoftBoard(Board):
             with suppress(LinkError):
                 self._limp(State.LIMP)
             if self._guard:
-                self._guard.close()
-            self._close_port()
+                self._guard.close(speak=self._owed)
+            with suppress(LinkError):
+                self._close_port()
         self._deadman.close()
         atexit.unregister(self.close)
 
