@@ -79,10 +79,9 @@ class Rig:
         """Configured and armed, all groups awake."""
         self.board.configure(self.limits, 1)
         self.board.arm(actuators)
-        for _ in RULES.groups:
-            self.clock.sleep(RULES.arm_gap)
-            pins = self.pins()
-            self.board.send(np.where(np.isnan(pins), self.limits.rest, pins))
+        while self.board.status().state is State.ARMING:
+            self.clock.sleep(0.02)
+            self.board.send(self.limits.rest)
         assert self.board.status().state is State.ACTIVE
 
     def follow(self, raw: Floats, seconds: float) -> None:

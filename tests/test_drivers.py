@@ -126,8 +126,13 @@ def test_bus_servo_starts_where_it_is(bus_rig: Rig, lies: int, begins: int) -> N
         bus_rig.bus.put(i, bus_rig.bus.POSITION, lies, bus_rig.bus.GOAL_SIZE)
     bus_rig.board.arm(first.tolist())
     np.testing.assert_array_equal(bus_rig.pins()[first], begins)
-    bus_rig.follow(bus_rig.limits.rest, 0.02)
-    assert (np.abs(bus_rig.pins()[first] - begins) == 40).all()
+    bus_rig.follow(bus_rig.limits.low, 0.02)  # whatever is asked: to rest first
+    status = bus_rig.board.status()
+    assert status.state is State.ARMING
+    np.testing.assert_array_equal(bus_rig.pins()[first], begins + 40 * np.sign(2000 - begins))
+    while bus_rig.board.status().state is State.ARMING:
+        bus_rig.follow(bus_rig.limits.low, 0.02)
+    np.testing.assert_array_equal(bus_rig.pins()[first], 2000)
 
 
 def test_bus_servo_can_be_read_limp(bus_rig: Rig) -> None:

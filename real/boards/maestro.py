@@ -194,7 +194,8 @@ class Maestro(SoftBoard):
             faults += [f"{unit}: {word}" for word in told]
             asked = unit.actuators[channels]
             position[asked] = np.array(quarters) * QUARTER
-            faults += [f"{NAMES[i]}: the Maestro ended its pulses" for i in asked if position[i] == 0]
+            if not told:
+                faults += [f"{NAMES[i]}: the Maestro ended its pulses" for i in asked if position[i] == 0]
         return Sensed(faults, position if fully else None)
 
     def _last_words(self) -> dict[Port, bytes]:

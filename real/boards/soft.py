@@ -83,7 +83,7 @@ class SoftBoard(Board):
         self._clock, self._rules = clock or WallClock(), load_rules()
         self._lock = threading.RLock()
         self._state, self._limits = State.LIMP, None
-        self._owed = self._closed = False
+        self._owed = self._closed = self._arming = False
         self._latched: list[str] = []
         self._notes: list[str] = []
         self._queue: list[NDArray[np.intp]] = []
@@ -157,7 +157,7 @@ class SoftBoard(Board):
                 raise RobotError(f"not armed, in fault: {'; '.join(self._latched)}.")
             self._notes.clear()
             self._queue = [group for g in self._rules.groups if (group := np.intersect1d(g, chosen)).size]
-            self._state = State.ARMING
+            self._state, self._arming = State.ARMING, True
             self._heard = self._moved = self._next_group = self._clock.now()
             self.tick()
             return self._report(sensed)
@@ -169,10 +169,10 @@ class SoftBoard(Board):
             sensed = self._look()
             if self._state in MOVING:
                 self._heard = self._clock.now()
-                if self._state is State.HOLD:
-                    self._state = State.ARMING if self._queue else State.ACTIVE
-                    self._wake_next()  # its turn came in silence
+                self._state = State.ARMING if self._arming else State.ACTIVE
+                self._wake_next()  # its turn may have come in silence
                 self._follow(targets)
+                self._end_arming()
             return self._report(sensed)
 
     def status(self) -> Status:
@@ -303,13 +303,20 @@ class SoftBoard(Board):
         now = self._clock.now()
         if self._state is not State.ARMING or now < self._next_group:
             return
-        start = self._start()
-        if self._queue:  # sensing found no fault
+        start = self._start() if self._queue else None
+        if self._queue and start is not None:  # sensing found no fault, which empties the queue
             group = self._queue.pop(0)
             self.awake[group], self.wanted[group] = True, start[group]
             self._wake(group, start)
             self._next_group = now + self._rules.arm_gap
-            self._state = State.ARMING if self._queue else State.ACTIVE
+            self._end_arming()
+
+    def _end_arming(self) -> None:
+        """Armed is who is awake and at rest; measured servos woke up elsewhere and had to go there."""
+        assert self._limits is not None
+        away = np.abs(self.wanted - self._limits.rest) > self._grid  # not so for those asleep
+        if self._state is State.ARMING and not self._queue and not away.any():
+            self._state, self._arming = State.ACTIVE, False
 
     def _start(self) -> Floats:
         """Where channels wake: where they are, if that is measured, so that nothing snaps; else at rest."""
@@ -324,6 +331,8 @@ class SoftBoard(Board):
         assert self._limits is not None
         limits, rules, now = self._limits, self._rules, self._clock.now()
         before = np.where(self.awake, self.wanted, limits.rest)
+        if self._arming and self.identity.measured:
+            targets = limits.rest
         allowed = rules.ease(np.clip(targets, limits.low, limits.high), limits)
         periods = min((now - self._moved) / rules.period, rules.most_periods)
         reach = limits.slew * periods
