@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from eva_sim.contract import Floats, load_spec
+from eva_sim.errors import LinkError
 from eva_sim.real.boards.base import Limits, State
 from eva_sim.real.boards.bus import default_ids
 from eva_sim.real.boards.dynamixel import Dynamixel, open_dynamixel
@@ -137,3 +139,48 @@ def rigged(kind: str) -> Iterator[Rig]:
 
 def limp(rig: Rig) -> bool:
     return bool(np.isnan(rig.pins()).all())
+
+
+WAYS = ("spoil", "spoil_requests")
+
+
+def endure(rig: Rig, way: str, rounds: int, seed: int = 1) -> int:
+    """Noise on what is sent or answered: servos keep limits and slew, or are limp. Returns how often that."""
+    generator, faults, before = np.random.default_rng(seed), 0, rig.pins()
+    for n in range(rounds):
+        setattr(rig.line, way, [noise(generator) for _ in range(n % 3)])
+        with suppress(LinkError):
+            rig.follow(rig.limits.high * 2 if n // 15 % 2 else rig.limits.low / 2, 0.02)
+        pins = rig.pins()
+        assert (np.isnan(pins) | ((pins >= rig.limits.low) & (pins <= rig.limits.high))).all()
+        # A servo that missed one goal gets two steps at once; its own speed limit is the slew.
+        assert (np.isnan(pins - before) | (np.abs(pins - before) <= 3 * rig.limits.slew + 1)).all()
+        setattr(rig.line, way, [])
+        if rig.board.status().state is State.FAULT:
+            faults += 1
+            recover(rig)
+        before = rig.pins()
+    return faults
+
+
+def recover(rig: Rig) -> None:
+    """Out of a fault, in which nothing moves whatever is sent."""
+    assert limp(rig)
+    rig.follow(rig.limits.high, 0.06)
+    assert limp(rig)
+    rig.board.clear()
+    rig.ready()
+
+
+def noise(generator: np.random.Generator) -> Callable[[bytes], bytes]:
+    """A flipped bit, a lost end, a packet twice, rubbish before it, or a lost byte inside."""
+
+    def spoil(data: bytes) -> bytes:
+        at = int(generator.integers(len(data)))
+        flipped = data[:at] + bytes((data[at] ^ 1 << int(generator.integers(8)),)) + data[at + 1 :]
+        rubbish = generator.bytes(5)
+        return (flipped, data[:at], data + data, rubbish + data, data[:at] + data[at + 1 :])[
+            int(generator.integers(5))
+        ]
+
+    return spoil

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -21,8 +21,10 @@ from tests.rigs import (
     KINDS,
     RULES,
     SPEC,
+    WAYS,
     HandClock,
     Rig,
+    endure,
     limp,
     open_board,
     rigged,
@@ -281,43 +283,10 @@ def test_two_lost_answers_do_no_harm(rig: Rig) -> None:
         assert rig.board.send(rig.limits.high).state is State.ACTIVE
 
 
-@pytest.mark.parametrize("way", ["spoil", "spoil_requests"])
+@pytest.mark.parametrize("way", WAYS)
 def test_noise_never_moves_a_servo_wrongly(rig: Rig, way: str) -> None:
-    """Whatever happens to what is sent and answered, a servo keeps limits and slew, or the face is limp."""
     rig.ready()
-    generator, faults, before = np.random.default_rng(1), 0, rig.pins()
-    for n in range(45):
-        setattr(rig.line, way, [noise(generator) for _ in range(n % 3)])
-        with suppress(LinkError):
-            rig.follow(rig.limits.high * 2 if n // 15 % 2 else rig.limits.low / 2, 0.02)
-        pins = rig.pins()
-        assert (np.isnan(pins) | ((pins >= rig.limits.low) & (pins <= rig.limits.high))).all()
-        # A servo that missed one goal gets two steps at once; its own speed limit is the slew.
-        assert (np.isnan(pins - before) | (np.abs(pins - before) <= 3 * rig.limits.slew + 1)).all()
-        setattr(rig.line, way, [])
-        if rig.board.status().state is State.FAULT:
-            faults += 1
-            assert limp(rig)
-            rig.follow(rig.limits.high, 0.06)
-            assert limp(rig)
-            rig.board.clear()
-            rig.ready()
-        before = rig.pins()
-    assert faults < 40
-
-
-def noise(generator: np.random.Generator) -> Callable[[bytes], bytes]:
-    """A flipped bit, a lost end, a packet twice, rubbish before it, or a lost byte inside."""
-
-    def spoil(data: bytes) -> bytes:
-        at = int(generator.integers(len(data)))
-        flipped = data[:at] + bytes((data[at] ^ 1 << int(generator.integers(8)),)) + data[at + 1 :]
-        rubbish = generator.bytes(5)
-        return (flipped, data[:at], data + data, rubbish + data, data[:at] + data[at + 1 :])[
-            int(generator.integers(5))
-        ]
-
-    return spoil
+    assert endure(rig, way, 45) < 40
 
 
 def test_says_whether_it_measures(rig: Rig) -> None:
