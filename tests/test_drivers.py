@@ -331,11 +331,16 @@ def test_maestro_packets() -> None:
 
 
 def test_feetech_packets(feetech: Rig) -> None:
-    """Communication Protocol User Manual: "READ DATA", "SYNC WRITE" and "SYNC READ" instructions."""
+    """Communication Protocol User Manual, 1.3.2 READ DATA, 1.3.6 SYNC WRITE (example 7), 1.3.7 SYNC READ (8)."""
     board, fake = feetech.board, feetech.device
     assert isinstance(board, Feetech) and isinstance(fake, FakeFeetech)
-    board._sync_read(0x38, 8, [1, 2])
-    assert fake.heard[-1].hex() == "fffffe0682380801" + "0236"
+    for number, *values in ((1, 0x0800, 0x79, 0x1E), (2, 0x07FF, 0x77, 0x23)):
+        for address, size, value in zip((56, 62, 63), (2, 1, 1), values, strict=True):
+            fake.put(number, address, value, size)
+    answers = board._sync_read(0x38, 8, [1, 2])
+    assert fake.heard[-1].hex() == "fffffe06823808010236"
+    assert fake.feed(fake.heard[-1]).hex() == "ffff010a00000800000000791e55" + "ffff020a00ff0700000000772353"
+    assert answers[2].hex() == "ff07000000007723"
     board._sync_write(0x2A, dict.fromkeys(range(1, 5), bytes.fromhex("00080000e803")))
     each = "".join(f"{i:02x}00080000e803" for i in range(1, 5))
     assert fake.heard[-1].hex() == f"fffffe20832a06{each}58"
