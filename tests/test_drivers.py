@@ -331,7 +331,7 @@ def test_maestro_packets() -> None:
 
 
 def test_feetech_packets(feetech: Rig) -> None:
-    """Communication Protocol User Manual, 1.3.2 READ DATA, 1.3.6 SYNC WRITE (example 7), 1.3.7 SYNC READ (8)."""
+    """Communication Protocol User Manual: 1.3.2 Read, 1.3.6 Sync Write (example 7), 1.3.7 Sync Read (8)."""
     board, fake = feetech.board, feetech.device
     assert isinstance(board, Feetech) and isinstance(fake, FakeFeetech)
     for number, *values in ((1, 0x0800, 0x79, 0x1E), (2, 0x07FF, 0x77, 0x23)):
