@@ -1,0 +1,240 @@
+"""Dynamixel servos of the X series on one line (Protocol 2.0), through Robotis' `dynamixel_sdk`.
+
+Registers by the e-Manual's "Control Table of RAM Area" of the XL430-W250, which the X series shares, "2.4.
+Hardware Error Status (70)" and "Bus Watchdog (98)"; packets by its "Protocol 2.0". The watchdog is the
+board-side dead man: a servo that hears nothing for 200 ms stops where it is. It does not go limp by
+that, which the host's thread does after a second.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
+from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.boards.bus import TICKS, TRIES, BusBoard, Servo, library, told_bits
+from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
+from eva_sim.real.boards.rules import load_rules
+from eva_sim.real.clock import Clock
+
+BAUD = 1_000_000
+MODEL, MODES, CURRENT_LIMIT, LIMITS = 0, 10, 38, 48  # LIMITS: greatest position first
+TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 112, 116
+INDIRECT_ADDRESS, INDIRECT_DATA = 168, 224
+ID, DATA = 4, 9  # places in a status packet: who, and what after its error byte
+TICK = 0.02  # s, of the watchdog
+REBOOT = 0.5  # s until a rebooted servo listens again [choice]
+TRIPPED = 0xFF
+SPEED = 0.229 * TICKS / 60  # ticks per second, of one count of profile velocity: 0.229 turns per minute
+FASTEST = 32767
+POSITION_MODE = 3
+TIME_PROFILE, TORQUE_BY_GOAL = 1 << 2, 1 << 3  # of the drive mode
+#: Those that report load [0.1 %]; the rest of the X series report current.
+LOAD_MODELS = {1060, 1070, 1080, 1090, 1160}
+X_SERIES = range(1000, 1320)
+ERRORS = {
+    0: "input voltage outside its limits",
+    2: "too hot",
+    3: "motor encoder fault",
+    4: "electrical shock, or too little power",
+    5: "overload",
+}
+
+
+class Field(NamedTuple):
+    """One register of a reading: its address, its size, and where it lies among the indirect data."""
+
+    address: int
+    size: int
+    at: int
+
+
+_SIZES = {TORQUE: 1, ERROR: 1, WATCHDOG: 1, 126: 2, 132: 4, 144: 2, 146: 1}
+_STARTS = np.cumsum([0, *_SIZES.values()])
+FIELDS = {a: Field(a, size, int(at)) for (a, size), at in zip(_SIZES.items(), _STARTS[:-1], strict=True)}
+LENGTH = int(_STARTS[-1])
+
+
+class Dynamixel(BusBoard):
+    """25 X-series servos; see `BusBoard` for the arguments.
+
+    What is read each time lies scattered over 83 registers; indirect addresses gather it in 12.
+
+    Raises:
+        LinkError: a servo does not answer.
+        RobotError: a servo is of another series or not set up as it must be, or `dynamixel_sdk` is missing.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        robot: str,
+        version: str = "unknown",
+        ids: Sequence[int] | None = None,
+        clock: Clock | None = None,
+        owner: threading.Thread | None = None,
+    ) -> None:
+        super().__init__(port, "dynamixel", robot, version, ids, "board", clock, owner)
+        self._sdk = library("dynamixel_sdk", "dynamixel")
+        self._handler = self._sdk.Protocol2PacketHandler()
+        self._let_go()
+        self._full_load = self._read_set_up()
+        self._gather()
+        self._begin()
+
+    _reading = (INDIRECT_DATA, LENGTH)
+    _torque = TORQUE
+    _limits_at = LIMITS
+
+    def _read_set_up(self) -> dict[int, float]:
+        """Checks model and modes of each servo; what its load register says at full load."""
+        models = {i: int.from_bytes(data, "little") for i, data in self._all(MODEL, 2).items()}
+        modes, currents = self._all(MODES, 2), self._all(CURRENT_LIMIT, 2)
+        for number, model in models.items():
+            drive, operating = modes[number]
+            if model not in X_SERIES:
+                raise RobotError(f"{self._named(number)} is model {model}, not of the X series.")
+            if operating != POSITION_MODE or drive & (TIME_PROFILE | TORQUE_BY_GOAL):
+                raise RobotError(
+                    f"{self._named(number)} must be in position mode ({POSITION_MODE}) with velocity-based "
+                    "profile and without torque on by goal update; set registers 11 and 10 (docs/boards.md)."
+                )
+        full = {i: int.from_bytes(c, "little") or 1 for i, c in currents.items()}
+        return {i: 1000.0 if models[i] in LOAD_MODELS else float(full[i]) for i in self.ids}
+
+    def _gather(self) -> None:
+        """Tells each servo what to lay out for a reading; while limp only, and gone after a power cut."""
+        where = [f.address + k for f in FIELDS.values() for k in range(f.size)]
+        data = b"".join(address.to_bytes(2, "little") for address in where)
+        self._sync_write(INDIRECT_ADDRESS, dict.fromkeys(self.ids, data))
+        if any(got != data for got in self._all(INDIRECT_ADDRESS, len(data)).values()):
+            raise LinkError("a servo did not take its indirect addresses; connect again.")
+
+    def _packed(self, low: int, high: int) -> bytes:
+        return high.to_bytes(4, "little") + low.to_bytes(4, "little")
+
+    def _burn(self, number: int, address: int, data: bytes) -> None:
+        self._write(number, address, data)
+
+    def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
+        """Speed and goal first, torque then, and the watchdog last."""
+        counts = np.clip(np.ceil(self._slew() / SPEED), 1, FASTEST)  # 0 would mean no limit
+        self._sync_write(WATCHDOG, self._of(channels, lambda i: b"\0"))
+        self._sync_write(PROFILE, self._of(channels, lambda i: int(counts[i]).to_bytes(4, "little")))
+        self._send_goals(channels, start)
+        self._sync_write(TORQUE, self._of(channels, lambda i: b"\1"))
+        self._watch(channels)
+
+    def _watch(self, channels: NDArray[np.intp]) -> None:
+        """Sets the servos' watchdogs, also those that have tripped: a new host's word ends a hold."""
+        count = math.ceil(load_rules().hold_after / TICK)
+        for value in (b"\0", bytes((count,))):
+            self._sync_write(WATCHDOG, {self.ids[i]: value for i in channels})
+
+    def _go(self, wanted: Floats) -> None:
+        channels = np.flatnonzero(~np.isnan(wanted))
+        if channels.size:
+            if self._held:
+                self._watch(channels)
+            self._send_goals(channels, wanted)
+
+    def _send_goals(self, channels: NDArray[np.intp], raw: Floats) -> None:
+        self._sync_write(GOAL, self._of(channels, lambda i: round(raw[i]).to_bytes(4, "little")))
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        self._sync_write(WATCHDOG, dict.fromkeys(self.ids, b"\0"))
+
+    def _recover(self) -> None:
+        """Reboots servos with a hardware error: nothing else lets them have torque again."""
+        shut_down = [i for i, data in self._read(ERROR, 1, self.ids).items() if data[0]]
+        for number in shut_down:
+            self._handler.reboot(self._port, number)
+        self._clock.sleep(REBOOT if shut_down else 0.0)
+        self._gather()
+
+    def _servo(self, number: int, data: bytes) -> Servo:
+        value = {
+            a: int.from_bytes(data[f.at : f.at + f.size], "little", signed=f.size > 1)
+            for a, f in FIELDS.items()
+        }
+        return Servo(
+            torque=value[TORQUE] != 0,
+            errors=tuple(told_bits(value[ERROR], ERRORS)),
+            position=value[132],
+            load=value[126] / self._full_load[number],
+            voltage=value[144] / 10,
+            temperature=value[146],
+            held=value[WATCHDOG] == TRIPPED,
+        )
+
+    def _sync_read(self, address: int, length: int, ids: Sequence[int]) -> dict[int, bytes]:
+        """The library's own group read throws away all that comes after a missing servo."""
+        self._handler.syncReadTx(self._port, address, length, list(ids), len(ids), False)
+        answers: dict[int, bytes] = {}
+        while len(answers) < len(ids):
+            packet, result = self._handler.rxPacket(self._port, False)
+            if result == self._sdk.COMM_SUCCESS and packet[ID] in ids and len(packet) == DATA + length + 2:
+                answers[packet[ID]] = bytes(packet[DATA : DATA + length])
+            elif self._port.isPacketTimeout():
+                break
+        return answers
+
+    def _sync_write(self, address: int, values: Mapping[int, bytes]) -> None:
+        group = self._sdk.GroupSyncWrite(self._port, self._handler, address, len(next(iter(values.values()))))
+        for number, data in values.items():
+            group.addParam(number, list(data))
+        if group.txPacket() != self._sdk.COMM_SUCCESS:
+            raise LinkError("the bus adapter did not take a packet; connect again.")
+
+    def _write(self, number: int, address: int, data: bytes) -> None:
+        """Registers of one servo, which confirms.
+
+        Raises:
+            LinkError: it does not.
+            RobotError: it refuses.
+        """
+        for _ in range(TRIES):
+            result, error = self._handler.writeTxRx(self._port, number, address, len(data), list(data))
+            if result == self._sdk.COMM_SUCCESS:
+                break
+        else:
+            raise LinkError(f"{self._named(number)} does not confirm; is its status return level (68) 2?")
+        if told := self._handler.getRxPacketError(error & 0x7F):
+            raise RobotError(f"{self._named(number)} refuses register {address}: {told}")
+
+
+def open_dynamixel(
+    port: str | None = None,
+    robot: str | None = None,
+    ids: Sequence[int] | None = None,
+    baud: int = BAUD,
+    clock: Clock | None = None,
+) -> Dynamixel:
+    """Connects to Dynamixel servos behind a serial port.
+
+    Args:
+        port: the USB adapter's; None to look for it.
+        robot: the robot's id; by default the adapter's USB serial number.
+        ids: bus id of each actuator; by default its channel plus one.
+        baud: of the servos.
+        clock: what time is gone by.
+
+    Raises:
+        LinkError: the port or a servo does not answer.
+        RobotError: a servo is not set up as it must be, or the library is missing.
+    """
+    port = port or only_port("dynamixel")
+    robot, version = robot_id([port], robot)
+    with ExitStack() as opened:
+        line = opened.enter_context(closing(open_port(port, baud)))
+        board = Dynamixel(line, robot, version, ids, clock)
+        opened.pop_all()  # from here on the board closes it
+        return board

@@ -1,0 +1,173 @@
+"""Feetech STS servos (STS3215 and its kin) on one half-duplex line, through Feetech's `scservo_sdk`.
+
+Registers by Feetech's "Magnetic Encoded STS Servo - Memory Table Parsing", sections 2.2 to 2.4 and 3.1.
+Two habits of these servos shape the driver: a written goal switches the torque on, so goals only go to
+servos that are awake; and they may power up with torque on, so the first thing they hear is to let go.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
+from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.boards.bus import TRIES, BusBoard, Servo, library, told_bits
+from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
+from eva_sim.real.clock import Clock
+
+BAUD = 1_000_000
+LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
+TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
+READING = (TORQUE, STATUS - TORQUE + 1)
+FINE_SPEED = 1 << 2  # of PHASE: speeds count single ticks per second
+COARSE = 50  # ticks per second that one count of speed is without it
+FASTEST = 0x7FFF
+ERRORS = {
+    0: "voltage outside its limits",
+    1: "position sensor fault",
+    2: "too hot",
+    3: "too much current",
+    5: "overload",
+}
+
+
+class Feetech(BusBoard):
+    """25 STS servos; see `BusBoard` for the arguments.
+
+    Raises:
+        LinkError: a servo does not answer.
+        RobotError: a servo is not in position mode, or `scservo_sdk` is missing.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        robot: str,
+        version: str = "unknown",
+        ids: Sequence[int] | None = None,
+        clock: Clock | None = None,
+        owner: threading.Thread | None = None,
+    ) -> None:
+        super().__init__(port, "feetech", robot, version, ids, "host", clock, owner)
+        self._sdk = library("scservo_sdk", "feetech")
+        if not isinstance(self._sdk.protocol_packet_handler, type):
+            raise RobotError(
+                "scservo_sdk is an old copy (feetech-servo-sdk); uninstall that, install eva-sim[feetech]."
+            )
+        self._handler = self._sdk.protocol_packet_handler(port, 0)  # 0: low byte first, as STS does
+        self._let_go()
+        self._unit = self._read_set_up()
+        self._begin()
+
+    _reading = READING
+    _torque = TORQUE
+    _limits_at = LIMITS
+
+    def _read_set_up(self) -> Floats:
+        """Checks the mode of each servo; ticks per second that one count of its speed is, (25,)."""
+        answers = self._all(LIMITS, MODE - LIMITS + 1)
+        strange = [self._named(i) for i, data in answers.items() if data[MODE - LIMITS] != 0]
+        if strange:
+            raise RobotError(f"{', '.join(strange)} is not in position mode; set register {MODE} to 0.")
+        phases = [answers[i][PHASE - LIMITS] for i in self.ids]
+        return np.array([1.0 if phase & FINE_SPEED else COARSE for phase in phases])
+
+    def _packed(self, low: int, high: int) -> bytes:
+        return low.to_bytes(2, "little") + high.to_bytes(2, "little")
+
+    def _burn(self, number: int, address: int, data: bytes) -> None:
+        for at, written in ((LOCK, b"\0"), (address, data), (LOCK, b"\1")):
+            self._write(number, at, written)
+
+    def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
+        self._send_goals(channels, start)
+        self._sync_write(TORQUE, self._of(channels, lambda i: b"\1"))
+
+    def _go(self, wanted: Floats) -> None:
+        self._send_goals(np.flatnonzero(~np.isnan(wanted)), wanted)
+
+    def _send_goals(self, channels: NDArray[np.intp], raw: Floats) -> None:
+        """Goal, time 0 (go by speed) and speed: a late host makes no jumps. Speed 0 would mean fastest."""
+        speeds = np.clip(np.ceil(self._slew() / self._unit), 1, FASTEST)
+        numbers = {i: (round(raw[i]), 0, int(speeds[i])) for i in channels.tolist()}
+        encode = {i: b"".join(n.to_bytes(2, "little") for n in three) for i, three in numbers.items()}
+        if encode:
+            self._sync_write(GOAL, self._of(channels, encode.__getitem__))
+
+    def _servo(self, number: int, data: bytes) -> Servo:
+        return Servo(
+            torque=data[0] != 0,
+            errors=tuple(told_bits(data[STATUS - TORQUE], ERRORS)),
+            position=_signed(data, 56, 15),
+            load=_signed(data, 60, 10) / 1000,
+            voltage=data[62 - TORQUE] / 10,
+            temperature=data[63 - TORQUE],
+        )
+
+    def _sync_read(self, address: int, length: int, ids: Sequence[int]) -> dict[int, bytes]:
+        group = self._sdk.GroupSyncRead(self._handler, address, length)  # anew: it keeps old answers
+        for number in ids:
+            group.addParam(number)
+        group.txRxPacket()
+        # Each answer is its status byte, then the registers.
+        return {i: bytes(group.data_dict[i][1:]) for i in ids if group.isAvailable(i, address, length)[0]}
+
+    def _sync_write(self, address: int, values: Mapping[int, bytes]) -> None:
+        group = self._sdk.GroupSyncWrite(self._handler, address, len(next(iter(values.values()))))
+        for number, data in values.items():
+            group.addParam(number, list(data))
+        if group.txPacket() != self._sdk.COMM_SUCCESS:
+            raise LinkError("the bus adapter did not take a packet; connect again.")
+
+    def _write(self, number: int, address: int, data: bytes) -> None:
+        """Registers of one servo, which confirms.
+
+        Raises:
+            LinkError: it does not.
+        """
+        for _ in range(TRIES):
+            result, _error = self._handler.writeTxRx(number, address, len(data), list(data))
+            if result == self._sdk.COMM_SUCCESS:
+                return
+        raise LinkError(f"{self._named(number)} does not confirm; check power and cable.")
+
+
+def _signed(data: bytes, address: int, bit: int) -> int:
+    """A register of a reading whose sign is a bit of its own."""
+    value = int.from_bytes(data[address - TORQUE : address - TORQUE + 2], "little")
+    size = value & ((1 << bit) - 1)
+    return -size if value >> bit & 1 else size
+
+
+def open_feetech(
+    port: str | None = None,
+    robot: str | None = None,
+    ids: Sequence[int] | None = None,
+    baud: int = BAUD,
+    clock: Clock | None = None,
+) -> Feetech:
+    """Connects to Feetech servos behind a serial port.
+
+    Args:
+        port: the USB adapter's; None to look for it.
+        robot: the robot's id; by default the adapter's USB serial number.
+        ids: bus id of each actuator; by default its channel plus one.
+        baud: of the servos.
+        clock: what time is gone by.
+
+    Raises:
+        LinkError: the port or a servo does not answer.
+        RobotError: a servo is not set up as it must be, or the library is missing.
+    """
+    port = port or only_port("feetech")
+    robot, version = robot_id([port], robot)
+    with ExitStack() as opened:
+        line = opened.enter_context(closing(open_port(port, baud)))
+        board = Feetech(line, robot, version, ids, clock)
+        opened.pop_all()  # from here on the board closes it
+        return board

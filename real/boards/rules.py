@@ -1,0 +1,96 @@
+"""What `assets/robot.toml` says of every board: timing, arming groups, widest pulses, exclusion pairs."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.files import asset
+from eva_sim.real.boards.base import Limits
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The figures of the physical side that a board's driver needs.
+
+    Attributes:
+        period: time in which a channel may move by its slew [s].
+        most_periods: slews that one `send` may make up for; a control step, so a pause earns no jump.
+        hold_after: silence until the face holds [s].
+        limp_after: silence until it is limp [s].
+        arm_gap: time between arming groups [s].
+        groups: indices of the actuators of each arming group, in their order.
+        pairs: (one, other, limit) of cables whose pulls may not add up to more than the limit.
+        widest: smallest and greatest pulse of any calibration [us].
+    """
+
+    period: float
+    most_periods: float
+    hold_after: float
+    limp_after: float
+    arm_gap: float
+    groups: tuple[NDArray[np.intp], ...]
+    pairs: tuple[tuple[int, int, float], ...]
+    widest: tuple[float, float]
+
+    def ease(self, targets: Floats, limits: Limits) -> Floats:
+        """Scales down the targets of pairs that would pull beyond their limit, (25,) [raw]."""
+        eased, pull = targets.copy(), pulls(targets, limits)
+        for one, other, limit in self.pairs:
+            total = pull[one] + pull[other]
+            if total > limit:
+                both = [one, other]
+                eased[both] = limits.rest[both] + (targets[both] - limits.rest[both]) * limit / total
+        return eased
+
+    def hold_back(self, wanted: Floats, before: Floats, limits: Limits) -> Floats:
+        """Keeps a pair inside its limit on the way, too: who pulls harder waits for who lets go, (25,) [raw].
+
+        Both ends of a step may be allowed and what lies between not, because slews differ.
+        """
+        held = wanted.copy()
+        for one, other, limit in self.pairs:
+            for mine, theirs in ((one, other), (other, one)):
+                now, then = pulls(held, limits), pulls(before, limits)
+                most = max(then[mine], limit - now[theirs])
+                if now[mine] > most:
+                    held[mine] = limits.rest[mine] + (held[mine] - limits.rest[mine]) * most / now[mine]
+        return held
+
+
+def pulls(raw: Floats, limits: Limits) -> Floats:
+    """Shares of the way from rest to the far end of travel, (25,) in 0..1."""
+    up, down = limits.high - limits.rest, limits.rest - limits.low
+    far = np.where(up >= down, up, -down)
+    return np.clip((raw - limits.rest) / far, 0.0, 1.0)
+
+
+@lru_cache(maxsize=1)
+def load_rules() -> Rules:
+    """Reads `assets/robot.toml`."""
+    table = tomllib.loads(asset("robot.toml").read_text())
+    spec, safety, pulse = load_spec(), table["safety"], table["pulse"]
+    period = table["wire"]["period"]
+    return Rules(
+        period=period,
+        most_periods=max(1.0, spec.control_dt / period),
+        hold_after=safety["hold_after"],
+        limp_after=safety["limp_after"],
+        arm_gap=safety["arm_gap"],
+        groups=tuple(spec.where(*kinds) for kinds in safety["arm_groups"]),
+        pairs=tuple(pair for row in table["exclusions"] for pair in _sides(spec, row)),
+        widest=(pulse["narrowest"], pulse["widest"]),
+    )
+
+
+def _sides(spec: FaceSpec, row: dict[str, Any]) -> list[tuple[int, int, float]]:
+    """One exclusion of the table as pairs of indices, one for each side of the face."""
+    one, other = row["pair"]
+    sides = ("left", "right")
+    return [(spec.index(f"{one}_{s}"), spec.index(f"{other}_{s}"), row["limit"]) for s in sides]
