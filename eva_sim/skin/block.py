@@ -27,7 +27,7 @@ from eva_sim.skin.response import Response, load_response
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
 EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
-STAGES = (8, 24, 48)  # further evaluations for a face that has not settled, before Newton takes over
+STAGES = (12, 36, 100, 200)  # further evaluations for a face that has not settled, before Newton takes over
 TOLERANCE = 2e-2  # N, root mean square residual per vertex that is still an answer
 SETTLED = TOLERANCE / 4  # N; a face that was helped is taken this far, or it would soon need help again
 
