@@ -1,4 +1,7 @@
-"""Makes `real/firmware/table.h` from `assets/face.toml` and `assets/robot.toml`: python -m tools.build_table."""
+"""Makes `real/firmware/table.h` from `assets/face.toml` and `assets/robot.toml`.
+
+python -m tools.build_table
+"""
 
 from __future__ import annotations
 

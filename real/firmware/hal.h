@@ -36,7 +36,7 @@ uint8_t hal_eeprom_read(uint16_t address);
 void hal_eeprom_write(uint16_t address, uint8_t value);
 
 void hal_feed_watchdog(void);
-/* Until the next interrupt, at most a millisecond; not at all if bytes wait. */
+/* Until a frame has ended or a millisecond has begun since the last call. */
 void hal_sleep(void);
 
 #endif

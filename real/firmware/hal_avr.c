@@ -12,7 +12,7 @@
 
 #define BUS_HZ 400000UL
 #define BUS_WAIT 2000    /* half microseconds for one byte; at 400 kHz it takes 45 */
-#define OE PE4           /* Arduino Mega pin D2 */
+#define OE PG5           /* Arduino Mega pin D4 */
 #define SUPPLY_INPUT 0   /* ADC0, through a divider by two */
 #define FREE_INPUT 1     /* ADC1, left open */
 #define FULL_SCALE_MV 10000UL
@@ -20,6 +20,7 @@
 static volatile uint8_t rx[256], tx[256]; /* rings whose 8-bit indices wrap by themselves */
 static volatile uint8_t rx_in, rx_out, tx_in, tx_out;
 static volatile uint32_t milliseconds;
+static volatile bool due; /* whether the loop has something to do */
 static uint8_t reset_cause __attribute__((section(".noinit")));
 
 /* Before main, since a watchdog that caused the reset still runs, with its shortest time. */
@@ -29,12 +30,17 @@ __attribute__((naked, used, section(".init3"))) static void before_main(void) {
     wdt_disable();
 }
 
-ISR(TIMER0_COMPA_vect) { milliseconds++; }
+ISR(TIMER0_COMPA_vect) {
+    milliseconds++;
+    due = true;
+}
 
 ISR(USART0_RX_vect) {
     uint8_t byte = UDR0;
     if ((uint8_t)(rx_in + 1) == rx_out) return; /* full: the frame's CRC will fail */
-    rx[rx_in++] = byte;
+    rx[rx_in] = byte;
+    rx_in++;
+    if (byte == 0) due = true;
 }
 
 ISR(USART0_UDRE_vect) {
@@ -65,7 +71,7 @@ static void start_adc(uint8_t input) {
 void hal_start(void) {
     wdt_enable(WDTO_250MS);
     hal_outputs(false);
-    DDRE |= _BV(OE);
+    DDRG |= _BV(OE);
     start_timers();
     start_serial();
     TWBR = (F_CPU / BUS_HZ - 16) / 2;
@@ -88,7 +94,8 @@ int16_t hal_receive(void) { return rx_in == rx_out ? -1 : rx[rx_out++]; }
 uint8_t hal_room(void) { return (uint8_t)(tx_out - tx_in - 1); }
 
 void hal_send(uint8_t byte) {
-    tx[tx_in++] = byte;
+    tx[tx_in] = byte; /* before the index moves: the interrupt may come in between */
+    tx_in++;
     UCSR0B |= _BV(UDRIE0);
 }
 
@@ -129,8 +136,8 @@ bool hal_bus_write(uint8_t address, const uint8_t *bytes, uint8_t count) {
 }
 
 void hal_outputs(bool enabled) {
-    if (enabled) PORTE &= ~_BV(OE);
-    else PORTE |= _BV(OE);
+    if (enabled) PORTG &= ~_BV(OE);
+    else PORTG |= _BV(OE);
 }
 
 bool hal_supply(uint16_t *millivolts) {
@@ -170,12 +177,13 @@ void hal_feed_watchdog(void) { wdt_reset(); }
 
 void hal_sleep(void) {
     set_sleep_mode(SLEEP_MODE_IDLE);
-    cli();
-    if (rx_in == rx_out) {
-        sleep_enable();
+    sleep_enable();
+    for (;;) {
+        cli();
+        if (due) break;
         sei(); /* takes effect after the next instruction: no interrupt gets lost between the two */
         sleep_cpu();
-        sleep_disable();
     }
+    due = false;
     sei();
 }
