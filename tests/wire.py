@@ -6,6 +6,8 @@ import binascii
 import struct
 from typing import Any, NamedTuple
 
+from eva_sim.real.firmware_table import rows
+
 HELLO, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ = range(1, 11)
 IDENT, STATUS, CHANNEL = 0x81, 0x82, 0x8A
 TAKEN, SESSION, STALE, STATE, VALUE, NOT_CALIBRATED = range(6)
@@ -84,8 +86,9 @@ def _content(kind: int, payload: bytes) -> Any:
     if kind == IDENT:
         return Ident(*struct.unpack("<BBB8sHBIIB", payload))
     if kind == STATUS:
-        *head, uptime, worst, bad, stale = struct.unpack_from("<BBHIHIHHH", payload)
-        return Status(*head, uptime, worst, bad, stale, struct.unpack_from("<25H", payload, 20))
+        assert len(payload) == 70
+        head = struct.unpack_from("<BBHIHIHHH", payload)
+        return Status._make([*head, struct.unpack_from("<25H", payload, 20)])
     assert kind == CHANNEL
     return Channel(*struct.unpack("<BHHHHB", payload))
 
@@ -137,6 +140,12 @@ class Host:
 
     def clear(self, key: int = KEY) -> Status:
         return self.guarded(CLEAR, struct.pack("<I", key))
+
+    def calibrate(self, number: int = 7) -> Status:
+        """Gives every channel the widest limits that flash allows."""
+        for channel, row in enumerate(rows()):
+            assert self.limits(channel, row.low, row.high, row.rest, row.slew).answer == TAKEN
+        return self.commit(number)
 
     def status(self) -> Status:
         status: Status = self.ask(QUERY)

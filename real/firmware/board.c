@@ -66,6 +66,7 @@ enum answer board_arm(uint32_t channels) {
 static void disarm(uint8_t channel) {
     armed &= ~(1UL << channel);
     motion_limp(channel);
+    if (!armed) hal_outputs(false); /* one alone has to wait for the next period */
 }
 
 /* A limp target takes a channel out until the next ARM: it must not jump back by itself. */
@@ -80,6 +81,7 @@ enum answer board_aim(const uint8_t *pulses) {
     bool clamped = false;
     for (uint8_t c = 0; c < CHANNELS; c++)
         if (armed >> c & 1) clamped |= aim(c, get16(pulses + 2 * c));
+    if (!armed && group == ARM_GROUPS) go_limp(LIMP); /* the host let go of all of them */
     clamped |= motion_exclude();
     passing = (passing & ~FAULT_CLAMPED) | (clamped ? FAULT_CLAMPED : 0);
     life_at = hal_millis();
@@ -114,7 +116,7 @@ static void arm_next_group(void) {
         motion_start(c);
         armed |= 1UL << c;
     }
-    group_at += ARM_GAP_MS;
+    group_at = hal_millis() + ARM_GAP_MS;
     if (++group == ARM_GROUPS) state = ACTIVE;
 }
 

@@ -60,7 +60,7 @@ uint32_t host_fed(void) { return fed; }
 void hal_start(void) {}
 uint8_t hal_reset_cause(void) { return cause; }
 uint32_t hal_millis(void) { return now; }
-uint16_t hal_micros(void) { return 0; }
+uint16_t hal_micros(void) { return (uint16_t)(now * 1000) & HAL_MICROS_MASK; }
 int16_t hal_receive(void) { return rx_in == rx_out ? -1 : rx[rx_out++ % LINE]; }
 uint8_t hal_room(void) { return LINE - tx_count > 255 ? 255 : (uint8_t)(LINE - tx_count); }
 void hal_send(uint8_t byte) { tx[tx_count++] = byte; }
