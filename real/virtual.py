@@ -117,13 +117,14 @@ class Machine:
 
     Args:
         robot: seed of all that differs between boards: noise, and so the id.
-        realtime: instead of lockstep, time is the wall's and `port` a pseudo-terminal opened by pyserial.
+        realtime: instead of lockstep, time is the wall's and `port` a `serial.Serial` on a pseudo-terminal.
         eeprom: file that keeps the EEPROM; by default it is blank, and forgotten in the end.
         oscillators: relative errors of the two PCA9685s' clocks; real ones are up to 0.08 off.
         baud: of the host's side; by default the firmware's.
 
     Attributes:
         clock: virtual time, or the wall's.
+        terminal: in real time, the path that any program may open instead of `port`; else empty.
 
     Raises:
         RobotError: it cannot be compiled here.
@@ -146,8 +147,9 @@ class Machine:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         self._lock = threading.Lock()
         self._process = self._start(robot, eeprom, oscillators)
-        self.clock: Clock = VirtualClock(self)
-        self._port: Any = VirtualPort(self)
+        self.clock: Clock = WallClock() if realtime else VirtualClock(self)
+        self._port: Any = None if realtime else VirtualPort(self)
+        self.terminal = ""
         if realtime:
             self._go_live()
 
@@ -166,7 +168,11 @@ class Machine:
 
     @property
     def port(self) -> Any:
-        """What the host opens. After `replug` it is another one."""
+        """What the host opens. After `replug` it is another one; in real time it is opened when asked for."""
+        if self._port is None:
+            import serial
+
+            self._port = serial.Serial(self.terminal, self._baud, timeout=0, write_timeout=1)
         return self._port
 
     @property
@@ -231,7 +237,7 @@ class Machine:
 
     def close(self) -> None:
         """Ends the simulator. May be called twice."""
-        if self.realtime and self._port.is_open:
+        if self._port is not None:
             self._port.close()
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
@@ -264,7 +270,8 @@ class Machine:
 
     def _hear(self) -> None:
         """One report: time, bytes sent, pulses that changed."""
-        _, self._asleep, count, changes = _HEAD.unpack(self._take(_HEAD.size))
+        time, self._asleep, count, changes = _HEAD.unpack(self._take(_HEAD.size))
+        self._due = max(self._due, time) if self.realtime else self._due
         self._incoming += self._take(count)
         for cycle, channel, width in _EVENT.iter_unpack(self._take(changes * _EVENT.size)):
             self._pulses[channel] = width
@@ -286,11 +293,8 @@ class Machine:
         return RobotError(f"the virtual robot's simulator ended; start it again. {told}")
 
     def _go_live(self) -> None:
-        import serial
-
         (length,) = struct.unpack("<I", self._take(4))
-        self._port = serial.Serial(self._take(length).decode(), self._baud, timeout=0, write_timeout=1)
-        self.clock = WallClock()
+        self.terminal = self._take(length).decode()
         self._reader = threading.Thread(target=self._follow, name="virtual robot", daemon=True)
         self._reader.start()
 
