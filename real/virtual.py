@@ -190,12 +190,12 @@ class Machine:
         self._listeners.append(callback)
 
     def run(self, duration: float) -> None:
-        """Lets `duration` [s] pass, in lockstep.
+        """Lets `duration` [s] pass, in lockstep; at least a cycle, so that who waits in small steps gets on.
 
         Raises:
             RobotError: the simulator ended.
         """
-        self._due += round(duration * HERTZ)
+        self._due += max(1, round(duration * HERTZ))
         given = bytes(self._outgoing)
         self._outgoing.clear()
         self._tell(b"R", struct.pack("<QI", self._due, len(given)), given)

@@ -239,6 +239,15 @@ def test_eeprom_outlives_the_machine(tmp_path: Path) -> None:
     bench.machine.close()
 
 
+def test_the_shortest_sleep_lets_time_pass(bench: Bench) -> None:
+    began = bench.now()
+    bench.sleep(1e-12)
+    assert bench.now() > began
+    bench.sleep(0)
+    bench.sleep(-1)
+    assert bench.now() == pytest.approx(began + 1 / virtual.HERTZ, abs=1e-12)
+
+
 def test_robots_differ_and_repeat() -> None:
     ids = []
     for robot in (0, 1, 0):
