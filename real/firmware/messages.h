@@ -1,0 +1,13 @@
+/* What each message does and what is answered. */
+#ifndef MESSAGES_H
+#define MESSAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void messages_start(void);
+
+/* False if there is no such message, or not of this length. */
+bool message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length);
+
+#endif

@@ -1,0 +1,112 @@
+#include "store.h"
+
+#include <string.h>
+
+#include "bytes.h"
+#include "crc.h"
+#include "hal.h"
+#include "motion.h"
+#include "table.h"
+
+/* Where things lie, in EEPROM and in its image here. */
+#define ID 0
+#define ID_CRC (ID + ID_SIZE)
+#define SESSION (ID_CRC + 2)
+#define CALIBRATION (SESSION + 2)
+#define LIMITS_AT (CALIBRATION + 4)
+#define LIMITS_SIZE 8
+#define CALIBRATION_CRC (LIMITS_AT + CHANNELS * LIMITS_SIZE)
+#define SIZE (CALIBRATION_CRC + 2)
+
+#define NOISY_BYTES 64
+
+static uint8_t image[SIZE];
+static uint16_t next = SIZE; /* byte of the image to compare with EEPROM */
+static uint32_t in_force;
+
+static uint16_t crc_of(uint16_t from, uint16_t to) { return crc16(CRC_START, image + from, to - from); }
+
+static bool sealed(uint16_t from, uint16_t seal) { return get16(image + seal) == crc_of(from, seal); }
+
+static void seal(uint16_t from, uint16_t at) {
+    put16(image + at, crc_of(from, at));
+    next = 0;
+}
+
+/* Four CRCs of noise from different starts: no byte of noise is lost on its way into the id. */
+static void make_id(void) {
+    uint8_t noise[NOISY_BYTES];
+    for (uint8_t i = 0; i < NOISY_BYTES; i++) noise[i] = hal_noise();
+    for (uint8_t i = 0; i < ID_SIZE; i += 2) put16(image + ID + i, crc16((uint16_t)(CRC_START - i), noise + 16 * (i / 2), 16));
+    seal(ID, ID_CRC);
+}
+
+void store_start(void) {
+    next = SIZE;
+    while (!hal_eeprom_ready()) {} /* a write goes on through a reset */
+    for (uint16_t i = 0; i < SIZE; i++) image[i] = hal_eeprom_read(i);
+    if (!sealed(ID, ID_CRC)) make_id();
+    store_restore();
+}
+
+void store_step(void) {
+    if (!hal_eeprom_ready()) return;
+    for (uint8_t tries = 8; tries && next < SIZE; tries--, next++) {
+        if (hal_eeprom_read(next) == image[next]) continue;
+        hal_eeprom_write(next, image[next]);
+        return; /* the same byte is read again, so what did not take is written again */
+    }
+}
+
+const uint8_t *store_id(void) { return image + ID; }
+
+uint16_t store_next_session(void) {
+    uint16_t session = get16(image + SESSION) + 1;
+    if (session == 0) session = 1;
+    put16(image + SESSION, session);
+    next = 0;
+    return session;
+}
+
+uint32_t store_calibration(void) { return in_force; }
+
+void store_changed(void) { in_force = 0; }
+
+static void read_limits(uint8_t channel, struct limits *l) {
+    const uint8_t *at = image + LIMITS_AT + channel * LIMITS_SIZE;
+    l->low = get16(at);
+    l->high = get16(at + 2);
+    l->rest = get16(at + 4);
+    l->slew = get16(at + 6);
+}
+
+static void write_limits(uint8_t channel, const struct limits *l) {
+    uint8_t *at = image + LIMITS_AT + channel * LIMITS_SIZE;
+    put16(put16(put16(put16(at, l->low), l->high), l->rest), l->slew);
+}
+
+/* A calibration also has to be within flash, which may be newer. */
+static bool readable(void) {
+    if (!sealed(CALIBRATION, CALIBRATION_CRC)) return false;
+    for (uint8_t c = 0; c < CHANNELS; c++) {
+        struct limits l;
+        read_limits(c, &l);
+        if (!limits_allowed(c, &l)) return false;
+    }
+    return true;
+}
+
+void store_restore(void) {
+    in_force = readable() ? get32(image + CALIBRATION) : 0;
+    for (uint8_t c = 0; c < CHANNELS; c++) {
+        if (in_force) read_limits(c, motion_limits(c));
+        else memset(motion_limits(c), 0, sizeof(struct limits));
+    }
+}
+
+void store_keep(uint32_t calibration) {
+    for (uint8_t c = 0; c < CHANNELS; c++) write_limits(c, motion_limits(c));
+    put32(image + CALIBRATION, calibration);
+    seal(CALIBRATION, CALIBRATION_CRC);
+    in_force = calibration;
+}
