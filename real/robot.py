@@ -75,7 +75,8 @@ class RobotFace(Face):
 
     def _get_ready(self, eye: Eye | None) -> None:
         self.calibration = self._find(self._board.identity)
-        self._introduce()
+        self.identity = self._board.identity
+        self.calibration.check(self.identity)
         face = designed_face()
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
         self._gaze = Gaze(eye, face.neutral, self.calibration.neutral_landmarks)
@@ -83,12 +84,6 @@ class RobotFace(Face):
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
         self._due = self._start = self.clock.now()
-
-    def _introduce(self) -> None:
-        """Sees that it is the right board, and that it has our limits."""
-        self.identity = self._board.identity
-        self.calibration.check(self.identity)
-        self._board.configure(self.calibration.limits, self.calibration.crc)
 
     def reset(self, seed: int | None = None) -> Reading:
         """Glides to neutral and reads. The first one arms, if the board is well; later ones never do.
@@ -135,6 +130,7 @@ class RobotFace(Face):
                 self._board.clear()
             elif status.state != State.LIMP:
                 self._board.disarm()
+            self._board.configure(self.calibration.limits, self.calibration.crc)
             self._status = self._board.arm(range(len(self.spec)))
         self._armed_once = True
         self._guard.begin()
@@ -196,7 +192,7 @@ class RobotFace(Face):
         with contextlib.suppress(EvaError):
             self._board.close()
         self._board = self._connect()
-        self._introduce()
+        self.calibration.check(self._board.identity)
         self._lost = False
 
     def _await_armed(self) -> None:
@@ -218,26 +214,18 @@ class RobotFace(Face):
         """To neutral, however far, then until the servos are there; learns what rest looks like."""
         while not self._guard.faults and np.abs(self._guard.sent - self.spec.neutral).max() > 1e-6:
             self._go(self._guard.command(self.spec.neutral))
-        seen: list[Floats] = []
         for _ in range(_SETTLE):
             self._rest()
-        while not (self._gaze.knows_rest or self._guard.faults):
-            seen += self._sight()
-            self._rest()
-            if len(seen) == _SIGHTS or self.clock.now() > self._due + 1:
-                break
-        if seen:
-            self._gaze.learn(seen)
+        if not (self._gaze.knows_rest or self._guard.faults):
+            self._gaze.learn([points for _ in range(_SIGHTS) for points in self._rest()])
 
-    def _rest(self) -> None:
+    def _rest(self) -> list[Floats]:
+        """One control period at neutral; what the camera saw then, if anything."""
         if not self._guard.faults:
             self._go(self._guard.command(self.spec.neutral))
-
-    def _sight(self) -> list[Floats]:
-        try:
-            points = self._gaze.points()
-        except MediaError:
+        if self._gaze.knows_rest:
             return []
+        points = self._gaze.points()
         return [] if points is None else [points]
 
     def _go(self, sent: NDArray[np.float32]) -> None:

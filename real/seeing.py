@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -59,15 +60,13 @@ class Gaze:
         return self._eye is None or self._resting is not None
 
     def points(self) -> Floats | None:
-        """The face in the newest picture, (N, 3) [pixels], or None.
-
-        Raises:
-            MediaError: the camera is lost.
-        """
+        """The face in the newest picture, (N, 3) [pixels]; None without one, or without a picture."""
         if self._eye is None or self._detector is None:
             return None
-        time, picture = self._eye.look()
-        return self._detector.landmarks(picture, time)
+        with contextlib.suppress(MediaError):  # a lost camera is told by every reading
+            time, picture = self._eye.look()
+            return self._detector.landmarks(picture, time)
+        return None
 
     def learn(self, seen: list[Floats]) -> None:
         """Takes the median of some sights of the resting face, each (N, 3), as what rest looks like."""
