@@ -73,7 +73,7 @@ class Calibration:
         outer_eye: outer-eye distance of the robot [m].
         neutral_landmarks: the resting face as the camera sees it, aligned, (N, 3) [outer-eye
             distances]; None if no camera has seen it yet.
-        date: when it was made, ISO 8601.
+        date: when it was made, ISO 8601; or `"nominal"`.
         spec: digest of the actuator table it was made with.
 
     Raises:
@@ -110,7 +110,8 @@ class Calibration:
     def nominal(cls, robot: str = "nominal", board: str = "firmware") -> Self:
         """The calibration of a robot that is exactly as assets/robot.toml says, in microseconds."""
         joints = {a.name: _nominal(a) for a in load_spec().actuators}
-        return cls(robot, board, "us", joints, designed_face().outer_eye)
+        # Without a date, so that its CRC is always the same and a board keeps it only once.
+        return cls(robot, board, "us", joints, designed_face().outer_eye, date="nominal")
 
     @property
     def limits(self) -> Limits:

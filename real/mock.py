@@ -66,7 +66,10 @@ class Mock:
         return self._pulses.copy()
 
     def listen(self, callback: Listener) -> None:
-        """From now on calls `callback(time [s], channel, width [us])` at every change; NaN for limp."""
+        """From now on calls `callback(time, channel, width [us])` at every change; NaN for limp.
+
+        Time is since the start of this mock [s].
+        """
         self._listeners.append(callback)
 
     def close(self) -> None:
@@ -107,7 +110,7 @@ class Mock:
         width = pulse / 4 if pulse else np.nan
         self._pulses[channel] = width
         for listener in self._listeners:
-            listener(self._born + (at + self._booted) / 1000, channel, width)
+            listener((at + self._booted) / 1000, channel, width)
 
 
 class MockPort:

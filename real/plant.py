@@ -25,6 +25,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import PhysicsError
 from eva_sim.randomise import Parameters, draw
 from eva_sim.real.camera import Eye, Sight
+from eva_sim.real.clock import WallClock
 from eva_sim.real.firmware_table import figures
 
 #: Channels of one servo driver.
@@ -75,11 +76,13 @@ class PlantEye(Eye):
 
     def __init__(self, plant: Plant, machine: Any) -> None:
         self._picture, self._machine = plant.picture, machine
+        # A machine counts its own time from 0, and so does its clock, but for that of the wall.
+        self._start = machine.clock.now() if isinstance(machine.clock, WallClock) else 0.0
 
     def look(self) -> Sight:
         _ = self._machine.pulses  # a machine that runs only when asked now does all that was due
         now = self._machine.clock.now()
-        return Sight(now, self._picture(now))
+        return Sight(now, self._picture(now - self._start))
 
 
 class _Hidden:

@@ -71,6 +71,12 @@ def test_the_file_holds_everything(tmp_path: Path) -> None:
     assert {"id", "drive_mode", "homing_offset", "range_min", "range_max"} < set(row)
 
 
+def test_the_nominal_one_is_always_the_same() -> None:
+    assert Calibration.nominal("feed").crc == Calibration.nominal("feed").crc
+    assert Calibration.nominal("feed").crc != NOMINAL.crc
+    assert Calibration.nominal("feed").date == "nominal"
+
+
 def test_the_default_place_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EVA_CONFIG", str(tmp_path))
     assert NOMINAL.save() == tmp_path / "0123456789abcdef.json" == default_path(NOMINAL.robot)

@@ -5,6 +5,7 @@ A watcher on the plant's side of the board asserts limits, slew and rest in ever
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -696,3 +697,34 @@ def test_wrong_bodies_and_options_are_told() -> None:
         gym.make("EVA/Pose-v0", body="mock", size=None, randomise=True)
     with pytest.raises(LinkError, match="/dev/nowhere cannot be opened"):
         make_face("robot", port="/dev/nowhere", camera=None)
+
+
+# The command line.
+
+
+def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+    from typer.testing import CliRunner
+
+    from eva_sim.cli import app
+    from eva_sim.real import tour
+
+    monkeypatch.setattr(tour, "HOLD", 8)
+    run = CliRunner().invoke(app, ["robot", "--mock", "--seed", "1", "--out", str(tmp_path)])
+    assert run.exit_code == 0, run.output
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert strip.width == 5 * 320
+        shown = np.asarray(strip, dtype=float)
+    tiles = [shown[26:, n * 320 : (n + 1) * 320] for n in range(5)]
+    assert min(np.abs(tiles[0] - tile).mean() for tile in tiles[1:]) > 0.3
+    told = json.loads((tmp_path / "tour.json").read_text())
+    assert min(told["moved_mm"].values()) > 1
+
+
+@pytest.mark.parametrize("options", [[], ["--mock", "--virtual"], ["--port", "x", "--mock"]])
+def test_the_command_wants_one_robot(options: list[str]) -> None:
+    from typer.testing import CliRunner
+
+    from eva_sim.cli import app
+
+    assert isinstance(CliRunner().invoke(app, ["robot", *options]).exception, EvaError)
