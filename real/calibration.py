@@ -204,10 +204,18 @@ _PLAIN = ("robot", "board", "unit", "outer_eye", "date", "spec")
 
 @dataclass(frozen=True)
 class _Maps:
-    """Two straight lines per actuator, which meet at rest; commands -1, `rest`, 1 are at `raw` (3, 25)."""
+    """Two straight lines per actuator, which meet at rest.
+
+    Attributes:
+        rest: where, as a command, (25,).
+        raw: the same, raw.
+        below, above: raw travel per command on either side, (25,); zero on a side without travel.
+    """
 
     rest: Floats
     raw: Floats
+    below: Floats
+    above: Floats
 
     @classmethod
     def of(cls, limits: Limits, turned: NDArray[np.bool_], rest: Floats) -> _Maps:
@@ -216,31 +224,22 @@ class _Maps:
         # Where rest is an end of the commands, as of cables, that end is at rest.
         low = np.where(rest <= -1, limits.rest, low)
         high = np.where(rest >= 1, limits.rest, high)
-        return cls(rest, np.stack([low, limits.rest, high]))
+        widths = [np.where(width > 0, width, 1.0) for width in (rest + 1, 1 - rest)]
+        return cls(rest, limits.rest, (limits.rest - low) / widths[0], (high - limits.rest) / widths[1])
 
     def forward(self, command: Floats) -> Floats:
-        below, above = self._slopes()
         away = command - self.rest
-        raw: Floats = self.raw[1] + np.where(away < 0, below, above) * away
+        raw: Floats = self.raw + np.where(away < 0, self.below, self.above) * away
         return raw
 
     def backward(self, raw: Floats) -> Floats:
-        below, above = self._slopes()
-        away = raw - self.raw[1]
-        upwards = np.sign(self.raw[2] - self.raw[0])
-        slope = np.where(away * upwards < 0, below, above)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a side without travel has no slope
-            command = self.rest + np.where(slope == 0, 0.0, away / slope)
+        away = raw - self.raw
+        slope = np.where(away * (self.below + self.above) < 0, self.below, self.above)
+        command = self.rest + away / np.where(slope == 0, np.inf, slope)  # no travel, no command
         return np.where(np.isnan(raw), np.nan, command).clip(-1.0, 1.0)
 
     def steepest(self) -> Floats:
-        steepest: Floats = np.abs(self._slopes()).max(0)
-        return steepest
-
-    def _slopes(self) -> Floats:
-        """Raw travel per command below and above rest, (2, 25); zero on a side without travel."""
-        widths = np.stack([self.rest + 1, 1 - self.rest])
-        return np.diff(self.raw, axis=0) / np.where(widths > 0, widths, 1.0)
+        return np.maximum(np.abs(self.below), np.abs(self.above))
 
 
 def default_path(robot: str) -> Path:

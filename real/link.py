@@ -14,8 +14,8 @@ from eva_sim.real.protocol import TO_HOST, Decoder, Message, encode
 
 A = TypeVar("A", bound=Message)
 
-#: How often a waiting host looks at the port [s].
-POLL = 0.0005
+#: How often a waiting host looks at the port [s]; targets and status take 2.7 ms on the wire.
+POLL = 0.001
 
 
 class Port(Protocol):

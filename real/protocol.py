@@ -5,11 +5,11 @@ Only bytes and numbers live here; asking and answering is `eva_sim.real.link`.
 
 from __future__ import annotations
 
+import binascii
 import enum
 import struct
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
 
 from eva_sim.errors import LinkError
@@ -62,7 +62,7 @@ class Message:
         Raises:
             LinkError: a field does not fit its place.
         """
-        fields = astuple(self)  # type: ignore[call-overload]
+        fields = tuple(vars(self).values())  # in the order of the fields
         values = (*fields[:-1], *fields[-1]) if self.PULSES else fields
         try:
             return struct.pack(self.FORMAT, *values)
@@ -312,18 +312,4 @@ def unstuff(stuffed: bytes) -> bytes | None:
 
 def crc16(data: bytes) -> int:
     """CRC-16/CCITT-FALSE."""
-    crc, table = 0xFFFF, _crc_table()
-    for byte in data:
-        crc = (crc << 8) & 0xFFFF ^ table[crc >> 8 ^ byte]
-    return crc
-
-
-@lru_cache(maxsize=1)
-def _crc_table() -> tuple[int, ...]:
-    def of(byte: int) -> int:
-        crc = byte << 8
-        for _ in range(8):
-            crc = crc << 1 ^ (0x1021 if crc & 0x8000 else 0)
-        return crc & 0xFFFF
-
-    return tuple(of(byte) for byte in range(256))
+    return binascii.crc_hqx(data, 0xFFFF)

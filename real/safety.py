@@ -52,14 +52,14 @@ class Guard:
 
     def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
         self._spec, self._pairs, self._safety = spec, exclusions(spec), figures()["safety"]
-        self._step = fastest_step(spec, calibration)
-        self.sent, self.faults = spec.neutral, tuple[str, ...]()
+        self._step, self._rest = fastest_step(spec, calibration), spec.neutral
+        self.sent, self.faults = self._rest, tuple[str, ...]()
         self._stalled_for = np.zeros(len(spec))  # for how long each servo has been stalled [s]
         self._steps = 0
 
     def begin(self) -> None:
         """A new start at rest, as arming makes it: no fault, and gently again."""
-        self.sent, self.faults, self._steps = self._spec.neutral, (), 0
+        self.sent, self.faults, self._steps = self._rest, (), 0
         self._stalled_for[:] = 0
 
     def command(self, asked: ArrayLike) -> NDArray[np.float32]:
@@ -111,11 +111,11 @@ class Guard:
 
     def _pulls(self, command: Floats, ends: list[int]) -> Floats:
         """Shares of the way from rest to the far end."""
-        rest = self._spec.neutral[ends].astype(float)
+        rest = self._rest[ends].astype(float)
         return ((command - rest) / (1 - rest)).clip(0, None)
 
     def _from_pulls(self, pulls: Floats, ends: list[int]) -> Floats:
-        rest = self._spec.neutral[ends].astype(float)
+        rest = self._rest[ends].astype(float)
         return rest + pulls * (1 - rest)
 
     def _stopped(self, status: Status) -> list[str]:

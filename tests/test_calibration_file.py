@@ -94,7 +94,7 @@ def test_no_truncated_file_is_taken(tmp_path: Path) -> None:
     whole = NOMINAL.save(tmp_path / "whole.json").read_bytes()
     for length in range(0, len(whole) - 2, 97):
         (tmp_path / "cut.json").write_bytes(whole[:length])
-        with pytest.raises(DataError, match="cut.json"):
+        with pytest.raises(DataError, match=r"cut\.json"):
             Calibration.load(tmp_path / "cut.json")
 
 

@@ -28,7 +28,7 @@ class Filter:
         return len(data)
 
     def read(self, size: int) -> bytes:
-        return self.back(self._port.read(size))  # type: ignore[no-any-return]
+        return self.back(self._port.read(size))
 
     def close(self) -> None:
         self._port.close()
