@@ -22,30 +22,35 @@ Given = Calibration | str | os.PathLike[str] | None
 
 
 def open_robot(
-    port: str | None = None, camera: int | str | Eye | None = 0, calibration: Given = None
+    port: str | None = None,
+    camera: int | str | Eye | None = 0,
+    calibration: Given = None,
+    connect: Callable[[], Board] | None = None,
 ) -> RobotFace:
-    """Opens the physical robot with our firmware. Moves nothing yet.
+    """Opens the physical robot. Moves nothing yet.
 
     Args:
         port: of the board; None or `"auto"` to look for it.
         camera: number or device of the camera before the face, or an eye; None for none.
         calibration: or its file; by default the file of the robot that answers.
+        connect: opens a board without our firmware, see docs/boards.md; then `port` is not looked at.
 
     Raises:
         RobotError: no robot, several, or another one than the calibration's.
         DataError: no calibration, or a damaged one.
         MediaError: no camera.
     """
+    clock = WallClock()
+    opened = connect or _firmware_at(port, clock)
+    eye = DeviceCamera(camera, clock) if isinstance(camera, int | str) else camera
+    return _open(opened, clock, _finder(calibration, _load), eye)
+
+
+def _firmware_at(port: str | None, clock: Clock) -> Callable[[], Board]:
     from eva_sim.real.ports import find_robot, open_serial
 
-    clock = WallClock()
     path = find_robot() if port in (None, "auto") else str(port)
-    eye = DeviceCamera(camera, clock) if isinstance(camera, int | str) else camera
-
-    def connect() -> Board:
-        return FirmwareBoard(Link(open_serial(path), clock))
-
-    return _open(connect, clock, _finder(calibration, _load), eye)
+    return lambda: FirmwareBoard(Link(open_serial(path), clock))
 
 
 def open_virtual(

@@ -6,6 +6,7 @@ import termios
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import serial
 
@@ -73,6 +74,21 @@ def test_silence_takes_as_long_as_said_and_is_told() -> None:
     assert clock.now() == pytest.approx(0.4)
     assert len(port.written) == 1 + 4  # the 00 that ends half a frame, then four questions
     assert link.counters.unanswered == 4
+
+
+class Ticking(MockClock):
+    """A simulated clock that has ticks, and drops what is less than one."""
+
+    def sleep(self, duration: float) -> None:
+        super().sleep(round(duration * 16e6) / 16e6)
+
+
+def test_silence_ends_by_a_clock_that_ticks() -> None:
+    clock = Ticking()
+    link = Link(Deaf(), clock)
+    for timeout in np.random.default_rng(0).uniform(0.001, 0.02, 200):
+        assert link.ask(wire.Query(), wire.Status, timeout) is None
+    assert 1 < clock.now() < 4
 
 
 def test_an_answer_to_an_earlier_question_is_not_taken(mock: Mock) -> None:

@@ -7,9 +7,15 @@ A watcher on the plant's side of the board asserts limits, slew and rest in ever
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import subprocess
 import sys
+import threading
+import tty
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +25,13 @@ import pytest
 
 from eva_sim import make_face
 from eva_sim.contract import Face, FaceSpec
-from eva_sim.errors import CommandError, EvaError, RenderError, RobotError
+from eva_sim.errors import CommandError, DataError, EvaError, RenderError, RobotError
 from eva_sim.landmarks import POINTS
 from eva_sim.real.bodies import open_on
+from eva_sim.real.calibration import Calibration
 from eva_sim.real.mock import Mock
 from eva_sim.real.robot import RobotFace
-from tests.robots import (  # noqa: F401
-    BODIES,
-    REST,
-    armed,
-    board,
-    face,
-    face_machine,
-    mock,
-    moments,
-    open_body,
-    play,
-    watcher,
-    wild,
-)
+from tests.robots import BODIES, face, face_machine, mock, moments, open_body, play, watcher, wild  # noqa: F401
 from tests.watch import ROBOT, Watcher
 
 # When all is well.
@@ -210,6 +204,53 @@ def test_the_same_script_and_policy_run_on_every_body(body: str) -> None:
         assert info["faults"] == ()
     assert truncated
     assert info["time"] == pytest.approx(0.32)
+    env.close()
+
+
+# A port of the operating system.
+
+
+def serve(master: int) -> None:
+    """A mock at the other end of a terminal, until that is closed.
+
+    Its time passes with each message, so that a busy machine is no silence.
+    """
+    mock = Mock()
+    with contextlib.suppress(OSError):
+        while data := os.read(master, 4096):
+            mock.clock.sleep(0.02)
+            mock.port.write(data)
+            os.write(master, mock.port.read(4096))
+
+
+@pytest.fixture
+def terminal() -> Iterator[str]:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    board = threading.Thread(target=serve, args=(master,), daemon=True)
+    board.start()
+    yield os.ttyname(slave)
+    os.close(slave)  # the last one: reading the other end fails
+    board.join(timeout=10)
+    os.close(master)
+
+
+def test_a_robot_at_a_serial_port(
+    terminal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: FaceSpec
+) -> None:
+    """`body="robot"` as users have it: pyserial, the wall's clock, a calibration in the user's folder."""
+    monkeypatch.setenv("EVA_CONFIG", str(tmp_path))
+    with pytest.raises(DataError, match="eva calibrate") as error:
+        make_face("robot", port=terminal, camera=None)
+    robot = re.search(r"(\w{16})\.json", str(error.value))
+    assert robot is not None
+    Calibration.nominal(robot[1]).save()
+    env = gym.make("EVA/Pose-v0", body="robot", port=terminal, camera=None, episode_steps=5)
+    env.reset(seed=0)
+    for _ in range(5):
+        observation, *_, info = env.step(spec.command(jaw=1.0))
+    assert observation["position"][spec.index("jaw")] > -0.9
+    assert not [fault for fault in info["faults"] if "limp" in fault or "lost" in fault]
     env.close()
 
 

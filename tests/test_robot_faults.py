@@ -27,20 +27,7 @@ from eva_sim.real.camera import Eye, Sight
 from eva_sim.real.link import Link
 from eva_sim.real.mock import Mock
 from eva_sim.real.robot import RobotFace
-from tests.robots import (  # noqa: F401
-    REST,
-    armed,
-    board,
-    face,
-    face_machine,
-    guarded,
-    machine,
-    mock,
-    moments,
-    play,
-    watcher,
-    wild,
-)
+from tests.robots import REST, armed, board, face, guarded, machine, mock, moments, play, watcher, wild  # noqa: F401
 from tests.test_link import Filter
 from tests.watch import Watcher
 
@@ -64,7 +51,7 @@ def test_silence_holds_and_then_is_limp(machine: Any, guarded: Watcher) -> None:
             widths = pulses
     assert widths is not None
     assert watcher.limp
-    assert 1.0 <= watcher.moved_at - last <= 1.1
+    assert 0.99 <= watcher.moved_at - last <= 1.1  # the board counts from when the targets came
     for _ in range(50):  # targets that come again do not arm it
         assert board.send(REST).state == State.LIMP
         mock.clock.sleep(0.02)

@@ -15,7 +15,7 @@ from eva_sim import make_face
 from eva_sim.errors import RobotError
 from eva_sim.real.mock import Mock
 from eva_sim.real.robot import RobotFace
-from tests.robots import REST, armed, board, face, face_machine, mock, moments, play, watcher, wild  # noqa: F401
+from tests.robots import face, mock, play, watcher, wild  # noqa: F401
 from tests.watch import Watcher
 
 

@@ -17,6 +17,8 @@ from eva_sim.real.protocol import Answer, Fault
 
 #: How long an answer may take [s]: of anything, and of targets, which come every wire period.
 PATIENCE, BRISK = 0.1, 0.014
+#: Answers that may be missing in a row before the board counts as gone.
+_MISSES = 3
 #: Writing 25 limits to EEPROM takes a few milliseconds a byte [s].
 WRITING = 3.0
 #: A board that resets when its port is opened is in its boot loader for a second or two.
@@ -55,7 +57,7 @@ class FirmwareBoard(Board):
         self._link, self._channel = link, load_spec().column("channel").astype(int)
         self._limits: tuple[Floats, Floats] | None = None  # quarters of us by channel, once configured
         self._told: Status | None = None
-        self._heard, self._closed = 0.0, False
+        self._heard, self._missed, self._closed = 0.0, 0, False
         self._greet()
 
     def _greet(self) -> None:
@@ -151,7 +153,7 @@ class FirmwareBoard(Board):
         return status
 
     def _hear(self, told: wire.Status) -> Status:
-        self._heard = self._link.clock.now()
+        self._heard, self._missed = self._link.clock.now(), 0
         faults = [words for bit, words in _WORDS.items() if told.faults & bit]
         if told.answer not in (Answer.TAKEN, Answer.STATE):
             faults.append(_refusal(told))
@@ -164,9 +166,10 @@ class FirmwareBoard(Board):
     def _silent(self) -> Status:
         """One lost answer is no reason to stop; but as long as the board holds without us is."""
         quiet = self._link.clock.now() - self._heard
-        if self._told is None or quiet > figures()["safety"]["hold_after"]:
+        self._missed += 1  # counted as well, since a busy computer may sleep through one answer
+        if self._missed >= _MISSES and quiet > figures()["safety"]["hold_after"]:
             raise LinkError(f"the board has not answered for {quiet:.2f} s; look at its cable and its power.")
-        told = self._told
+        told = self._told or self.status()
         faults = (*told.faults, "the board did not answer the last targets")
         return Status(told.state, told.output, faults, told.supply, told.temperature, told.load)
 
