@@ -95,6 +95,7 @@ def open_on(machine: Any, robot: int = 0, size: int | None = SIZE, calibration: 
         plant = Plant(robot, size)
         machine.listen(plant.follow)
         eye = PlantEye(plant, machine)
+        eye.look()  # the first picture takes a second or more, which an armed robot would take for silence
 
     def connect() -> Board:
         return FirmwareBoard(Link(_Shared(machine.port), machine.clock))

@@ -15,6 +15,7 @@ from eva_sim.landmarks import MISFIT, POINTS, Aligner
 from eva_sim.real.camera import Eye, Picture, square
 
 NO_FACE = "no face in the picture"
+UNKNOWN_REST = "the camera has not seen the face at rest yet; reset while it is armed"
 STRANGE = "the face in the picture is not believed: is something before it?"
 
 
@@ -107,7 +108,9 @@ class Gaze:
         points = self._detector.landmarks(picture, time)
         if points is None:
             return _blind(picture, NO_FACE)
-        if self._resting is None or self._resting.residual(points) > MISFIT:
+        if self._resting is None:
+            return _blind(picture, UNKNOWN_REST)
+        if self._resting.residual(points) > MISFIT:
             return _blind(picture, STRANGE)
         moved = self._resting(points) - self._resting.neutral
         return Seen((self._designed + moved).astype(np.float32), True, picture, ())
