@@ -1,9 +1,9 @@
 """What is compiled into the firmware: the limits that no calibration may exceed, and its timing.
 
-Host and firmware agree by the CRC-32 of `packed()`, little-endian: for each channel, in order, the narrowest and
-widest pulse a calibration may take, the nominal rest [quarters of a us], the fastest slew [quarters of a us per
-20 ms] (u16 each), arming group, exclusion partner (255: none), exclusion limit [1/64] (u8 each); then hold,
-limp [ms], supply limit [mV], how long it may sag, gap between arming groups [ms] (u16 each).
+Host and firmware agree by the CRC-32 of `packed()`, little-endian. For each channel, in order: the
+narrowest and widest pulse a calibration may take, the nominal rest [quarters of a us], the fastest slew
+[quarters of a us per 20 ms] (u16 each), arming group, exclusion partner (255: none), exclusion limit [1/64]
+(u8 each). Then hold, limp [ms], supply limit [mV], how long it may sag, gap between arming groups [ms] (u16).
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Rules:
 
     def __init__(self, robot: bytes, emit: Callable[[int, int, int], None]) -> None:
         self._robot, self._emit = robot, emit
-        self._kept, self._calibration, self._sessions = [(0, 0, 0, 0)] * wire.CHANNELS, 0, 0  # the EEPROM
+        self._kept, self._kept_as, self._sessions = [(0, 0, 0, 0)] * wire.CHANNELS, 0, 0  # the EEPROM
         self._shown = [0] * wire.CHANNELS
         self.supply = 5000  # mV
         self.boot()
@@ -65,6 +65,7 @@ class Rules:
         self._state, self._latched, self._passing = State.LIMP, Fault(0), Fault(0)
         self._session = self._last = self._stale = self._now = self._life = self._sag = 0
         self._wanted = self._group = self._group_at = 0
+        self._restore()
         self._show()
 
     def tick(self, now: int) -> None:
@@ -80,6 +81,7 @@ class Rules:
     def hear(self, message: Message, sequence: int, now: int, bad: int) -> Message:
         """The answer to a message."""
         self._now = now
+        self._watch_silence()  # not only once a period
         answer = self._act(message, sequence)
         self._show()
         return answer if isinstance(answer, Message) else self._status(answer, bad)
@@ -98,13 +100,18 @@ class Rules:
     def _hello(self, message: wire.Hello, sequence: int) -> Message:
         if message.version == wire.VERSION:
             self._disarm()
-            for channel, row in zip(self._channels, self._kept, strict=True):
-                channel.low, channel.high, channel.rest, channel.slew = row
+            self._restore()
             self._sessions = self._sessions % 0xFFFF + 1
             self._session, self._last = self._sessions, sequence
         return wire.Ident(
             wire.VERSION, 0, 0, self._robot, self._session, wire.CHANNELS, table_crc(), self._calibration, 1
         )
+
+    def _restore(self) -> None:
+        """The limits as last committed."""
+        self._calibration = self._kept_as
+        for channel, row in zip(self._channels, self._kept, strict=True):
+            channel.low, channel.high, channel.rest, channel.slew = row
 
     def _read(self, number: int) -> Answer | Message:
         if number >= wire.CHANNELS:
@@ -134,6 +141,8 @@ class Rules:
         if self._state not in _MOVING:
             return Answer.STATE
         clamped = [self._aim(c, p) for c, p in zip(self._channels, message.pulses, strict=True) if c.armed]
+        if self._group == _GROUPS and not any(c.armed for c in self._channels):
+            self._limp(State.LIMP)  # the host let go of all of them
         clamped.append(self._exclude())
         self._passing = self._passing & ~Fault.CLAMPED | (Fault.CLAMPED if any(clamped) else Fault(0))
         self._life = self._now
@@ -183,6 +192,7 @@ class Rules:
         if not (row.low <= low <= rest <= high <= row.high and low < high and 0 < slew <= row.slew):
             return Answer.VALUE
         self._channels[message.channel] = _Channel(low, high, rest, slew)
+        self._calibration = 0  # until it is committed
         return Answer.TAKEN
 
     def _commit(self, message: wire.Commit) -> Answer:
@@ -193,7 +203,7 @@ class Rules:
         if not all(channel.slew for channel in self._channels):
             return Answer.UNCALIBRATED
         self._kept = [(c.low, c.high, c.rest, c.slew) for c in self._channels]
-        self._calibration = message.calibration
+        self._calibration = self._kept_as = message.calibration
         return Answer.TAKEN
 
     def _exclude(self) -> bool:
@@ -231,7 +241,7 @@ class Rules:
         for number, c in enumerate(self._channels):
             if self._wanted >> number & 1 and _ROWS[number].group == self._group:
                 c.armed, c.aim, c.out = True, c.rest, c.rest
-        self._group, self._group_at = self._group + 1, self._group_at + _TIMES.arm_gap
+        self._group, self._group_at = self._group + 1, self._now + _TIMES.arm_gap
         if self._group == _GROUPS:
             self._state = State.ACTIVE
 
