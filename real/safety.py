@@ -51,8 +51,12 @@ class Guard:
     """
 
     def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
-        self._spec, self._pairs, self._safety = spec, exclusions(spec), figures()["safety"]
+        self._spec, self._safety = spec, figures()["safety"]
         self._step, self._rest = fastest_step(spec, calibration), spec.neutral
+        pairs = exclusions(spec)
+        self._ends = np.array([(pair.one, pair.other) for pair in pairs])
+        self._limits = np.array([pair.limit for pair in pairs])
+        self._rests = self._rest[self._ends].astype(float)
         self.sent, self.faults = self._rest, tuple[str, ...]()
         self._stalled_for = np.zeros(len(spec))  # for how long each servo has been stalled [s]
         self._steps = 0
@@ -92,31 +96,27 @@ class Guard:
 
     def _apart(self, command: Floats) -> Floats:
         """Scales both pulls of each pair down until they add up to its limit."""
-        command = command.copy()
-        for pair in self._pairs:
-            ends = [pair.one, pair.other]
-            pulls = self._pulls(command[ends], ends)
-            if pulls.sum() > pair.limit:
-                command[ends] = self._from_pulls(pulls * pair.limit / pulls.sum(), ends)
+        pulls = self._pulls(command)
+        sums = pulls.sum(1)
+        beyond = sums > self._limits
+        if beyond.any():
+            command = command.copy()
+            less = (self._limits[beyond] / sums[beyond])[:, None] * pulls[beyond]
+            command[self._ends[beyond]] = self._rests[beyond] + less * (1 - self._rests[beyond])
         return command
 
     def _wait(self, command: Floats) -> Floats:
         """On the way there, who rises waits for who falls: two speeds differ, so a sum may overshoot."""
-        command = command.copy()
-        for pair in self._pairs:
-            ends = [pair.one, pair.other]
-            if self._pulls(command[ends], ends).sum() > pair.limit + _ROUNDING:
-                command[ends] = np.minimum(command[ends], self.sent[ends])
+        beyond = self._pulls(command).sum(1) > self._limits + _ROUNDING
+        if beyond.any():
+            command, ends = command.copy(), self._ends[beyond]
+            command[ends] = np.minimum(command[ends], self.sent[ends])
         return command
 
-    def _pulls(self, command: Floats, ends: list[int]) -> Floats:
-        """Shares of the way from rest to the far end."""
-        rest = self._rest[ends].astype(float)
-        return ((command - rest) / (1 - rest)).clip(0, None)
-
-    def _from_pulls(self, pulls: Floats, ends: list[int]) -> Floats:
-        rest = self._rest[ends].astype(float)
-        return rest + pulls * (1 - rest)
+    def _pulls(self, command: Floats) -> Floats:
+        """Shares of the way from rest to the far end, of each pair, (P, 2)."""
+        pulls: Floats = ((command[self._ends] - self._rests) / (1 - self._rests)).clip(0, None)
+        return pulls
 
     def _stopped(self, status: Status) -> list[str]:
         if status.state in (State.ARMING, State.ACTIVE, State.HOLD):
