@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from eva_sim.detector import quiet
+from eva_sim.capture import Capture
 from eva_sim.errors import MediaError
 from eva_sim.files import atomic
 
@@ -128,24 +128,15 @@ class Camera(Source):
     live = True
 
     def __init__(self, device: int | str) -> None:
-        import cv2
-
-        self.name = f"camera {device}"
-        with quiet():
-            self._camera = cv2.VideoCapture(device)
-        if not self._camera.isOpened():
-            raise MediaError(f"no {self.name}; is it plugged in and free? Try a clip or a picture instead.")
-        self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        self.fps = float(self._camera.get(cv2.CAP_PROP_FPS)) or 25.0
+        self._camera = Capture(device)
+        self.name, self.fps = self._camera.name, self._camera.fps
 
     def __iter__(self) -> Frames:
         start = time.monotonic()
         try:
             while True:
-                found, frame = self._camera.read()
-                if not found:
-                    raise MediaError(f"{self.name} stopped sending pictures.")
-                yield time.monotonic() - start, np.ascontiguousarray(frame[:, :, ::-1])
+                picture = self._camera.read()
+                yield time.monotonic() - start, picture
         finally:
             self._camera.release()
 

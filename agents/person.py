@@ -11,11 +11,8 @@ import numpy as np
 
 from eva_sim.contract import Floats
 from eva_sim.errors import MediaError
-from eva_sim.landmarks import Aligner
+from eva_sim.landmarks import MISFIT, Aligner
 
-#: RMS misfit of the rigid points above which a face is not believed [neutral outer-eye distances].
-#: A man turning, nodding, nearing and holding his chin reaches 0.026; a face lying on its side 0.07.
-MISFIT = 0.05
 #: The same where only an average face stands in for the neutral; people differ from it by 0.04.
 STRANGER_MISFIT = 0.12
 #: RMS speed of the aligned points that no face reaches [neutral outer-eye distances per second].

@@ -33,15 +33,16 @@ class FaceEnv(gym.Env[Observation, Action]):
     """Base of `PoseEnv` and `MimicEnv`, which say what the target is. See their pages.
 
     Args:
-        body: passed to `eva_sim.make_face`.
-        skin: `"full"`, `"fine"`, `"dynamic"`, `"reduced"` or `"reference"`, see `eva_sim.twin.Twin`.
-        neck: `"kinematic"`, or `"legs"` for jaw and neck as rigid bodies in PyBullet, see `Twin`.
+        body: `"twin"`, `"robot"`, `"virtual"` or `"mock"`, see `eva_sim.make_face`.
+        skin: the twin's: `"full"`, `"fine"`, `"dynamic"`, `"reduced"` or `"reference"`, see `Twin`.
+        neck: the twin's: `"kinematic"`, or `"legs"` for jaw and neck as rigid bodies in PyBullet.
         observe: whether the robot's landmarks, its picture, or both are observed.
         image_size: side of the observed picture [pixels].
         render_mode: None, `"rgb_array"` or `"human"`.
         face: an open face to use instead of opening one; the caller closes it.
         episode_steps: control steps in an episode; None for the task's own.
         randomise: whether each episode's body differs, see `eva_sim.randomise`.
+        **options: more of the body's, e.g. `port` of a robot, see `eva_sim.make_face`.
 
     Raises:
         EvaError: an argument has no meaning.
@@ -62,6 +63,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         face: Face | None = None,
         episode_steps: int | None = None,
         randomise: bool = False,
+        **options: Any,
     ) -> None:
         check_arguments(observe, image_size, render_mode, episode_steps)
         # An open environment lists what works here, so that generic tools do not try a window
@@ -73,7 +75,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         self._window = Window() if render_mode == "human" else None
         self._image_size = image_size if observe != "landmarks" else None
         self._owned = face is None
-        self.face = face or eva_sim.make_face(body, skin=skin, neck=neck)
+        self.face = face or eva_sim.make_face(body, **_twins_own(body, skin, neck), **options)
         if randomise and not hasattr(self.face, "vary"):
             raise EvaError("randomise=True needs the twin; no other body can change its constants.")
         self._randomise, self._parameters = randomise, dict[str, Floats]()
@@ -199,6 +201,19 @@ class _OneBody:
 
     def settle(self, command: ArrayLike) -> NDArray[np.float32]:
         return settle_at(self._face, command).landmarks
+
+
+def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
+    """What only the twin takes.
+
+    Raises:
+        EvaError: another body was given it.
+    """
+    if body == "twin":
+        return {"skin": skin, "neck": neck}
+    if (skin, neck) != ("full", "kinematic"):
+        raise EvaError(f"skin and neck are the twin's; body={body!r} has its own, leave them out.")
+    return {}
 
 
 def observed_space(observe: Observe, image_size: int | None) -> spaces.Dict:

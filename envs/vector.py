@@ -49,6 +49,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         episode_steps: control steps in an episode; None for the task's own.
         randomise: whether each episode's body differs, see `eva_sim.randomise`; the reduced skin
             keeps its material.
+        **options: none; those of a robot are for the single environment.
 
     Raises:
         EvaError: an argument has no meaning, or only in the single environment.
@@ -71,8 +72,9 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         render_mode: str | None = None,
         episode_steps: int | None = None,
         randomise: bool = False,
+        **options: Any,
     ) -> None:
-        _check_single(body=body, neck=neck, observe=observe, render_mode=render_mode)
+        _check_single(body, options, neck=neck, observe=observe, render_mode=render_mode)
         check_arguments(observe, 96, render_mode, episode_steps)
         self.num_envs, self.randomise = num_envs, randomise
         self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
@@ -246,9 +248,13 @@ def _seeds(seed: int | Sequence[int | None] | None, count: int) -> Sequence[int 
     return seeds
 
 
-def _check_single(**given: str | None) -> None:
+def _check_single(body: str, options: dict[str, Any], **given: str | None) -> None:
     """Refuses what only the single environment does."""
-    able = {"body": "twin", "neck": "kinematic", "observe": "landmarks", "render_mode": None}
+    if body != "twin":
+        raise EvaError(f"body={body!r} is one face, not many: use the single environment, gym.make.")
+    if options:
+        raise EvaError(f"{', '.join(sorted(options))}: options of a robot are for the single environment.")
+    able = {"neck": "kinematic", "observe": "landmarks", "render_mode": None}
     for name, value in given.items():
         if value != able[name]:
             raise EvaError(

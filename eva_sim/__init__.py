@@ -5,6 +5,8 @@ simulated body, in one page). Importing this package registers the Gymnasium ids
 nothing heavy: no physics, no renderer, no torch.
 """
 
+from typing import Any
+
 from eva_sim.contract import Face, FaceSpec, Reading, load_spec
 from eva_sim.envs.ids import register_ids
 from eva_sim.errors import EvaError
@@ -19,16 +21,36 @@ def make_face(body: str = "twin", **options: object) -> Face:
     """Opens a face by the name of its body.
 
     Args:
-        body: `"twin"` for the simulated head, `"robot"` or `"virtual"` for the serial adapter.
-        **options: of the body; the twin's are `skin`, `camera` and `neck`, see `eva_sim.twin.Twin`.
+        body: `"twin"` for the simulated head; `"robot"` for the physical one; `"virtual"` for the real
+            firmware on a simulated microcontroller that moves a hidden head; `"mock"` for the same
+            without the toolchain.
+        **options: of the body: of the twin `skin`, `camera` and `neck`, see `eva_sim.twin.Twin`; of the
+            robot `port`, `camera` and `calibration`, of the other two `robot` (seed of the hidden head),
+            `size`, `realtime` and `calibration`, see `eva_sim.real.bodies`.
 
     Raises:
-        EvaError: no such body, or one that this version does not have yet.
+        EvaError: no such body, or an option that it does not have.
     """
+    openers: dict[str, Any] = {}
     if body == "twin":
         from eva_sim.twin import Twin
 
-        return Twin(**options)  # type: ignore[arg-type]
-    if body in ("robot", "virtual"):
-        raise EvaError(f"body={body!r} is not in version {__version__} yet; use body='twin'.")
-    raise EvaError(f"no body called {body!r}; choose 'twin'; 'robot' and 'virtual' are to come.")
+        openers = {"twin": Twin}
+    elif body in ("robot", "virtual", "mock"):
+        from eva_sim.real import bodies
+
+        openers = {"robot": bodies.open_robot, "virtual": bodies.open_virtual, "mock": bodies.open_mock}
+    if body not in openers:
+        raise EvaError(f"no body called {body!r}; choose 'twin', 'robot', 'virtual' or 'mock'.")
+    _check_options(body, openers[body], options)
+    face: Face = openers[body](**options)
+    return face
+
+
+def _check_options(body: str, opener: Any, options: dict[str, object]) -> None:
+    import inspect
+
+    known = list(inspect.signature(opener).parameters)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise EvaError(f"body={body!r} has no option {', '.join(unknown)}; it has {', '.join(known)}.")

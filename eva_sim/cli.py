@@ -127,6 +127,35 @@ def fit(
 
 
 @app.command()
+def robot(
+    port: Annotated[str | None, typer.Option(help="serial port of the robot, or auto")] = None,
+    virtual: Annotated[bool, typer.Option("--virtual", help="the firmware on a simulated board")] = False,
+    mock: Annotated[bool, typer.Option("--mock", help="the firmware's rules in Python")] = False,
+    seed: Annotated[int, typer.Option(help="of the hidden head of --virtual and --mock; 0: nominal")] = 0,
+    camera: Annotated[int, typer.Option(help="number of the camera before the robot; -1: none")] = 0,
+    calibration: Annotated[Path | None, typer.Option(help="file; by default the robot's own")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("out/robot"),
+) -> None:
+    """Arms a robot, shows its state, and moves it through a few expressions. It ends limp."""
+    from eva_sim import make_face
+    from eva_sim.real.tour import describe, tour
+
+    chosen = [name for name, on in {"robot": port, "virtual": virtual, "mock": mock}.items() if on]
+    if len(chosen) != 1:
+        raise EvaError("choose one robot: --port PATH (or --port auto), --virtual, or --mock.")
+    eye = None if camera < 0 else camera
+    own = {"port": port, "camera": eye} if port else {"robot": seed}
+    with make_face(chosen[0], calibration=calibration, **own) as face:
+        for what, told in describe(face).items():  # type: ignore[arg-type]
+            Console(stderr=True).print(f"{what}: {told}", soft_wrap=True)
+        figures = tour(face, out)  # type: ignore[arg-type]
+    Console().print_json(data=figures)
+    Console(stderr=True).print(f"The pictures are in {out}", soft_wrap=True)
+    if figures["faults"]:
+        raise typer.Exit(2)
+
+
+@app.command()
 def demo(out: Annotated[Path, typer.Option(help="folder for everything")] = Path("out/demo")) -> None:
     """The whole path: babble, train, mirror the sample clip. Running it again is quick."""
     from eva_sim.agents.demo import demo as run

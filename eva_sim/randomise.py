@@ -22,6 +22,10 @@ from eva_sim.files import asset
 Parameters = Mapping[str, Floats]
 
 
+#: Servo drivers of a robot, of 16 channels each.
+BOARDS = 2
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of `assets/randomise.toml`, whose head explains the columns."""
@@ -40,7 +44,7 @@ class Line:
     def shape(self) -> tuple[int, ...]:
         """Of the parameter."""
         spec = load_spec()
-        count = {"cable": len(spec.where("cable")), "actuator": len(spec), "axis": 3}
+        count = {"cable": len(spec.where("cable")), "actuator": len(spec), "axis": 3, "board": BOARDS}
         return () if self.each == "face" else (count[self.each],)
 
     def draw(self, rng: np.random.Generator) -> Floats:
@@ -67,12 +71,14 @@ def load_lines() -> tuple[Line, ...]:
     return lines
 
 
-def draw(rng: np.random.Generator, without: Collection[str] = ()) -> dict[str, Floats]:
+def draw(rng: np.random.Generator, without: Collection[str] = (), robot: bool = False) -> dict[str, Floats]:
     """Parameters of one episode: every line that is applied, but for what acts on `without`.
 
-    Those are drawn too, so that what is left out changes nothing else.
+    Those are drawn too, so that what is left out changes nothing else. What only a robot has is drawn
+    after all others, and only for a `robot`.
     """
-    drawn = {line: line.draw(rng) for line in load_lines() if line.applied}
+    lines = [line for line in load_lines() if line.applied and (robot or line.acts_on != "robot")]
+    drawn = {line: line.draw(rng) for line in sorted(lines, key=lambda line: line.acts_on == "robot")}
     return {line.name: value for line, value in drawn.items() if line.acts_on not in without}
 
 

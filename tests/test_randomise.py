@@ -20,7 +20,7 @@ from eva_sim.twins import Twins
 from tests.fakes import FakeFace
 
 LINES = {line.name: line for line in load_lines()}
-APPLIED = [line for line in LINES.values() if line.applied]
+APPLIED = [line for line in LINES.values() if line.applied and line.acts_on != "robot"]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,13 @@ def test_each_line_is_one_of_those_tested_here_or_not_drawn() -> None:
         "light",
         "landmark_noise",
     }
+
+
+def test_what_only_a_robot_has_is_drawn_only_for_one_and_after_the_rest() -> None:
+    face, robot = draw(np.random.default_rng(0)), draw(np.random.default_rng(0), robot=True)
+    assert set(robot) - set(face) == {line.name for line in LINES.values() if line.acts_on == "robot"}
+    assert len(robot) > len(face)
+    assert all(np.array_equal(face[name], robot[name]) for name in face)
 
 
 @pytest.mark.parametrize("line", APPLIED, ids=lambda line: line.name)

@@ -1,0 +1,147 @@
+"""Opening a robot: the physical one, the virtual one, and the mock; `eva_sim.make_face` by its parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from eva_sim.real.boards.base import Board, Identity
+from eva_sim.real.boards.firmware import FirmwareBoard
+from eva_sim.real.calibration import Calibration, default_path
+from eva_sim.real.camera import DeviceCamera, Eye
+from eva_sim.real.clock import Clock, WallClock
+from eva_sim.real.link import Link, Port
+from eva_sim.real.plant import Plant, PlantEye
+from eva_sim.real.robot import RobotFace
+
+#: Side of a hidden robot's picture [pixels].
+SIZE = 320
+
+Given = Calibration | str | os.PathLike[str] | None
+
+
+def open_robot(
+    port: str | None = None,
+    camera: int | str | Eye | None = 0,
+    calibration: Given = None,
+    connect: Callable[[], Board] | None = None,
+) -> RobotFace:
+    """Opens the physical robot. Moves nothing yet.
+
+    Args:
+        port: of the board; None or `"auto"` to look for it.
+        camera: number or device of the camera before the face, or an eye; None for none.
+        calibration: or its file; by default the file of the robot that answers.
+        connect: opens a board without our firmware, see docs/boards.md; then `port` is not looked at.
+
+    Raises:
+        RobotError: no robot, several, or another one than the calibration's.
+        DataError: no calibration, or a damaged one.
+        MediaError: no camera.
+    """
+    clock = WallClock()
+    opened = connect or _firmware_at(port, clock)
+    eye = DeviceCamera(camera, clock) if isinstance(camera, int | str) else camera
+    return _open(opened, clock, _finder(calibration, _load), eye)
+
+
+def _firmware_at(port: str | None, clock: Clock) -> Callable[[], Board]:
+    from eva_sim.real.ports import find_robot, open_serial
+
+    path = find_robot() if port in (None, "auto") else str(port)
+    return lambda: FirmwareBoard(Link(open_serial(path), clock))
+
+
+def open_virtual(
+    robot: int = 0, size: int | None = SIZE, realtime: bool = False, calibration: Given = None
+) -> RobotFace:
+    """Opens the real firmware on a simulated microcontroller, before a hidden robot.
+
+    Args:
+        robot: seed of the hidden robot; 0 for one that is exactly as the tables say.
+        size: side of the camera's picture [pixels]; None for no camera.
+        realtime: whether its time is the wall's.
+        calibration: or its file; by default the nominal one.
+
+    Raises:
+        RobotError: the toolchain is missing.
+    """
+    from eva_sim.real.virtual import Machine
+
+    return open_on(Machine(robot, realtime=realtime), robot, size, calibration)
+
+
+def open_mock(
+    robot: int = 0, size: int | None = SIZE, realtime: bool = False, calibration: Given = None
+) -> RobotFace:
+    """Opens the firmware's rules in Python, before a hidden robot; arguments as in `open_virtual`."""
+    from eva_sim.real.mock import Mock
+
+    return open_on(Mock(robot, realtime), robot, size, calibration)
+
+
+def open_on(machine: Any, robot: int = 0, size: int | None = SIZE, calibration: Given = None) -> RobotFace:
+    """Opens a face over a machine, whose pulses move a hidden robot.
+
+    Args:
+        machine: a `Mock`, or a `Machine` of `eva_sim.real.virtual`; the face closes it.
+        robot: seed of the hidden robot.
+        size: side of the camera's picture [pixels]; None for no camera.
+        calibration: or its file; by default the nominal one.
+    """
+    eye = None
+    if size is not None:
+        plant = Plant(robot, size)
+        machine.listen(plant.follow)
+        eye = PlantEye(plant, machine)
+        eye.look()  # the first picture takes a second or more, which an armed robot would take for silence
+
+    def connect() -> Board:
+        return FirmwareBoard(Link(_Shared(machine.port), machine.clock))
+
+    try:
+        return _open(connect, machine.clock, _finder(calibration, _nominal), eye, machine.close)
+    except BaseException:
+        machine.close()
+        raise
+
+
+class _Shared:
+    """A machine's port, which stays open for the next connection."""
+
+    def __init__(self, port: Port) -> None:
+        self.write, self.read = port.write, port.read
+
+    def close(self) -> None:
+        """Leaves it to the machine."""
+
+
+def _open(
+    connect: Callable[[], Board],
+    clock: Clock,
+    find: Callable[[Identity], Calibration],
+    eye: Eye | None,
+    release: Callable[[], None] | None = None,
+) -> RobotFace:
+    try:
+        return RobotFace(connect, clock, find, eye, release)
+    except BaseException:
+        if eye is not None:
+            eye.close()
+        raise
+
+
+def _finder(given: Given, default: Callable[[Identity], Calibration]) -> Callable[[Identity], Calibration]:
+    if given is None:
+        return default
+    known = given if isinstance(given, Calibration) else Calibration.load(given)
+    return lambda identity: known
+
+
+def _load(identity: Identity) -> Calibration:
+    return Calibration.load(default_path(identity.robot))
+
+
+def _nominal(identity: Identity) -> Calibration:
+    return Calibration.nominal(identity.robot, identity.kind)
