@@ -37,7 +37,6 @@ class Line:
     distribution: str
     low: float
     high: float
-    applied: bool
     reason: str
 
     @property
@@ -72,12 +71,12 @@ def load_lines() -> tuple[Line, ...]:
 
 
 def draw(rng: np.random.Generator, without: Collection[str] = (), robot: bool = False) -> dict[str, Floats]:
-    """Parameters of one episode: every line that is applied, but for what acts on `without`.
+    """Parameters of one episode: every line, but for what acts on `without`.
 
     Those are drawn too, so that what is left out changes nothing else. What only a robot has is drawn
     after all others, and only for a `robot`.
     """
-    lines = [line for line in load_lines() if line.applied and (robot or line.acts_on != "robot")]
+    lines = [line for line in load_lines() if robot or line.acts_on != "robot"]
     drawn = {line: line.draw(rng) for line in sorted(lines, key=lambda line: line.acts_on == "robot")}
     return {line.name: value for line, value in drawn.items() if line.acts_on not in without}
 

@@ -20,7 +20,7 @@ from eva_sim.twins import Twins
 from tests.fakes import FakeFace
 
 LINES = {line.name: line for line in load_lines()}
-APPLIED = [line for line in LINES.values() if line.applied and line.acts_on != "robot"]
+DRAWN = [line for line in LINES.values() if line.acts_on != "robot"]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def test_noise_is_on_what_is_observed_and_on_nothing_else(twin: Twin) -> None:
 
 
 def test_each_line_is_one_of_those_tested_here_or_not_drawn() -> None:
-    assert {line.acts_on for line in APPLIED} == {"skin", "drive", "camera", "reading"}
-    assert {line.name for line in APPLIED if line.acts_on in ("camera", "reading")} == {
+    assert {line.acts_on for line in DRAWN} == {"skin", "drive", "camera", "reading"}
+    assert {line.name for line in DRAWN if line.acts_on in ("camera", "reading")} == {
         "camera",
         "light",
         "landmark_noise",
@@ -87,7 +87,7 @@ def test_what_only_a_robot_has_is_drawn_only_for_one_and_after_the_rest() -> Non
     assert all(np.array_equal(face[name], robot[name]) for name in face)
 
 
-@pytest.mark.parametrize("line", APPLIED, ids=lambda line: line.name)
+@pytest.mark.parametrize("line", DRAWN, ids=lambda line: line.name)
 def test_values_are_in_their_range_and_vary(line: Line) -> None:
     rng = np.random.default_rng(1)
     values = np.array([line.draw(rng) for _ in range(200)])
@@ -117,7 +117,7 @@ def test_thickness_bends_with_its_third_power() -> None:
 
 def test_what_is_left_out_changes_nothing_else() -> None:
     whole, part = draw(np.random.default_rng(3)), draw(np.random.default_rng(3), ["skin", "camera"])
-    assert set(whole) - set(part) == {line.name for line in APPLIED if line.acts_on in ("skin", "camera")}
+    assert set(whole) - set(part) == {line.name for line in DRAWN if line.acts_on in ("skin", "camera")}
     assert all(np.array_equal(whole[name], part[name]) for name in part)
 
 
@@ -133,7 +133,7 @@ def test_an_environment_is_randomised_by_its_seed_and_only_if_asked() -> None:
         return info.get("parameters", {}), first, true
 
     one, again, other = (play(seed, randomise=True) for seed in (1, 1, 2))
-    assert set(one[0]) == {line.name for line in APPLIED}
+    assert set(one[0]) == {line.name for line in DRAWN}
     assert all(np.array_equal(one[0][name], again[0][name]) for name in one[0])
     assert np.array_equal(one[1], again[1]) and np.array_equal(one[2], again[2])
     assert not np.array_equal(one[2], other[2])
