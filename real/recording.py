@@ -188,8 +188,9 @@ def record(
 
 
 def known(face: Face) -> dict[str, Any]:
-    """Which robot this is and how it is calibrated, if there is a board that knows."""
-    identity = getattr(getattr(face, "board", None), "identity", None)
-    if identity is None:
-        return {}
-    return {name: getattr(identity, name) for name in ("kind", "robot", "version", "calibration")}
+    """Which robot this is and how it is calibrated, as far as the face knows."""
+    identity, calibration = getattr(face, "identity", None), getattr(face, "calibration", None)
+    about = (
+        {} if identity is None else {name: getattr(identity, name) for name in ("kind", "robot", "version")}
+    )
+    return about if calibration is None else {**about, "calibration": calibration.crc}

@@ -27,8 +27,8 @@ from eva_sim.randomise import Parameters, draw
 from eva_sim.real import frames
 from eva_sim.real.transfer_plan import Plan, make_plan
 
-#: Opens the robot with a seed's parameters, or with the twin's own for None.
-OpenRobot = Callable[[int | None], Face]
+#: Opens the robot with a seed's parameters, ready to move; seed 0 has the twin's own.
+OpenRobot = Callable[[int], Face]
 
 #: Side of the pictures that are read [pixels].
 SIZE = 480
@@ -104,7 +104,7 @@ def transfer(
     Args:
         out: folder; made if missing. Each face's pictures are kept there, so that a run can be resumed.
         open_robot: opens a robot, ready to move.
-        robots: how many; their seeds are 0, 1, ...
+        robots: how many; their seeds are 1, 2, ...
         seed: of commands and camera places.
         own: whether to read a robot with the twin's own parameters too (a physical one cannot).
         resume: use what the folder holds; otherwise it must hold nothing.
@@ -144,15 +144,15 @@ def opener(body: str, **options: Any) -> OpenRobot:
 
     Args:
         body: see `eva_sim.make_face`.
-        **options: of the body. Those that hide a twin are also given `seed`.
+        **options: of the body. Those that hide a twin are also given its seed, and the pictures' size.
     """
     from eva_sim import make_face
 
     if body == "twin":
-        return lambda seed: open_twin({} if seed is None else draw(np.random.default_rng(seed)))
+        return lambda seed: open_twin(draw(np.random.default_rng(seed)) if seed else {})
     if body == "robot":
         return lambda seed: make_face(body, **options)
-    return lambda seed: make_face(body, seed=seed, **options)
+    return lambda seed: make_face(body, robot=seed, size=SIZE, **options)
 
 
 def observe(face: Face, plan: Plan, detector: Detector, step: Callable[[], object] = lambda: None) -> Seen:
@@ -173,9 +173,8 @@ def observe(face: Face, plan: Plan, detector: Detector, step: Callable[[], objec
             found.append(points is not None)
             landmarks.append(np.zeros_like(aligner.neutral) if points is None else aligner(points))
         step()
-    return Seen(
-        aligner.neutral, np.array(landmarks), np.array(found), float(face.outer_eye), tuple(jpegs), tuple(faults)
-    )  # fmt: skip
+    eye = float(face.outer_eye)
+    return Seen(aligner.neutral, np.array(landmarks), np.array(found), eye, tuple(jpegs), tuple(faults))
 
 
 def _neutral(face: Face, detector: Detector) -> Aligner:
@@ -216,8 +215,8 @@ def _faces(open_robot: OpenRobot, robots: int, seed: int, own: bool) -> dict[str
     faces: dict[str, Callable[[], Face]] = {"twin": partial(open_twin, {})}
     faces |= {f"camera-{i}": partial(open_twin, place) for i, place in enumerate(places)}
     if own:
-        faces["own"] = partial(open_robot, None)
-    return faces | {f"robot-{i}": partial(open_robot, i) for i in range(robots)}
+        faces["own"] = partial(open_robot, 0)
+    return faces | {f"robot-{i}": partial(open_robot, i) for i in range(1, robots + 1)}
 
 
 def _prepare(folder: Path, plan: Plan, resume: bool) -> None:

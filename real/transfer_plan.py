@@ -18,9 +18,9 @@ from eva_sim.files import asset
 #: How long an expression is held before it is read [s]: the slowest servo has arrived.
 HOLD = 1.0
 #: Expressions of the atlas beside the named ones.
-POSES = 24
+POSES = 13
 #: Length of the walk, and how often it is read [s].
-WALK, EVERY = 12.0, 0.4
+WALK, EVERY = 8.0, 0.4
 #: Of the walk's waves, how fast [Hz] and how many for each actuator.
 _WAVES, _SLOWEST, _FASTEST = 4, 0.1, 0.5
 #: How far the walk pulls [share of travel]; two exclusive cables then never exceed their limit.
