@@ -96,7 +96,8 @@ class Films(_Files):
 
     def __init__(self, root: Path, key: str, fps: int) -> None:
         super().__init__(root, VIDEO.replace("{video_key}", key), VIDEO_MB)
-        self._fps, self._container = fps, None
+        self._fps, self._count = fps, 0
+        self._container: Any = None
 
     def add(self, pictures: Iterable[Picture], length: int) -> dict[str, Any]:
         """Appends an episode of `length` pictures; where it went, and from when to when [s]."""
@@ -114,7 +115,7 @@ class Films(_Files):
     def begin(self) -> None:
         import av
 
-        self._container: Any = av.open(str(self._path), "w")
+        self._container = av.open(str(self._path), "w")
         self._stream = self._container.add_stream("libx264", rate=Fraction(self._fps))
         # A key frame every second frame and none that waits for later ones: any frame is found quickly.
         self._stream.options = {"crf": "20", "preset": "veryfast", "g": "2", "bf": "0"}

@@ -71,7 +71,8 @@ class Response:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Response:
         """From JSON."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()})
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+        return cls(**fields)
 
 
 def sweep(face: Face, actuator: int, expected: Floats | None = None) -> Response:
@@ -114,7 +115,7 @@ def analyse(levels: Floats, up: Floats, down: Floats, scale: float, expected: Fl
     rising, falling = up.mean(1), down.mean(1)
     bottom, way = falling[0], rising[-1] - falling[0]
     moved = scale * np.linalg.norm(way, axis=-1)
-    plain = {"moved": tuple(moved.tolist()), "command": tuple(levels.tolist())}
+    plain: dict[str, Any] = {"moved": tuple(moved.tolist()), "command": tuple(levels.tolist())}
     if moved.max() < SEEN:
         return Response(**plain)
     shares = [_share(branch, bottom, way) for branch in (rising, falling)]

@@ -164,7 +164,7 @@ def test_marks_that_cannot_be_are_asked_again(spec: FaceSpec, bench: Bench, tmp_
         def tell(self, text: str) -> None:
             super().tell(text)
             self.tries += 1
-            self._marks["eye_left_yaw"].update({"high": 2000.0} if self.tries == 1 else {"neutral": 1400.0})
+            marks["eye_left_yaw"] |= {"high": 2000.0} if self.tries == 1 else {"neutral": 1400.0}
 
     marks: dict[str, dict[str, float]] = {"eye_left_yaw": {"low": 1200.0, "neutral": 1100.0, "high": 1210.0}}
     guide, mine = Learning(marks), session(tmp_path)
@@ -234,7 +234,8 @@ def test_the_camera_part_is_resumed_and_doubts(
     assert swept == ["jaw", "lid_left", "lid_right", "levator_left"]
     assert len(told) == 3 and "no landmark" in told[2] and "other parts" in told[1]
     back = session(tmp_path)
-    assert back.responses == again.responses and np.allclose(back.neutral, FakeFace().neutral_landmarks)
+    assert back.responses == again.responses and back.neutral is not None
+    assert np.allclose(back.neutral, FakeFace().neutral_landmarks)
 
 
 def test_every_actuator_has_words(spec: FaceSpec) -> None:
@@ -282,7 +283,8 @@ def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":7")
     place, keys, shown = [0], iter([-1, -1, -1, 13, ord("s"), ord("q")]), list[Any]()
     fake = types.SimpleNamespace(
-        WINDOW_AUTOSIZE=1, FONT_HERSHEY_SIMPLEX=0, namedWindow=lambda *_: None, createTrackbar=lambda *_: None,
+        WINDOW_AUTOSIZE=1, FONT_HERSHEY_SIMPLEX=0,
+        namedWindow=lambda *_: None, createTrackbar=lambda *_: None,
         setTrackbarPos=lambda slider, window, value: place.__setitem__(0, value),
         getTrackbarPos=lambda *_: place[0], waitKey=lambda _: next(keys), putText=lambda *_: None,
         imshow=lambda window, page: shown.append(page), destroyWindow=lambda *_: None,

@@ -89,7 +89,8 @@ def test_a_servo_that_turns_the_wrong_way_is_told() -> None:
 def test_what_landmarks_do_not_show_is_not_invented(spec: FaceSpec) -> None:
     face = PlayFace(noise=0.0005)
     found = sweep(face, spec.index("neck_leg_3"), face.expected())
-    assert found.points == () and found.sign is found.backlash is found.delay is found.up is None
+    assert found.points == ()
+    assert all(value is None for value in (found.sign, found.backlash, found.delay, found.up))
 
 
 def test_it_moves_one_actuator_and_never_leaps_but_once(spec: FaceSpec) -> None:
