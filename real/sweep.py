@@ -7,7 +7,7 @@ rest is at neutral; what the landmarks do is projected onto the way from one end
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.atlas import load_atlas
-from eva_sim.contract import Face, FaceSpec, Floats, Reading
-from eva_sim.errors import MediaError
-from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.contract import Face, FaceSpec, Floats
+from eva_sim.landmarks import POINTS
 from eva_sim.real.replay import ease
+from eva_sim.real.steady import Look, looking, neutral_of
 
 #: Places at which a sweep stops, how long [control steps], and how many of the last readings are used.
-LEVELS, HOLD, READ = 17, 6, 3
+LEVELS, HOLD, READ = 17, 6, 2
+#: Side of the pictures of the resting face [pixels].
+SIZE = 480
 #: A landmark moves if it does so by this much [mm], and an actuator is seen if a landmark moves.
 SEEN = 0.5
 #: The step whose answer tells the delay, in shares of travel, and how long it is watched [control steps].
@@ -86,20 +88,23 @@ def sweep(face: Face, actuator: int, expected: Floats | None = None) -> Response
     Raises:
         MediaError: the face is not found in the pictures.
     """
-    reading = face.reset()
     levels = np.linspace(-1, 1, LEVELS)
-    at = _with(face.spec, actuator, levels[0])
-    for command in ease(reading.sent, at, face.spec):
-        face.move(command)
-    up = [_hold(face, actuator, level) for level in levels]
-    down = [_hold(face, actuator, level) for level in levels[::-1]][::-1]
     shape = (slopes() if expected is None else expected)[actuator]
-    response = analyse(levels, np.array(up), np.array(down), 1000 * face.outer_eye, shape)
-    if response.up is not None:
-        response = _timed(face, actuator, response, np.array(up))
-    for command in ease(_with(face.spec, actuator, levels[0]), face.spec.neutral, face.spec):
-        face.move(command)
+    with looking(face) as look:
+        bottom = _with(face.spec, actuator, -1.0)
+        _glide(face, face.spec.neutral, bottom)
+        up = np.array([_hold(face, look, actuator, level) for level in levels])
+        down = np.array([_hold(face, look, actuator, level) for level in levels[::-1]][::-1])
+        response = analyse(levels, up, down, 1000 * face.outer_eye, shape)
+        if response.up is not None:
+            response = _timed(face, look, actuator, response, up)
+        _glide(face, bottom, face.spec.neutral)
     return response
+
+
+def _glide(face: Face, start: Floats, end: Floats) -> None:
+    for command in ease(start, end, face.spec):
+        face.move(command)
 
 
 def analyse(levels: Floats, up: Floats, down: Floats, scale: float, expected: Floats) -> Response:
@@ -156,34 +161,26 @@ def _inverse(levels: Floats, branch: Floats, heights: Floats) -> Floats:
     return np.interp(heights, np.maximum.accumulate(branch), levels)
 
 
-def _timed(face: Face, actuator: int, response: Response, up: Floats) -> Response:
+def _timed(face: Face, look: Look, actuator: int, response: Response, up: Floats) -> Response:
     """Adds the delay, from a step upwards after coming from below, so that play is taken up."""
     low, high = (2 * share - 1 for share in STEP)
     for level in np.linspace(-1, low, 8):
-        before = _hold(face, actuator, level)
-    after = [_found(face.move(_with(face.spec, actuator, high))) for _ in range(WATCHED)]
-    for command in ease(_with(face.spec, actuator, high), _with(face.spec, actuator, -1.0), face.spec):
-        face.move(command)
+        before = _hold(face, look, actuator, level)
+    top = _with(face.spec, actuator, high)
+    after = [look(face.move(top)) for _ in range(WATCHED)]
+    _glide(face, top, _with(face.spec, actuator, -1.0))
     bottom, way = up[0].mean(0), up[-1].mean(0) - up[0].mean(0)
-    start = _share(np.array(before), bottom, way).mean()
-    gone = _share(np.array(after), bottom, way) - start
+    gone = _share(np.array(after), bottom, way) - _share(np.array(before), bottom, way).mean()
     least = max(BEGUN * gone[-1], SURE * (response.noise or 0.0))
     begun = np.flatnonzero(gone > least)
-    return Response(**{**vars(response), "delay": int(begun[0]) if len(begun) else None})
+    return replace(response, delay=int(begun[0]) if len(begun) else None)
 
 
-def _hold(face: Face, actuator: int, level: float) -> list[Floats]:
-    """The last readings of a held command."""
+def _hold(face: Face, look: Look, actuator: int, level: float) -> list[Floats]:
+    """Landmarks of the last readings of a held command."""
     command = _with(face.spec, actuator, level)
     readings = [face.move(command) for _ in range(HOLD)]
-    return [_found(reading) for reading in readings[-READ:]]
-
-
-def _found(reading: Reading) -> Floats:
-    if not reading.found:
-        why = "; ".join(reading.faults) or "no face in the picture"
-        raise MediaError(f"the sweep lost the face ({why}); see to camera and light, then go on.")
-    return reading.landmarks.astype(float)
+    return [look(reading) for reading in readings[-READ:]]
 
 
 def _with(spec: FaceSpec, actuator: int, level: float) -> NDArray[np.float32]:
@@ -206,21 +203,14 @@ def slopes() -> Floats:
     return fitted
 
 
-def resting_face(face: Face, count: int = 20, size: int = 480) -> Floats:
-    """The mean landmarks of `count` pictures at neutral, (N, 3), aligned [outer-eye distances].
+def resting_face(face: Face, count: int = 10) -> Floats:
+    """The mean landmarks of some pictures at neutral, (N, 3), aligned [outer-eye distances].
 
     Raises:
-        MediaError: a face is found in less than half of the pictures.
+        MediaError: a face is missing in a picture.
     """
     from eva_sim.detector import Detector
 
     face.reset()
-    points = []
     with Detector() as detector:
-        for _ in range(count):
-            face.move(face.spec.neutral)
-            points.append(detector.landmarks(face.render(size)))
-    found = [p for p in points if p is not None]
-    if 2 * len(found) < count:
-        raise MediaError(f"a face in {len(found)} of {count} pictures only; see to camera and light.")
-    return Aligner.of(np.mean(found, axis=0)).neutral
+        return neutral_of(face, detector, lambda reading: face.render(SIZE), count).neutral

@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from eva_sim.contract import Face, Floats
 from eva_sim.detector import Detector
-from eva_sim.errors import DataError, MediaError
+from eva_sim.errors import DataError
 from eva_sim.files import read_arrays, read_json, write_arrays, write_json
 from eva_sim.landmarks import REGIONS, Aligner
 from eva_sim.randomise import Parameters, draw
 from eva_sim.real import frames
+from eva_sim.real.steady import neutral_of, steady
 from eva_sim.real.transfer_plan import Plan, make_plan
 
 #: Opens the robot with a seed's parameters, ready to move; seed 0 has the twin's own.
@@ -32,10 +33,6 @@ OpenRobot = Callable[[int], Face]
 
 #: Side of the pictures that are read [pixels].
 SIZE = 480
-#: A picture is read in these places, right and down [pixels], and the mean taken.
-SHIFTS = tuple((right, down) for right in (-5, 0, 5) for down in (-5, 0, 5))
-#: Pictures of the neutral face, one a control step, whose mean is neutral.
-NEUTRALS = 5
 #: Other places of the camera from which the twin is read again, for the floor.
 CAMERAS = 2
 #: Published sim-to-real medians of another tendon face, static, 21 points [mm]: IROS 2024, arXiv 2403.12670.
@@ -162,14 +159,14 @@ def observe(face: Face, plan: Plan, detector: Detector, step: Callable[[], objec
         MediaError: the neutral face was not found.
     """
     faults = dict.fromkeys(face.reset(0).faults)
-    aligner = _neutral(face, detector)
+    aligner = neutral_of(face, detector, lambda reading: _compressed(face))
     landmarks, found, jpegs = list[Floats](), list[bool](), list[bytes]()
     due = set(plan.read.tolist())
     for index, command in enumerate(plan.commands):
         faults |= dict.fromkeys(face.move(command).faults)
         if index in due:
             jpegs.append(frames.encode(face.render(SIZE)))
-            points = _points(jpegs[-1], detector)
+            points = steady(frames.decode(jpegs[-1]), detector)
             found.append(points is not None)
             landmarks.append(np.zeros_like(aligner.neutral) if points is None else aligner(points))
         step()
@@ -177,34 +174,9 @@ def observe(face: Face, plan: Plan, detector: Detector, step: Callable[[], objec
     return Seen(aligner.neutral, np.array(landmarks), np.array(found), eye, tuple(jpegs), tuple(faults))
 
 
-def _neutral(face: Face, detector: Detector) -> Aligner:
-    """Of the mean of some pictures at rest."""
-    points = []
-    for _ in range(NEUTRALS):
-        face.move(face.spec.neutral)
-        points.append(_points(frames.encode(face.render(SIZE)), detector))
-    good = [p for p in points if p is not None]
-    if len(good) < NEUTRALS:
-        raise MediaError(
-            f"{NEUTRALS - len(good)} of {NEUTRALS} pictures at rest show no face; check camera and light."
-        )
-    return Aligner.of(np.mean(good, axis=0))
-
-
-def _points(jpeg: bytes, detector: Detector) -> Floats | None:
-    """Landmarks, (N, 3) [pixels], or None without a face.
-
-    Every face's picture goes through JPEG, as a camera's does. The mean over shifted copies takes out
-    two thirds of what the detector answers to a shift by a pixel.
-    """
-    picture, points = frames.decode(jpeg), []
-    for right, down in SHIFTS:
-        found = detector.landmarks(np.roll(picture, (down, right), axis=(0, 1)))
-        if found is None:
-            return None
-        points.append(found - [right, -down, 0])
-    mean: Floats = np.mean(points, axis=0)
-    return mean
+def _compressed(face: Face) -> NDArray[np.uint8]:
+    """A picture that went through JPEG, as a camera's does."""
+    return frames.decode(frames.encode(face.render(SIZE)))
 
 
 def _faces(open_robot: OpenRobot, robots: int, seed: int, own: bool) -> dict[str, Callable[[], Face]]:
@@ -253,7 +225,8 @@ def _read_again(twin: Seen, detector: Detector) -> Seen:
     aligner = Aligner(twin.neutral, 1.0)
     found = twin.found.copy()
     for index, jpeg in enumerate(twin.jpegs):
-        points = _points(frames.encode(np.roll(frames.decode(jpeg), 1, axis=(0, 1))), detector)
+        moved = frames.encode(np.roll(frames.decode(jpeg), 1, axis=(0, 1)))
+        points = steady(frames.decode(moved), detector)
         found[index] &= points is not None
         if points is not None:
             landmarks[index] = aligner(points)

@@ -70,7 +70,7 @@ def jaw(face: PlayFace) -> Response:
 @pytest.mark.parametrize("noise", [0.0, 0.002])
 def test_known_play_is_found_through_noise(play: float, noise: float) -> None:
     found = jaw(PlayFace(play=play, noise=noise))
-    assert found.backlash == pytest.approx(play, abs=0.004)
+    assert found.backlash == pytest.approx(play, abs=0.004 + 4 * noise)
     steepest = 1 / np.tanh(2.0)  # of the fake's response, at the low end
     assert found.hysteresis == pytest.approx(play * steepest, abs=0.01)
 
@@ -146,6 +146,15 @@ def test_the_twin_is_found_again(parameters: dict[str, Any], play: float, delay:
     assert set(found.points[:5]) <= mouth | {POINTS[row] for row in REGIONS["cheeks"]}
 
 
+@pytest.mark.slow
+def test_pictures_are_read_without_memory() -> None:
+    """A jaw without play must have none when seen, however the detector jitters."""
+    with Twin(camera=320) as twin:
+        found = sweep(twin, twin.spec.index("jaw"))
+    assert found.backlash is not None and found.backlash < 0.04
+    assert (found.sign, found.delay) == (1, 1) and found.hysteresis is not None and found.hysteresis < 0.03
+
+
 def test_the_expected_way_shows_mirrored_pairs(spec: FaceSpec) -> None:
     size = np.linalg.norm(slopes(), axis=-1).max(1)
     seen = spec.where("cable", "jaw", "lid")
@@ -160,5 +169,5 @@ def test_the_resting_face_is_a_mean_of_pictures() -> None:
     with Twin() as twin:
         neutral = module.resting_face(twin, count=3)
         assert 1000 * twin.outer_eye * np.sqrt(((neutral - twin.neutral_landmarks) ** 2).sum(1)).mean() < 8
-    with pytest.raises(MediaError, match="0 of 3 pictures"):
+    with pytest.raises(MediaError, match="3 of 3 pictures at rest show no face"):
         module.resting_face(FakeFace(), count=3)

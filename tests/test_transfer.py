@@ -36,9 +36,7 @@ def folder(short: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def open_robot(seed: int) -> Face:
         return transfer.open_twin(draw(np.random.default_rng(seed)) if seed else {})
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, "NEUTRALS", 1)  # twins have no noise
-        transfer.transfer(out, open_robot, 2, plan=short)
+    transfer.transfer(out, open_robot, 2, plan=short)
     return out
 
 
@@ -77,11 +75,8 @@ def test_the_report_names_the_worst_pose_and_draws_it(
     assert page.shape[1] > 1000 and page.std() > 20
 
 
-def test_a_run_is_resumed(
-    folder: Path, short: Plan, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_resumed(folder: Path, short: Plan, report: dict[str, Any]) -> None:
     opened = list[int]()
-    monkeypatch.setattr(transfer, "NEUTRALS", 1)
 
     def open_robot(seed: int) -> Face:
         opened.append(seed)
