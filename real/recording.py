@@ -170,7 +170,8 @@ def record(
         about: what else is worth knowing (body, seed, robot); must be JSON. Robot and calibration are
             added where the face knows them.
         pictures: whether pictures are kept.
-        clock: of the frames' wall time; the computer's by default.
+        clock: of the frames' wall time; by default the face's, so that runs in virtual time repeat to the
+            byte, or the computer's if it has none.
 
     Yields:
         The face to use instead.
@@ -178,7 +179,8 @@ def record(
     Raises:
         DataError: the folder holds a recording already; or, at the end, it could not be written whole.
     """
-    recorder = Recorder(Path(folder), Session.of(face, {**known(face), **(about or {})}), clock, pictures)
+    session = Session.of(face, {**known(face), **(about or {})})
+    recorder = Recorder(Path(folder), session, clock or getattr(face, "clock", None), pictures)
     try:
         yield RecordedFace(face, recorder)
     finally:

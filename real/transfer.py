@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from eva_sim.contract import Face, Floats
 from eva_sim.detector import Detector
-from eva_sim.errors import DataError
+from eva_sim.errors import DataError, MediaError
 from eva_sim.files import read_arrays, read_json, write_arrays, write_json
 from eva_sim.landmarks import REGIONS, Aligner
 from eva_sim.randomise import Parameters, draw
@@ -237,7 +237,12 @@ def errors(twin: Seen, other: Seen) -> Floats:
     """How differently the landmarks moved from each one's neutral, (K, N) [mm]; NaN where not found.
 
     Both are measured with the twin's ruler.
+
+    Raises:
+        MediaError: no picture shows both faces.
     """
+    if not (twin.found & other.found).any():
+        raise MediaError("no picture of the plan shows both faces; look at the pictures, then at the camera.")
     apart = (other.landmarks - other.neutral) - (twin.landmarks - twin.neutral)
     error: Floats = 1000 * twin.outer_eye * np.linalg.norm(apart, axis=-1)
     return np.where((twin.found & other.found)[:, None], error, np.nan)

@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,6 +240,28 @@ def test_a_folder_takes_one_recording(tmp_path: Path) -> None:
     (tmp_path / "a" / "session.json").write_text('{"format": 99}')
     with pytest.raises(DataError, match="no format 1"):
         load(tmp_path / "a")
+
+
+def test_a_robot_is_known_and_its_clock_is_used(tmp_path: Path) -> None:
+    """Two runs in virtual time are the same bytes, but for the date."""
+
+    class Robot(FakeFace):
+        identity = SimpleNamespace(kind="firmware", robot="e5a1", version="1.0")
+        calibration = SimpleNamespace(crc=77)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.clock = StepClock()
+
+    for run in ("a", "b"):
+        with record(Robot(), tmp_path / run) as face:
+            face.reset()
+            face.move(face.spec.neutral)
+    assert load(tmp_path / "a").session.about == {
+        "kind": "firmware", "robot": "e5a1", "version": "1.0", "calibration": 77,
+    }  # fmt: skip
+    first, second = (frames.chunk_path(tmp_path / run, 0).read_bytes() for run in ("a", "b"))
+    assert first == second and load(tmp_path / "a").wall[0] == pytest.approx(100.025)
 
 
 def test_a_recorded_face_is_still_the_face(tmp_path: Path) -> None:

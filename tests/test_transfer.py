@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,12 @@ def test_errors_are_millimetres_of_motion() -> None:
     regions = by_region(error)
     assert regions["jaw"]["median"] == pytest.approx(2.0) and regions["jaw"]["p90"] == pytest.approx(2.0)
     assert all(regions[name]["p90"] < 1e-9 for name in REGIONS if name != "jaw")
+
+
+def test_nothing_seen_is_told() -> None:
+    twin = Seen(neutral_points(), neutral_points()[None], np.ones(1, bool), 0.092, (), ())
+    with pytest.raises(MediaError, match="shows both faces"):
+        errors(twin, replace(twin, found=np.zeros(1, bool)))
 
 
 def test_plans_repeat_and_bend_nobody() -> None:
