@@ -165,29 +165,35 @@ def _write(root: Path, episodes: Sequence[Episode], spec: FaceSpec) -> dict[str,
     pictured = all(e.recording.places[i][2] for e in episodes for i in e.rows)
     features = _features(episodes[0], pictured, fps)
     tasks = list(dict.fromkeys(e.task for e in episodes))
-    told, every, first = list[dict[str, Any]](), list[Columns](), 0
+    told, every = list[dict[str, Any]](), list[Columns]()
     with ExitStack() as closing:
         tables = closing.enter_context(Tables(root))
         films = closing.enter_context(Films(root, PICTURE, fps)) if pictured else None
-        for number, episode in enumerate(episodes):
-            columns = _indexed(episode, number, first, tasks, fps)
-            row = {"episode_index": number, "tasks": [episode.task], "length": len(episode)}
-            row |= {f"data/{name}": v for name, v in tables.add(_table(columns)).items()}
-            row |= {"dataset_from_index": first, "dataset_to_index": first + len(episode)}
-            if films is not None:
-                where = films.add(episode.pictures(), len(episode))
-                row |= {f"videos/{PICTURE}/{name}": v for name, v in where.items()}
-                columns[PICTURE] = films.sampled
-            told.append(row | _flat(statistics(columns)))
+        for episode in episodes:
+            first = told[-1]["dataset_to_index"] if told else 0
+            columns = _indexed(episode, len(told), first, tasks, fps)
+            told.append(_add(episode, columns, tables, films))
             every.append(columns)
-            first += len(episode)
+    joined = {name: np.concatenate([c[name] for c in every]) for name in every[0]}
+    info = _info(features, fps, told, tasks, pictured)
     write_rows(root, told)
     write_tasks(root, tasks)
-    joined = {name: np.concatenate([c[name] for c in every]) for name in every[0]}
     write_json(root / "meta" / "stats.json", statistics(joined))
-    info = _info(features, fps, told, tasks, pictured)
     write_json(root / "meta" / "info.json", info)
     return info
+
+
+def _add(episode: Episode, columns: Columns, tables: Tables, films: Films | None) -> dict[str, Any]:
+    """Writes an episode; its row in the table of episodes. Pictures for statistics join the columns."""
+    first = int(columns["index"][0])
+    row = {"episode_index": int(columns["episode_index"][0]), "tasks": [episode.task], "length": len(episode)}
+    row |= {f"data/{name}": v for name, v in tables.add(_table(columns)).items()}
+    row |= {"dataset_from_index": first, "dataset_to_index": first + len(episode)}
+    if films is not None:
+        where = films.add(episode.pictures(), len(episode))
+        row |= {f"videos/{PICTURE}/{name}": v for name, v in where.items()}
+        columns[PICTURE] = films.sampled
+    return row | _flat(statistics(columns))
 
 
 def _table(columns: Columns) -> Any:

@@ -17,10 +17,10 @@ from eva_sim.real import frames
 if TYPE_CHECKING:
     from eva_sim.real.transfer import Seen
 
-WIDTH, HEIGHT, FACE = 1240, 660, 400  # pixels
+WIDTH, FACE = 1240, 400  # pixels
 INK, QUIET, PAPER = (30, 34, 40), (176, 182, 190), (250, 250, 248)
 FLOOR, OWN, ROBOT = (203, 208, 214), (60, 150, 90), (37, 99, 200)
-_LEFT, _TOP, _TALL, _BAND = 70, 60, 470, 105
+_LEFT, _TOP, _TALL, _BAND = 70, 60, 640, 105
 
 
 def table(report: Mapping[str, Any]) -> Table:
@@ -56,7 +56,7 @@ def draw_page(path: Path, report: Mapping[str, Any], seen: Mapping[str, Seen]) -
     for row, name in enumerate(("twin", worst["robot"])):
         face = Image.fromarray(frames.decode(seen[name].jpegs[worst["pose"]])).resize((FACE, FACE))
         image.paste(face, (WIDTH - FACE - 10, 40 + row * (FACE + 10)))
-        draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=PAPER, font=_font(16))
+        draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=INK, font=_font(16))
     told = f"worst pose: {worst['name']}, {worst['mean']:.1f} mm on average"
     draw.text((WIDTH - FACE - 10, 12), told, fill=INK, font=_font(16))
     with atomic(path) as part:
@@ -69,7 +69,7 @@ def _bars(draw: ImageDraw.ImageDraw, report: Mapping[str, Any]) -> None:
         (_LEFT, 12), "landmark error by region, median [mm]; whisker: 90 % below", fill=INK, font=_font(16)
     )
     top = _scale(report)
-    for mm in np.arange(0, top + 0.1, 1 if top < 8 else 2):
+    for mm in np.arange(0, top + 0.1, 0.5 if top <= 3 else 1 if top < 8 else 2):
         y = _y(float(mm), top)
         draw.line([_LEFT, y, _LEFT + _BAND * len(REGIONS), y], fill=QUIET)
         draw.text((_LEFT - 28, y - 8), f"{mm:g}", fill=INK, font=_font(14))
