@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -283,8 +284,9 @@ def finish(session: Session, outer_eye: float | None = None) -> Calibration:
     plain = Calibration.nominal(session.robot, session.board)
     joints = {name: _joint(session, name, joint) for name, joint in plain.actuators.items()}
     made = dataclasses.replace(
-        plain, unit=session.unit, actuators=joints, outer_eye=outer_eye or plain.outer_eye
-    )
+        plain, unit=session.unit, actuators=joints, outer_eye=outer_eye or plain.outer_eye,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
     return made if session.neutral is None else made.seen(session.neutral)
 
 

@@ -7,6 +7,7 @@ and again, and answers when its person has.
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import queue
 import sys
@@ -144,10 +145,10 @@ class Terminal(Guide):
         self._path, self._every, self._count = picture, every, 0
         self._typed: queue.Queue[str] = queue.Queue()
         self._last: tuple[str, str] = ("", "")
-        source = sys.stdin if lines is None else lines
-        threading.Thread(target=self._listen, args=(source,), name="typing", daemon=True).start()
+        self._lines, self._listening = sys.stdin if lines is None else lines, False
 
     def poll(self, question: Question, picture: Picture | None) -> Answer | None:
+        self._start()
         if self._last != (question.actuator, question.what):
             self._last = (question.actuator, question.what)
             self.tell(f"{question.told}\n  {self.HELP}")
@@ -163,9 +164,16 @@ class Terminal(Guide):
             self.tell(f"  to {np.clip(answer.raw, question.low, question.high):.0f} {question.unit}")
         return answer
 
-    def _listen(self, source: Iterable[str]) -> None:
-        for line in source:
-            self._typed.put(line)
+    def _start(self) -> None:
+        """Reading lines blocks, so a thread does it; not before there is a question."""
+        if not self._listening:
+            self._listening = True
+            threading.Thread(target=self._listen, name="typing", daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # no terminal, or it was closed
+            for line in self._lines:
+                self._typed.put(line)
         self._typed.put("stop")  # nobody types any more
 
     def _show(self, picture: Picture | None) -> None:
