@@ -24,12 +24,12 @@ _LEFT, _TOP, _TALL, _BAND = 70, 60, 640, 105
 
 
 def table(report: Mapping[str, Any]) -> Table:
-    """Median (90th percentile) per region [mm]."""
+    """Median (90th percentile) per region, and how far the medians of single robots lie apart [mm]."""
     columns = {
         "moved": report["moved"],
         "same picture": report["floor"]["same_pose"],
         "other camera": report["floor"]["other_camera"],
-        "own parameters": report["own"],
+        "own": report["own"],
         "robots": report["all"],
     }
     out = Table(title=f"twin and robot apart in mm, median (p90), {report['poses']} pictures a face")
@@ -37,13 +37,13 @@ def table(report: Mapping[str, Any]) -> Table:
     for name, values in columns.items():
         if values is not None:
             out.add_column(name, justify="right")
-    out.add_column("each robot", justify="right")
+    out.add_column("robots' range", justify="right", no_wrap=True)
     for region in REGIONS:
         cells = [
             f"{v[region]['median']:.2f} ({v[region]['p90']:.2f})" for v in columns.values() if v is not None
         ]
-        each = " ".join(f"{r[region]['median']:.2f}" for r in report["robots"].values())
-        out.add_row(region, *cells, each)
+        each = [robot[region]["median"] for robot in report["robots"].values()]
+        out.add_row(region, *cells, f"{min(each):.2f}..{max(each):.2f}")
     return out
 
 
