@@ -12,6 +12,12 @@ from rich.table import Table
 from eva_sim.contract import load_spec
 from eva_sim.errors import EvaError
 
+Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock")]
+Port = Annotated[str, typer.Option(help="of the physical robot's board; auto to look for it")]
+Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot")]
+Robot = Annotated[
+    int, typer.Option(help="seed of the hidden robot of virtual and mock; 0 for the twin's own")
+]
 WORDS = "an expression, then actuator=value from -1 (low) to 1 (high); a name without its side sets both"
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="EVA: a robot face in simulation.")
 
@@ -161,6 +167,117 @@ def demo(out: Annotated[Path, typer.Option(help="folder for everything")] = Path
     from eva_sim.agents.demo import demo as run
 
     run(out)
+
+
+@app.command()
+def record(
+    names: Annotated[list[str], typer.Argument(help="expressions to go through")],
+    out: Annotated[Path, typer.Option(help="folder for the recording")] = Path("out/session"),
+    hold: Annotated[float, typer.Option(help="how long each is held [s]")] = 2.0,
+    body: Body = "twin",
+    port: Port = "auto",
+    camera: Camera = 0,
+    robot: Robot = 1,
+) -> None:
+    """Lets a face go through expressions and records everything; Ctrl-C ends it gently."""
+    from eva_sim.real import commands
+
+    course = commands.poses(names, hold)
+    with commands.open_body(body, port, camera, robot) as face:
+        played = commands.play(face, course, out, {"body": body, "expressions": names})
+    Console(stderr=True).print(f"{played.told}: {out}", soft_wrap=True)
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="folder that `eva record` filled")],
+    out: Annotated[Path | None, typer.Option(help="folder to record what happens")] = None,
+    body: Body = "twin",
+    port: Port = "auto",
+    camera: Camera = 0,
+    robot: Robot = 1,
+) -> None:
+    """Plays a recording again on any face, eased in and out; Ctrl-C ends it gently."""
+    from eva_sim.real import commands
+
+    with commands.open_body(body, port, camera, robot) as face:
+        played = commands.play(face, recording, out, {"body": body, "replay": str(recording)})
+    Console(stderr=True).print(played.told, soft_wrap=True)
+
+
+@app.command()
+def export(
+    recordings: Annotated[list[Path], typer.Argument(help="folders that `eva record` filled")],
+    out: Annotated[Path, typer.Option(help="folder to make")] = Path("out/lerobot"),
+    task: Annotated[str, typer.Option(help="what the face did, in words")] = "make a face",
+) -> None:
+    """Writes recordings as a LeRobot data set (v3.0)."""
+    from eva_sim.real.lerobot import export as write
+    from eva_sim.real.recording import load
+
+    told = [load(folder) for folder in recordings]
+    for folder, recording in zip(recordings, told, strict=True):
+        for cut in recording.cut:
+            Console(stderr=True).print(f"{folder}: {cut}", style="yellow", markup=False, soft_wrap=True)
+    info = write(told, out, task)
+    Console().print(
+        f"{info['total_episodes']} episodes, {info['total_frames']} frames: {out}", soft_wrap=True
+    )
+
+
+@app.command()
+def transfer(
+    body: Body = "mock",
+    robots: Annotated[int, typer.Option(min=1, help="how many hidden robots, seeds 1, 2, ...")] = 5,
+    out: Annotated[Path, typer.Option(help="folder for table, picture and what was seen")] = Path(
+        "out/transfer"
+    ),
+    seed: Annotated[int, typer.Option(help="of the commands")] = 0,
+    resume: Annotated[bool, typer.Option(help="go on with what the folder holds")] = True,
+    port: Port = "auto",
+    camera: Camera = 0,
+) -> None:
+    """Tells twin and robots the same, and reports how far apart their faces are, by region, in mm."""
+    from eva_sim.real.commands import options
+    from eva_sim.real.transfer import opener
+    from eva_sim.real.transfer import transfer as run
+    from eva_sim.real.transfer_page import table
+
+    real = body == "robot"
+    told = options(body, port, camera) if real else {}
+    report = run(out, opener(body, **told), 1 if real else robots, seed=seed, own=not real, resume=resume)
+    Console().print(table(report))
+    Console(stderr=True).print(f"{out}", soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    out: Annotated[Path, typer.Option(help="file for what was found so far")] = Path(
+        "out/calibration.part.json"
+    ),
+    window: Annotated[bool, typer.Option(help="a window with a slider instead of typed lines")] = False,
+    see: Annotated[bool, typer.Option(help="let the camera find play, delay and the resting face")] = True,
+    outer_eye: Annotated[float | None, typer.Option(help="outer corners of the eyes apart [mm]")] = None,
+    resume: Annotated[bool, typer.Option(help="go on with what the file holds")] = True,
+    body: Body = "robot",
+    port: Port = "auto",
+    camera: Camera = 0,
+    robot: Robot = 1,
+) -> None:
+    """Finds a robot's ends of travel, servo by servo, then by camera how it answers; can be resumed."""
+    from eva_sim.real import commands
+    from eva_sim.real.calibrate import finish
+    from eva_sim.real.guides import Terminal, Window
+
+    guide = Window() if window else Terminal(out.with_suffix(".png"))
+    session = commands.calibrate_servos(body, port, camera, robot, guide, out, resume)
+    eye, doubts = None if outer_eye is None else outer_eye / 1000, list[str]()
+    where = finish(session, eye).save()  # a robot whose camera fails later is calibrated nevertheless
+    if see:
+        where, doubts = commands.calibrate_camera(body, port, camera, robot, session, eye)
+    for doubt in doubts:
+        Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
+    Console().print(f"{where}", soft_wrap=True)
 
 
 def main() -> None:

@@ -53,6 +53,19 @@ _RIGID_ROWS = rows(*RIGID)
 #: A man turning, nodding, nearing and holding his chin reaches 0.026; a face lying on its side 0.07.
 MISFIT = 0.05
 
+#: Rows of `POINTS` by region of the face, for reports; without the rigid points, which are aligned away.
+REGIONS: dict[str, NDArray[np.intp]] = {
+    name: rows(*sorted(set(points) - set(RIGID)))
+    for name, points in {
+        "brows": (*_BROWS[0], *_BROWS[1]),
+        "eyes": (*_EYES[0], *_EYES[1]),
+        "nose": _NOSE,
+        "cheeks": _CHEEKS,
+        "mouth": (*_LIPS_OUTER, *_LIPS_INNER),
+        "jaw": _CHIN,
+    }.items()
+}
+
 
 def similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
     """Least-squares similarity `target ~ s * source @ R.T + t`, for one face or (...) faces.

@@ -1,0 +1,216 @@
+"""What a camera finds out about each actuator: which landmarks it moves, play, hysteresis, delay.
+
+Needs nothing but a `Face`. One actuator at a time goes up and down its travel in small steps while the
+rest is at neutral; what the landmarks do is projected onto the way from one end to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.atlas import load_atlas
+from eva_sim.contract import Face, FaceSpec, Floats
+from eva_sim.landmarks import POINTS
+from eva_sim.real.replay import ease
+from eva_sim.real.steady import Look, looking, neutral_of
+
+#: Places at which a sweep stops, how long [control steps], and how many of the last readings are used.
+LEVELS, HOLD, READ = 17, 6, 2
+#: Side of the pictures of the resting face [pixels].
+SIZE = 480
+#: A landmark moves if it does so by this much [mm], and an actuator is seen if a landmark moves.
+SEEN = 0.5
+#: The step whose answer tells the delay, in shares of travel, and how long it is watched [control steps].
+STEP, WATCHED = (0.3, 0.95), 12
+#: Motion has begun at this share of the way, and at this many standard deviations of the reading.
+BEGUN, SURE = 0.03, 4.0
+#: Where play is measured [share of the response].
+_PLAY = (0.05, 0.25)
+
+
+@dataclass(frozen=True)
+class Response:
+    """Of the landmarks to one actuator. What is None was not to be seen.
+
+    Attributes:
+        moved: how far each landmark moved from end to end, N numbers [mm].
+        command: places of the sweep, in command units.
+        up: share of the way at each place, rising.
+        down: the same, falling.
+        sign: 1 if the face moves as the twin's does, -1 if against it.
+        backlash: command between a rising and a falling branch, without load [command units].
+        hysteresis: widest gap between the branches, share of the way.
+        delay: readings until motion begins, beyond the first [control steps].
+        noise: of a reading, standard deviation, share of the way.
+    """
+
+    moved: tuple[float, ...]
+    command: tuple[float, ...]
+    up: tuple[float, ...] | None = None
+    down: tuple[float, ...] | None = None
+    sign: int | None = None
+    backlash: float | None = None
+    hysteresis: float | None = None
+    delay: int | None = None
+    noise: float | None = None
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """MediaPipe index of the landmarks that move, the farthest first."""
+        order = np.argsort(self.moved)[::-1]
+        return tuple(POINTS[row] for row in order if self.moved[row] >= SEEN)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it; `Response(**plain)` is the same again."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Response:
+        """From JSON."""
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+        return cls(**fields)
+
+
+def sweep(face: Face, actuator: int, expected: Floats | None = None) -> Response:
+    """Sweeps one actuator up and down, then steps it, beginning and ending gently at neutral.
+
+    Args:
+        face: any body, ready to move.
+        actuator: its place in the table.
+        expected: the twin's landmarks per unit of each command, (25, N, 3); by default `slopes()`.
+
+    Raises:
+        MediaError: the face is not found in the pictures.
+    """
+    levels = np.linspace(-1, 1, LEVELS)
+    shape = (slopes() if expected is None else expected)[actuator]
+    with looking(face) as look:
+        bottom = _with(face.spec, actuator, -1.0)
+        _glide(face, face.spec.neutral, bottom)
+        up = np.array([_hold(face, look, actuator, level) for level in levels])
+        down = np.array([_hold(face, look, actuator, level) for level in levels[::-1]][::-1])
+        response = analyse(levels, up, down, 1000 * face.outer_eye, shape)
+        if response.up is not None:
+            response = _timed(face, look, actuator, response, up)
+        _glide(face, bottom, face.spec.neutral)
+    return response
+
+
+def _glide(face: Face, start: Floats, end: Floats) -> None:
+    for command in ease(start, end, face.spec):
+        face.move(command)
+
+
+def analyse(levels: Floats, up: Floats, down: Floats, scale: float, expected: Floats) -> Response:
+    """What a sweep tells.
+
+    Args:
+        levels: of the command, (L,), rising.
+        up: landmarks on the way up, (L, READ, N, 3).
+        down: on the way down, at the same levels.
+        scale: millimetres of a landmark's unit.
+        expected: how the twin's landmarks move, (N, 3).
+    """
+    rising, falling = up.mean(1), down.mean(1)
+    bottom, way = falling[0], rising[-1] - falling[0]
+    moved = scale * np.linalg.norm(way, axis=-1)
+    plain: dict[str, Any] = {"moved": tuple(moved.tolist()), "command": tuple(levels.tolist())}
+    if moved.max() < SEEN:
+        return Response(**plain)
+    shares = [_share(branch, bottom, way) for branch in (rising, falling)]
+    spread = _share(np.concatenate([up, down]), bottom, way).std(1, ddof=1)
+    return Response(
+        **plain, up=tuple(shares[0].tolist()), down=tuple(shares[1].tolist()), sign=_sign(way, expected),
+        backlash=_backlash(levels, *shares), hysteresis=float(np.abs(shares[1] - shares[0]).max()),
+        noise=float(np.sqrt((spread**2).mean())),
+    )  # fmt: skip
+
+
+def _share(landmarks: Floats, bottom: Floats, way: Floats) -> Floats:
+    """How far along the way, 0 to 1, each of (..., N, 3) is."""
+    share: Floats = ((landmarks - bottom) * way).sum((-2, -1)) / (way * way).sum()
+    return share
+
+
+def _sign(way: Floats, expected: Floats) -> int | None:
+    """Whether the way points where the twin's does; None if across."""
+    size = np.linalg.norm(way) * np.linalg.norm(expected)
+    cosine = float((way * expected).sum() / size) if size else 0.0
+    return None if abs(cosine) < 0.3 else int(np.sign(cosine))
+
+
+def _backlash(levels: Floats, up: Floats, down: Floats) -> float:
+    """Command between both branches at the same response, where little pulls.
+
+    Play is the same everywhere; friction of a cable adds what grows with its tension, so with the
+    response. Hence the low end is looked at.
+    """
+    heights = np.linspace(*_PLAY, 9)
+    widths = _inverse(levels, up, heights) - _inverse(levels, down, heights)
+    return float(max(widths.mean(), 0.0))
+
+
+def _inverse(levels: Floats, branch: Floats, heights: Floats) -> Floats:
+    """The command at which a branch first reaches each height."""
+    return np.interp(heights, np.maximum.accumulate(branch), levels)
+
+
+def _timed(face: Face, look: Look, actuator: int, response: Response, up: Floats) -> Response:
+    """Adds the delay, from a step upwards after coming from below, so that play is taken up."""
+    low, high = (2 * share - 1 for share in STEP)
+    for level in np.linspace(-1, low, 8):
+        before = _hold(face, look, actuator, level)
+    top = _with(face.spec, actuator, high)
+    after = [look(face.move(top)) for _ in range(WATCHED)]
+    _glide(face, top, _with(face.spec, actuator, -1.0))
+    bottom, way = up[0].mean(0), up[-1].mean(0) - up[0].mean(0)
+    gone = _share(np.array(after), bottom, way) - _share(np.array(before), bottom, way).mean()
+    least = max(BEGUN * gone[-1], SURE * (response.noise or 0.0))
+    begun = np.flatnonzero(gone > least)
+    return replace(response, delay=int(begun[0]) if len(begun) else None)
+
+
+def _hold(face: Face, look: Look, actuator: int, level: float) -> list[Floats]:
+    """Landmarks of the last readings of a held command."""
+    command = _with(face.spec, actuator, level)
+    readings = [face.move(command) for _ in range(HOLD)]
+    return [look(reading) for reading in readings[-READ:]]
+
+
+def _with(spec: FaceSpec, actuator: int, level: float) -> NDArray[np.float32]:
+    command = spec.neutral
+    command[actuator] = level
+    return command
+
+
+@lru_cache(maxsize=1)
+def slopes() -> Floats:
+    """How the twin's landmarks move by each command, (25, N, 3), fitted to the atlas; read-only.
+
+    Zero for what the aligned landmarks do not show: eyes and neck.
+    """
+    atlas = load_atlas()
+    away = atlas.commands - atlas.commands[0]
+    moved = (atlas.landmarks - atlas.landmarks[0]).reshape(len(atlas), -1)
+    fitted: Floats = np.linalg.lstsq(away, moved, rcond=None)[0].reshape(away.shape[1], -1, 3)
+    fitted.setflags(write=False)
+    return fitted
+
+
+def resting_face(face: Face, count: int = 10) -> Floats:
+    """The mean landmarks of some pictures at neutral, (N, 3), aligned [outer-eye distances].
+
+    Raises:
+        MediaError: a face is missing in a picture.
+    """
+    from eva_sim.detector import Detector
+
+    face.reset()
+    with Detector() as detector:
+        return neutral_of(face, detector, lambda reading: face.render(SIZE), count).neutral

@@ -1,0 +1,319 @@
+"""Calibrating servo by servo: slow, one at a time, never beyond what is allowed, and resumable."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.errors import DataError, RobotError
+from eva_sim.real.bench import GENTLE, Bench
+from eva_sim.real.boards.base import Board, Identity, Limits, State, Status
+from eva_sim.real.calibrate import Marks, Session, Stopped, guide_servos, meaning, watch
+from eva_sim.real.clock import Clock
+from eva_sim.real.guides import Here, Move, Question, Scripted, Skip, Stop, Terminal, Window, understand
+from eva_sim.real.sweep import Response
+from tests.fakes import FakeFace
+
+PERIOD = 0.02
+NAN = np.full(25, np.nan)
+
+
+class Ticking(Clock):
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, duration: float) -> None:
+        self.time += duration
+
+
+class Bus(Board):
+    """A board that writes down what it was told, and may get hot, hard or disarmed by itself."""
+
+    identity = Identity("firmware", "robot-7", "1.0", None, "us", False, "board")
+
+    def __init__(self) -> None:
+        self.armed = frozenset[int]()
+        self.sent, self.history = list[Floats](), list[frozenset[int]]()
+        self.limits: Limits | None = None
+        self.load, self.temperature, self.fails_after = NAN.copy(), NAN.copy(), -1
+
+    def configure(self, limits: Limits, calibration: int) -> None:
+        assert not self.armed and calibration != 0
+        self.limits = limits
+
+    def arm(self, actuators: Collection[int]) -> Status:
+        assert not self.armed
+        self.armed = frozenset(actuators)
+        return self._told(State.ARMING)
+
+    def send(self, raw: Floats) -> Status:
+        self.sent.append(raw.copy())
+        self.history.append(self.armed)
+        if self.fails_after == len(self.sent):
+            self.armed = frozenset()
+        return self.status()
+
+    def status(self) -> Status:
+        return self._told(State.ACTIVE if self.armed else State.LIMP)
+
+    def disarm(self) -> None:
+        self.armed = frozenset()
+
+    stop = close = disarm
+
+    def clear(self) -> Status:
+        return self.status()
+
+    def _told(self, state: State) -> Status:
+        return Status(state, NAN, ("the servo supply sagged",), 6.0, self.temperature, self.load)
+
+
+@pytest.fixture
+def widest(spec: FaceSpec) -> Limits:
+    rest = np.where(spec.column("direction") > 0, 900.0, 2100.0)
+    rest[spec.where("eye", "lid", "leg")] = 1500.0
+    return Limits(np.full(25, 700.0), np.full(25, 2300.0), rest, np.full(25, 200.0))
+
+
+@pytest.fixture
+def bus() -> Bus:
+    return Bus()
+
+
+@pytest.fixture
+def bench(bus: Bus, widest: Limits) -> Bench:
+    return Bench(bus, Ticking(), widest, PERIOD, too_hot=70.0)
+
+
+def session(tmp_path: Path) -> Session:
+    return Session.open(tmp_path / "part.json", "robot-7", "firmware", "us")
+
+
+def right(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
+    """Marks a careful person would find."""
+    marks = {}
+    for a in spec.actuators:
+        low, high = (800.0, 2000.0) if a.direction > 0 else (2200.0, 1000.0)
+        marks[a.name] = {"low": low, "neutral": 1480.0, "high": high}
+    return {name: marks[name] for name in names or spec.names}
+
+
+def test_all_servos_are_found_slowly_and_one_at_a_time(
+    spec: FaceSpec, bus: Bus, bench: Bench, widest: Limits, tmp_path: Path
+) -> None:
+    guide, mine = Scripted(right(spec)), session(tmp_path)
+    guide_servos(mine, bench, guide)
+    for a in spec.actuators:
+        wanted = right(spec)[a.name]
+        neutral = wanted["low"] if a.kind in ("cable", "jaw") else wanted["neutral"]
+        assert mine.marks[a.name] == Marks(wanted["low"], neutral, wanted["high"])
+    assert {len(armed) for armed in bus.history} == {1}
+    sent = np.array(bus.sent)
+    assert (sent >= widest.low).all() and (sent <= widest.high).all()
+    steps = np.abs(np.diff(sent, axis=0)).max(1)
+    same = np.array([a == b for a, b in zip(bus.history, bus.history[1:], strict=False)])
+    assert steps[same].max() <= GENTLE * PERIOD * 1600 + 1e-9  # between servos all is limp
+    others = sent[:, 0][np.array([0 not in armed for armed in bus.history])]
+    assert (others == widest.rest[0]).all()
+    assert bus.limits is not None and (bus.limits.slew <= GENTLE * PERIOD * 1600).all()
+    assert not bus.armed
+
+
+def test_a_wish_beyond_the_limits_is_cut(bus: Bus, bench: Bench, spec: FaceSpec) -> None:
+    for wish, end in ((9999.0, 2300.0), (-5.0, 700.0)):
+        with bench.armed(spec.index("jaw")):
+            bench.go(wish)
+            while not bench.arrived:
+                bench.tick()
+            assert bench.raw == end
+    with pytest.raises(RobotError, match="no servo is armed"):
+        bench.tick()
+
+
+def test_it_is_stopped_and_resumed(spec: FaceSpec, bus: Bus, bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        guide_servos(session(tmp_path), bench, Scripted(right(spec), stop_at=spec.names[3]))
+    assert not bus.armed
+    mine = session(tmp_path)
+    assert list(mine.marks) == sorted(spec.names[:3])
+    guide = Scripted(right(spec, *spec.names[3:6]))
+    guide_servos(mine, bench, guide)
+    assert {q.actuator for q in guide.asked} == set(spec.names[3:])  # the rest was skipped by the guide
+    assert set(session(tmp_path).marks) == set(spec.names[:6])
+    with pytest.raises(DataError, match="another robot"):
+        Session.open(tmp_path / "part.json", "robot-8", "firmware", "us")
+
+
+def test_marks_that_cannot_be_are_asked_again(spec: FaceSpec, bench: Bench, tmp_path: Path) -> None:
+    class Learning(Scripted):
+        """Says the same place twice, then neutral outside, then what is right."""
+
+        tries = 0
+
+        def tell(self, text: str) -> None:
+            super().tell(text)
+            self.tries += 1
+            marks["eye_left_yaw"] |= {"high": 2000.0} if self.tries == 1 else {"neutral": 1400.0}
+
+    marks: dict[str, dict[str, float]] = {"eye_left_yaw": {"low": 1200.0, "neutral": 1100.0, "high": 1210.0}}
+    guide, mine = Learning(marks), session(tmp_path)
+    guide_servos(mine, bench, guide)
+    assert mine.marks["eye_left_yaw"] == Marks(1200.0, 1400.0, 2000.0)
+    assert "nearly the same place" in guide.heard[0] and "neutral is not between" in guide.heard[1]
+
+
+def test_a_servo_that_turns_the_other_way_is_kept_and_told(
+    spec: FaceSpec, bench: Bench, tmp_path: Path
+) -> None:
+    guide = Scripted({"jaw": {"low": 2000.0, "high": 1100.0}})
+    mine = session(tmp_path)
+    guide_servos(mine, bench, guide)
+    assert mine.marks["jaw"] == Marks(2000.0, 2000.0, 1100.0)
+    assert any("other way" in text for text in guide.heard)
+
+
+def test_trouble_lets_the_servo_go(spec: FaceSpec, bus: Bus, bench: Bench, tmp_path: Path) -> None:
+    mine = session(tmp_path)
+    bus.fails_after = 60
+    with pytest.raises(RobotError, match=r"the board is limp; the servo supply sagged\. Look at the robot"):
+        guide_servos(mine, bench, Scripted(right(spec)))
+    bus.fails_after = -1
+    bus.temperature[5] = 75.0
+    with pytest.raises(RobotError, match="too hot"):
+        guide_servos(mine, bench, Scripted(right(spec)))
+    assert not bus.armed and set(mine.marks) == set(spec.names[:5])
+
+
+def test_a_servo_that_pushes_gives_way(spec: FaceSpec, bus: Bus, bench: Bench) -> None:
+    jaw = spec.index("jaw")
+    with bench.armed(jaw):
+        bench.go(1500.0)
+        while bench.raw < 1200.0:
+            bench.tick()
+        bus.load[jaw] = 0.8
+        bench.tick()
+        met = bench.raw
+        bus.load[jaw] = 0.1
+        for _ in range(50):
+            bench.tick()
+        assert bench.arrived and met - 60.0 < bench.raw < met
+
+
+def test_the_camera_part_is_resumed_and_doubts(
+    spec: FaceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eva_sim.real import calibrate
+
+    swept = list[str]()
+
+    def sweep(face: FakeFace, actuator: int) -> Response:
+        swept.append(spec.names[actuator])
+        sign = {"jaw": -1, "lid_left": None}.get(spec.names[actuator], 1)
+        seen = None if spec.names[actuator] == "lid_right" else (0.0, 1.0)
+        return Response((1.0,), (-1.0, 1.0), seen, seen, sign, 0.03, 0.02, 1, 0.001)
+
+    monkeypatch.setattr(calibrate, "sweep", sweep)
+    monkeypatch.setattr(calibrate, "resting_face", lambda face: FakeFace().neutral_landmarks)
+    mine = session(tmp_path)
+    assert watch(mine, FakeFace(), ["jaw"]) == [
+        "jaw moves the face against what the twin does: are its ends swapped?"
+    ]
+    again = session(tmp_path)
+    told = watch(again, FakeFace(), ["jaw", "lid_left", "lid_right", "levator_left"])
+    assert swept == ["jaw", "lid_left", "lid_right", "levator_left"]
+    assert len(told) == 3 and "no landmark" in told[2] and "other parts" in told[1]
+    back = session(tmp_path)
+    assert back.responses == again.responses and back.neutral is not None
+    assert np.allclose(back.neutral, FakeFace().neutral_landmarks)
+
+
+def test_every_actuator_has_words(spec: FaceSpec) -> None:
+    assert {meaning(a, "low") for a in spec.actuators} != {meaning(a, "high") for a in spec.actuators}
+    assert meaning(spec.actuators[spec.index("lid_left")], "low") == "the eye is shut"
+    assert "slack" in meaning(spec.actuators[0], "low")
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [("1500", Move(1500.0)), ("+20", Move(1020.0)), ("-15.5", Move(984.5)), ("ok", Here()), ("skip", Skip()),
+     ("q", Stop()), ("", None), ("nan", None), ("1e999", None), ("up", None)],
+)  # fmt: skip
+def test_typed_lines_mean_what_they_say(line: str, answer: object) -> None:
+    assert understand(line, 1000.0) == answer
+
+
+QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 700.0, 2300.0, "us")
+
+
+def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    go, typed = iter([True]), list[Any]()
+
+    def lines() -> Iterator[str]:
+        yield "what\n"
+        yield "+100\n"
+        yield "ok\n"
+
+    guide = Terminal(tmp_path / "look.png", lines())
+    picture = np.zeros((20, 30, 3), np.uint8)
+    while not any(isinstance(answer, Stop) for answer in typed):
+        typed.append(guide.poll(QUESTION, picture))
+    assert [a for a in typed if a is not None] == [Move(1100.0), Here(), Stop()]
+    told = capsys.readouterr().err
+    assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in told
+    assert "'what' is not understood" in told and (tmp_path / "look.png").exists() and next(go)
+
+
+def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if sys.platform == "linux":
+        with pytest.raises(RobotError, match="terminal guide"):
+            Window()
+    monkeypatch.setenv("DISPLAY", ":7")
+    place, keys, shown = [0], iter([-1, -1, -1, 13, ord("s"), ord("q")]), list[Any]()
+    fake = types.SimpleNamespace(
+        WINDOW_AUTOSIZE=1, FONT_HERSHEY_SIMPLEX=0,
+        namedWindow=lambda *_: None, createTrackbar=lambda *_: None,
+        setTrackbarPos=lambda slider, window, value: place.__setitem__(0, value),
+        getTrackbarPos=lambda *_: place[0], waitKey=lambda _: next(keys), putText=lambda *_: None,
+        imshow=lambda window, page: shown.append(page), destroyWindow=lambda *_: None,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "cv2", fake)
+    with Window() as guide:
+        assert guide.poll(QUESTION, None) is None and place[0] == round(1000 * 300 / 1600)
+        place[0] = 500
+        assert guide.poll(QUESTION, np.zeros((9, 9, 3), np.uint8)) == Move(1500.0)
+        assert guide.poll(replace(QUESTION, raw=1100.0), None) is None  # the servo is on its way
+        assert [guide.poll(QUESTION, None) for _ in range(3)] == [Here(), Skip(), Stop()]
+    assert shown[0].shape == (480, 640, 3)
+
+
+def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: Bench, tmp_path: Path) -> None:
+    module = pytest.importorskip("eva_sim.real.calibration", reason="eva_sim.real.calibration is not there")
+    from eva_sim.real.calibrate import finish
+
+    mine = session(tmp_path)
+    guide_servos(mine, bench, Scripted({"jaw": {"low": 1320.0, "high": 1800.0}, "lid_right":
+                                        {"low": 1700.0, "neutral": 1300.0, "high": 1150.0}}))  # fmt: skip
+    mine.responses["jaw"] = Response((1.0,), (-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), 1, 0.04, 0.02, 2, 0.001)
+    mine.neutral = FakeFace().neutral_landmarks.astype(float)
+    made = finish(mine, outer_eye=0.095)
+    assert module.Calibration.load(made.save(tmp_path / "robot.json")).crc == made.crc
+    raw = made.to_raw(spec.neutral)
+    jaw, lid = spec.index("jaw"), spec.index("lid_right")
+    assert (raw[jaw], raw[lid]) == pytest.approx((1320.0, 1300.0))
+    assert made.to_raw(np.ones(25))[[jaw, lid]] == pytest.approx([1800.0, 1150.0])
+    joint = made.actuators["jaw"]
+    assert (joint.backlash, joint.delay, joint.drive_mode) == (0.04, 2, 0) and made.date != "nominal"
+    assert made.actuators["lid_right"].drive_mode == 1 and made.outer_eye == 0.095

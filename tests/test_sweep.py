@@ -1,0 +1,173 @@
+"""Sweeping by camera alone: known play, delay and sign are found again, on a fake and on the twin."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from eva_sim.contract import FaceSpec, Floats, Reading
+from eva_sim.errors import MediaError
+from eva_sim.landmarks import POINTS, REGIONS
+from eva_sim.real import sweep as module
+from eva_sim.real.sweep import Response, slopes, sweep
+from eva_sim.twin import Twin
+from tests.fakes import FakeFace
+
+
+class PlayFace(FakeFace):
+    """A fake whose actuators have play, come late, turn the wrong way, and are seen through noise.
+
+    Args:
+        play: of every actuator [command units].
+        late: steps beyond the fake's own one.
+        against: whether landmarks move against what is expected.
+        noise: standard deviation of each coordinate [outer-eye distances].
+    """
+
+    def __init__(self, play: float = 0.0, late: int = 0, against: bool = False, noise: float = 0.0) -> None:
+        super().__init__()
+        self._play, self._late, self._noise = play, late, noise
+        self._rng, self.turn = np.random.default_rng(0), -1.0 if against else 1.0
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> Reading:
+        self._queue = [self.spec.neutral] * getattr(self, "_late", 0)
+        self._driven = self.spec.neutral.astype(float)
+        return super().reset(seed)
+
+    def move(self, command: ArrayLike) -> Reading:
+        self._queue.append(self.spec.check(command))
+        super().move(self._queue.pop(0))
+        self._driven = np.clip(self._driven, self._position - self._play, self._position)
+        return self._reading(self.spec.check(command))
+
+    def _reading(self, sent: NDArray[np.float32]) -> Reading:
+        if not hasattr(self, "turn"):
+            return super()._reading(sent)
+        position, self._position = (
+            self._position,
+            self.spec.neutral + self.turn * (self._driven - self.spec.neutral),
+        )
+        reading = super()._reading(sent)
+        self._position = position
+        reading.landmarks[:] += self._rng.normal(0, self._noise, reading.landmarks.shape)
+        return reading
+
+    def expected(self) -> Floats:
+        """How landmarks move with each command, (25, N, 3)."""
+        return np.moveaxis(self._map, -1, 0)
+
+
+def jaw(face: PlayFace) -> Response:
+    return sweep(face, face.spec.index("jaw"), face.expected())
+
+
+@pytest.mark.parametrize("play", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_known_play_is_found_through_noise(play: float, noise: float) -> None:
+    found = jaw(PlayFace(play=play, noise=noise))
+    assert found.backlash == pytest.approx(play, abs=0.004 + 4 * noise)
+    steepest = 1 / np.tanh(2.0)  # of the fake's response, at the low end
+    assert found.hysteresis == pytest.approx(play * steepest, abs=0.01 + 5 * noise)
+
+
+@pytest.mark.parametrize("late", [0, 1, 3])
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_known_delay_is_found(late: int, noise: float) -> None:
+    assert jaw(PlayFace(late=late, noise=noise, play=0.05)).delay == 1 + late
+
+
+def test_a_servo_that_turns_the_wrong_way_is_told() -> None:
+    assert jaw(PlayFace()).sign == 1
+    assert jaw(PlayFace(against=True)).sign == -1
+
+
+def test_what_landmarks_do_not_show_is_not_invented(spec: FaceSpec) -> None:
+    face = PlayFace(noise=0.0005)
+    found = sweep(face, spec.index("neck_leg_3"), face.expected())
+    assert found.points == ()
+    assert all(value is None for value in (found.sign, found.backlash, found.delay, found.up))
+
+
+def test_it_moves_one_actuator_and_never_leaps_but_once(spec: FaceSpec) -> None:
+    face, sent = PlayFace(), list[NDArray[np.float32]]()
+    move = face.move
+
+    def watched(command: ArrayLike) -> Reading:
+        reading = move(command)
+        sent.append(reading.sent)
+        return reading
+
+    face.move = watched  # type: ignore[method-assign]
+    jaw(face)
+    path = np.array([spec.neutral, *sent])
+    others = np.setdiff1d(np.arange(len(spec)), [spec.index("jaw")])
+    assert np.array_equal(path[:, others], np.tile(spec.neutral[others], (len(path), 1)))
+    leaps = np.abs(np.diff(path, axis=0)).max(1)
+    assert (leaps > 0.2).sum() == 1 and np.array_equal(
+        path[-1], spec.neutral
+    )  # the step that tells the delay
+
+
+def test_a_lost_face_is_told(spec: FaceSpec) -> None:
+    with pytest.raises(MediaError, match="no face in the picture"):
+        sweep(FakeFace(found=False), spec.index("jaw"))
+
+
+def test_a_response_survives_json() -> None:
+    found = jaw(PlayFace(play=0.05))
+    assert Response.of(json.loads(json.dumps(found.plain()))) == found
+
+
+TRUE = 2 * 0.0003 / 0.008 / 2.2  # the table's play of 0.3 mm, in commands
+
+
+@pytest.mark.parametrize(
+    ("parameters", "play", "delay"),
+    [
+        ({}, TRUE, 1),
+        ({"backlash": 4.0}, 4 * TRUE, 1),
+        ({"delay": 1.0}, TRUE, 2),
+        ({"friction": 2.0}, TRUE, 1),
+    ],
+)
+def test_the_twin_is_found_again(parameters: dict[str, Any], play: float, delay: int) -> None:
+    with Twin() as twin:
+        shapes = {"backlash": (12,), "friction": (12,), "delay": ()}
+        twin.vary({name: np.full(shapes[name], value) for name, value in parameters.items()})
+        found = sweep(twin, twin.spec.index("zygomaticus_left"))
+    assert found.backlash == pytest.approx(play, rel=0.1)
+    assert (found.sign, found.delay) == (1, delay)
+    mouth = {POINTS[row] for row in REGIONS["mouth"]}
+    assert set(found.points[:5]) <= mouth | {POINTS[row] for row in REGIONS["cheeks"]}
+
+
+@pytest.mark.slow
+def test_pictures_are_read_without_memory() -> None:
+    """A jaw without play must have none when seen, however the detector jitters."""
+    with Twin(camera=320) as twin:
+        found = sweep(twin, twin.spec.index("jaw"))
+    assert found.backlash is not None and found.backlash < 0.04
+    assert (found.sign, found.delay) == (1, 1) and found.hysteresis is not None and found.hysteresis < 0.03
+
+
+def test_the_expected_way_shows_mirrored_pairs(spec: FaceSpec) -> None:
+    size = np.linalg.norm(slopes(), axis=-1).max(1)
+    seen = spec.where("cable", "jaw", "lid")
+    assert size[seen].min() > 5 * size[np.setdiff1d(np.arange(len(spec)), seen)].max()
+    left, right = (slopes()[spec.index(f"zygomaticus_{side}")] for side in ("left", "right"))
+    row = {point: i for i, point in enumerate(POINTS)}
+    assert np.linalg.norm(left[row[291]]) > 3 * np.linalg.norm(left[row[61]])
+    assert np.linalg.norm(right[row[61]]) > 3 * np.linalg.norm(right[row[291]])
+
+
+def test_the_resting_face_is_a_mean_of_pictures() -> None:
+    with Twin() as twin:
+        neutral = module.resting_face(twin, count=3)
+        assert 1000 * twin.outer_eye * np.sqrt(((neutral - twin.neutral_landmarks) ** 2).sum(1)).mean() < 8
+    with pytest.raises(MediaError, match="3 of 3 pictures at rest show no face"):
+        module.resting_face(FakeFace(), count=3)
