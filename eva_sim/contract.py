@@ -109,11 +109,18 @@ class FaceSpec:
 
     def drawn_in(self, position: Floats) -> Floats:
         """Cable that the servos' horns draw in, (..., 12) [m], at positions (..., 25) [rad, m]."""
-        cables = self.where("cable")
-        low, high = self.column("low")[cables], self.column("high")[cables]
-        middle = 0.5 * (low + high)
-        lever: Floats = np.sin(position[..., cables] - middle) - np.sin(low - middle)
-        return self.cable["horn_radius"] * lever
+        drawn: Floats = np.sin(self._turned(position)) - np.sin(self._turned(self.column("low")))
+        return self.cable["horn_radius"] * drawn
+
+    def lever(self, position: Floats) -> Floats:
+        """What the horns draw in for each radian more, (..., 12) [m/rad]: the slope of `drawn_in`."""
+        return self.cable["horn_radius"] * np.cos(self._turned(position))
+
+    def _turned(self, position: Floats) -> Floats:
+        """Angles of the horns from where they stand across their cables, (..., 12) [rad]."""
+        middle = 0.5 * (self.column("low") + self.column("high"))
+        turned: Floats = (position - middle)[..., self.where("cable")]
+        return turned
 
     def check(self, command: ArrayLike) -> NDArray[np.float32]:
         """Returns `command` as float32 (25,).

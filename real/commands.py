@@ -147,11 +147,15 @@ def _open_robot(port: str, camera: int, closing: ExitStack) -> tuple[Any, Clock,
 def _open_hidden(body: str, robot: int, closing: ExitStack) -> tuple[Any, Clock, Any]:
     from eva_sim.real.plant import Plant, PlantEye
 
+    machine: Any
     if body == "virtual":
-        from eva_sim.real.virtual import Machine as Body
+        from eva_sim.real.virtual import Machine
+
+        machine = Machine(robot, realtime=True)  # a person waits for it
     else:
-        from eva_sim.real.mock import Mock as Body
-    machine = Body(robot, realtime=True)  # a person waits for it
+        from eva_sim.real.mock import Mock
+
+        machine = Mock(robot, realtime=True)
     closing.callback(machine.close)
     plant = Plant(robot)
     machine.listen(plant.follow)

@@ -11,7 +11,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from eva_sim.agents.babble import sample_command
-from eva_sim.agents.evaluate import MOVING
 from eva_sim.agents.fit import fit, target_of
 from eva_sim.agents.media import open_source
 from eva_sim.cli import app
@@ -36,8 +35,14 @@ def test_known_command_is_found_again(twin: Twin, seed: int) -> None:
     command[slack] = twin.spec.neutral[slack]  # a slack cable moves no landmark
     found = fit(target, twin)
     assert found.error < 0.3
-    rows = twin.spec.where(*MOVING)
+    rows = twin.spec.where("jaw", "lid")
     assert np.abs(found.command - command)[rows].max() / 2 < 0.03
+    taut = twin.spec.cable["slack"] + twin.spec.cable["backlash"]  # before that a cable moves nothing
+    drawn, again = (
+        np.maximum(0.0, twin.spec.drawn_in(twin.spec.to_physical(each)) - taut)
+        for each in (command, found.command)
+    )
+    assert np.abs(drawn - again).max() < 0.03 * twin.spec.drawn_in(twin.spec.column("high")).max()
 
 
 def test_targets_are_expressions_and_files_and_nothing_else(twin: Twin, tmp_path: Path) -> None:

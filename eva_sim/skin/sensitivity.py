@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse.linalg as linalg
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive
-from eva_sim.skin.response import ranges
 
 STEP = 1e-6  # rad, m; of the differences of exact gradients by the drives
 
@@ -117,13 +116,13 @@ def of_reduced(drive: Drive, anatomy: Anatomy) -> tuple[Slopes, Slopes]:
     return places(model.modes), places(model.face_modes)
 
 
-def by_command(slopes: Slopes) -> Slopes:
-    """Slopes by commands: of jaw, lids and cables, in the order of the drives, all moving slowly.
+def by_command(slopes: Slopes, command: ArrayLike) -> Slopes:
+    """Slopes by commands at `command` (25,): of jaw, lids and cables, in that order, all moving slowly.
 
     Every cable is being wound in, the line in its tube at the edge of slipping: it gives way by
     exp(mu phi) T / k_b, so what its servo winds does not all arrive at the skin.
     """
-    gain, give = _travel(), _give()
+    gain, give = _travel(np.asarray(command)), _give()
     stiff = np.eye(len(give)) + give * slopes.tension[:, 3:]
     drives = np.diag(gain)
     drives[3:] = np.linalg.solve(
@@ -138,10 +137,12 @@ def moving() -> NDArray[np.intp]:
     return np.concatenate([spec.where("jaw"), spec.where("lid"), spec.where("cable")])
 
 
-def _travel() -> Floats:
-    """What a command of one moves of each drive, (15,) [rad, m]."""
-    low, high = ranges()
-    return (high - low) / 2
+def _travel(command: Floats) -> Floats:
+    """How far each drive goes for a command of one more, (15,) [rad, m]."""
+    spec = load_spec()
+    half = 0.5 * (spec.column("high") - spec.column("low"))
+    half[spec.where("cable")] *= spec.lever(spec.to_physical(command))
+    return half[moving()]
 
 
 def _give() -> Floats:

@@ -3,7 +3,7 @@
 #ifndef TABLE_H
 #define TABLE_H
 
-#define TABLE_CRC 0x64E6DF64UL
+#define TABLE_CRC 0x235738AFUL
 #define CHANNELS 25
 #define ARM_GROUPS 4
 #define BAUD 500000UL
@@ -22,12 +22,12 @@
     ROW(2600, 9400, 8800, 407, 3, 5, 96) /* brow_outer_right */ \
     ROW(2600, 9400, 3200, 407, 3, 2, 96) /* corrugator_left */ \
     ROW(2600, 9400, 8800, 407, 3, 3, 96) /* corrugator_right */ \
-    ROW(2600, 9400, 3200, 498, 3, 255, 0) /* levator_left */ \
-    ROW(2600, 9400, 8800, 498, 3, 255, 0) /* levator_right */ \
+    ROW(2600, 9400, 3200, 553, 3, 255, 0) /* levator_left */ \
+    ROW(2600, 9400, 8800, 553, 3, 255, 0) /* levator_right */ \
     ROW(2600, 9400, 3200, 407, 3, 10, 76) /* zygomaticus_left */ \
     ROW(2600, 9400, 8800, 407, 3, 11, 76) /* zygomaticus_right */ \
-    ROW(2600, 9400, 3200, 498, 3, 8, 76) /* depressor_left */ \
-    ROW(2600, 9400, 8800, 498, 3, 9, 76) /* depressor_right */ \
+    ROW(2600, 9400, 3200, 553, 3, 8, 76) /* depressor_left */ \
+    ROW(2600, 9400, 8800, 553, 3, 9, 76) /* depressor_right */ \
     ROW(4600, 8200, 5200, 738, 1, 255, 0) /* jaw */ \
     ROW(4200, 7800, 6000, 545, 2, 255, 0) /* eye_left_yaw */ \
     ROW(4200, 7800, 6000, 545, 2, 255, 0) /* eye_left_pitch */ \
