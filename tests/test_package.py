@@ -136,7 +136,10 @@ def test_wheel_holds_every_asset_and_module_once(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert len(names) == len(set(names))
     wanted = {f"eva_sim/{name}" for name in listed("assets")}
-    wanted |= {f"eva_sim/{name}" for name in listed("agents/*.py", "envs/*.py", "real/*.py")}
+    wanted |= {
+        f"eva_sim/{name}"
+        for name in listed("agents/*.py", "envs/*.py", "real/*.py", "real/*.[ch]", "real/*Makefile")
+    }
     wanted |= set(listed("eva_sim/*.py"))
     assert wanted
     assert wanted - set(names) == set()
