@@ -108,15 +108,21 @@ def mimic(
     source: Annotated[str, typer.Argument(help="clip, picture, or number of a camera")],
     model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path("out/mimic"),
+    body: Body = "twin",
+    port: Port = "auto",
+    camera: Camera = 1,
+    robot: Robot = 0,
 ) -> None:
-    """Lets the twin mirror a person; a camera live, until q or Ctrl-C."""
+    """Lets a face mirror a person; a camera live, until q or Ctrl-C."""
+    from eva_sim import make_face
     from eva_sim.agents import inverse, media, mirror
-    from eva_sim.twin import Twin
+    from eva_sim.real.commands import options
 
     opened = media.open_source(source)
     learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
-    with Twin() as twin:
-        figures = mirror.mirror(opened, learned, twin, out)
+    told = {} if body == "twin" else options(body, port, camera, robot)
+    with make_face(body, **told) as face:
+        figures = mirror.mirror(opened, learned, face, out)
     Console().print_json(data=figures)
     Console(stderr=True).print(f"{figures['ended']}: the results until then are in {out}", soft_wrap=True)
 
