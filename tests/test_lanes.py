@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import load_spec
@@ -186,7 +187,7 @@ def test_a_million_random_steps(anatomy: Anatomy, capsys: pytest.CaptureFixture[
     low, high = ranges()
     skins = Skins(anatomy, faces, material=np.exp(rng.uniform(np.log(0.5), np.log(2.0), (5, faces))))
     given, failures, broken = np.zeros((faces, 15)), 0, 0
-    for _ in range(steps):
+    for _ in tqdm(range(steps), "random steps", disable=None):
         # Mostly small steps, now and then to anywhere.
         jump = rng.random((faces, 1)) < 0.02
         walked = given + rng.normal(0, 0.06, given.shape) * (high - low)

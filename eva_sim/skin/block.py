@@ -29,7 +29,7 @@ from eva_sim.skin.response import Response, load_response
 EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
 STAGES = (12, 36, 100, 200)  # further evaluations for a face that has not settled, before Newton takes over
 TOLERANCE = 2e-2  # N, root mean square residual per vertex that is still an answer
-SETTLED = TOLERANCE / 4  # N; a face that was helped is taken this far, or it would soon need help again
+SETTLED = TOLERANCE / 2  # N; a face that was helped is taken this far, or it would soon need help again
 
 
 @dataclass(frozen=True)
