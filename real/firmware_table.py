@@ -62,6 +62,17 @@ def figures() -> Mapping[str, Any]:
     return tomllib.loads(asset("robot.toml").read_text())
 
 
+def exclusions() -> tuple[tuple[int, int, float], ...]:
+    """Pairs of actuators that must not pull together, and to what their shares of travel may add up."""
+    spec = load_spec()
+    return tuple(
+        (spec.index(f"{one}_{side}"), spec.index(f"{other}_{side}"), rule["limit"])
+        for rule in figures()["exclusions"]
+        for one, other in [rule["pair"]]
+        for side in ("left", "right")
+    )
+
+
 def rows() -> tuple[Row, ...]:
     """All 25 channels, by channel.
 
@@ -139,11 +150,10 @@ def _group(kind: str) -> int:
 
 def _exclusion(actuator: Actuator, spec: FaceSpec) -> tuple[int, int]:
     """Partner's channel on the same side, and the limit, rounded down so that it is never exceeded."""
-    for rule in figures()["exclusions"]:
-        if actuator.moves in rule["pair"]:
-            other = rule["pair"][1 - rule["pair"].index(actuator.moves)]
-            partner = spec.actuators[spec.index(f"{other}_{actuator.side}")]
-            return partner.channel, int(64 * rule["limit"])
+    mine = spec.index(actuator.name)
+    for one, other, limit in exclusions():
+        if mine in (one, other):
+            return spec.actuators[one + other - mine].channel, int(64 * limit)
     return NOBODY, 0
 
 

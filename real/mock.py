@@ -15,7 +15,7 @@ from eva_sim.contract import Floats
 from eva_sim.real import protocol as wire
 from eva_sim.real.clock import Clock, WallClock
 from eva_sim.real.firmware_table import figures
-from eva_sim.real.rules import Rules
+from eva_sim.real.mock_rules import Rules
 
 Listener = Callable[[float, int, float], None]
 

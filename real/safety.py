@@ -7,35 +7,19 @@ only `Guard.begin`, that is arming, ends one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.real.boards.base import State, Status
 from eva_sim.real.calibration import Calibration
-from eva_sim.real.firmware_table import figures, rows
+from eva_sim.real.firmware_table import exclusions, figures
 
 #: How far inside an exclusion's limit the host stays, so that rounding to quarters of a microsecond
 #: does not make the board complain.
 _SPARE = 1e-3
 #: Float32 commands lie on the safe side of a bound only to rounding.
 _ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two actuators that must not both pull with all their might.
-
-    Attributes:
-        one, other: their places in the actuator table.
-        limit: to what their pulls may add up.
-    """
-
-    one: int
-    other: int
-    limit: float
 
 
 class Guard:
@@ -53,9 +37,9 @@ class Guard:
     def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
         self._spec, self._safety = spec, figures()["safety"]
         self._step, self._rest = fastest_step(spec, calibration), spec.neutral
-        pairs = exclusions(spec)
-        self._ends = np.array([(pair.one, pair.other) for pair in pairs])
-        self._limits = np.array([pair.limit for pair in pairs])
+        *ends, limits = zip(*exclusions(), strict=True)
+        self._ends = np.array(ends).T
+        self._limits = np.floor(64 * np.array(limits)) / 64 - _SPARE  # the firmware has them in 64ths
         self._rests = self._rest[self._ends].astype(float)
         self.sent, self.faults = self._rest, tuple[str, ...]()
         self._stalled_for = np.zeros(len(spec))  # for how long each servo has been stalled [s]
@@ -133,17 +117,6 @@ class Guard:
         self._stalled_for = np.where(stalled, self._stalled_for + self._spec.control_dt, 0.0)
         long = np.flatnonzero(self._stalled_for > self._safety["stall_for"])
         return [f"{self._spec.names[i]} is stalled" for i in long]
-
-
-def exclusions(spec: FaceSpec) -> tuple[Pair, ...]:
-    """The pairs of assets/robot.toml, with the limits that the firmware's table has."""
-    table, by_channel = rows(), {a.channel: i for i, a in enumerate(spec.actuators)}
-    partners = {i: table[a.channel] for i, a in enumerate(spec.actuators)}
-    return tuple(
-        Pair(i, by_channel[row.partner], row.limit / 64 - _SPARE)
-        for i, row in partners.items()
-        if row.limit and i < by_channel[row.partner]
-    )
 
 
 def fastest_step(spec: FaceSpec, calibration: Calibration) -> Floats:

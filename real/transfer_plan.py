@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from eva_sim.atlas import load_atlas
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.expressions import expressions
-from eva_sim.files import asset
+from eva_sim.real.firmware_table import exclusions
 
 #: How long an expression is held before it is read [s]: the slowest servo has arrived.
 HOLD = 1.0
@@ -77,19 +76,14 @@ def make_plan(seed: int = 0, poses: int = POSES, walk: float = WALK) -> Plan:
 def _drawn(spec: FaceSpec, rng: np.random.Generator, count: int) -> dict[str, NDArray[np.float32]]:
     """Expressions of the atlas that no robot's safety bends."""
     atlas = load_atlas()
-    free = [row for row, command in enumerate(atlas.commands) if row and not bent(spec, command)]
+    free = [row for row, command in enumerate(atlas.commands) if row and not bent(command)]
     return {f"atlas {row}": atlas.commands[row] for row in sorted(rng.permutation(free)[:count].tolist())}
 
 
-def bent(spec: FaceSpec, command: NDArray[np.float32]) -> bool:
+def bent(command: NDArray[np.float32]) -> bool:
     """Whether a command, (25,), pulls two cables against each other more than robot.toml allows."""
     pull = (command + 1) / 2
-    for rule in tomllib.loads(asset("robot.toml").read_text())["exclusions"]:
-        for side in ("left", "right"):
-            pair = [spec.index(f"{name}_{side}") for name in rule["pair"]]
-            if pull[pair].sum() > rule["limit"]:
-                return True
-    return False
+    return any(pull[one] + pull[other] > limit for one, other, limit in exclusions())
 
 
 def _walk(spec: FaceSpec, rng: np.random.Generator, steps: int) -> Floats:

@@ -13,7 +13,8 @@ from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.errors import CommandError
 from eva_sim.real.boards.base import State, Status
 from eva_sim.real.calibration import Calibration
-from eva_sim.real.safety import Guard, exclusions, fastest_step
+from eva_sim.real.firmware_table import exclusions
+from eva_sim.real.safety import Guard, fastest_step
 from tests.watch import ROBOT
 
 NOMINAL = Calibration.nominal()
@@ -41,7 +42,7 @@ def pulls(command: np.ndarray) -> dict[str, float]:
 
 
 def test_the_pairs_are_those_of_the_table(spec: FaceSpec) -> None:
-    names = [(spec.names[pair.one], spec.names[pair.other]) for pair in exclusions(spec)]
+    names = [(spec.names[one], spec.names[other]) for one, other, _ in exclusions()]
     assert sorted(names) == [
         ("brow_outer_left", "corrugator_left"),
         ("brow_outer_right", "corrugator_right"),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.files import asset
+from eva_sim.contract import Floats, load_spec
 from eva_sim.real.boards.base import Limits
+from eva_sim.real.firmware_table import exclusions, figures
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ def pulls(raw: Floats, limits: Limits) -> Floats:
 @lru_cache(maxsize=1)
 def load_rules() -> Rules:
     """Reads `assets/robot.toml`."""
-    table = tomllib.loads(asset("robot.toml").read_text())
-    spec, safety, pulse = load_spec(), table["safety"], table["pulse"]
+    spec, table = load_spec(), figures()
+    safety, pulse = table["safety"], table["pulse"]
     period = table["wire"]["period"]
     return Rules(
         period=period,
@@ -84,13 +82,6 @@ def load_rules() -> Rules:
         limp_after=safety["limp_after"],
         arm_gap=safety["arm_gap"],
         groups=tuple(spec.where(*kinds) for kinds in safety["arm_groups"]),
-        pairs=tuple(pair for row in table["exclusions"] for pair in _sides(spec, row)),
+        pairs=exclusions(),
         widest=(pulse["narrowest"], pulse["widest"]),
     )
-
-
-def _sides(spec: FaceSpec, row: dict[str, Any]) -> list[tuple[int, int, float]]:
-    """One exclusion of the table as pairs of indices, one for each side of the face."""
-    one, other = row["pair"]
-    sides = ("left", "right")
-    return [(spec.index(f"{one}_{s}"), spec.index(f"{other}_{s}"), row["limit"]) for s in sides]
