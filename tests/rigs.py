@@ -13,11 +13,11 @@ from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError
 from eva_sim.real.boards.base import Limits, State
 from eva_sim.real.boards.bus import default_ids
-from eva_sim.real.boards.dynamixel import Dynamixel, open_dynamixel
+from eva_sim.real.boards.dynamixel import Dynamixel
 from eva_sim.real.boards.fake_bus import FakeDynamixel, FakeFeetech, ServoBus
 from eva_sim.real.boards.fake_maestro import FakeMaestro
 from eva_sim.real.boards.fakes import Device, Line, MemoryPort
-from eva_sim.real.boards.feetech import Feetech, open_feetech
+from eva_sim.real.boards.feetech import Feetech
 from eva_sim.real.boards.maestro import Maestro, open_maestro
 from eva_sim.real.boards.port import Port
 from eva_sim.real.boards.rules import load_rules
@@ -119,8 +119,8 @@ def open_board(kind: str, name: str, clock: Clock | None = None) -> SoftBoard:
     if kind == "maestro":
         return open_maestro(name, robot="fake", clock=clock)
     if kind == "feetech":
-        return open_feetech(name, robot="fake", clock=clock)
-    return open_dynamixel(name, robot="fake", clock=clock)
+        return Feetech.open(name, robot="fake", clock=clock)
+    return Dynamixel.open(name, robot="fake", clock=clock)
 
 
 def limits_of(kind: str) -> Limits:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.base import Identity, Limits
-from eva_sim.real.boards.port import Port
+from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
 from eva_sim.real.boards.rules import load_rules
 from eva_sim.real.boards.soft import COUNT, NAMES, Sensed, SoftBoard, unknown
 from eva_sim.real.clock import Clock
@@ -56,11 +57,9 @@ class BusBoard(SoftBoard):
 
     Args:
         port: the line.
-        kind: `"feetech"` or `"dynamixel"`.
         robot: the id that calibrations are bound to.
         version: what USB calls the adapter.
         ids: bus id of each actuator, in the order of the actuator table; `default_ids()` if None.
-        dead_man: who notices a silent host.
         clock: what time is gone by.
         owner: the thread whose death makes the face limp.
 
@@ -69,18 +68,51 @@ class BusBoard(SoftBoard):
         RobotError: a servo is not set up as it must be.
     """
 
+    KIND: ClassVar[str]
+    BAUD: ClassVar[int] = 1_000_000
+    #: Who notices a silent host.
+    DEAD_MAN: ClassVar[Literal["board", "host"]]
+
+    @classmethod
+    def open(
+        cls,
+        port: str | None = None,
+        robot: str | None = None,
+        ids: Sequence[int] | None = None,
+        baud: int | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Connects to servos behind a serial port.
+
+        Args:
+            port: the USB adapter's; None to look for it.
+            robot: the robot's id; by default the adapter's USB serial number.
+            ids: bus id of each actuator; by default its channel plus one.
+            baud: of the servos, if not `BAUD`.
+            clock: what time is gone by.
+
+        Raises:
+            LinkError: the port or a servo does not answer.
+            RobotError: a servo is not set up as it must be, or the library is missing.
+        """
+        port = port or only_port(cls.KIND)
+        robot, version = robot_id([port], robot)
+        with ExitStack() as opened:
+            line = opened.enter_context(closing(open_port(port, baud or cls.BAUD)))
+            board = cls(line, robot, version, ids, clock)
+            opened.pop_all()  # from here on the board closes it
+            return board
+
     def __init__(
         self,
         port: Port,
-        kind: str,
         robot: str,
-        version: str,
-        ids: Sequence[int] | None,
-        dead_man: Literal["board", "host"],
-        clock: Clock | None,
-        owner: threading.Thread | None,
+        version: str = "unknown",
+        ids: Sequence[int] | None = None,
+        clock: Clock | None = None,
+        owner: threading.Thread | None = None,
     ) -> None:
-        identity = Identity(kind, robot, version, None, "ticks", measured=True, dead_man=dead_man)
+        identity = Identity(self.KIND, robot, version, None, "ticks", measured=True, dead_man=self.DEAD_MAN)
         super().__init__(identity, 1.0, (0.0, TICKS - 1.0), clock, owner)
         self._held = False
         self._port, self.ids = port, tuple(ids or default_ids())

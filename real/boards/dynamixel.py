@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +19,10 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.bus import TICKS, TRIES, BusBoard, Servo, library, told_bits
-from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
+from eva_sim.real.boards.port import Port
 from eva_sim.real.boards.rules import load_rules
 from eva_sim.real.clock import Clock
 
-BAUD = 1_000_000
 MODEL, MODES, CURRENT_LIMIT, LIMITS = 0, 10, 38, 48  # LIMITS: greatest position first
 TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 112, 116
 INDIRECT_ADDRESS, INDIRECT_DATA = 168, 224
@@ -72,6 +70,9 @@ class Dynamixel(BusBoard):
         RobotError: a servo is of another series or not set up as it must be, or `dynamixel_sdk` is missing.
     """
 
+    KIND = "dynamixel"
+    DEAD_MAN = "board"
+
     def __init__(
         self,
         port: Port,
@@ -81,7 +82,7 @@ class Dynamixel(BusBoard):
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        super().__init__(port, "dynamixel", robot, version, ids, "board", clock, owner)
+        super().__init__(port, robot, version, ids, clock, owner)
         self._sdk = library("dynamixel_sdk", "dynamixel")
         self._handler = self._sdk.Protocol2PacketHandler()
         self._let_go()
@@ -209,32 +210,3 @@ class Dynamixel(BusBoard):
             raise LinkError(f"{self._named(number)} does not confirm; is its status return level (68) 2?")
         if told := self._handler.getRxPacketError(error & 0x7F):
             raise RobotError(f"{self._named(number)} refuses register {address}: {told}")
-
-
-def open_dynamixel(
-    port: str | None = None,
-    robot: str | None = None,
-    ids: Sequence[int] | None = None,
-    baud: int = BAUD,
-    clock: Clock | None = None,
-) -> Dynamixel:
-    """Connects to Dynamixel servos behind a serial port.
-
-    Args:
-        port: the USB adapter's; None to look for it.
-        robot: the robot's id; by default the adapter's USB serial number.
-        ids: bus id of each actuator; by default its channel plus one.
-        baud: of the servos.
-        clock: what time is gone by.
-
-    Raises:
-        LinkError: the port or a servo does not answer.
-        RobotError: a servo is not set up as it must be, or the library is missing.
-    """
-    port = port or only_port("dynamixel")
-    robot, version = robot_id([port], robot)
-    with ExitStack() as opened:
-        line = opened.enter_context(closing(open_port(port, baud)))
-        board = Dynamixel(line, robot, version, ids, clock)
-        opened.pop_all()  # from here on the board closes it
-        return board

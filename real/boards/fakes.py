@@ -7,7 +7,7 @@ can be: a Feetech servo wakes up by a mere goal, and boards may start with power
     line = Line(FakeFeetech(range(1, 26)))
     board = Feetech(Port(MemoryPort(line), "fake", 1_000_000), robot="fake")
 
-On a pseudo-terminal, any program can open it: `with Pty(line) as name: open_feetech(name, robot="fake")`.
+On a pseudo-terminal, any program can open it: `with Pty(line) as name: Feetech.open(name, robot="fake")`.
 """
 
 from __future__ import annotations

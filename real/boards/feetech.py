@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,9 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.bus import TRIES, BusBoard, Servo, library, told_bits
-from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
+from eva_sim.real.boards.port import Port
 from eva_sim.real.clock import Clock
 
-BAUD = 1_000_000
 LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
 TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
 READING = (TORQUE, STATUS - TORQUE + 1)
@@ -44,6 +42,9 @@ class Feetech(BusBoard):
         RobotError: a servo is not in position mode, or `scservo_sdk` is missing.
     """
 
+    KIND = "feetech"
+    DEAD_MAN = "host"
+
     def __init__(
         self,
         port: Port,
@@ -53,7 +54,7 @@ class Feetech(BusBoard):
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        super().__init__(port, "feetech", robot, version, ids, "host", clock, owner)
+        super().__init__(port, robot, version, ids, clock, owner)
         self._sdk = library("scservo_sdk", "feetech")
         if not isinstance(self._sdk.protocol_packet_handler, type):
             raise RobotError(
@@ -142,32 +143,3 @@ def _signed(data: bytes, address: int, bit: int) -> int:
     value = int.from_bytes(data[address - TORQUE : address - TORQUE + 2], "little")
     size = value & ((1 << bit) - 1)
     return -size if value >> bit & 1 else size
-
-
-def open_feetech(
-    port: str | None = None,
-    robot: str | None = None,
-    ids: Sequence[int] | None = None,
-    baud: int = BAUD,
-    clock: Clock | None = None,
-) -> Feetech:
-    """Connects to Feetech servos behind a serial port.
-
-    Args:
-        port: the USB adapter's; None to look for it.
-        robot: the robot's id; by default the adapter's USB serial number.
-        ids: bus id of each actuator; by default its channel plus one.
-        baud: of the servos.
-        clock: what time is gone by.
-
-    Raises:
-        LinkError: the port or a servo does not answer.
-        RobotError: a servo is not set up as it must be, or the library is missing.
-    """
-    port = port or only_port("feetech")
-    robot, version = robot_id([port], robot)
-    with ExitStack() as opened:
-        line = opened.enter_context(closing(open_port(port, baud)))
-        board = Feetech(line, robot, version, ids, clock)
-        opened.pop_all()  # from here on the board closes it
-        return board
