@@ -3,8 +3,8 @@
     python examples/follow.py --body twin      # then virtual, mock, or robot
     python examples/follow.py --body virtual --model out/demo/model --out out/follow.png
 
-The model comes from `eva demo` or `eva train`. Prints how far the face was from the one it was to make, beside
-a face that does nothing, and writes a strip: the face asked for above, the body's picture below.
+The model comes from `eva demo` or `eva train`. Prints how far the face was from the one it was to make,
+beside a face that never moved, and writes a strip: the face asked for above, the body's picture below.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     options = asked()
     model = InverseModel.load(options.model / "inverse.pt")
     env = gym.make("EVA/Mimic-v0", body=options.body, episode_steps=options.steps, render_mode="rgb_array")
-    errors, still, faults, shown = follow(env, model, options.seed)
+    errors, still, faults, shown = follow(env, model, options.expression, options.seed)
     env.close()
     print(f"{options.body}: landmarks {np.mean(errors):.2f} mm from the target (p95 {p95(errors):.2f})")
     print(f"a face at rest would be {np.mean(still):.2f} mm away (p95 {p95(still):.2f})")
@@ -42,11 +42,12 @@ def main() -> None:
 
 
 def follow(
-    env: Any, model: InverseModel, seed: int
+    env: Any, model: InverseModel, expression: str, seed: int
 ) -> tuple[list[float], list[float], Counter[str], list[tuple[Any, NDArray[np.uint8]]]]:
     """One episode: the errors [mm], those of a resting face, faults, and some pictures with their target."""
     face, steps = env.unwrapped.face, env.unwrapped.episode_steps
-    observation, _ = env.reset(seed=seed)
+    goal = {} if expression == "random" else {"expression": expression}
+    observation, _ = env.reset(seed=seed, options=goal)
     errors, still, faults, shown = [], [], Counter[str](), []
     for step in range(steps):
         observation, _, _, _, info = env.step(model.predict(observation["target"]))
@@ -83,6 +84,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--body", default="twin", choices=("twin", "virtual", "mock", "robot"))
     parser.add_argument("--model", type=Path, default=Path("out/demo/model"))
     parser.add_argument("--out", type=Path, default=Path("out/follow.png"))
+    parser.add_argument("--expression", default="surprise", help="that comes and goes; or random, many")
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1, help="of the path to follow")
     return parser.parse_args()

@@ -141,7 +141,7 @@ class Link:
         return self._guarded(self._port.read, 4096)
 
     def _guarded(self, action: Callable[..., R], *given: Any) -> R:
-        """Does something with the port; turns every way in which a port fails into one error, and remembers that it failed."""
+        """Uses the port; turns every way in which it fails into one error, and remembers that it failed."""
         if self._lost:
             raise LinkError(f"the link is lost: {self._lost}; connect again.")
         try:

@@ -52,6 +52,7 @@ class Guard:
 
     def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
         self._spec, self._safety = spec, figures()["safety"]
+        self._period = figures()["wire"]["period"]  # a status comes with each frame
         self._step, self._rest = fastest_step(spec, calibration), spec.neutral
         pairs = exclusions(spec)
         self._ends = np.array([(pair.one, pair.other) for pair in pairs])
@@ -133,7 +134,7 @@ class Guard:
 
     def _stalled(self, status: Status) -> list[str]:
         stalled = status.load > self._safety["stall_load"]  # NaN, not measured, never is
-        self._stalled_for = np.where(stalled, self._stalled_for + self._spec.control_dt, 0.0)
+        self._stalled_for = np.where(stalled, self._stalled_for + self._period, 0.0)
         long = np.flatnonzero(self._stalled_for > self._safety["stall_for"])
         return [f"{self._spec.names[i]} is stalled" for i in long]
 
