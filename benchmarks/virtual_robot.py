@@ -1,4 +1,4 @@
-"""The virtual robot in lockstep: what it costs and loses, whether it repeats; the firmware's size and load."""
+"""The virtual robot in lockstep: cost, losses, whether it repeats; the firmware's size and load."""
 
 from __future__ import annotations
 

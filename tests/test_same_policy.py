@@ -99,7 +99,7 @@ def test_it_follows_on_the_twin(twins: dict[str, Errors]) -> None:
 
 @pytest.mark.parametrize("body", BODIES)
 def test_it_follows_on_a_robot_as_on_the_twin(body: str, checkpoint: Path, twins: dict[str, Errors]) -> None:
-    """A nominal robot; what a camera misreads, it misreads of the twin as well."""
+    """A nominal robot. It shows the surprise to its own camera first, so its target is what that reads."""
     if body == "virtual":
         open_body(body, size=None).close()  # or skips
     env = gym.make("EVA/Mimic-v0", body=body, episode_steps=STEPS, size=SIZE)
