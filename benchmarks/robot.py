@@ -1,13 +1,23 @@
-"""What the robot adapter costs: `RobotFace.move` over a pseudo-terminal, a board's rules at the other end.
+"""What the robot adapter costs, over a pseudo-terminal; and the virtual robot, where it can be compiled.
 
-    python benchmarks/robot.py [--steps 1500] [--out out/robot.json]
+    python -m benchmarks.robot [--steps 1500] [--minutes 10] [--out out/robot.json]
 
-The board is the mock, in real time, in a process of its own; the terminal has no baud rate. Per step, in ms:
+First `RobotFace.move` without a camera, random commands, the mock at the other end of a terminal, in real
+time, in a process of its own; the terminal has no baud rate. Per control step (two TARGETS and their
+STATUS), in ms:
 
-- work: processor time of the step, that is, all that the adapter computes and all its system calls;
-- overhead: the step without what it slept; more than work where others want the processor, too;
+- work: processor time of the thread in the step, all that the adapter computes and all its system calls, less
+  what sleeping itself cost (waits for the answer and for the period);
+- wall: the step's time less what it slept; more than work where others want the processor, too;
+- awake: processor time with sleeping;
 - answer: from writing targets until their status is read, at a glance every millisecond;
 - late: how much longer than the control period a step took.
+
+A processor that slept for 18 ms is slow at first, so the same work is also done without a pause:
+
+- hot: work of a step when nothing sleeps, on the mock's virtual time; the mock's own time is taken off.
+
+The virtual robot is driven in lockstep, see `benchmarks.virtual_robot`.
 """
 
 from __future__ import annotations
@@ -25,6 +35,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import virtual_robot
 from eva_sim.files import write_json
 from eva_sim.real.boards.base import Board
 from eva_sim.real.boards.firmware import FirmwareBoard
@@ -34,6 +45,7 @@ from eva_sim.real.link import Link
 from eva_sim.real.mock import Mock
 from eva_sim.real.ports import open_serial
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.virtual import missing_packages
 
 WARM_UP = 50
 
@@ -42,12 +54,13 @@ class CountingClock(WallClock):
     """The wall's clock, which knows how long was slept."""
 
     def __init__(self) -> None:
-        self.slept = 0.0
+        self.slept = self.cost = 0.0
 
     def sleep(self, duration: float) -> None:
-        begin = time.perf_counter()
+        begin, own = time.perf_counter(), time.thread_time()
         super().sleep(duration)
         self.slept += time.perf_counter() - begin
+        self.cost += time.thread_time() - own
 
 
 def serve(master: int) -> None:
@@ -83,25 +96,67 @@ def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFac
 
 def measure(path: str, steps: int) -> dict[str, Any]:
     clock, answers = CountingClock(), list[float]()
-    work, overhead, late, unanswered = [], [], [], 0
-    commands = np.random.default_rng(0).uniform(-1, 1, (WARM_UP + steps, 25)).astype(np.float32)
+    work, wall, awake, late, unanswered = [], [], [], [], 0
+    commands = wild(WARM_UP + steps)
     with open_face(path, clock, answers) as face:
         face.reset()
         for number, command in enumerate(commands):
             if number == WARM_UP:
                 answers.clear()
-            slept, begin, own = clock.slept, time.perf_counter(), time.thread_time()
+            slept, cost, begin, own = clock.slept, clock.cost, time.perf_counter(), time.thread_time()
             reading = face.move(command)
-            took = time.perf_counter() - begin
+            took, own = time.perf_counter() - begin, time.thread_time() - own
             unanswered += "the board did not answer the last targets" in reading.faults
             if number >= WARM_UP:
-                work.append(time.thread_time() - own)
-                overhead.append(took - (clock.slept - slept))
+                work.append(own - (clock.cost - cost))
+                wall.append(took - (clock.slept - slept))
+                awake.append(own)
                 late.append(max(0.0, took - face.spec.control_dt))
         slipped = face.late
-    figures = {"work": work, "overhead": overhead, "answer": answers, "late": late}
+    figures = {"work": work, "wall": wall, "awake": awake, "answer": answers, "late": late}
+    figures["hot"] = hot(steps)
     told = {name: _quantiles(1000 * np.array(values)) for name, values in figures.items()}
     return {"steps": steps, "unanswered": unanswered, "slipped": slipped, "ms": told}
+
+
+class Stopwatch:
+    """A mock's port, which knows what processor time the mock took."""
+
+    def __init__(self, port: Any) -> None:
+        self._port, self.taken, self.close = port, 0.0, port.close
+
+    def write(self, data: bytes) -> int | None:
+        return self._timed(self._port.write, data)
+
+    def read(self, size: int) -> bytes:
+        return self._timed(self._port.read, size)
+
+    def _timed(self, action: Any, given: Any) -> Any:
+        begin = time.thread_time()
+        done = action(given)
+        self.taken += time.thread_time() - begin
+        return done
+
+
+def hot(steps: int) -> list[float]:
+    """Processor time of each step when time is virtual, less the mock's [s]; no terminal."""
+    mock, found = Mock(), []
+    port = Stopwatch(mock.port)
+
+    def connect() -> Board:
+        return FirmwareBoard(Link(port, mock.clock))
+
+    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot)) as face:
+        face.reset()
+        for command in wild(steps):
+            taken, begin = port.taken, time.thread_time()
+            face.move(command)
+            found.append(time.thread_time() - begin - (port.taken - taken))
+    return found
+
+
+def wild(steps: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (steps, 25)).astype(np.float32)
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
@@ -117,22 +172,41 @@ def show(told: dict[str, Any]) -> None:
     Console().print(f"unanswered {told['unanswered']}, periods that slipped {told['slipped']}")
 
 
+def show_virtual(told: dict[str, Any]) -> None:
+    without, camera = told["without camera"], told["with camera"]
+    table = Table("virtual robot, lockstep", "without camera", "with camera")
+    for name in without:
+        table.add_row(name, *(str(run[name])[:12] for run in (without, camera)))
+    Console().print(table)
+    Console().print("firmware", told["firmware"], "three runs byte-identical:", told["repeated"]["same"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--minutes", type=float, default=10, help="simulated, of the virtual robot")
     parser.add_argument("--out", type=Path, default=Path("out/robot.json"))
     options = parser.parse_args()
+    told: dict[str, Any] = {"pty": over_pty(options.steps), "load average": os.getloadavg()}
+    show(told["pty"])
+    if missing := missing_packages():
+        Console().print(f"no virtual robot: apt-get install {' '.join(missing)}")
+    else:
+        told["virtual"] = virtual_robot.measure(options.minutes)
+        show_virtual(told["virtual"])
+    write_json(options.out, told)
+
+
+def over_pty(steps: int) -> dict[str, Any]:
     master, slave = os.openpty()
     tty.setraw(slave)
     server = multiprocessing.get_context("fork").Process(target=serve, args=(master,), daemon=True)
     server.start()
     try:
-        told = measure(os.ttyname(slave), options.steps)
+        return measure(os.ttyname(slave), steps)
     finally:
         server.terminate()
         server.join()
-    write_json(options.out, told)
-    show(told)
 
 
 if __name__ == "__main__":

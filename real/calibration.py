@@ -210,12 +210,17 @@ class _Maps:
         rest: where, as a command, (25,).
         raw: the same, raw.
         below, above: raw travel per command on either side, (25,); zero on a side without travel.
+        under, over: the same, but infinite without travel: no raw position there is a command.
+        rising: positive where raw rises with the command.
     """
 
     rest: Floats
     raw: Floats
     below: Floats
     above: Floats
+    under: Floats
+    over: Floats
+    rising: Floats
 
     @classmethod
     def of(cls, limits: Limits, turned: NDArray[np.bool_], rest: Floats) -> _Maps:
@@ -225,7 +230,9 @@ class _Maps:
         low = np.where(rest <= -1, limits.rest, low)
         high = np.where(rest >= 1, limits.rest, high)
         widths = [np.where(width > 0, width, 1.0) for width in (rest + 1, 1 - rest)]
-        return cls(rest, limits.rest, (limits.rest - low) / widths[0], (high - limits.rest) / widths[1])
+        below, above = (limits.rest - low) / widths[0], (high - limits.rest) / widths[1]
+        under, over = (np.where(slope == 0, np.inf, slope) for slope in (below, above))
+        return cls(rest, limits.rest, below, above, under, over, below + above)
 
     def forward(self, command: Floats) -> Floats:
         away = command - self.rest
@@ -234,9 +241,8 @@ class _Maps:
 
     def backward(self, raw: Floats) -> Floats:
         away = raw - self.raw
-        slope = np.where(away * (self.below + self.above) < 0, self.below, self.above)
-        command = self.rest + away / np.where(slope == 0, np.inf, slope)  # no travel, no command
-        return np.where(np.isnan(raw), np.nan, command).clip(-1.0, 1.0)
+        command = self.rest + away / np.where(away * self.rising < 0, self.under, self.over)
+        return np.minimum(np.maximum(command, -1.0), 1.0)  # NaN stays
 
     def steepest(self) -> Floats:
         return np.maximum(np.abs(self.below), np.abs(self.above))

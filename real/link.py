@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from eva_sim.errors import LinkError
 from eva_sim.real.clock import Clock
 from eva_sim.real.protocol import TO_HOST, Decoder, Message, encode
 
 A = TypeVar("A", bound=Message)
+R = TypeVar("R")
 
 #: How often a waiting host looks at the port [s]; targets and status take 2.7 ms on the wire.
 POLL = 0.001
@@ -111,8 +112,8 @@ class Link:
 
     def close(self) -> None:
         """Closes the port. May be called twice."""
-        with contextlib.suppress(LinkError), self._guarded():
-            self._port.close()
+        with contextlib.suppress(LinkError):
+            self._guarded(self._port.close)
         self._lost = self._lost or "it was closed"
 
     def _await(self, answer: type[A], deadline: float) -> A | None:
@@ -127,24 +128,24 @@ class Link:
             self.clock.sleep(min(POLL, left))
 
     def _push(self, data: bytes) -> None:
-        with self._guarded():
-            while data:
-                taken = self._port.write(data)
-                if not taken:
-                    raise OSError("the port takes no bytes")
-                data = data[taken:]
+        self._guarded(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            taken = self._port.write(data)
+            if not taken:
+                raise OSError("the port takes no bytes")
+            data = data[taken:]
 
     def _pull(self) -> bytes:
-        with self._guarded():
-            return self._port.read(4096)
+        return self._guarded(self._port.read, 4096)
 
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turns every way in which a port fails into one error, and remembers that it failed."""
+    def _guarded(self, action: Callable[..., R], *given: Any) -> R:
+        """Uses the port; turns every way in which it fails into one error, and remembers that it failed."""
         if self._lost:
             raise LinkError(f"the link is lost: {self._lost}; connect again.")
         try:
-            yield
+            return action(*given)
         except _FAILURES as error:
             self._lost = str(error) or type(error).__name__
             raise LinkError(

@@ -36,6 +36,7 @@ class Guard:
 
     def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
         self._spec, self._safety = spec, figures()["safety"]
+        self._period = figures()["wire"]["period"]  # a status comes with each frame
         self._step, self._rest = fastest_step(spec, calibration), spec.neutral
         *ends, limits = zip(*exclusions(), strict=True)
         self._ends = np.array(ends).T
@@ -58,7 +59,7 @@ class Guard:
         """
         wanted = self._apart(self._spec.check(asked).astype(float))
         step = self._step * self._gentle()
-        slewed = self.sent + np.clip(wanted - self.sent, -step, step)
+        slewed = self.sent + np.minimum(np.maximum(wanted - self.sent, -step), step)
         self.sent = self._wait(slewed).astype(np.float32)
         self._steps += 1
         return self.sent
@@ -99,7 +100,7 @@ class Guard:
 
     def _pulls(self, command: Floats) -> Floats:
         """Shares of the way from rest to the far end, of each pair, (P, 2)."""
-        pulls: Floats = ((command[self._ends] - self._rests) / (1 - self._rests)).clip(0, None)
+        pulls: Floats = np.maximum((command[self._ends] - self._rests) / (1 - self._rests), 0)
         return pulls
 
     def _stopped(self, status: Status) -> list[str]:
@@ -109,12 +110,15 @@ class Guard:
         return [f"{status.state.name.lower()}: {why}"]
 
     def _hot(self, status: Status) -> list[str]:
-        hot = np.flatnonzero(status.temperature > self._safety["too_hot"])
-        return [f"{self._spec.names[i]} is too hot ({status.temperature[i]:.0f} degrees)" for i in hot]
+        hot = status.temperature > self._safety["too_hot"]  # NaN, not measured, never is
+        if not hot.any():
+            return []
+        told = zip(self._spec.names, status.temperature, hot, strict=True)
+        return [f"{name} is too hot ({degrees:.0f} degrees)" for name, degrees, is_hot in told if is_hot]
 
     def _stalled(self, status: Status) -> list[str]:
         stalled = status.load > self._safety["stall_load"]  # NaN, not measured, never is
-        self._stalled_for = np.where(stalled, self._stalled_for + self._spec.control_dt, 0.0)
+        self._stalled_for = np.where(stalled, self._stalled_for + self._period, 0.0)
         long = np.flatnonzero(self._stalled_for > self._safety["stall_for"])
         return [f"{self._spec.names[i]} is stalled" for i in long]
 

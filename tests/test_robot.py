@@ -17,7 +17,6 @@ import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -26,7 +25,6 @@ import pytest
 from eva_sim import make_face
 from eva_sim.contract import Face, FaceSpec
 from eva_sim.errors import CommandError, DataError, EvaError, RenderError, RobotError
-from eva_sim.landmarks import POINTS
 from eva_sim.real.bodies import open_on
 from eva_sim.real.calibration import Calibration
 from eva_sim.real.mock import Mock
@@ -185,26 +183,6 @@ def test_each_actuator_has_the_same_order_sign_and_range(
         moved = robot_run[name] - spec.neutral
         assert np.flatnonzero(np.abs(moved) > 0.01).tolist() == [index], name
         assert robot_run[name] == pytest.approx(twin_run[name], abs=0.01), name
-
-
-@pytest.mark.parametrize("body", ["twin", *BODIES])
-def test_the_same_script_and_policy_run_on_every_body(body: str) -> None:
-    """Only `body` changes. The policy looks at what it observes."""
-    options: dict[str, Any] = {} if body == "twin" else {"size": 160}
-    if body == "virtual":
-        open_body(body, size=None).close()
-    env = gym.make("EVA/Mimic-v0", body=body, episode_steps=8, **options)
-    weights = np.random.default_rng(0).normal(0, 0.05, (25, 25 + 3 * len(POINTS)))
-    observation, info = env.reset(seed=4, options={"expression": "joy"})
-    for _ in range(8):
-        seen = np.concatenate([observation["position"], observation["landmarks"].ravel()])
-        observation, reward, _, truncated, info = env.step(np.tanh(weights @ seen).astype(np.float32))
-        assert env.observation_space.contains(observation)
-        assert np.isfinite(float(reward))
-        assert info["faults"] == ()
-    assert truncated
-    assert info["time"] == pytest.approx(0.32)
-    env.close()
 
 
 # A port of the operating system.

@@ -126,10 +126,10 @@ def test_heat_is_latched(guard: Guard, spec: FaceSpec) -> None:
     assert guard.watch(WELL) == ()
 
 
-def test_a_stall_is_told_only_if_it_lasts(guard: Guard, spec: FaceSpec) -> None:
+def test_a_stall_is_told_only_if_it_lasts(guard: Guard) -> None:
     load = np.zeros(25)
     load[12] = 0.95
-    steps = round(ROBOT["safety"]["stall_for"] / spec.control_dt)
+    steps = round(ROBOT["safety"]["stall_for"] / ROBOT["wire"]["period"])
     assert not any(guard.watch(replace(WELL, load=load)) for _ in range(steps - 1))
     assert guard.watch(WELL) == ()  # it moved on
     assert not any(guard.watch(replace(WELL, load=load)) for _ in range(steps - 1))

@@ -111,7 +111,9 @@ class FirmwareBoard(Board):
             raise RobotError("the board has no limits yet; give it a calibration before moving.")
         if not np.isfinite(raw).all():
             raise RobotError("targets must be numbers; nothing was sent.")
-        pulses = np.round(4 * self._by_channel(np.asarray(raw, dtype=float))).clip(*self._limits)
+        low, high = self._limits
+        wanted = np.rint(4 * self._by_channel(np.asarray(raw, dtype=float)))
+        pulses = np.minimum(np.maximum(wanted, low), high)
         message = wire.Targets(self._session, tuple(pulses.astype(int).tolist()))
         told = self._link.ask(message, wire.Status, BRISK)
         return self._silent() if told is None else self._hear(told)
@@ -154,11 +156,11 @@ class FirmwareBoard(Board):
 
     def _hear(self, told: wire.Status) -> Status:
         self._heard, self._missed = self._link.clock.now(), 0
-        faults = [words for bit, words in _WORDS.items() if told.faults & bit]
+        faults = _words(told.faults) if told.faults else []
         if told.answer not in (Answer.TAKEN, Answer.STATE):
             faults.append(_refusal(told))
-        pulses = np.array(told.pulses, dtype=float)[self._channel] / 4
-        output = np.where(pulses == 0, np.nan, pulses)
+        output = np.array(told.pulses, dtype=float)[self._channel] / 4
+        output[output == 0] = np.nan
         supply = told.supply / 1000
         self._told = Status(State(told.state), output, tuple(faults), supply, _UNKNOWN, _UNKNOWN)
         return self._told
@@ -177,6 +179,10 @@ class FirmwareBoard(Board):
         out = np.empty(wire.CHANNELS)
         out[self._channel] = values
         return out
+
+
+def _words(faults: int) -> list[str]:
+    return [words for bit, words in _WORDS.items() if faults & bit]
 
 
 def _refusal(told: wire.Status) -> str:

@@ -1,0 +1,105 @@
+"""The virtual robot in lockstep: cost, losses, whether it repeats; the firmware's size and load."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import resource
+import subprocess
+import time
+from typing import Any
+
+import numpy as np
+
+from eva_sim.real import protocol as wire
+from eva_sim.real.boards.firmware import FirmwareBoard
+from eva_sim.real.bodies import open_on
+from eva_sim.real.robot import RobotFace
+from eva_sim.real.virtual import Machine, build
+
+#: Control steps with a camera, and of each of the runs that are compared.
+WITH_CAMERA, REPEATED = 250, 250
+
+
+class Overheard(Machine):
+    """A machine that keeps a hash of all it was told and all it answered: bytes, pulses, and their times."""
+
+    def __init__(self) -> None:
+        self.log = hashlib.sha256()
+        super().__init__()
+
+    def _tell(self, *parts: bytes) -> None:
+        for part in parts:
+            self.log.update(part)
+        super()._tell(*parts)
+
+    def _take(self, count: int) -> bytes:
+        data = super()._take(count)
+        self.log.update(data)
+        return data
+
+
+def measure(minutes: float) -> dict[str, Any]:
+    long = drive(round(minutes * 60 / 0.04), None)
+    hashes = [drive(REPEATED, None)["hash"] for _ in range(3)]
+    return {
+        "without camera": long,
+        "with camera": drive(WITH_CAMERA, 320),
+        "repeated": {"steps": REPEATED, "hashes": hashes, "same": len(set(hashes)) == 1},
+        "firmware": firmware_size(),
+    }
+
+
+def drive(steps: int, size: int | None) -> dict[str, Any]:
+    """Random commands of all actuators for some control steps: the most that may move."""
+    commands = np.random.default_rng(0).uniform(-1, 1, (steps, 25)).astype(np.float32)
+    children, machine = resource.getrusage(resource.RUSAGE_CHILDREN), Overheard()
+    with open_on(machine, size=size) as face:
+        face.reset()
+        begin, own, since, awake = time.perf_counter(), time.process_time(), machine.clock.now(), machine.busy
+        before = counters(face)
+        faulty = sum(bool(face.move(command).faults) for command in commands)
+        passed = machine.clock.now() - since
+        took, own = time.perf_counter() - begin, time.process_time() - own
+        awake = (machine.busy * (since + passed) - awake * since) / passed
+        told = lost(face, before)
+    simulator = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children.ru_utime
+    return {
+        "steps": steps,
+        "simulated s": round(passed, 2),
+        "real-time factor": round(passed / took, 2),
+        "host CPU per step, ms": round(1000 * own / steps, 3),
+        "simulator CPU per step, ms": round(1000 * simulator / steps, 3),
+        "steps with a fault": faulty,
+        "processor awake": round(awake, 3),
+        **told,
+        "hash": machine.log.hexdigest(),
+    }
+
+
+def counters(face: RobotFace) -> Any:
+    assert isinstance(face._board, FirmwareBoard)
+    return face._board._link.counters
+
+
+def lost(face: RobotFace, before: Any) -> dict[str, int]:
+    """What was lost since, by both ends' count; the longest round of the loop since power-up."""
+    now = counters(face)
+    status = face._board._link.demand(wire.Query(), wire.Status, 0.1)  # type: ignore[attr-defined]
+    return {
+        "frames sent": now.sent - before.sent,
+        "unanswered": now.unanswered - before.unanswered,
+        "bad at the host": now.bad - before.bad,
+        "bad at the board": status.bad,
+        "stale at the board": status.stale,
+        "longest loop, us": status.loop,
+    }
+
+
+def firmware_size() -> dict[str, int]:
+    """Bytes of flash and of static RAM, as `make size` tells them."""
+    command = ["avr-size", "-C", "--mcu=atmega2560", str(build().firmware)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Program:\s+(\d+) bytes.*Data:\s+(\d+) bytes", told, re.DOTALL)
+    assert found is not None, told
+    return {"flash, bytes": int(found[1]), "RAM, bytes": int(found[2])}
