@@ -26,7 +26,7 @@ PERIOD = 0.02
 ALL = set(range(wire.CHANNELS))
 #: Of each actuator.
 CHANNEL = load_spec().column("channel").astype(int)
-#: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock counts in what the wire does.
+#: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock as the wire does.
 STEP = {"mock": 0.0, "virtual": 122 / 25}
 #: Within what a silent host's face holds and is limp [s].
 HOLD, LIMP = 0.25, 1.1
@@ -104,6 +104,13 @@ class Trial:
         return bool(self.tried and limits and in_time and not self.rearmed and not self.wrong)
 
 
+class Line(Filter):
+    """A machine's port, which stays open for the next connection."""
+
+    def close(self) -> None:
+        """Leaves it to the machine."""
+
+
 class Bench:
     """A machine, its watcher, and a host that moves all channels to and fro.
 
@@ -123,7 +130,7 @@ class Bench:
 
     def connect(self) -> FirmwareBoard:
         """Opens a new session."""
-        self.port = Filter(self.machine.port)
+        self.port = Line(self.machine.port)
         self.link = Link(self.port, self.clock)
         self.board = FirmwareBoard(self.link)
         arm = self.board.arm
@@ -145,7 +152,7 @@ class Bench:
         calibration = Calibration.nominal(self.connect().identity.robot)
         self.board.configure(calibration.limits, calibration.crc)
         self.board.arm(range(len(ALL)))
-        self.move(20)
+        self.move(30)
         self.trial.expect(self.board.status().state == State.ACTIVE, "it could not be armed")
 
     def move(self, frames: int, into: int = 0) -> Status:
@@ -174,17 +181,22 @@ class Bench:
         self.board.send(np.where(now > (low + high) / 2, low, high))
         return float(begin)
 
+    @property
+    def limp(self) -> bool:
+        """Whether all servos are; a mock does what was due when somebody looks."""
+        return bool(np.isnan(self.machine.pulses).all()) and self.watcher.limp
+
     def fall_silent(self, begin: float, lasting: float = 1.3) -> None:
         """Lets time pass from a fault at `begin` on; notes when it held and when it was limp."""
         self.clock.sleep(begin + lasting - self.clock.now())
-        self.trial.expect(self.watcher.limp, "not limp after silence")
+        self.trial.expect(self.limp, "not limp after silence")
         self.trial.holds.append(self.watcher.stopped_at - begin)
         self.trial.limps.append(self.watcher.moved_at - begin)
 
     def went_limp(self, begin: float, lasting: float) -> None:
         """The same for faults that it does not hold before."""
         self.clock.sleep(begin + lasting - self.clock.now())
-        self.trial.expect(self.watcher.limp, "not limp")
+        self.trial.expect(self.limp, "not limp")
         self.trial.limps.append(self.watcher.moved_at - begin)
 
     def stays_limp(self) -> bool:
@@ -197,12 +209,12 @@ class Bench:
             self.trial.expect(told.state not in (State.ARMING, State.ACTIVE, State.HOLD), "moves unarmed")
             self.clock.sleep(PERIOD)
         self.clock.sleep(0.2)
-        return self.watcher.limp
+        return self.limp
 
     def arms_again(self) -> bool:
         """Whether somebody who arms it gets it moving; the one way back."""
         self.board.arm(range(len(ALL)))
-        return self.move(25).state == State.ACTIVE and not self.watcher.limp
+        return self.move(25).state == State.ACTIVE and not self.limp
 
     def face(self, eye: Eye | None = None) -> RobotFace:
         """The whole adapter in place of the bare board."""
