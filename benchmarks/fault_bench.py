@@ -38,7 +38,7 @@ class Trial:
     Args:
         body: `"mock"` or `"virtual"`.
         quick: whether fewer cases will do.
-        note: called after each case.
+        note: told how many cases are done.
 
     Attributes:
         tried: how many cases.
@@ -49,7 +49,7 @@ class Trial:
         beyond, faster, rearmed, events: as in `Watcher`, over all machines.
     """
 
-    def __init__(self, body: str, quick: bool, note: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, body: str, quick: bool, note: Callable[[int], object] = bool) -> None:
         self.body, self.quick, self._note = body, quick, note
         self.tried, self.happened, self.wrong = 0, Counter[str](), list[str]()
         self.holds, self.limps, self.limp_by = list[float](), list[float](), LIMP
@@ -68,7 +68,7 @@ class Trial:
         self.happened[what] += count
         if not good:
             self.wrong.append(what)
-        self._note()
+        self._note(count)
 
     def expect(self, good: Any, what: str) -> None:
         """Something that has to be, whatever the outcome."""
@@ -118,6 +118,7 @@ class Bench:
         port: to harm what passes.
         board: of the host; `ready` opens it.
         link: under it.
+        sent_at: when the last targets were sent.
     """
 
     def __init__(self, trial: Trial, machine: Any) -> None:
@@ -126,7 +127,7 @@ class Bench:
         self.limits = Calibration.nominal().limits
         self.board: FirmwareBoard
         self.link: Link
-        self._count, self._due = 0, 0.0
+        self.sent_at, self._count, self._due = 0.0, 0, 0.0
 
     def connect(self) -> FirmwareBoard:
         """Opens a new session."""
@@ -170,7 +171,8 @@ class Bench:
         self.clock.sleep(self._due - now)
 
     def aim(self) -> Floats:
-        """To and fro between the ends, turning before the fastest are there."""
+        """To and fro between the ends, turning before the fastest are there; to be sent now."""
+        self.sent_at = self.clock.now()
         self._count += 1
         return self.limits.low if self._count // 8 % 2 else self.limits.high
 

@@ -12,7 +12,7 @@ from eva_sim.real import protocol as wire
 from eva_sim.real.boards.base import State
 from eva_sim.real.calibration import Calibration
 from eva_sim.real.protocol import encode
-from tests.harm import once, only, plug_in, pull_plug, shuffled, spoil
+from tests.harm import Harm, once, only, plug_in, pull_plug, shuffled, spoil
 
 #: Bytes of noise that fit between two frames on the wire.
 BETWEEN = 650
@@ -31,7 +31,7 @@ def noise_to_board(trial: Trial) -> None:
             bench.machine.port.write(rng.bytes(size) + b"\0")  # the 00 gives the next frame a chance
             bench.rest_of_period()
             good = answered(told) and told.state == State.ACTIVE
-            trial.saw("bytes while it moves, it goes on" if good else "bytes, a frame lost", good, size)
+            trial.saw("while it moves, it goes on" if good else "a frame lost", good, size)
         trial.expect(_bad(bench) - bad > count // 500, "noise was not counted")
         _noise_alone(trial, bench, rng)
         trial.expect(bench.stays_limp() and bench.arms_again(), "it does not come back")
@@ -42,7 +42,7 @@ def _noise_alone(trial: Trial, bench: Bench, rng: np.random.Generator) -> None:
     begin = bench.send_far()
     while bench.clock.now() < begin + 1.3:
         bench.machine.port.write(rng.bytes(500))
-        trial.saw("bytes alone: hold, limp", count=500)
+        trial.saw("then nothing else, hold, limp", count=500)
         bench.clock.sleep(PERIOD / 2)
     bench.machine.port.write(b"\0")
     bench.machine.port.read(1_000_000)
@@ -65,13 +65,13 @@ def noise_to_host(trial: Trial) -> None:
             bench.port.back = _before(rng.bytes(size) + b"\0")
             told = bench.move(1)
             good = answered(told) and told.state == State.ACTIVE
-            trial.saw("bytes before answers, which are read" if good else "bytes, an answer lost", good, size)
+            trial.saw("before answers, which are read" if good else "an answer lost", good, size)
         trial.expect(bench.link.counters.bad - bad > count // 500, "noise was not counted")
         bench.port.back = lambda data: rng.bytes(200) + data
         begin, gave_up = bench.clock.now(), refused(lambda: bench.move(50), LinkError)
         trial.expect(gave_up and bench.clock.now() - begin < 0.5, "the host did not give up")
         bench.port.back = bytes
-        bench.fall_silent(bench.clock.now())
+        bench.fall_silent(bench.sent_at)
         trial.expect(bench.stays_limp() and bench.arms_again(), "it does not come back")
 
 
@@ -98,7 +98,7 @@ def _flips(trial: Trial, way: str, bits: int) -> None:
             _one_spoilt(trial, bench, way, once(bit))
 
 
-def _one_spoilt(trial: Trial, bench: Bench, way: str, harm: Any) -> None:
+def _one_spoilt(trial: Trial, bench: Bench, way: str, harm: Harm) -> None:
     told, after = spoil(bench.board, bench.port, bench.clock, way, harm, bench.aim())
     good = not answered(told) and answered(after) and after.state == State.ACTIVE
     trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
@@ -108,10 +108,18 @@ def flips_of_the_rest(trial: Trial) -> None:
     """Every bit of every other message to the board, all right but for that bit, while it moves."""
     with trial.bench() as bench:
         bench.ready()
-        for kind, message in enumerate(_orders(bench)):
+        for message in _orders(bench):
             for bit in trial.some(range(8 * _size(message)), 10):
-                _one_order(trial, bench, message, bit)
-            trial.expect(bench.board.status().state == State.ACTIVE, f"order {kind} got through")
+                _one_order(trial, bench, message, once(bit))
+
+
+def cuts_of_the_rest(trial: Trial) -> None:
+    """The same, cut to every length; but for its last 00 alone, which the next frame may bring."""
+    with trial.bench() as bench:
+        bench.ready()
+        for message in _orders(bench):
+            for length in trial.some(range(1, _size(message) - 1), 5):
+                _one_order(trial, bench, message, only(length))
 
 
 def _orders(bench: Bench) -> list[wire.Message]:
@@ -123,10 +131,10 @@ def _orders(bench: Bench) -> list[wire.Message]:
     ]  # fmt: skip
 
 
-def _one_order(trial: Trial, bench: Bench, message: wire.Message, bit: int) -> None:
+def _one_order(trial: Trial, bench: Bench, message: wire.Message, harm: Harm) -> None:
     """With the next number: were it taken, the host's next targets would be stale."""
     bad, number = _bad(bench), bench.link._sequence + 2
-    bench.machine.port.write(once(bit)(encode(message, number)) + b"\0")
+    bench.machine.port.write(harm(encode(message, number)) + b"\0")
     bench.clock.sleep(0.001)
     told = bench.move(1)
     good = answered(told) and told.state == State.ACTIVE and _bad(bench) > bad
@@ -182,7 +190,7 @@ def whole_frames(trial: Trial, how: str) -> None:
                 good = told.state in (State.ACTIVE, State.HOLD)
                 trial.saw("answered" if answered(told) else "not answered, it goes on", good)
             except LinkError:
-                trial.saw("link given up")
+                trial.saw("the host raises LinkError")
             bench.rest_of_period()
         bench.port.out = bytes
         bench.clock.sleep(0.05)
@@ -224,13 +232,13 @@ def stale(trial: Trial) -> None:
         bench.move(trial.choose(300, 40))
         bench.port.out = bytes
         bench.board.disarm()
-        _play(trial, bench, tape[1:], "same session: refused")
+        _play(trial, bench, tape[1:], "same session, refused")
         bench.connect()
-        _play(trial, bench, tape[1:], "next session: refused")
-        _play(trial, bench, tape, "with its HELLO: refused")
+        _play(trial, bench, tape[1:], "next session, refused")
+        _play(trial, bench, tape, "with its HELLO, refused")
         bench.machine.power_cycle()
         bench.clock.sleep(0.05)
-        _play(trial, bench, tape, "after a reset: refused")
+        _play(trial, bench, tape, "after a reset, refused")
         bench.ready()
 
 
@@ -251,7 +259,7 @@ def wrong_baud(trial: Trial) -> None:
     for baud in BAUDS[:: 4 if trial.quick else 1]:
         with trial.bench(baud=baud) as bench:
             _play_slowly(bench, _session(bench), baud)
-            trial.saw("whole session: nothing moves", bench.watcher.events == 0)
+            trial.saw("whole session, nothing moves", bench.watcher.events == 0)
         with trial.bench() as bench:
             _change_baud(trial, bench, baud)
 
@@ -265,7 +273,7 @@ def _change_baud(trial: Trial, bench: Bench, baud: int) -> None:
     bench.fall_silent(begin, max(1.3, bench.clock.now() - begin))
     bench.machine.port.write(b"\0")
     bench.machine.port.read(1_000_000)
-    trial.saw("changed while it moves: hold, limp", bench.stays_limp())
+    trial.saw("changed while it moves, hold, limp", bench.stays_limp())
 
 
 def _play_slowly(bench: Bench, frames: list[bytes], baud: int) -> None:
@@ -298,26 +306,32 @@ def unplugged(trial: Trial) -> None:
 
 def _unplug_once(trial: Trial, bench: Bench, face: Any, count: int) -> None:
     ends = [np.where(np.arange(25) % 2, sign, -sign) for sign in (0.9, -0.9)]
-    for n in range(12):
-        face.move(ends[n // 6])
-    cut: list[float] = []
+    times, whole = list[float](), _size(wire.Targets(1, (0,) * 25))
+
+    def note(data: bytes) -> bytes:
+        times.append(bench.clock.now())
+        return data
 
     def pull(data: bytes) -> bytes:
-        if not cut:
-            cut.append(bench.clock.now())
+        if bench.port.out is pull:
+            bench.port.out = note
+            times.extend([bench.clock.now()] * (count == whole))
             pull_plug(bench.machine, data, count)
         return b""
 
+    bench.port.out = note
+    for n in range(12):
+        face.move(ends[n // 6])
     bench.port.out = pull
     lost = refused(lambda: face.move(-ends[1]), LinkError)
-    bench.fall_silent(cut[0])
+    bench.fall_silent(times[-1])
     plug_in(bench.machine)
     told = refused(lambda: face.move(ends[0]), RobotError) and face.reset().faults
     bench.clock.sleep(0.3)
     limp = bench.limp
     face.arm()
     good = bool(lost and told and limp and not face.move(face.spec.neutral).faults)
-    trial.saw("told; hold, limp; moves after arm()" if good else "not told, or not back", good)
+    trial.saw("told, hold, limp, moves after arm()" if good else "not told, or not back", good)
 
 
 def refused(act: Any, kind: type[Exception]) -> bool:

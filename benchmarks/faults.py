@@ -6,7 +6,7 @@ A watcher on the servos' side of the board, which knows assets/*.toml and none o
 compares each pulse with the limits and the slew, and counts channels that start though nobody armed them.
 All in virtual time, but for the rows with SIGKILL. Columns:
 
-- tried: cases; of random bytes, bytes.
+- tried: cases; for random bytes, how many of them.
 - outside: most that a pulse was outside its calibrated limits [us]; must be 0.
 - slew +: most that it moved in a period beyond its slew [us]; a PCA9685 counts in 4.88 us, so up to that.
 - hold, limp: longest time from the fault until the last pulse moved, and until all were limp [ms].
@@ -62,6 +62,7 @@ ROWS = (
     Row("each bit of IDENT and CHANNEL flipped", "board to host", line.flips_of_answers),
     Row("TARGETS cut to every length", "host to board", line.cut_to_board),
     Row("STATUS cut to every length", "board to host", line.cut_to_host),
+    Row("every other order cut to every length", "host to board", line.cuts_of_the_rest),
     Row("frames twice", "host to board", line.twice),
     Row("frames in pairs swapped", "host to board", line.swapped),
     Row("frames three late", "host to board", line.late),
@@ -82,7 +83,7 @@ ROWS = (
 )
 
 
-def attempt(row: Row, body: str, quick: bool, note: Callable[[], None]) -> dict[str, Any]:
+def attempt(row: Row, body: str, quick: bool, note: Callable[[int], object]) -> dict[str, Any]:
     """Tries one fault. Whatever is raised spoils this row alone."""
     if body == "mock" and row.no_mock:
         return {"fault": row.fault, "side": row.side, "skipped": f"not on the mock: {row.no_mock}"}
@@ -123,10 +124,11 @@ def _most(times: list[float]) -> float | None:
 
 def try_all(rows: tuple[Row, ...], body: str, quick: bool, quiet: bool = False) -> list[dict[str, Any]]:
     results = []
-    with tqdm(rows, disable=quiet, file=sys.stderr) as bar:
+    with tqdm(rows, disable=quiet) as bar:
         for row in bar:
             bar.set_description(f"{row.fault}, {row.side}")
-            results.append(attempt(row, body, quick, bar.refresh))
+            with tqdm(unit=" cases", position=1, leave=False, disable=quiet) as cases:
+                results.append(attempt(row, body, quick, cases.update))
     return results
 
 
@@ -153,7 +155,7 @@ def table(results: list[dict[str, Any]], title: str) -> Table:
             _plain(r[key]) for key in ("outside_us", "slew_exceeded_us", "hold_ms", "limp_ms", "rearmed")
         ]
         happened = "; ".join(
-            [*(f"{n:,} {what}" for what, n in r["happened"].items()), *map("**{}**".format, r["wrong"])]
+            [*(f"{what}: {n:,}" for what, n in r["happened"].items()), *map("**{}**".format, r["wrong"])]
         )
         out.add_row(
             r["fault"], r["side"], f"{r['tried']:,}", happened, *numbers, "yes" if r["ok"] else "**no**"
