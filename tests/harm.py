@@ -150,6 +150,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self.machine = Mock(realtime=True)
+        self.clock = self.machine.clock
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.terminal, self._ended = os.ttyname(self._slave), False

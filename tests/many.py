@@ -1,4 +1,4 @@
-"""A plugin that lets hypothesis try 20,000 examples of each property: `pytest -p tests.many tests/test_protocol.py`."""
+"""Lets hypothesis try 20,000 examples of each property: `pytest -p tests.many tests/test_protocol.py`."""
 
 from __future__ import annotations
 
