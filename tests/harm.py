@@ -27,6 +27,7 @@ from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.camera import Eye, Sight
 from eva_sim.real.clock import Clock
 from eva_sim.real.mock import Mock
+from eva_sim.real.protocol import CHANNELS
 from eva_sim.real.recorded import Recording
 from eva_sim.real.recording import load
 
@@ -213,19 +214,29 @@ def kill_mover(terminal: str, watcher: Any) -> float:
     """Kills a process that moves the face behind a terminal; waits until it is limp.
 
     The watcher knows the rest. Returned is the board's time of the last pulse before the kill [s], which is
-    at most a wire period, and what the pulses take to be told, before it.
+    at most a wire period, and what the pulses take to be told, before it. On a busy computer a mover may
+    give its link up before it is killed; then another one is started.
     """
+    for _ in range(5):
+        killed = _move_and_kill(terminal, watcher)
+        wait_until(lambda: watcher.limp)
+        if killed is not None:
+            return killed
+    raise AssertionError("movers end before they can be killed; is the computer that busy?")
+
+
+def _move_and_kill(terminal: str, watcher: Any) -> float | None:
+    """When it was killed; None if it ended by itself."""
     begin = watcher.events
-    mover = start(MOVER, terminal)
+    if watcher.armable is not None:
+        watcher.armable = set(range(CHANNELS))
+    mover = start(MOVER, terminal, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: watcher.events - begin > 400)
-        if mover.poll() is not None:
-            raise AssertionError("the mover ended before it was killed")
-        killed = float(watcher.moved_at)
+        wait_until(lambda: watcher.events - begin > 400 or mover.poll() is not None)
+        killed = float(watcher.moved_at) if mover.poll() is None else None
     finally:
         mover.send_signal(signal.SIGKILL)
         mover.wait()
-    wait_until(lambda: watcher.limp)
     return killed
 
 
@@ -280,6 +291,8 @@ def kill_recorder(folder: Path, opening: str, frames: int) -> Killed:
         lines = [process.stdout.readline() for _ in range(frames)]
         process.send_signal(signal.SIGKILL)
         lines += process.stdout.readlines()
+    if not lines[0]:
+        raise AssertionError("the recorder ended by itself")
     number, wall = [line for line in lines if line.endswith("\n")][-1].split()
     back = load(folder)
     return Killed(int(number), float(wall) - float(back.wall[-1]), back)
