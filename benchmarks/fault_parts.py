@@ -140,11 +140,11 @@ def calibration_file(trial: Trial) -> None:
     with tempfile.TemporaryDirectory() as folder, trial.bench() as bench:
         path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot)
         whole = nominal.save(path).read_bytes().rstrip()
-        for length in trial.some(range(len(whole)), 200):
+        for length in trial.some(range(len(whole)), 60):
             path.write_bytes(whole[:length])
             good = refused(lambda: Calibration.load(path), DataError)
             trial.saw("cut, refused" if good else "cut, taken", good)
-        for at in trial.some(range(len(whole)), 200):
+        for at in trial.some(range(len(whole)), 60):
             path.write_bytes(once(8 * at + at % 8)(whole))
             _load_changed(trial, path, nominal)
         for others in ("feed", nominal.robot[:-1], nominal.robot[::-1]):
