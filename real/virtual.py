@@ -217,6 +217,10 @@ class Machine:
         """The first or second PCA9685 stops answering, or the bus is held down; `"none"` mends it."""
         self._tell(b"B", struct.pack("<I", _BROKEN[how]))
 
+    def set_baud(self, rate: int) -> None:
+        """The host's side of the line goes on at another rate."""
+        self._tell(b"L", struct.pack("<I", rate))
+
     def unplug(self) -> None:
         """Pulls the serial plug, as if in the middle of whatever is on the line.
 

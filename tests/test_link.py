@@ -16,23 +16,7 @@ from eva_sim.real import protocol as wire
 from eva_sim.real.link import Link
 from eva_sim.real.mock import Mock, MockClock
 from eva_sim.real.ports import Found, find_robot, open_serial
-
-
-class Filter:
-    """A port whose bytes go through a function each way."""
-
-    def __init__(self, port: Any, out: Any = bytes, back: Any = bytes) -> None:
-        self._port, self.out, self.back = port, out, back
-
-    def write(self, data: bytes) -> int:
-        self._port.write(self.out(data))
-        return len(data)
-
-    def read(self, size: int) -> bytes:
-        return self.back(self._port.read(size))
-
-    def close(self) -> None:
-        self._port.close()
+from tests.harm import Filter
 
 
 class Deaf:

@@ -121,7 +121,7 @@ def test_messages_of_the_other_direction_are_bad() -> None:
     assert decoder.bad == 1
 
 
-@settings(max_examples=300)
+@settings(max_examples=max(300, settings().max_examples))
 @given(st.binary(max_size=3000))
 def test_random_bytes_neither_crash_nor_pass(data: bytes) -> None:
     assert Decoder(MESSAGES).feed(data) == []

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -22,28 +19,7 @@ from eva_sim.real import frames, recording
 from eva_sim.real.clock import Clock
 from eva_sim.real.recording import RecordedFace, load, record
 from tests.fakes import FakeFace
-
-ROOT = Path(__file__).resolve().parent.parent
-
-#: Records for ever and says after each move which frame the caller may count on, and its time.
-RECORD_FOREVER = """
-import sys
-from eva_sim.real.clock import WallClock
-from eva_sim.real.recording import record
-from tests.test_recording import Seeing
-class Ticks(WallClock):
-    def now(self):
-        self.last = super().now()
-        return self.last
-clock = Ticks()
-with record(Seeing(), sys.argv[1], clock=clock) as face:
-    face.reset(3)
-    number = 0
-    while True:
-        face.move(face.spec.neutral)
-        number += 1
-        print(number, clock.last, flush=True)
-"""
+from tests.harm import kill_recorder
 
 
 class Seeing(FakeFace):
@@ -104,19 +80,10 @@ def test_what_was_said_comes_back_to_the_bit(tmp_path: Path, spec: FaceSpec) -> 
 
 
 def test_a_killed_process_loses_less_than_a_second(tmp_path: Path) -> None:
-    folder = tmp_path / "session"
-    with subprocess.Popen(
-        [sys.executable, "-c", RECORD_FOREVER, str(folder)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(400)]
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.readlines()
-    told, wall = [line for line in lines if line.endswith("\n")][-1].split()
-    back = load(folder)
-    assert back.number[-1] >= int(told) >= 400
-    assert float(wall) - back.wall[-1] < 1.0
+    opening = "from tests.test_recording import Seeing\nface = Seeing()"
+    promised, late, back = kill_recorder(tmp_path / "session", opening, 400)
+    assert back.number[-1] >= promised >= 400
+    assert late < 1.0
     assert np.array_equal(back.number, np.arange(len(back)))
     assert any("not ended" in text for text in back.cut)
 

@@ -7,7 +7,6 @@ A watcher on the plant's side of the board asserts limits, slew and rest in ever
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,17 @@ import numpy as np
 import pytest
 
 from eva_sim import make_face
-from eva_sim.errors import DataError, EvaError, LinkError, MediaError, RenderError, RobotError
+from eva_sim.errors import DataError, EvaError, LinkError, RenderError, RobotError
 from eva_sim.real import protocol as wire
 from eva_sim.real.boards.base import State
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.bodies import open_on
 from eva_sim.real.calibration import Calibration
-from eva_sim.real.camera import Eye, Sight
 from eva_sim.real.link import Link
 from eva_sim.real.mock import Mock
 from eva_sim.real.robot import RobotFace
+from tests.harm import UNANSWERED, Blink, Filter, once, plug_in, pull_plug, shuffled, spoil
 from tests.robots import REST, armed, board, face, guarded, machine, mock, moments, play, watcher, wild  # noqa: F401
-from tests.test_link import Filter
 from tests.watch import Watcher
 
 # What may go wrong.
@@ -149,8 +147,8 @@ def test_unplugged_in_the_middle_of_a_frame(mock: Mock, watcher: Watcher, part: 
 
     def cut(data: bytes) -> bytes:
         if len(pulled) == 1:
-            pulled.append(mock.port._mock.port.write(data[: int(part * len(data))]))
-            mock.port.unplug()
+            pulled.append(int(part * len(data)))
+            pull_plug(mock, data, pulled[-1])
         return data
 
     calibrated = Calibration.nominal(mock.firmware._robot.hex())
@@ -171,27 +169,12 @@ def test_unplugged_in_the_middle_of_a_frame(mock: Mock, watcher: Watcher, part: 
     assert watcher.limp
     with pytest.raises(LinkError):
         face.arm()
-    mock.port.replug()
+    plug_in(mock)
     assert face.reset().faults[0].startswith("link lost")
     assert watcher.limp
     face.arm()
     assert face.move(face.spec.neutral).faults == ()
     face.close()
-
-
-def once(bit: int) -> Callable[[bytes], bytes]:
-    """Flips one bit of what comes through, counted from the first byte, in whatever pieces it comes."""
-    passed = 0
-
-    def flip(data: bytes) -> bytes:
-        nonlocal passed
-        changed, at = bytearray(data), bit // 8 - passed
-        passed += len(data)
-        if 0 <= at < len(data):
-            changed[at] ^= 1 << bit % 8
-        return bytes(changed)
-
-    return flip
 
 
 @pytest.mark.parametrize("way", ["out", "back"])
@@ -202,36 +185,12 @@ def test_a_flipped_bit_anywhere_does_no_harm(machine: Any, guarded: Watcher, way
     bits = 8 * (59 if way == "out" else 77)
     aims = REST + 120 * np.sign(1500 - REST + 0.1) * np.random.default_rng(0).uniform(0, 1, (bits, 25))
     for bit, aim in enumerate(aims):
-        setattr(port, way, once(bit))
-        told = board.send(aim)
-        setattr(port, way, bytes)
-        assert "the board did not answer the last targets" in told.faults
-        machine.clock.sleep(0.006)
-        for _ in range(2):  # a frame without its 00 takes the next one along
-            told = board.send(aim)
-            machine.clock.sleep(0.02)
-        assert told.state == State.ACTIVE
-        assert "the board did not answer the last targets" not in told.faults
+        told, after = spoil(board, port, machine.clock, way, once(bit), aim)
+        assert UNANSWERED in told.faults
+        assert after.state == State.ACTIVE
+        assert UNANSWERED not in after.faults
     told = board.status()
     assert set(told.faults) <= {"the board clamped a target"}
-
-
-def shuffled(how: str) -> Callable[[bytes], bytes]:
-    """What a bad line may do to whole frames."""
-    held: list[bytes] = []
-
-    def pass_on(data: bytes) -> bytes:
-        if how == "twice":
-            return data + data
-        if how == "late":
-            held.append(data)
-            return held.pop(0) if len(held) > 3 else b""
-        if how == "swapped":
-            held.append(data)
-            return b"" if len(held) < 2 else held.pop() + held.pop()
-        return data[: len(data) // 2] if len(data) % 2 else data
-
-    return pass_on
 
 
 @pytest.mark.parametrize("how", ["twice", "late", "swapped", "truncated"])
@@ -343,19 +302,6 @@ def test_a_hot_servo_makes_it_limp(face: RobotFace, watcher: Watcher) -> None:
 
 
 # The camera, and the ways in.
-
-
-class Blink(Eye):
-    """An eye that may be closed or lost."""
-
-    def __init__(self) -> None:
-        self.time, self.error = 0.0, ""
-
-    def look(self) -> Sight:
-        if self.error:
-            raise MediaError(self.error)
-        self.time += 0.04
-        return Sight(self.time, np.full((120, 160, 3), 90, np.uint8))
 
 
 def test_a_lost_camera_is_told_and_the_face_goes_on(mock: Mock, watcher: Watcher) -> None:

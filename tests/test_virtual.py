@@ -6,9 +6,6 @@ import hashlib
 import math
 import random
 import struct
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,8 @@ from eva_sim.real import virtual
 from eva_sim.real.firmware_table import rows
 from eva_sim.real.virtual import Machine, missing_packages
 from tests import wire
+from tests.harm import kill_mover
+from tests.watch import Watcher
 from tests.wire import Host, frame
 
 serial = pytest.importorskip("serial")
@@ -28,7 +27,6 @@ if missing := missing_packages():
     pytest.skip(f"to compile the firmware: apt-get install {' '.join(missing)}", allow_module_level=True)
 
 COUNT = 4.88  # us, step of a PCA9685 at 50 Hz
-ROOT = Path(__file__).resolve().parent.parent
 REST = [row.rest for row in rows()]
 
 
@@ -386,50 +384,15 @@ def test_in_real_time_pyserial_opens_it() -> None:
         assert wire.parse(answer.split(b"\0")[1]).content.state == wire.LIMP
 
 
-#: Moves all channels to and fro for ever.
-MOVER = """
-import sys, time
-import serial
-from tests.wire import Host
-from eva_sim.real.firmware_table import rows
-port = serial.Serial(sys.argv[1], 500000, timeout=0)
-def wait():
-    time.sleep(0.004)
-    return port.read(4096)
-host = Host(port.write, wait)
-host.hello()
-host.calibrate()
-host.arm()
-while True:
-    for end in (["low"] * 8 + ["high"] * 8):
-        host.targets([getattr(row, end) for row in rows()])
-        time.sleep(0.01)
-"""
-
-
 def test_a_host_killed_while_moving_leaves_it_limp() -> None:
-    events: list[tuple[float, int, float]] = []
     with Machine(realtime=True) as machine:
-        machine.listen(lambda *event: events.append(event))
-        mover = subprocess.Popen([sys.executable, "-c", MOVER, machine.terminal], cwd=ROOT)
-        wait_until(lambda: len(events) > 400)
-        mover.kill()
-        mover.wait()
-        wait_until(lambda: bool(np.isnan(machine.pulses).all()))
-        stopped = max(time for time, _, width in events if not math.isnan(width))
-        limp = max(time for time, _, width in events if math.isnan(width))
-        count = len(events)
+        watcher = Watcher(machine, COUNT)
+        kill_mover(machine.terminal, watcher)
+        held, count = watcher.moved_at - watcher.stopped_at, watcher.events
         machine.clock.sleep(0.5)
-        assert len(events) == count  # nothing moves again
-    assert limp - stopped > 0.75  # it held before; how long at most is for lockstep to tell
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never happened")
+        assert watcher.events == count  # nothing moves again
+    assert held > 0.75  # how long at most is for lockstep to tell
+    assert watcher.wrong == []
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

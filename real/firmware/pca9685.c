@@ -71,4 +71,5 @@ static bool write(uint8_t board) {
     return hal_bus_write(FIRST + board, bytes, (uint8_t)(at - bytes));
 }
 
-bool pca9685_write(void) { return both(write); }
+/* Not `both`: a first board that does not answer takes no time, and the second would move too soon. All go limp then. */
+bool pca9685_write(void) { return write(0) && write(1); }

@@ -1,0 +1,237 @@
+"""Under benchmarks/faults.py: one fault's trials, and a watched machine that a host keeps moving."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from eva_sim.contract import Floats, load_spec
+from eva_sim.errors import LinkError
+from eva_sim.real import protocol as wire
+from eva_sim.real.boards.base import State, Status
+from eva_sim.real.boards.firmware import FirmwareBoard
+from eva_sim.real.calibration import Calibration
+from eva_sim.real.camera import Eye
+from eva_sim.real.link import Link
+from eva_sim.real.mock import Mock
+from eva_sim.real.robot import RobotFace
+from tests.harm import UNANSWERED, Filter
+from tests.watch import GRAIN, Watcher
+
+PERIOD = 0.02
+ALL = set(range(wire.CHANNELS))
+#: Of each actuator.
+CHANNEL = load_spec().column("channel").astype(int)
+#: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock as the wire does.
+STEP = {"mock": 0.0, "virtual": 122 / 25}
+#: Within what a silent host's face holds and is limp [s].
+HOLD, LIMP = 0.25, 1.1
+
+
+class Trial:
+    """What is found of one fault.
+
+    Args:
+        body: `"mock"` or `"virtual"`.
+        quick: whether fewer cases will do.
+        note: told how many cases are done.
+
+    Attributes:
+        tried: how many cases.
+        happened: outcomes, in words, and how often.
+        wrong: what should not have been, in words.
+        holds, limps: times from the fault until the last pulse moved, and until limp [s].
+        limp_by: how long that may take [s].
+        beyond, faster, rearmed, events: as in `Watcher`, over all machines.
+    """
+
+    def __init__(self, body: str, quick: bool, note: Callable[[int], object] = bool) -> None:
+        self.body, self.quick, self._note = body, quick, note
+        self.tried, self.happened, self.wrong = 0, Counter[str](), list[str]()
+        self.holds, self.limps, self.limp_by = list[float](), list[float](), LIMP
+        self.beyond, self.faster, self.rearmed, self.events = 0.0, 0.0, 0, 0
+
+    def choose(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    def some(self, cases: range, quick: int) -> list[int]:
+        """All cases, or about that many of them, evenly."""
+        return list(cases)[:: max(1, len(cases) // quick)] if self.quick else list(cases)
+
+    def saw(self, what: str, good: bool = True, count: int = 1) -> None:
+        """Counts outcomes; bad ones spoil the row."""
+        self.tried += count
+        self.happened[what] += count
+        if not good:
+            self.wrong.append(what)
+        self._note(count)
+
+    def expect(self, good: Any, what: str) -> None:
+        """Something that has to be, whatever the outcome."""
+        if not good:
+            self.wrong.append(what)
+
+    @contextmanager
+    def bench(self, **options: Any) -> Iterator[Bench]:
+        """A machine of the body, whose watcher's findings come into this trial."""
+        bench = Bench(self, open_machine(self.body, **options))
+        try:
+            yield bench
+        finally:
+            bench.machine.close()
+            self.add(bench.watcher)
+
+    def watch(self, machine: Any, margin: float | None = 0.0) -> Watcher:
+        """A watcher that counts starts; limits are those of the nominal calibration."""
+        watcher = Watcher(machine, STEP[self.body] or GRAIN, margin)
+        watcher.armable = set()
+        return watcher
+
+    def add(self, watcher: Watcher) -> None:
+        self.beyond, self.faster = max(self.beyond, watcher.beyond), max(self.faster, watcher.faster)
+        self.rearmed, self.events = self.rearmed + watcher.rearmed, self.events + watcher.events
+        self.wrong += watcher.wrong
+
+    @property
+    def ok(self) -> bool:
+        """Whether all was as it must be."""
+        limits = self.beyond <= 0 and self.faster <= STEP[self.body] + 1e-6
+        in_time = max(self.holds, default=0) <= HOLD and max(self.limps, default=0) <= self.limp_by
+        return bool(self.tried and limits and in_time and not self.rearmed and not self.wrong)
+
+
+class Line(Filter):
+    """A machine's port, which stays open for the next connection."""
+
+    def close(self) -> None:
+        """Leaves it to the machine."""
+
+
+class Bench:
+    """A machine, its watcher, and a host that moves all channels to and fro.
+
+    Attributes:
+        port: to harm what passes.
+        board: of the host; `ready` opens it.
+        link: under it.
+        sent_at: when the last targets were sent.
+    """
+
+    def __init__(self, trial: Trial, machine: Any) -> None:
+        self.trial, self.machine, self.clock = trial, machine, machine.clock
+        self.watcher = trial.watch(machine)
+        self.limits = Calibration.nominal().limits
+        self.board: FirmwareBoard
+        self.link: Link
+        self.sent_at, self._count, self._due = 0.0, 0, 0.0
+
+    def connect(self) -> FirmwareBoard:
+        """Opens a new session."""
+        self.port = Line(self.machine.port)
+        self.link = Link(self.port, self.clock)
+        self.board = FirmwareBoard(self.link)
+        arm = self.board.arm
+
+        def counted(actuators: Any) -> Status:
+            """Only what somebody armed may start."""
+            self.watcher.armable = set(ALL)
+            try:
+                return arm(actuators)
+            except Exception:
+                self.watcher.armable = set()
+                raise
+
+        self.board.arm = counted  # type: ignore[method-assign]
+        return self.board
+
+    def ready(self) -> None:
+        """Connects, calibrates, arms, and moves."""
+        calibration = Calibration.nominal(self.connect().identity.robot)
+        self.board.configure(calibration.limits, calibration.crc)
+        self.board.arm(range(len(ALL)))
+        self.move(30)
+        self.trial.expect(self.board.status().state == State.ACTIVE, "it could not be armed")
+
+    def move(self, frames: int, into: int = 0) -> Status:
+        """Sends so many targets, one each period, and goes on `into` milliseconds into the next one."""
+        for _ in range(frames):
+            told = self.board.send(self.aim())
+            self.rest_of_period()
+        self.clock.sleep(into / 1000)
+        return told
+
+    def rest_of_period(self) -> None:
+        """Waits for the next multiple of the period since the last one; begins anew if that is over."""
+        now = self.clock.now()
+        self._due = self._due + PERIOD if now < self._due + PERIOD else now
+        self.clock.sleep(self._due - now)
+
+    def aim(self) -> Floats:
+        """To and fro between the ends, turning before the fastest are there; to be sent now."""
+        self.sent_at = self.clock.now()
+        self._count += 1
+        return self.limits.low if self._count // 8 % 2 else self.limits.high
+
+    def send_far(self) -> float:
+        """Sends everything to its farther end, and says when; as if it were the last targets ever."""
+        low, high = self.limits.low, self.limits.high
+        begin, now = self.clock.now(), self.machine.pulses[CHANNEL]
+        self.board.send(np.where(now > (low + high) / 2, low, high))
+        return float(begin)
+
+    @property
+    def limp(self) -> bool:
+        """Whether all servos are; a mock does what was due when somebody looks."""
+        return bool(np.isnan(self.machine.pulses).all()) and self.watcher.limp
+
+    def fall_silent(self, begin: float, lasting: float = 1.3) -> None:
+        """Lets time pass from a fault at `begin` on; notes when it held and when it was limp."""
+        self.clock.sleep(begin + lasting - self.clock.now())
+        self.trial.expect(self.limp, "not limp after silence")
+        self.trial.holds.append(self.watcher.stopped_at - begin)
+        self.trial.limps.append(self.watcher.moved_at - begin)
+
+    def went_limp(self, begin: float, lasting: float) -> None:
+        """The same for faults that it does not hold before."""
+        self.clock.sleep(begin + lasting - self.clock.now())
+        self.trial.expect(self.limp, "not limp")
+        self.trial.limps.append(self.watcher.moved_at - begin)
+
+    def stays_limp(self) -> bool:
+        """Targets that come again, from the same host, arm nothing."""
+        for _ in range(5):
+            try:
+                told = self.board.send(self.aim())
+            except LinkError:
+                break
+            self.trial.expect(told.state not in (State.ARMING, State.ACTIVE, State.HOLD), "moves unarmed")
+            self.clock.sleep(PERIOD)
+        self.clock.sleep(0.2)
+        return self.limp
+
+    def arms_again(self) -> bool:
+        """Whether somebody who arms it gets it moving; the one way back."""
+        self.board.arm(range(len(ALL)))
+        return self.move(25).state == State.ACTIVE and not self.limp
+
+    def face(self, eye: Eye | None = None) -> RobotFace:
+        """The whole adapter in place of the bare board."""
+        return RobotFace(
+            self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot), eye
+        )  # fmt: skip
+
+
+def answered(told: Status) -> bool:
+    return UNANSWERED not in told.faults
+
+
+def open_machine(body: str, **options: Any) -> Any:
+    if body == "mock":
+        return Mock(**options)
+    from eva_sim.real.virtual import Machine
+
+    return Machine(**options)

@@ -1,0 +1,342 @@
+"""Under benchmarks/faults.py: what a line may do to bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fault_bench import ALL, CHANNEL, PERIOD, Bench, Trial, answered
+from eva_sim.errors import LinkError, RobotError
+from eva_sim.real import protocol as wire
+from eva_sim.real.boards.base import State
+from eva_sim.real.calibration import Calibration
+from eva_sim.real.protocol import encode
+from tests.harm import Harm, once, only, plug_in, pull_plug, shuffled, spoil
+
+#: Bytes of noise that fit between two frames on the wire.
+BETWEEN = 650
+BAUDS = (9600, 19200, 38400, 57600, 115200, 230400, 250000, 460800, 921600, 1000000)
+
+
+def noise_to_board(trial: Trial) -> None:
+    """Random bytes between the frames of a host that keeps moving; then nothing but random bytes."""
+    count, rng = trial.choose(1_000_000, 20_000), np.random.default_rng(0)
+    with trial.bench() as bench:
+        bench.ready()
+        bad = _bad(bench)
+        for at in range(0, count, BETWEEN):
+            size = min(BETWEEN, count - at)
+            told = bench.board.send(bench.aim())
+            bench.machine.port.write(rng.bytes(size) + b"\0")  # the 00 gives the next frame a chance
+            bench.rest_of_period()
+            good = answered(told) and told.state == State.ACTIVE
+            trial.saw("while it moves, it goes on" if good else "a frame lost", good, size)
+        trial.expect(_bad(bench) - bad > count // 500, "noise was not counted")
+        _noise_alone(trial, bench, rng)
+        trial.expect(bench.stays_limp() and bench.arms_again(), "it does not come back")
+
+
+def _noise_alone(trial: Trial, bench: Bench, rng: np.random.Generator) -> None:
+    """Noise is no sign of life."""
+    begin = bench.send_far()
+    while bench.clock.now() < begin + 1.3:
+        bench.machine.port.write(rng.bytes(500))
+        trial.saw("then nothing else, hold, limp", count=500)
+        bench.clock.sleep(PERIOD / 2)
+    bench.machine.port.write(b"\0")
+    bench.machine.port.read(1_000_000)
+    bench.fall_silent(begin)
+
+
+def _bad(bench: Bench) -> int:
+    """Frames that the board counted as bad."""
+    return bench.link.demand(wire.Query(), wire.Status, 0.1).bad
+
+
+def noise_to_host(trial: Trial) -> None:
+    """Random bytes before each answer; then before whatever is read, until the host gives up."""
+    count, rng = trial.choose(1_000_000, 20_000), np.random.default_rng(1)
+    with trial.bench() as bench:
+        bench.ready()
+        bad = bench.link.counters.bad
+        for at in range(0, count, BETWEEN):
+            size = min(BETWEEN, count - at)
+            bench.port.back = _before(rng.bytes(size) + b"\0")
+            told = bench.move(1)
+            good = answered(told) and told.state == State.ACTIVE
+            trial.saw("before answers, which are read" if good else "an answer lost", good, size)
+        trial.expect(bench.link.counters.bad - bad > count // 500, "noise was not counted")
+        bench.port.back = lambda data: rng.bytes(200) + data
+        begin, gave_up = bench.clock.now(), refused(lambda: bench.move(50), LinkError)
+        trial.expect(gave_up and bench.clock.now() - begin < 0.5, "the host did not give up")
+        bench.port.back = bytes
+        bench.fall_silent(bench.sent_at)
+        trial.expect(bench.stays_limp() and bench.arms_again(), "it does not come back")
+
+
+def _before(noise: bytes) -> Any:
+    """Puts noise before the first that comes."""
+    left = [noise]
+    return lambda data: (left.pop() if left else b"") + data
+
+
+def flips_of_targets(trial: Trial) -> None:
+    """Every bit of `TARGETS`, while it moves."""
+    _flips(trial, "out", 8 * _size(wire.Targets(1, (0,) * 25)))
+
+
+def flips_of_status(trial: Trial) -> None:
+    """Every bit of `STATUS`, which the host reads."""
+    _flips(trial, "back", 8 * _size(wire.Status(0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * 25)))
+
+
+def _flips(trial: Trial, way: str, bits: int) -> None:
+    with trial.bench() as bench:
+        bench.ready()
+        for bit in trial.some(range(bits), 30):
+            _one_spoilt(trial, bench, way, once(bit))
+
+
+def _one_spoilt(trial: Trial, bench: Bench, way: str, harm: Harm) -> None:
+    told, after = spoil(bench.board, bench.port, bench.clock, way, harm, bench.aim())
+    good = not answered(told) and answered(after) and after.state == State.ACTIVE
+    trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
+
+
+def flips_of_the_rest(trial: Trial) -> None:
+    """Every bit of every other message to the board, all right but for that bit, while it moves."""
+    with trial.bench() as bench:
+        bench.ready()
+        for message in _orders(bench):
+            for bit in trial.some(range(8 * _size(message)), 10):
+                _one_order(trial, bench, message, once(bit))
+
+
+def cuts_of_the_rest(trial: Trial) -> None:
+    """The same, cut to every length; but for its last 00 alone, which the next frame may bring."""
+    with trial.bench() as bench:
+        bench.ready()
+        for message in _orders(bench):
+            for length in trial.some(range(1, _size(message) - 1), 5):
+                _one_order(trial, bench, message, only(length))
+
+
+def _orders(bench: Bench) -> list[wire.Message]:
+    session = bench.board._session
+    return [
+        wire.Hello(), wire.Arm(session, (1 << 25) - 1), wire.Disarm(session), wire.Stop(),
+        wire.Clear(session),
+        wire.Limits(session, 12, 5300, 7500, 5400, 300), wire.Commit(session, 7), wire.Query(), wire.Read(3),
+    ]  # fmt: skip
+
+
+def _one_order(trial: Trial, bench: Bench, message: wire.Message, harm: Harm) -> None:
+    """With the next number: were it taken, the host's next targets would be stale."""
+    bad, number = _bad(bench), bench.link._sequence + 2
+    bench.machine.port.write(harm(encode(message, number)) + b"\0")
+    bench.clock.sleep(0.001)
+    told = bench.move(1)
+    good = answered(told) and told.state == State.ACTIVE and _bad(bench) > bad
+    trial.saw("frame refused" if good else "frame taken", good)
+
+
+def flips_of_answers(trial: Trial) -> None:
+    """Every bit of `IDENT` and `CHANNEL`, which the host reads."""
+    with trial.bench() as bench:
+        bench.connect()
+        for ask, kind, size in ((wire.Hello(), wire.Ident, 30), (wire.Read(3), wire.Channel, 17)):
+            told = bench.link.demand(ask, kind, 0.1)
+            trial.expect(_size(told) == size, "another length")
+            for bit in trial.some(range(8 * size), 15):
+                bench.port.back = once(bit)
+                taken = bench.link.ask(ask, kind, 0.02)
+                bench.port.back = bytes
+                good = taken is None and bench.link.ask(ask, kind, 0.1, tries=2) is not None
+                trial.saw("answer refused, one of the next two read" if good else "answer believed", good)
+        bench.ready()
+
+
+def cut_to_board(trial: Trial) -> None:
+    """`TARGETS` cut to every length."""
+    _cuts(trial, "out", _size(wire.Targets(1, (0,) * 25)))
+
+
+def cut_to_host(trial: Trial) -> None:
+    """`STATUS` cut to every length."""
+    _cuts(trial, "back", _size(wire.Status(0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * 25)))
+
+
+def _cuts(trial: Trial, way: str, size: int) -> None:
+    with trial.bench() as bench:
+        bench.ready()
+        for length in trial.some(range(size), 20):
+            _one_spoilt(trial, bench, way, only(length))
+
+
+def _size(message: wire.Message) -> int:
+    """Bytes on the wire; stuffing adds one and the end another."""
+    return len(encode(message, 1))
+
+
+def whole_frames(trial: Trial, how: str) -> None:
+    """Frames twice, two swapped, or three frames late."""
+    with trial.bench() as bench:
+        bench.ready()
+        bench.port.out, stale = shuffled(how), _stale(bench) if how != "late" else 0
+        for _ in range(trial.choose(500, 60)):
+            try:
+                told = bench.board.send(bench.aim())
+                good = told.state in (State.ACTIVE, State.HOLD)
+                trial.saw("answered" if answered(told) else "not answered, it goes on", good)
+            except LinkError:
+                trial.saw("the host raises LinkError")
+            bench.rest_of_period()
+        bench.port.out = bytes
+        bench.clock.sleep(0.05)
+        trial.expect((_stale(bench) > stale) == (how != "late"), "stale frames were not counted")
+        trial.expect(bench.board.status().state == State.ACTIVE, "it stopped")
+
+
+def _stale(bench: Bench) -> int:
+    return bench.link.demand(wire.Query(), wire.Status, 0.1).stale
+
+
+def twice(trial: Trial) -> None:
+    whole_frames(trial, "twice")
+
+
+def swapped(trial: Trial) -> None:
+    whole_frames(trial, "swapped")
+
+
+def late(trial: Trial) -> None:
+    whole_frames(trial, "late")
+
+
+def stale(trial: Trial) -> None:
+    """A whole session on tape, played to a limp board: in its session, after its session, after a reset."""
+    tape: list[bytes] = []
+
+    def record(data: bytes) -> bytes:
+        tape.append(data)
+        return data
+
+    with trial.bench() as bench:
+        bench.connect()
+        bench.port.out = record
+        calibration = Calibration.nominal(bench.board.identity.robot)
+        bench.board.configure(calibration.limits, calibration.crc)
+        tape[:-1] = []  # what is to be replayed begins with the HELLO of the session that moved
+        bench.board.arm(range(25))
+        bench.move(trial.choose(300, 40))
+        bench.port.out = bytes
+        bench.board.disarm()
+        _play(trial, bench, tape[1:], "same session, refused")
+        bench.connect()
+        _play(trial, bench, tape[1:], "next session, refused")
+        _play(trial, bench, tape, "with its HELLO, refused")
+        bench.machine.power_cycle()
+        bench.clock.sleep(0.05)
+        _play(trial, bench, tape, "after a reset, refused")
+        bench.ready()
+
+
+def _play(trial: Trial, bench: Bench, tape: list[bytes], what: str) -> None:
+    for data in tape:
+        bench.machine.port.write(data)
+        bench.clock.sleep(0.01)
+        trial.saw(what if bench.limp else "it moved", bench.limp)
+    bench.machine.port.read(1_000_000)
+
+
+def wrong_baud(trial: Trial) -> None:
+    """A whole session at a wrong rate moves nothing; a rate that changes while it moves is silence."""
+    with trial.bench(baud=500_000) as bench:
+        bench.watcher.armable = set(ALL)
+        _play_slowly(bench, _session(bench), 500_000)
+        trial.expect(bench.watcher.events > 100, "the session moves nothing at the right rate either")
+    for baud in BAUDS[:: 4 if trial.quick else 1]:
+        with trial.bench(baud=baud) as bench:
+            _play_slowly(bench, _session(bench), baud)
+            trial.saw("whole session, nothing moves", bench.watcher.events == 0)
+        with trial.bench() as bench:
+            _change_baud(trial, bench, baud)
+
+
+def _change_baud(trial: Trial, bench: Bench, baud: int) -> None:
+    bench.ready()
+    begin = bench.send_far()
+    bench.machine.set_baud(baud)
+    _play_slowly(bench, _session(bench, bench.board._session)[-20:], baud)
+    bench.machine.set_baud(500_000)
+    bench.fall_silent(begin, max(1.3, bench.clock.now() - begin))
+    bench.machine.port.write(b"\0")
+    bench.machine.port.read(1_000_000)
+    trial.saw("changed while it moves, hold, limp", bench.stays_limp())
+
+
+def _play_slowly(bench: Bench, frames: list[bytes], baud: int) -> None:
+    bench.clock.sleep(0.05)  # a new board wakes up
+    for data in frames:
+        bench.machine.port.write(data)
+        bench.clock.sleep(max(PERIOD, 12 * len(data) / baud))
+
+
+def _session(bench: Bench, session: int = 1) -> list[bytes]:
+    """All that makes a board move, as the first session of a new one would have it."""
+    limits = bench.limits
+    table = np.empty((wire.CHANNELS, 4), int)
+    table[CHANNEL] = 4 * np.stack([limits.low, limits.high, limits.rest, limits.slew], 1)
+    messages: list[wire.Message] = [wire.Hello()]
+    messages += [wire.Limits(session, n, *map(int, row)) for n, row in enumerate(table)]
+    messages += [wire.Commit(session, 7), wire.Arm(session, (1 << 25) - 1)]
+    messages += [wire.Targets(session, tuple(map(int, table[:, 1])))] * 40
+    return [encode(message, 30_000 + n) for n, message in enumerate(messages)]
+
+
+def unplugged(trial: Trial) -> None:
+    """At every byte of `TARGETS`; then replugged; then armed."""
+    size = _size(wire.Targets(1, (0,) * 25))
+    with trial.bench() as bench, bench.face() as face:
+        face.reset()
+        for count in trial.some(range(size + 1), 4):
+            _unplug_once(trial, bench, face, count)
+
+
+def _unplug_once(trial: Trial, bench: Bench, face: Any, count: int) -> None:
+    ends = [np.where(np.arange(25) % 2, sign, -sign) for sign in (0.9, -0.9)]
+    times, whole = list[float](), _size(wire.Targets(1, (0,) * 25))
+
+    def note(data: bytes) -> bytes:
+        times.append(bench.clock.now())
+        return data
+
+    def pull(data: bytes) -> bytes:
+        if bench.port.out is pull:
+            bench.port.out = note
+            times.extend([bench.clock.now()] * (count == whole))
+            pull_plug(bench.machine, data, count)
+        return b""
+
+    bench.port.out = note
+    for n in range(12):
+        face.move(ends[n // 6])
+    bench.port.out = pull
+    lost = refused(lambda: face.move(-ends[1]), LinkError)
+    bench.fall_silent(times[-1])
+    plug_in(bench.machine)
+    told = refused(lambda: face.move(ends[0]), RobotError) and face.reset().faults
+    bench.clock.sleep(0.3)
+    limp = bench.limp
+    face.arm()
+    good = bool(lost and told and limp and not face.move(face.spec.neutral).faults)
+    trial.saw("told, hold, limp, moves after arm()" if good else "not told, or not back", good)
+
+
+def refused(act: Any, kind: type[Exception]) -> bool:
+    try:
+        act()
+    except kind:
+        return True
+    return False

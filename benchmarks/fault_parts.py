@@ -1,0 +1,263 @@
+"""Under benchmarks/faults.py: what may happen to host, board, servo drivers, files and camera."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fault_bench import Bench, Trial, open_machine
+from benchmarks.fault_line import refused
+from eva_sim.errors import CommandError, DataError, RobotError
+from eva_sim.real import protocol as wire
+from eva_sim.real.boards.base import State
+from eva_sim.real.calibration import Calibration
+from eva_sim.real.robot import RobotFace
+from tests.harm import Blink, Terminal, kill_mover, kill_recorder, once
+
+FACE = """
+from eva_sim import make_face
+face = make_face("{body}", size=None)
+"""
+
+
+def silence(trial: Trial) -> None:
+    """The host sends nothing more, from any millisecond of a period on."""
+    with trial.bench() as bench:
+        for into in trial.some(range(20), 4):
+            bench.ready()
+            bench.move(4, into)
+            bench.fall_silent(bench.send_far())
+            good = bench.stays_limp() and bench.arms_again()
+            trial.saw("hold, limp, moves after arm()", good)
+
+
+def killed(trial: Trial) -> None:
+    """A process that moves the face gets SIGKILL; all in real time, on a pseudo-terminal."""
+    for _ in range(trial.choose(5, 1)):
+        with Terminal() if trial.body == "mock" else open_machine("virtual", realtime=True) as machine:
+            watcher = trial.watch(machine)
+            begin = kill_mover(machine.terminal, watcher)
+            trial.holds.append(watcher.stopped_at - begin)
+            trial.limps.append(watcher.moved_at - begin)
+            events = watcher.events
+            machine.clock.sleep(0.5)
+            trial.saw("hold, limp", watcher.limp and watcher.events == events)
+            trial.expect(trial.limps[-1] - trial.holds[-1] > 0.5, "it did not hold before it was limp")
+            trial.add(watcher)
+
+
+def hang(trial: Trial) -> None:
+    """The program of the board runs into an endless loop, at any tenth of a millisecond of its work."""
+    trial.limp_by = 0.3
+    with trial.bench() as bench:
+        bench.ready()
+        for n in range(trial.choose(100, 4)):
+            bench.move(6)
+            bench.clock.sleep(n * 2e-4)
+            begin = bench.clock.now()
+            bench.machine.hang()
+            bench.went_limp(begin, 0.5)
+            limp = bench.stays_limp()
+            bench.ready()
+            trial.saw("reset by the watchdog, limp, moves after arm()", limp)
+
+
+def power_cycle(trial: Trial) -> None:
+    """The board's own power goes and comes."""
+    trial.limp_by = 0.02
+    with trial.bench() as bench:
+        bench.ready()
+        for n in range(trial.choose(100, 4)):
+            bench.move(6)
+            bench.clock.sleep(n * 2e-4)
+            begin = bench.clock.now()
+            bench.machine.power_cycle()
+            bench.went_limp(begin, 0.1)
+            limp = bench.stays_limp()
+            bench.ready()
+            trial.saw("limp, moves after arm()", limp)
+
+
+def brown_out(trial: Trial) -> None:
+    """The servos' supply sags, for long or shortly."""
+    trial.limp_by = 0.085  # 60 ms, one period to notice, and what reading the supply takes
+    with trial.bench() as bench:
+        bench.ready()
+        for n in range(trial.choose(80, 4)):
+            volts = (4.4, 4.0, 2.5, 0.0)[n % 4]
+            _sag_shortly(trial, bench, volts)
+            bench.move(6, n % 20)
+            begin = bench.clock.now()
+            bench.machine.supply(volts)
+            bench.went_limp(begin, 0.15)
+            refusal = refused(bench.board.clear, RobotError)
+            bench.machine.supply(6.0)
+            bench.clock.sleep(0.1)
+            _latched(trial, bench, refusal)
+
+
+def _sag_shortly(trial: Trial, bench: Bench, volts: float) -> None:
+    """For less than is forgiven."""
+    bench.machine.supply(volts)
+    bench.move(1, 10)
+    bench.machine.supply(6.0)
+    told = bench.move(5)
+    trial.saw("for 30 ms, it goes on", told.state == State.ACTIVE)
+
+
+def _latched(trial: Trial, bench: Bench, refusal: bool) -> None:
+    """The cause is gone, and nothing happens until somebody clears and arms."""
+    latched = bench.board.status().state == State.FAULT and bench.stays_limp()
+    bench.board.clear()
+    limp = bench.stays_limp()
+    good = refusal and latched and limp and bench.arms_again()
+    trial.saw("limp, latched, moves after clear and arm()", good)
+
+
+def broken_bus(trial: Trial) -> None:
+    """A PCA9685 stops answering or the bus is stuck, also in the middle of a transfer."""
+    trial.limp_by = 0.05
+    with trial.bench() as bench:
+        bench.ready()
+        for n in range(trial.choose(150, 6)):
+            bench.move(6)
+            bench.clock.sleep(n * 1.5e-4)
+            begin = bench.clock.now()
+            bench.machine.break_bus(("first", "second", "stuck")[n % 3])
+            bench.went_limp(begin, 0.1)
+            refusal = refused(bench.board.clear, RobotError)
+            bench.machine.break_bus("none")
+            bench.clock.sleep(0.05)
+            _latched(trial, bench, refusal)
+
+
+def calibration_file(trial: Trial) -> None:
+    """Cut to every length, every byte changed, of another robot: refused, and nothing moves."""
+    with tempfile.TemporaryDirectory() as folder, trial.bench() as bench:
+        path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot)
+        whole = nominal.save(path).read_bytes().rstrip()
+        for length in trial.some(range(len(whole)), 60):
+            path.write_bytes(whole[:length])
+            good = refused(lambda: Calibration.load(path), DataError)
+            trial.saw("cut, refused" if good else "cut, taken", good)
+        for at in trial.some(range(len(whole)), 60):
+            path.write_bytes(once(8 * at + at % 8)(whole))
+            _load_changed(trial, path, nominal)
+        for others in ("feed", nominal.robot[:-1], nominal.robot[::-1]):
+            _open_with(trial, bench, Calibration.nominal(others).save(path), RobotError)
+        _open_with(trial, bench, Calibration.nominal(nominal.robot, "maestro").save(path), RobotError)
+        for length in range(0, len(whole), len(whole) // 10):
+            path.write_bytes(whole[:length])
+            _open_with(trial, bench, path, DataError)
+        bench.ready()
+
+
+def _load_changed(trial: Trial, path: Path, nominal: Calibration) -> None:
+    """A changed bit of what means nothing, such as white space, is harmless."""
+    try:
+        same = Calibration.load(path).crc == nominal.crc
+        trial.saw("a bit flipped, means the same" if same else "a bit flipped, taken", same)
+    except DataError:
+        trial.saw("a bit flipped, refused")
+
+
+def _open_with(trial: Trial, bench: Bench, path: Path, error: type[Exception]) -> None:
+    """Opens the whole adapter with a file that must not do."""
+    opened = partial(RobotFace, bench.connect, bench.clock, lambda identity: Calibration.load(path))
+    good = refused(opened, error) and bench.watcher.events == 0
+    trial.saw("robot opened with it, refused, nothing moves" if good else "robot opened", good)
+
+
+def lost_camera(trial: Trial) -> None:
+    """It goes and comes while the face moves."""
+    eye = Blink()
+    with trial.bench() as bench, bench.face(eye) as face:
+        face.reset()
+        for n in range(trial.choose(40, 5)):
+            eye.error = "the camera stopped."
+            readings = [face.move(np.full(25, (-0.8, 0.8)[n % 2])) for _ in range(3)]
+            told = all("camera lost: the camera stopped." in r.faults and not r.found for r in readings)
+            dark = all(r.image is None and not r.landmarks.any() for r in readings)
+            eye.error = ""
+            back = face.move(face.spec.neutral)
+            good = told and dark and back.image is not None and not face.late
+            trial.saw("told, found is False, it goes on, sees again" if good else "not told", good)
+
+
+def killed_recorder(trial: Trial) -> None:
+    """SIGKILL while a robot is recorded; how much is lost of what the recorder said it had."""
+    for _ in range(trial.choose(3, 1)):
+        with tempfile.TemporaryDirectory() as folder:
+            opening = FACE.format(body=trial.body)
+            promised, lost, back = kill_recorder(Path(folder) / "session", opening, trial.choose(400, 60))
+        whole = np.array_equal(back.number, np.arange(len(back)))
+        frames = max(0, promised - int(back.number[-1]))
+        good = whole and lost < 1.0 and promised >= 60
+        trial.saw(f"{frames} frames, {max(0.0, lost):.2f} s lost", good)
+
+
+def malformed(trial: Trial) -> None:
+    """Commands that are no commands: refused, and not a byte is sent."""
+    with trial.bench() as bench, bench.face() as face:
+        face.reset()
+        sent = _count_bytes(bench)
+        for n, bad in enumerate(_bad_commands(face.spec.neutral)):
+            before = sent[0]
+            told = refused(lambda: face.move(bad), CommandError)  # noqa: B023
+            silent = sent[0] == before
+            good = told and silent and not face.move(np.full(25, (0.9, -0.9)[n // 5 % 2])).faults
+            trial.saw("refused, nothing sent, it goes on" if good else "sent", good)
+
+
+def _bad_commands(neutral: np.ndarray) -> list[Any]:
+    values = (np.nan, np.inf, -np.inf, 1.001, -1.001, 1e30, -1e30)
+    out: list[Any] = [np.array([*neutral[:n], v, *neutral[n + 1 :]]) for n in range(25) for v in values]
+    shapes: tuple[Any, ...] = (
+        np.zeros(24),
+        np.zeros(26),
+        np.zeros((25, 25)),
+        np.zeros((1, 25)),
+        0.0,
+        [],
+        None,
+        "0" * 25,
+    )
+    return [*out, *shapes]
+
+
+def _count_bytes(bench: Bench) -> list[int]:
+    sent = [0]
+
+    def count(data: bytes) -> bytes:
+        sent[0] += len(data)
+        return data
+
+    bench.port.out = count
+    return sent
+
+
+def wild_targets(trial: Trial) -> None:
+    """What a host without our checks might send: any pulse, one channel at a time and all at once."""
+    with trial.bench() as bench:
+        bench.ready()
+        for value in (1, 2000, 12000, 32768, 65535):
+            for channel in trial.some(range(25), 3):
+                pulses = [value if n == channel else 4 * 1500 for n in range(25)]
+                _send_raw(trial, bench, pulses)
+            _send_raw(trial, bench, [value] * 25)
+        rng = np.random.default_rng(0)
+        for _ in range(trial.choose(500, 40)):
+            _send_raw(trial, bench, rng.integers(1, 65536, 25).tolist())
+        trial.expect(refused(lambda: bench.board.send(np.full(25, np.nan)), RobotError), "NaN was sent")
+
+
+def _send_raw(trial: Trial, bench: Bench, pulses: list[int]) -> None:
+    message = wire.Targets(bench.board._session, tuple(pulses))
+    told = bench.link.demand(message, wire.Status, 0.1)
+    bench.rest_of_period()
+    good = told.state == State.ACTIVE and bool(told.faults & wire.Fault.CLAMPED)
+    trial.saw("clamped" if good else "taken as it is", good)

@@ -1,0 +1,186 @@
+"""Tries every fault on a robot that moves, and says in one table what happened.
+
+    python -m benchmarks.faults [--body virtual|mock] [--quick] [--json FILE] [--only WORDS]
+
+A watcher on the servos' side of the board, which knows assets/*.toml and none of the code under test,
+compares each pulse with the limits and the slew, and counts channels that start though nobody armed them.
+All in virtual time, but for the rows with SIGKILL. Columns:
+
+- tried: cases; for random bytes, how many of them.
+- outside: most that a pulse was outside its calibrated limits [us]; must be 0.
+- slew +: most that it moved in a period beyond its slew [us]; a PCA9685 counts in 4.88 us, so up to that.
+- hold, limp: longest time from the fault until the last pulse moved, and until all were limp [ms].
+- re-armed: starts that nobody asked for; must be 0.
+
+The exit status is 1 if any row is not ok.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from benchmarks import fault_line as line
+from benchmarks import fault_parts as parts
+from benchmarks.fault_bench import Trial
+from eva_sim.files import write_json
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        fault: what it is called.
+        side: where it is injected.
+        act: tries it.
+        no_mock: why the mock cannot have it; empty if it can.
+        unwatched: whether the servos are in another process, so that nobody sees them.
+    """
+
+    fault: str
+    side: str
+    act: Callable[[Trial], None]
+    no_mock: str = ""
+    unwatched: bool = False
+
+
+ROWS = (
+    Row("random bytes", "host to board", line.noise_to_board),
+    Row("random bytes", "board to host", line.noise_to_host),
+    Row("each bit of TARGETS flipped", "host to board", line.flips_of_targets),
+    Row("each bit of every other order flipped", "host to board", line.flips_of_the_rest),
+    Row("each bit of STATUS flipped", "board to host", line.flips_of_status),
+    Row("each bit of IDENT and CHANNEL flipped", "board to host", line.flips_of_answers),
+    Row("TARGETS cut to every length", "host to board", line.cut_to_board),
+    Row("STATUS cut to every length", "board to host", line.cut_to_host),
+    Row("every other order cut to every length", "host to board", line.cuts_of_the_rest),
+    Row("frames twice", "host to board", line.twice),
+    Row("frames in pairs swapped", "host to board", line.swapped),
+    Row("frames three late", "host to board", line.late),
+    Row("stale frames: a session replayed", "host to board", line.stale),
+    Row("wrong baud rates", "line", line.wrong_baud, "its line has no baud rate"),
+    Row("unplugged at every byte of a frame, replugged", "line", line.unplugged),
+    Row("silence, at every ms of a period", "host", parts.silence),
+    Row("SIGKILL while moving, in real time", "host", parts.killed),
+    Row("firmware hangs", "board", parts.hang, "it has no processor"),
+    Row("board loses power", "board", parts.power_cycle),
+    Row("brown-out of the servos' supply", "board", parts.brown_out),
+    Row("PCA9685 gone, bus stuck", "board", parts.broken_bus, "it has no bus"),
+    Row("calibration file cut, changed, of another robot", "host", parts.calibration_file),
+    Row("NaN, inf, out of range, malformed commands", "host", parts.malformed),
+    Row("targets out of range", "host to board", parts.wild_targets),
+    Row("camera lost", "camera", parts.lost_camera),
+    Row("SIGKILL while recording", "host", parts.killed_recorder, unwatched=True),
+)
+
+
+def attempt(row: Row, body: str, quick: bool, note: Callable[[int], object]) -> dict[str, Any]:
+    """Tries one fault. Whatever is raised spoils this row alone."""
+    if body == "mock" and row.no_mock:
+        return {"fault": row.fault, "side": row.side, "skipped": f"not on the mock: {row.no_mock}"}
+    trial, begin = Trial(body, quick, note), time.monotonic()
+    try:
+        row.act(trial)
+        trial.expect(row.unwatched or trial.events, "no servo ever moved")
+    except Exception as error:
+        trial.expect(False, f"{type(error).__name__}: {error}")
+    return {**told(row, trial), "took_s": round(time.monotonic() - begin, 1)}
+
+
+def told(row: Row, trial: Trial) -> dict[str, Any]:
+    """What the table shows of a trial."""
+    servos = {
+        "outside_us": round(trial.beyond, 3),
+        "slew_exceeded_us": round(trial.faster, 3),
+        "rearmed": trial.rearmed,
+        "pulses": trial.events,
+    }
+    return {
+        "fault": row.fault,
+        "side": row.side,
+        "tried": trial.tried,
+        "happened": dict(trial.happened),
+        **(dict.fromkeys(servos) if row.unwatched else servos),
+        "hold_ms": _most(trial.holds),
+        "limp_ms": _most(trial.limps),
+        "limp_allowed_ms": round(1000 * trial.limp_by) if trial.limps else None,
+        "wrong": list(dict.fromkeys(trial.wrong))[:5],
+        "ok": trial.ok,
+    }
+
+
+def _most(times: list[float]) -> float | None:
+    return round(1000 * max(times), 1) if times else None
+
+
+def try_all(rows: tuple[Row, ...], body: str, quick: bool, quiet: bool = False) -> list[dict[str, Any]]:
+    results = []
+    with tqdm(rows, disable=quiet) as bar:
+        for row in bar:
+            bar.set_description(f"{row.fault}, {row.side}")
+            with tqdm(unit=" cases", position=1, leave=False, disable=quiet) as cases:
+                results.append(attempt(row, body, quick, cases.update))
+    return results
+
+
+def table(results: list[dict[str, Any]], title: str) -> Table:
+    """In the form of Markdown, so that it can be put into a page."""
+    heads = (
+        "fault",
+        "injected at",
+        "tried",
+        "what happened",
+        "outside",
+        "slew +",
+        "hold",
+        "limp",
+        "re-armed",
+        "ok",
+    )
+    out = Table(*heads, title=title, box=box.MARKDOWN)
+    for r in results:
+        if "skipped" in r:
+            out.add_row(r["fault"], r["side"], "", r["skipped"])
+            continue
+        numbers = [
+            _plain(r[key]) for key in ("outside_us", "slew_exceeded_us", "hold_ms", "limp_ms", "rearmed")
+        ]
+        happened = "; ".join(
+            [*(f"{what}: {n:,}" for what, n in r["happened"].items()), *map("**{}**".format, r["wrong"])]
+        )
+        out.add_row(
+            r["fault"], r["side"], f"{r['tried']:,}", happened, *numbers, "yes" if r["ok"] else "**no**"
+        )
+    return out
+
+
+def _plain(number: float | None) -> str:
+    return "" if number is None else f"{number:.4g}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--body", choices=["virtual", "mock"], default="virtual")
+    parser.add_argument("--quick", action="store_true", help="fewer cases of each")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--only", default="", help="rows whose name has these words")
+    given = parser.parse_args()
+    rows = tuple(row for row in ROWS if given.only in f"{row.fault}, {row.side}")
+    results = try_all(rows, given.body, given.quick)
+    Console(width=None if sys.stdout.isatty() else 400).print(table(results, f"Faults, {given.body}"))
+    if given.json:
+        write_json(given.json, {"body": given.body, "quick": given.quick, "rows": results})
+    sys.exit(not all(r.get("ok", "skipped" in r) for r in results))
+
+
+if __name__ == "__main__":
+    main()
