@@ -9,7 +9,7 @@ import pytest
 from benchmarks import faults
 from benchmarks.fault_bench import Trial
 from eva_sim.real.boards.base import State
-from eva_sim.real.rules import Rules, _Channel
+from eva_sim.real.mock_rules import Rules, _Channel
 from eva_sim.real.virtual import missing_packages
 
 BODIES = [
