@@ -32,7 +32,9 @@ class Capture:
         with quiet():
             self._camera: Any = cv2.VideoCapture(device)
         if not self._camera.isOpened():
-            raise MediaError(f"no {self.name}; is it plugged in and free? Try a clip or a picture instead.")
+            raise MediaError(
+                f"no {self.name}; is it plugged in and free? Name another, or a clip or picture."
+            )
         self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.fps = float(self._camera.get(cv2.CAP_PROP_FPS)) or 25.0
 

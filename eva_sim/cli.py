@@ -19,7 +19,9 @@ Robot = Annotated[
     int, typer.Option(help="seed of the hidden robot of virtual and mock; 0 for the twin's own")
 ]
 WORDS = "an expression, then actuator=value from -1 (low) to 1 (high); a name without its side sets both"
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="EVA: a robot face in simulation.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="EVA: a robot face in simulation.", rich_markup_mode=None
+)  # as markup, units in brackets would vanish
 
 
 @app.command()
@@ -145,7 +147,9 @@ def robot(
     mock: Annotated[bool, typer.Option("--mock", help="the firmware's rules in Python")] = False,
     seed: Annotated[int, typer.Option(help="of the hidden head of --virtual and --mock; 0: nominal")] = 0,
     camera: Annotated[int, typer.Option(help="number of the camera before the robot; -1: none")] = 0,
-    calibration: Annotated[Path | None, typer.Option(help="file; by default the robot's own")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="file; by default the robot's own, and nominal for hidden heads")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("out/robot"),
 ) -> None:
     """Arms a robot, shows its state, and moves it through a few expressions. It ends limp."""
@@ -265,6 +269,7 @@ def calibrate(
     see: Annotated[bool, typer.Option(help="let the camera find play, delay and the resting face")] = True,
     outer_eye: Annotated[float | None, typer.Option(help="outer corners of the eyes apart [mm]")] = None,
     resume: Annotated[bool, typer.Option(help="go on with what the file holds")] = True,
+    partial: Annotated[bool, typer.Option(help="the table's ends for servos that were skipped")] = False,
     body: Body = "robot",
     port: Port = "auto",
     camera: Camera = 0,
@@ -278,9 +283,11 @@ def calibrate(
     guide = Window() if window else Terminal(out.with_suffix(".png"))
     session = commands.calibrate_servos(body, port, camera, robot, guide, out, resume)
     eye, doubts = None if outer_eye is None else outer_eye / 1000, list[str]()
-    where = finish(session, eye).save()  # a robot whose camera fails later is calibrated nevertheless
+    where = finish(
+        session, eye, partial
+    ).save()  # a robot whose camera fails later is calibrated nevertheless
     if see:
-        where, doubts = commands.calibrate_camera(body, port, camera, robot, session, eye)
+        where, doubts = commands.calibrate_camera(body, port, camera, robot, session, eye, partial)
     for doubt in doubts:
         Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
     Console().print(f"{where}", soft_wrap=True)

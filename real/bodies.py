@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.base import Board, Identity
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.calibration import Calibration, default_path
@@ -50,6 +51,8 @@ def _firmware_at(port: str | None, clock: Clock) -> Callable[[], Board]:
     from eva_sim.real.ports import find_robot, open_serial
 
     path = find_robot() if port in (None, "auto") else str(port)
+    if path.startswith("/") and not os.path.exists(path):  # told before a camera is opened
+        raise LinkError(f'there is no port {path}; is the board plugged in? "auto" looks for it.')
     return lambda: FirmwareBoard(Link(open_serial(path), clock))
 
 
@@ -90,6 +93,9 @@ def open_on(machine: Any, robot: int = 0, size: int | None = SIZE, calibration: 
         size: side of the camera's picture [pixels]; None for no camera.
         calibration: or its file; by default the nominal one.
     """
+    if not isinstance(robot, int) or robot < 0:
+        machine.close()
+        raise RobotError(f"robot={robot!r}; hidden robots are numbered 0, 1, 2, ...")
     eye = None
     if size is not None:
         plant = Plant(robot, size)

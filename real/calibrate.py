@@ -188,9 +188,13 @@ def _seek(
         match guide.poll(question, look()):
             case Move(raw):
                 bench.go(raw)
-            case Here():
-                bench.go(bench.raw)
+            case Here() if bench.arrived:
+                guide.tell(f"{actuator.name}: {what} is at {bench.raw:.0f} {unit}.")
                 return bench.raw
+            case Here():
+                guide.tell(
+                    f"still moving, at {bench.raw:.0f} of {bench.goal:.0f} {unit}; say it when it is there."
+                )
             case Skip():
                 return None
             case Stop():
@@ -265,22 +269,26 @@ def _doubt(name: str, response: Response) -> str:
     return ""
 
 
-def finish(session: Session, outer_eye: float | None = None) -> Calibration:
-    """The calibration; servos without marks are as the tables say, which robot.toml allows.
+def finish(session: Session, outer_eye: float | None = None, partial: bool = False) -> Calibration:
+    """The calibration.
 
     Args:
         session: what was found.
         outer_eye: distance of the outer corners of the eyes, measured at the robot [m]; by default as
             designed.
+        partial: whether servos without marks may be as the tables say, for boards that count in us.
 
     Raises:
-        DataError: what was found contradicts robot.toml.
+        DataError: servos have no marks, or what was found contradicts robot.toml.
     """
     from eva_sim.real.calibration import Calibration
 
     missing = [name for name in load_spec().names if name not in session.marks]
-    if missing and session.unit != "us":  # nothing is known of a bus servo that nobody has moved
-        raise DataError(f"no marks yet for {', '.join(missing)}; go on with `eva calibrate`.")
+    if missing and not (partial and session.unit == "us"):  # nothing is known of a bus servo nobody moved
+        raise DataError(
+            f"{len(missing)} servos have no marks yet ({', '.join(missing)}); go on with `eva calibrate`, "
+            "or let --partial take the table's ends for them."
+        )
     plain = Calibration.nominal(session.robot, session.board)
     joints = {name: _joint(session, name, joint) for name, joint in plain.actuators.items()}
     made = dataclasses.replace(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Side of the twin's pictures in a recording [pixels].
 PICTURE = 320
+#: How often a picture is looked at while calibrating [s].
+_GLANCE = 0.4
 
 
 def options(body: str, port: str = "auto", camera: int = 0, robot: int = 1) -> dict[str, Any]:
@@ -82,8 +84,10 @@ def poses(names: Sequence[str], hold: float) -> NDArray[np.float32]:
         DataError: no names.
     """
     spec = load_spec()
-    if not names or hold <= 0:
-        raise DataError("name an expression or more, and a time to hold them, e.g. `eva record joy sadness`.")
+    if not names:
+        raise DataError("name an expression or more, e.g. `eva record joy sadness`.")
+    if not hold > 0:
+        raise DataError(f"expressions are held for more than 0 s, not {hold:g}.")
     held = np.array([expression(name) for name in names])
     steps = max(1, round(hold / spec.control_dt))
     parts = [np.repeat(held[:1], steps, axis=0)]
@@ -126,7 +130,7 @@ def open_board(
             raise EvaError(f"body={body!r} has no servos to calibrate; choose 'robot', 'virtual' or 'mock'.")
         board = FirmwareBoard(Link(wire, clock))
         closing.callback(board.close)
-        yield board, clock, _look(eye)
+        yield board, clock, _look(eye, clock)
 
 
 def _open_robot(port: str, camera: int, closing: ExitStack) -> tuple[Any, Clock, Any]:
@@ -159,19 +163,30 @@ def _open_hidden(body: str, robot: int, closing: ExitStack) -> tuple[Any, Clock,
     closing.callback(machine.close)
     plant = Plant(robot)
     machine.listen(plant.follow)
-    return PlantEye(plant, machine), machine.clock, machine.port
+    eye = PlantEye(plant, machine)
+    eye.look()  # the first picture takes a second or more, which an armed board would take for silence
+    return eye, machine.clock, machine.port
 
 
-def _look(eye: Any) -> Callable[[], Picture | None]:
-    """The newest picture, or None while the camera has none."""
+def _look(eye: Any, clock: Clock) -> Callable[[], Picture | None]:
+    """The newest picture, a few times a second, or None while the camera has none.
+
+    Not for every tick: a hidden robot's is drawn when it is asked for, and the board waits for targets.
+    """
     from eva_sim.errors import MediaError
 
+    shown: Picture | None = None
+    due = clock.now()
+
     def look() -> Picture | None:
-        try:
-            picture: Picture | None = None if eye is None else eye.look().picture
-        except MediaError:
-            return None
-        return picture
+        nonlocal shown, due
+        if eye is not None and clock.now() >= due:
+            try:
+                shown = eye.look().picture
+            except MediaError:
+                shown = None
+            due = clock.now() + _GLANCE
+        return shown
 
     return look
 
@@ -195,12 +210,18 @@ def calibrate_servos(
 
 
 def calibrate_camera(
-    body: str, port: str, camera: int, robot: int, session: Session, outer_eye: float | None
+    body: str,
+    port: str,
+    camera: int,
+    robot: int,
+    session: Session,
+    outer_eye: float | None,
+    partial: bool = False,
 ) -> tuple[Path, list[str]]:
     """Finds by camera what there is to be found; where the calibration went, and what to look at."""
     from eva_sim.real.calibrate import finish, watch
 
-    told = options(body, port, camera, robot) | {"calibration": finish(session, outer_eye)}
+    told = options(body, port, camera, robot) | {"calibration": finish(session, outer_eye, partial)}
     with eva_sim.make_face(body, **told) as face:
         doubts = watch(session, face)
-    return finish(session, outer_eye).save(), doubts
+    return finish(session, outer_eye, partial).save(), doubts

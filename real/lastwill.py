@@ -1,7 +1,8 @@
 """Doing one thing when the program is told to end: Ctrl-C, SIGTERM, or the interpreter's exit.
 
-A signal may come in the middle of a frame on the wire. So what is under way, at most one wire
-period, is finished first; then the will is done; then the signal goes to whoever had it before.
+A signal may come in the middle of a frame on the wire, or while a hidden robot moves. So what is under
+way, at most one control period and its picture, is finished first; then the will is done; then the signal
+goes to whoever had it before. A second signal does not wait, and goes there at once.
 """
 
 from __future__ import annotations
@@ -54,13 +55,18 @@ class LastWill:
         self._before = {}
 
     def _hear(self, number: int, frame: Any) -> None:
-        if self._busy and not self._waiting:  # a second signal does not wait
-            self._waiting = number
-        else:
+        if not self._busy:
             self._end(number)
+        elif not self._waiting:
+            self._waiting = number
+        else:  # whatever is under way hangs: the will would hang, too
+            self._pass_on(number)
 
     def _end(self, number: int) -> None:
         self._will()
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
         before = self._before.get(number, signal.SIG_DFL)
         if callable(before):
             before(number, None)

@@ -166,7 +166,8 @@ class RobotFace(Face):
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         try:
-            return self._gaze.render(size)
+            with self._will.at_work():
+                return self._gaze.render(size)
         except MediaError as error:
             raise RenderError(str(error)) from error
 
@@ -200,8 +201,9 @@ class RobotFace(Face):
         safety = figures()["safety"]
         deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING
         while self._status.state == State.ARMING and self.clock.now() < deadline:
-            self._send(self._raw)
-            self.clock.sleep(self._period)
+            with self._will.at_work():
+                self._send(self._raw)
+                self.clock.sleep(self._period)
         self._guard.watch(self._status)
         if self._status.state != State.ACTIVE:
             self._guard.latch(f"not armed: the board is {self._status.state.name.lower()}")
@@ -225,7 +227,8 @@ class RobotFace(Face):
             self._go(self._guard.command(self.spec.neutral))
         if self._gaze.knows_rest:
             return []
-        points = self._gaze.points()
+        with self._will.at_work():
+            points = self._gaze.points()
         return [] if points is None else [points]
 
     def _go(self, sent: NDArray[np.float32]) -> None:
@@ -234,10 +237,11 @@ class RobotFace(Face):
         begin, self._raw = self._raw, self.calibration.to_raw(sent)
         count = round(self.spec.control_dt / self._period)
         for n in range(1, count + 1):
-            if not self._guard.faults:
-                self._send(begin + (self._raw - begin) * (n / count))
-                self._obey()
-            self.clock.sleep(self._due + n * self._period - self.clock.now())
+            with self._will.at_work():
+                if not self._guard.faults:
+                    self._send(begin + (self._raw - begin) * (n / count))
+                    self._obey()
+                self.clock.sleep(self._due + n * self._period - self.clock.now())
         self._due += self.spec.control_dt
 
     def _keep_pace(self) -> None:
@@ -268,7 +272,9 @@ class RobotFace(Face):
             raise
 
     def _read(self) -> Reading:
-        seen, output = self._gaze(), self.calibration.to_command(self._status.output)
+        with self._will.at_work():
+            seen = self._gaze()
+        output = self.calibration.to_command(self._status.output)
         known = np.isfinite(output)  # a limp servo is where it was, as far as one knows
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(

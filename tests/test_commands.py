@@ -61,7 +61,7 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
         ("replay none", r"none holds no recording; make one with `eva record`"),
         ("export none", r"none holds no recording"),
         ("record bliss", r"no expression called 'bliss'"),
-        ("record joy --hold 0", r"a time to hold them"),
+        ("record joy --hold 0", r"held for more than 0 s"),
         ("calibrate --body twin", r"'twin' has no servos to calibrate; choose 'robot', 'virtual' or 'mock'"),
     ],
 )

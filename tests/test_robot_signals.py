@@ -85,3 +85,40 @@ def test_the_end_of_the_program_makes_it_limp(end: str, code: int) -> None:
     )
     assert done.stdout.split() == ["nan"], done.stderr
     assert done.returncode == code
+
+
+def test_ctrl_c_while_a_hidden_robot_is_drawn_ends_the_program() -> None:
+    """The will needs the board, the board moves the plant, and the plant is busy with a picture."""
+    ended = subprocess.run([sys.executable, "-c", DRAWN], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["interrupted", "limp"]
+
+
+DRAWN = """
+import signal
+import numpy as np
+from eva_sim.real.bodies import open_on
+from eva_sim.real.mock import Mock
+from eva_sim.real.plant import Plant
+from eva_sim.twin import Twin
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+machine = Mock()
+draw, drawn = Twin.render, []
+
+def render(twin, size):
+    drawn.append(size)
+    if len(drawn) == 20:
+        signal.raise_signal(signal.SIGINT)
+    return draw(twin, size)
+
+Twin.render = render
+face = open_on(machine, 0, 64)
+face.reset()
+try:
+    while True:
+        face.move(face.spec.neutral)
+except KeyboardInterrupt:
+    print("interrupted", "limp" if np.isnan(machine.pulses).all() else "armed", flush=True)
+face.close()
+"""
