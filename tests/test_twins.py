@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import CommandError, EvaError
 from eva_sim.landmarks import Aligner, similarity
 from eva_sim.randomise import draw
-from eva_sim.skin.block import Block
+from eva_sim.skin.block import TOLERANCE, Block
 from eva_sim.skin.many import Skins
 from eva_sim.twin import Twin
 from eva_sim.twins import UNSETTLED, Twins
@@ -44,6 +45,36 @@ def walk(spec: FaceSpec, steps: int, seed: int, faces: int = FACES) -> Floats:
         command = np.clip(command + rng.normal(0, 0.05, command.shape), -1, 1).astype(np.float32)
         path.append(command)
     return np.array(path)
+
+
+@pytest.mark.slow
+def test_a_million_random_steps_over_random_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    """Episodes of 100 steps, each face with a body of its own in each; commands walk, and at times jump."""
+    faces, episodes, steps, rng = 512, 20, 100, np.random.default_rng(0)
+    twins, failures, silent = Twins(faces), 0, 0
+    for _ in tqdm(range(episodes), "episodes", disable=None):
+        for face in range(faces):
+            twins.vary(face, draw(rng))
+        twins.reset()
+        commands = np.tile(twins.spec.neutral, (faces, 1))
+        for _ in range(steps):
+            jump = rng.random((faces, 1)) < 0.02
+            walked = commands + rng.normal(0, 0.12, commands.shape)
+            wanted = np.where(jump, rng.uniform(-1, 1, commands.shape), walked)
+            commands = np.clip(wanted, -1, 1).astype(np.float32)
+            readings = twins.move(commands)
+            failures += sum(UNSETTLED in faults for faults in readings.faults)
+            numbers = np.isfinite(readings.landmarks).all((1, 2)) & np.isfinite(twins.skins.tension).all(1)
+            silent += int((~numbers | (twins.skins.residual > TOLERANCE)).sum())
+    more, newtons = twins.skins.rescues  # type: ignore[union-attr]
+    twins.close()
+    with capsys.disabled():
+        print(
+            f"\n{faces * episodes * steps:,} steps: {more:,} helped, {newtons:,} by Newton's method; "
+            f"{failures:,} failed and were reported, {silent:,} were no number or not settled unreported"
+        )
+    assert silent == 0
+    assert failures < 1e-5 * faces * episodes * steps
 
 
 def test_each_face_does_what_a_twin_alone_does(twins: Twins) -> None:
