@@ -10,10 +10,13 @@ STATUS), in ms:
   what sleeping itself cost (waits for the answer and for the period);
 - wall: the step's time less what it slept; more than work where others want the processor, too;
 - awake: processor time with sleeping;
-- answer: from writing targets until their status is read, at a glance every millisecond;
+- answer: from writing targets until their status is read;
 - late: how much longer than the control period a step took.
 
-A processor that slept for 18 ms is slow at first, so the same work is also done without a pause:
+A processor that slept for 18 ms is slow at first, a virtual one above all: whoever had the real one meanwhile
+has filled its caches and page tables. So it is measured twice, as it is, and as real-time tests such as
+cyclictest do it, while processors are kept from sleeping (/dev/cpu_dma_latency, for which one must be root).
+And then without a pause:
 
 - hot: work of a step when nothing sleeps, on the mock's virtual time; the mock's own time is taken off.
 
@@ -23,11 +26,14 @@ The virtual robot is driven in lockstep, see `benchmarks.virtual_robot`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import select
+import struct
 import time
 import tty
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +54,8 @@ from eva_sim.real.robot import RobotFace
 from eva_sim.real.virtual import missing_packages
 
 WARM_UP = 50
+#: Whoever holds it open says how long waking a processor may take [us].
+WAKING = Path("/dev/cpu_dma_latency")
 
 
 class CountingClock(WallClock):
@@ -57,10 +65,16 @@ class CountingClock(WallClock):
         self.slept = self.cost = 0.0
 
     def sleep(self, duration: float) -> None:
+        self._rest(super().sleep, duration)
+
+    def wait(self, port: Any, duration: float) -> None:
+        self._rest(super().wait, port, duration)
+
+    def _rest(self, rest: Callable[..., None], *given: Any) -> None:
         begin, own = time.perf_counter(), time.thread_time()
-        super().sleep(duration)
-        self.slept += time.perf_counter() - begin
+        rest(*given)
         self.cost += time.thread_time() - own
+        self.slept += time.perf_counter() - begin
 
 
 def serve(master: int) -> None:
@@ -114,9 +128,20 @@ def measure(path: str, steps: int) -> dict[str, Any]:
                 late.append(max(0.0, took - face.spec.control_dt))
         slipped = face.late
     figures = {"work": work, "wall": wall, "awake": awake, "answer": answers, "late": late}
-    figures["hot"] = hot(steps)
     told = {name: _quantiles(1000 * np.array(values)) for name, values in figures.items()}
     return {"steps": steps, "unanswered": unanswered, "slipped": slipped, "ms": told}
+
+
+@contextlib.contextmanager
+def kept_awake() -> Iterator[None]:
+    """No processor sleeps meanwhile.
+
+    Raises:
+        OSError: that is not for this user, or not for this system.
+    """
+    with WAKING.open("wb", buffering=0) as file:
+        file.write(struct.pack("i", 0))
+        yield
 
 
 class Stopwatch:
@@ -138,9 +163,9 @@ class Stopwatch:
         return done
 
 
-def hot(steps: int) -> list[float]:
+def hot(steps: int) -> np.ndarray:
     """Processor time of each step when time is virtual, less the mock's [s]; no terminal."""
-    mock, found = Mock(), []
+    mock, found = Mock(), list[float]()
     port = Stopwatch(mock.port)
 
     def connect() -> Board:
@@ -152,7 +177,7 @@ def hot(steps: int) -> list[float]:
             taken, begin = port.taken, time.thread_time()
             face.move(command)
             found.append(time.thread_time() - begin - (port.taken - taken))
-    return found
+    return np.array(found)
 
 
 def wild(steps: int) -> np.ndarray:
@@ -164,8 +189,8 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return {name: round(float(np.percentile(values, share)), 3) for name, share in shares.items()}
 
 
-def show(told: dict[str, Any]) -> None:
-    table = Table("ms", "p50", "p99", "max", title=f"{told['steps']} control steps over a pty")
+def show(told: dict[str, Any], how: str) -> None:
+    table = Table("ms", "p50", "p99", "max", title=f"{told['steps']} control steps over a pty, {how}")
     for name, row in told["ms"].items():
         table.add_row(name, *(f"{row[q]:.3f}" for q in ("p50", "p99", "max")))
     Console().print(table)
@@ -187,8 +212,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="simulated, of the virtual robot")
     parser.add_argument("--out", type=Path, default=Path("out/robot.json"))
     options = parser.parse_args()
-    told: dict[str, Any] = {"pty": over_pty(options.steps), "load average": os.getloadavg()}
-    show(told["pty"])
+    told: dict[str, Any] = {"load average": os.getloadavg(), "hot": _quantiles(1000 * hot(options.steps))}
+    told["pty"] = over_pty(options.steps)
+    show(told["pty"], "processors sleeping as they like")
+    try:
+        with kept_awake():
+            told["pty, kept awake"] = over_pty(options.steps)
+        show(told["pty, kept awake"], "processors kept awake")
+    except OSError as error:
+        Console().print(f"processors cannot be kept awake: {error}")
+    Console().print("hot, ms:", told["hot"])
     if missing := missing_packages():
         Console().print(f"no virtual robot: apt-get install {' '.join(missing)}")
     else:

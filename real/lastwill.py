@@ -11,8 +11,7 @@ import atexit
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,7 +20,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class LastWill:
     """Runs `will` on a signal and at exit, until `close`.
 
-    Signals are heard in the main thread only, since only that one may ask for them.
+    What is done `with` it is not broken off; such blocks may be nested. Signals are heard in the main
+    thread only, since only that one may ask for them.
 
     Args:
         will: must not raise.
@@ -34,17 +34,14 @@ class LastWill:
             self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
         atexit.register(self._will)
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """What must not be broken off."""
+    def __enter__(self) -> None:
         self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            if self._waiting and not self._busy:
-                number, self._waiting = self._waiting, 0
-                self._end(number)
+
+    def __exit__(self, *error: object) -> None:
+        self._busy -= 1
+        if self._waiting and not self._busy:
+            number, self._waiting = self._waiting, 0
+            self._end(number)
 
     def close(self) -> None:
         """Gives the signals back, where nobody else has taken them since. May be called twice."""

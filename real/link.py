@@ -15,8 +15,6 @@ from eva_sim.real.protocol import TO_HOST, Decoder, Message, encode
 A = TypeVar("A", bound=Message)
 R = TypeVar("R")
 
-#: How often a waiting host looks at the port [s]; targets and status take 2.7 ms on the wire.
-POLL = 0.001
 #: Time that counts as none [s].
 _INSTANT = 1e-6
 
@@ -117,15 +115,15 @@ class Link:
         self._lost = self._lost or "it was closed"
 
     def _await(self, answer: type[A], deadline: float) -> A | None:
-        while True:
+        left = deadline - self.clock.now()
+        while left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
+            self._guarded(self.clock.wait, self._port, left)
             for frame in self._decoder.feed(self._pull()):
                 if frame.sequence == self._sequence and isinstance(frame.message, answer):
                     return frame.message
                 self._counters.late += 1
             left = deadline - self.clock.now()
-            if left < _INSTANT:  # a simulated clock has ticks, and would never pass less than one
-                return None
-            self.clock.sleep(min(POLL, left))
+        return None
 
     def _push(self, data: bytes) -> None:
         self._guarded(self._write, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,34 @@ class Found:
     path: str
     name: str
     about: str
+
+
+class Line:
+    """A port opened by pyserial, with one system call for what usually needs but one.
+
+    pyserial asks before and after each read and write whether the port is ready, which doubles what they
+    cost. Here it is asked only when nothing came or went, and what that means is still its business.
+
+    Args:
+        serial: pyserial's, not waiting to read, of a system where ports are files.
+    """
+
+    def __init__(self, serial: Any) -> None:
+        self._serial = serial
+        self.fileno, self.close = serial.fileno, serial.close
+
+    def write(self, data: bytes) -> int | None:
+        """Sends bytes and says how many were taken."""
+        with contextlib.suppress(BlockingIOError):
+            return os.write(self.fileno(), data)
+        return self._serial.write(data)
+
+    def read(self, size: int) -> bytes:
+        """What has arrived, at most `size` bytes; never waits."""
+        with contextlib.suppress(BlockingIOError):
+            if data := os.read(self.fileno(), size):
+                return data
+        return self._serial.read(size)
 
 
 def find_ports() -> list[Found]:
@@ -95,7 +124,8 @@ def open_serial(path: str, baud: int | None = None) -> Any:
     serial = _pyserial("serial")
     speed = figures()["wire"]["baud"] if baud is None else baud
     try:
-        return serial.Serial(path, speed, timeout=0, write_timeout=WRITE_TIMEOUT, exclusive=True)
+        line = serial.Serial(path, speed, timeout=0, write_timeout=WRITE_TIMEOUT, exclusive=True)
+        return Line(line) if hasattr(line, "fileno") else line
     except (OSError, ValueError) as error:
         others = ", ".join(port.path for port in find_ports()) or "none"
         hint = " Your user may need to join the group dialout." if _forbidden(path) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.errors import EvaError, LinkError, MediaError, RenderError, RobotError
-from eva_sim.real.boards.base import Board, Identity, State
+from eva_sim.real.boards.base import Board, Identity, State, Status
 from eva_sim.real.calibration import Calibration, designed_face
 from eva_sim.real.camera import Eye
 from eva_sim.real.clock import Clock
@@ -106,7 +106,6 @@ class RobotFace(Face):
             RobotError: the robot is not armed, or no longer: look at it, then call `arm`.
         """
         self._check_open()
-        command = self.spec.check(command)
         if self._guard.faults or not self._armed_once:
             why = "; ".join(self._guard.faults) or "it was never armed"
             raise RobotError(f"the robot does not move: {why}. Look at it, then call arm().")
@@ -124,14 +123,7 @@ class RobotFace(Face):
         self._check_open()
         if self._lost:
             self._reconnect()
-        with self._talking():
-            status = self._board.status()
-            if status.state in (State.STOPPED, State.FAULT):
-                self._board.clear()
-            elif status.state != State.LIMP:
-                self._board.disarm()
-            self._board.configure(self.calibration.limits, self.calibration.crc)
-            self._status = self._board.arm(range(len(self.spec)))
+        self._status = self._talk(self._arm_board)
         self._armed_once = True
         self._guard.begin()
         self._raw, self._position = self.calibration.limits.rest, self.spec.neutral
@@ -140,16 +132,12 @@ class RobotFace(Face):
     def disarm(self) -> None:
         """Limp at once, until `arm`. May be called at any time, also twice."""
         self._guard.latch("disarmed")
-        with self._talking():
-            self._board.disarm()
-            self._status = self._board.status()
+        self._status = self._talk(self._ended_by, self._board.disarm)
 
     def stop(self) -> None:
         """Emergency stop: limp, and latched on the board too, until `arm`."""
         self._guard.latch("stopped")
-        with self._talking():
-            self._board.stop()
-            self._status = self._board.status()
+        self._status = self._talk(self._ended_by, self._board.stop)
 
     def save(self) -> NoReturn:
         """Refuses.
@@ -166,7 +154,7 @@ class RobotFace(Face):
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         try:
-            with self._will.at_work():
+            with self._will:
                 return self._gaze.render(size)
         except MediaError as error:
             raise RenderError(str(error)) from error
@@ -189,6 +177,19 @@ class RobotFace(Face):
         else:
             self.arm()
 
+    def _arm_board(self) -> Status:
+        status = self._board.status()
+        if status.state in (State.STOPPED, State.FAULT):
+            self._board.clear()
+        elif status.state != State.LIMP:
+            self._board.disarm()
+        self._board.configure(self.calibration.limits, self.calibration.crc)
+        return self._board.arm(range(len(self.spec)))
+
+    def _ended_by(self, end: Callable[[], None]) -> Status:
+        end()
+        return self._board.status()
+
     def _reconnect(self) -> None:
         with contextlib.suppress(EvaError):
             self._board.close()
@@ -201,7 +202,7 @@ class RobotFace(Face):
         safety = figures()["safety"]
         deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING
         while self._status.state == State.ARMING and self.clock.now() < deadline:
-            with self._will.at_work():
+            with self._will:
                 self._send(self._raw)
                 self.clock.sleep(self._period)
         self._guard.watch(self._status)
@@ -227,7 +228,7 @@ class RobotFace(Face):
             self._go(self._guard.command(self.spec.neutral))
         if self._gaze.knows_rest:
             return []
-        with self._will.at_work():
+        with self._will:
             points = self._gaze.points()
         return [] if points is None else [points]
 
@@ -237,7 +238,7 @@ class RobotFace(Face):
         begin, self._raw = self._raw, self.calibration.to_raw(sent)
         count = round(self.spec.control_dt / self._period)
         for n in range(1, count + 1):
-            with self._will.at_work():
+            with self._will:
                 if not self._guard.faults:
                     self._send(begin + (self._raw - begin) * (n / count))
                     self._obey()
@@ -252,27 +253,25 @@ class RobotFace(Face):
             self._due = now
 
     def _send(self, raw: Floats) -> None:
-        with self._talking():
-            self._status = self._board.send(raw)
+        self._status = self._talk(self._board.send, raw)
 
     def _obey(self) -> None:
         """What the guard cannot allow ends in a limp robot."""
         if self._guard.watch(self._status) and self._status.state in (State.ACTIVE, State.HOLD):
             self.disarm()
 
-    @contextlib.contextmanager
-    def _talking(self) -> Iterator[None]:
-        """Not broken off by signals; a lost link is remembered."""
+    def _talk(self, action: Callable[..., Status], *given: Any) -> Status:
+        """Asks the board something, not broken off by signals; remembers it if the link is lost."""
         try:
-            with self._will.at_work():
-                yield
+            with self._will:
+                return action(*given)
         except LinkError as error:
             self._lost = True
             self._guard.latch(f"link lost: {error}")
             raise
 
     def _read(self) -> Reading:
-        with self._will.at_work():
+        with self._will:
             seen = self._gaze()
         output = self.calibration.to_command(self._status.output)
         known = np.isfinite(output)  # a limp servo is where it was, as far as one knows

@@ -78,7 +78,7 @@ class Gaze:
     def __call__(self) -> Seen:
         """What the newest picture shows."""
         if self._eye is None:
-            return _blind(None)
+            return _SIGHTLESS
         try:
             time, picture = self._eye.look()
         except MediaError as error:
@@ -118,3 +118,7 @@ class Gaze:
 
 def _blind(picture: Picture | None, *faults: str) -> Seen:
     return Seen(np.zeros((len(POINTS), 3), np.float32), False, picture, faults)
+
+
+#: What a robot without a camera sees.
+_SIGHTLESS = _blind(None)

@@ -54,8 +54,9 @@ class FirmwareBoard(Board):
     """
 
     def __init__(self, link: Link) -> None:
-        self._link, self._channel = link, load_spec().column("channel").astype(int)
-        self._limits: tuple[Floats, Floats] | None = None  # quarters of us by channel, once configured
+        self._link, self._channels = link, load_spec().column("channel").astype(int).tolist()
+        #: Of each channel, once configured: whose it is, and its ends in quarters of us.
+        self._limits: list[tuple[int, int, int]] | None = None
         self._told: Status | None = None
         self._heard, self._missed, self._closed = 0.0, 0, False
         self._greet()
@@ -83,7 +84,8 @@ class FirmwareBoard(Board):
         table = [self._by_channel(column) for column in (low, high, rest, slew)]
         if self.identity.calibration != calibration:  # EEPROM wears out, so only what is new
             self._write(np.stack(table, axis=1), calibration)
-        self._limits = table[0], table[1]
+        ends = (column.astype(int).tolist() for column in table[:2])
+        self._limits = list(zip(np.argsort(self._channels).tolist(), *ends, strict=True))
 
     def _write(self, table: Floats, calibration: int) -> None:
         for channel, row in enumerate(table.astype(int).tolist()):
@@ -103,18 +105,18 @@ class FirmwareBoard(Board):
     def arm(self, actuators: Collection[int]) -> Status:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
-        bits = sum(1 << int(self._channel[i]) for i in set(actuators))
+        bits = sum(1 << self._channels[i] for i in set(actuators))
         return self._order(wire.Arm(self._session, bits), "arm")
 
     def send(self, raw: Floats) -> Status:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before moving.")
-        if not np.isfinite(raw).all():
-            raise RobotError("targets must be numbers; nothing was sent.")
-        low, high = self._limits
-        wanted = np.rint(4 * self._by_channel(np.asarray(raw, dtype=float)))
-        pulses = np.minimum(np.maximum(wanted, low), high)
-        message = wire.Targets(self._session, tuple(pulses.astype(int).tolist()))
+        wanted = np.asarray(raw, dtype=float).tolist()  # lists: 25 numbers are too few for arrays
+        try:
+            pulses = [min(max(round(4 * wanted[i]), low), high) for i, low, high in self._limits]
+        except (ValueError, OverflowError):  # NaN and infinity have no nearest pulse
+            raise RobotError("targets must be numbers; nothing was sent.") from None
+        message = wire.Targets(self._session, tuple(pulses))
         told = self._link.ask(message, wire.Status, BRISK)
         return self._silent() if told is None else self._hear(told)
 
@@ -159,8 +161,7 @@ class FirmwareBoard(Board):
         faults = _words(told.faults) if told.faults else []
         if told.answer not in (Answer.TAKEN, Answer.STATE):
             faults.append(_refusal(told))
-        output = np.array(told.pulses, dtype=float)[self._channel] / 4
-        output[output == 0] = np.nan
+        output = np.array([told.pulses[channel] / 4 or np.nan for channel in self._channels])
         supply = told.supply / 1000
         self._told = Status(State(told.state), output, tuple(faults), supply, _UNKNOWN, _UNKNOWN)
         return self._told
@@ -177,7 +178,7 @@ class FirmwareBoard(Board):
 
     def _by_channel(self, values: Floats) -> Floats:
         out = np.empty(wire.CHANNELS)
-        out[self._channel] = values
+        out[self._channels] = values
         return out
 
 
