@@ -74,7 +74,7 @@ ROWS = (
     Row("firmware hangs", "board", parts.hang, "it has no processor"),
     Row("board loses power", "board", parts.power_cycle),
     Row("brown-out of the servos' supply", "board", parts.brown_out),
-    Row("PCA9685 gone, bus stuck", "board", parts.broken_bus, "it has no bus"),
+    Row("PCA9685 gone or cut, bus stuck or held", "board", parts.broken_bus, "it has no bus"),
     Row("calibration file cut, changed, of another robot", "host", parts.calibration_file),
     Row("NaN, inf, out of range, malformed commands", "host", parts.malformed),
     Row("targets out of range", "host to board", parts.wild_targets),

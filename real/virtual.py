@@ -43,7 +43,7 @@ Listener = Callable[[float, int, float], None]
 
 _SOURCES = Path(__file__).resolve().parent
 _HEAD, _EVENT = struct.Struct("<QQII"), struct.Struct("<QBd")
-_BROKEN = {"none": 0, "first": 1, "second": 2, "stuck": 4}
+_BROKEN = {"none": 0, "first": 1, "second": 2, "stuck": 4, "held": 8, "first cut": 16, "second cut": 32}
 
 
 class Build(NamedTuple):
@@ -213,8 +213,15 @@ class Machine:
         """Everything but the EEPROM and the servos' supply starts afresh."""
         self._tell(b"P")
 
-    def break_bus(self, how: Literal["none", "first", "second", "stuck"] = "stuck") -> None:
-        """The first or second PCA9685 stops answering, or the bus is held down; `"none"` mends it."""
+    def break_bus(
+        self, how: Literal["none", "first", "second", "stuck", "held", "first cut", "second cut"] = "stuck"
+    ) -> None:
+        """Does something to the bus.
+
+        Args:
+            how: the first or second PCA9685 stops answering; the bus is stuck for good, or held by one that
+                waits for the rest of its byte; one is cut from its power for a moment. `"none"` mends it.
+        """
         self._tell(b"B", struct.pack("<I", _BROKEN[how]))
 
     def set_baud(self, rate: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from eva_sim.real.firmware_table import rows
 from tests import wire
-from tests.test_firmware import make
+from tests.core import make
 
 
 @pytest.fixture(scope="module")

@@ -178,6 +178,27 @@ def test_a_broken_bus_is_a_fault_and_no_hang(active: Bench, broken: Any) -> None
     active.arm()
 
 
+@pytest.mark.parametrize("cut", ["first cut", "second cut"])
+def test_a_pwm_board_without_power_for_a_moment_is_a_fault(active: Bench, cut: Any) -> None:
+    began = active.now()
+    active.machine.break_bus(cut)  # it wakes up asleep, and answers as if nothing had happened
+    active.sleep(0.1)
+    assert active.watch.limp_after(began) < 0.05
+    status = active.host.status()
+    assert (status.state, status.faults) == (wire.FAULT, wire.BUS)
+    assert active.host.clear().state == wire.LIMP
+    active.arm()
+
+
+def test_a_held_bus_is_clocked_free(active: Bench) -> None:
+    active.machine.break_bus("held")
+    active.sleep(0.1)
+    status = active.host.status()
+    assert (status.state, status.faults) == (wire.FAULT, wire.BUS)
+    assert active.host.clear().state == wire.LIMP  # which starts both boards anew
+    active.arm()
+
+
 def test_a_brown_out_is_a_latched_fault(active: Bench) -> None:
     active.machine.supply(4.3)
     active.sleep(0.03)

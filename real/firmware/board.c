@@ -122,9 +122,9 @@ static void arm_next_group(void) {
 
 /* Pulses start only after the PCA9685 were off, so that none begins with what stood there before. */
 static bool write_pulses(void) {
-    if (!armed) return off = pca9685_off();
+    if (!armed) return (off = pca9685_off()) && pca9685_awake();
     off = false;
-    return pca9685_write();
+    return pca9685_write() && pca9685_awake();
 }
 
 void board_move(void) {

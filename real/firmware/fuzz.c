@@ -108,6 +108,7 @@ static size_t piece(const uint8_t *data, size_t size) {
     if (what == 0) host_feed(data + 3, length);
     else if (what == 11) host_set_supply((uint16_t)(length * 100));
     else if (what == 12) host_set_boards(length & 3);
+    else if (what == 13) host_cut_board(length & 1);
     else {
         sequence++;
         if (what <= COMMIT && length >= 2 && !(data[0] & 0x80)) put16(payload, session);

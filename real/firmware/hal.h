@@ -23,6 +23,10 @@ void hal_send(uint8_t byte);
 
 /* Writes to an I2C device; false if it does not answer or the bus is stuck, at most a few milliseconds later. */
 bool hal_bus_write(uint8_t address, const uint8_t *bytes, uint8_t count);
+/* Reads one register of an I2C device; false as above. */
+bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *value);
+/* Frees a bus that a device holds because it was cut off in the middle of a byte. Only between transfers. */
+void hal_bus_free(void);
 /* Drives /OE of both PCA9685: low if enabled. */
 void hal_outputs(bool enabled);
 

@@ -6,6 +6,7 @@
 #include <avr/sleep.h>
 #include <avr/wdt.h>
 #include <util/atomic.h>
+#include <util/delay.h>
 #include <util/twi.h>
 
 #include "table.h"
@@ -13,6 +14,8 @@
 #define BUS_HZ 400000UL
 #define BUS_WAIT 2000    /* half microseconds for one byte; at 400 kHz it takes 45 */
 #define OE PG5           /* Arduino Mega pin D4 */
+#define SCL PD0          /* D21; the bus is open-drain: a pin is an output to pull down, an input to let go */
+#define SDA PD1          /* D20 */
 #define SUPPLY_INPUT 0   /* ADC0, through a divider by two */
 #define FREE_INPUT 1     /* ADC1, left open */
 #define FULL_SCALE_MV 10000UL
@@ -133,6 +136,38 @@ bool hal_bus_write(uint8_t address, const uint8_t *bytes, uint8_t count) {
     bool taken = bus_write(address, bytes, count);
     if (!taken) TWCR = 0; /* lets go of a stuck bus */
     return taken;
+}
+
+static bool bus_read(uint8_t address, uint8_t where, uint8_t *value) {
+    if (bus(_BV(TWSTA)) != TW_START) return false;
+    bool answered = bus_byte(address << 1 | TW_WRITE) == TW_MT_SLA_ACK && bus_byte(where) == TW_MT_DATA_ACK &&
+                    bus(_BV(TWSTA)) == TW_REP_START && bus_byte(address << 1 | TW_READ) == TW_MR_SLA_ACK &&
+                    bus(0) == TW_MR_DATA_NACK; /* one byte is enough */
+    *value = TWDR;
+    return bus_stop() && answered;
+}
+
+bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *value) {
+    bool answered = bus_read(address, where, value);
+    if (!answered) TWCR = 0;
+    return answered;
+}
+
+static void pull(uint8_t pin) {
+    DDRD |= _BV(pin);
+    _delay_us(5);
+}
+
+static void let_go(uint8_t pin) {
+    DDRD &= ~_BV(pin);
+    _delay_us(5);
+}
+
+/* Nine clocks bring any device to the end of its byte; then a stop. */
+void hal_bus_free(void) {
+    TWCR = 0;
+    for (uint8_t i = 0; i < 9; i++) pull(SCL), let_go(SCL);
+    pull(SCL), pull(SDA), let_go(SCL), let_go(SDA);
 }
 
 void hal_outputs(bool enabled) {

@@ -38,6 +38,10 @@ void host_tick(void) {
 
 void host_set_supply(uint16_t millivolts) { supply = millivolts; }
 void host_set_boards(uint8_t answering) { boards = answering; }
+void host_cut_board(uint8_t board) {
+    memset(registers[board & 1], 0, sizeof registers[0]);
+    registers[board & 1][0] = 0x11; /* asleep */
+}
 void host_set_parts(uint8_t working) { parts = working; }
 
 size_t host_sent(uint8_t *bytes, size_t most) {
@@ -51,7 +55,7 @@ bool host_outputs(void) { return outputs; }
 
 uint16_t host_counts(uint8_t channel) {
     const uint8_t *at = registers[channel / 16] + 6 + 4 * (channel % 16);
-    if (at[3] & 0x10) return 0;
+    if (at[3] & 0x10 || registers[channel / 16][0] & 0x10) return 0; /* off, or asleep */
     return (uint16_t)(((at[2] | at[3] << 8) - (at[0] | at[1] << 8)) & 4095);
 }
 
@@ -77,6 +81,15 @@ bool hal_bus_write(uint8_t address, const uint8_t *bytes, uint8_t count) {
     for (uint8_t i = 1; i < count; i++) store(board, (uint8_t)(bytes[0] + i - 1), bytes[i]);
     return true;
 }
+
+bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *value) {
+    uint8_t board = address - 0x40;
+    if (board > 1 || !(boards >> board & 1)) return false;
+    *value = registers[board][where];
+    return true;
+}
+
+void hal_bus_free(void) {}
 
 void hal_outputs(bool enabled) { outputs = enabled; }
 

@@ -17,6 +17,8 @@ void host_tick(void);
 void host_set_supply(uint16_t millivolts);
 /* Whether each PCA9685 answers, one bit a board. */
 void host_set_boards(uint8_t answering);
+/* A PCA9685 without power for a moment. */
+void host_cut_board(uint8_t board);
 /* Whether ADC and EEPROM work: 1 and 2. */
 void host_set_parts(uint8_t working);
 

@@ -43,7 +43,18 @@ static bool start(uint8_t board) {
            set(board, PRESCALE, DIVIDER - 1) && set(board, MODE1, MODE1_INCREMENT);
 }
 
-bool pca9685_start(void) { return both(start); }
+bool pca9685_start(void) {
+    hal_bus_free();
+    return both(start);
+}
+
+/* One that lost its power for a moment woke up asleep: it answers, and gives no pulses. */
+static bool awake(uint8_t board) {
+    uint8_t mode;
+    return hal_bus_read(FIRST + board, MODE1, &mode) && (mode & (MODE1_SLEEP | MODE1_INCREMENT)) == MODE1_INCREMENT;
+}
+
+bool pca9685_awake(void) { return both(awake); }
 
 /* The nearest count whose pulse is still within the channel's limits. */
 static uint16_t counts(uint8_t channel) {

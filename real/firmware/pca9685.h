@@ -4,10 +4,12 @@
 
 #include <stdbool.h>
 
-/* All off, 50 Hz, awake. These return false if a board does not answer. */
+/* Frees the bus; all off, 50 Hz, awake. These return false if a board does not answer. */
 bool pca9685_start(void);
 bool pca9685_off(void);
 /* Writes the pulses of motion.h. */
 bool pca9685_write(void);
+/* Whether both are as they were started. */
+bool pca9685_awake(void);
 
 #endif

@@ -23,19 +23,25 @@
 
 struct chip chip;
 
-static struct { avr_io_write_t call; void *param; } eecr, portg, ddrg; /* what simavr itself does */
+static struct write eecr, portg, ddrg; /* what simavr itself does */
 static void (*simavr_reset)(avr_t *avr);
 
-static int slot(avr_io_addr_t addrgss) { return AVR_DATA_TO_IO(addrgss); }
+static int slot(avr_io_addr_t address) { return AVR_DATA_TO_IO(address); }
 
-void chip_on_write(avr_io_addr_t addrgss, avr_io_write_t callback) {
-    chip.avr->io[slot(addrgss)].w.c = callback;
-    chip.avr->io[slot(addrgss)].w.param = NULL;
+void chip_on_write(avr_io_addr_t address, avr_io_write_t callback) {
+    chip.avr->io[slot(address)].w.c = callback;
+    chip.avr->io[slot(address)].w.param = NULL;
 }
 
-void chip_on_read(avr_io_addr_t addrgss, avr_io_read_t callback) {
-    chip.avr->io[slot(addrgss)].r.c = callback;
-    chip.avr->io[slot(addrgss)].r.param = NULL;
+void chip_on_read(avr_io_addr_t address, avr_io_read_t callback) {
+    chip.avr->io[slot(address)].r.c = callback;
+    chip.avr->io[slot(address)].r.param = NULL;
+}
+
+void chip_tap(avr_io_addr_t address, avr_io_write_t callback, struct write *before) {
+    before->call = chip.avr->io[slot(address)].w.c;
+    before->param = chip.avr->io[slot(address)].w.param;
+    chip_on_write(address, callback);
 }
 
 void *chip_module(const char *kind, bool (*is_it)(void *module)) {
@@ -80,15 +86,15 @@ void chip_outputs(void) {
     }
 }
 
-static void write_portg(avr_t *avr, avr_io_addr_t addrgss, uint8_t value, void *param) {
+static void write_portg(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {
     (void)param;
-    portg.call(avr, addrgss, value, portg.param);
+    portg.call(avr, address, value, portg.param);
     chip_outputs();
 }
 
-static void write_ddrg(avr_t *avr, avr_io_addr_t addrgss, uint8_t value, void *param) {
+static void write_ddrg(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {
     (void)param;
-    ddrg.call(avr, addrgss, value, ddrg.param);
+    ddrg.call(avr, address, value, ddrg.param);
     chip_outputs();
 }
 
@@ -99,11 +105,11 @@ static avr_cycle_count_t eeprom_written(avr_t *avr, avr_cycle_count_t when, void
 }
 
 /* simavr writes at once; here EEPE stays set as long as a write takes, and nothing else is done meanwhile. */
-static void write_eecr(avr_t *avr, avr_io_addr_t addrgss, uint8_t value, void *param) {
+static void write_eecr(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {
     (void)param;
     if (avr->data[EECR] & EEPE) return;
     bool writes = avr->data[EECR] & EEMPE && value & EEPE;
-    eecr.call(avr, addrgss, value, eecr.param);
+    eecr.call(avr, address, value, eecr.param);
     if (!writes) return;
     avr->data[EECR] |= EEPE;
     avr_cycle_timer_register(avr, EEPROM_CYCLES, eeprom_written, NULL);
@@ -150,16 +156,10 @@ static void load(const char *elf) {
     avr_load_firmware(chip.avr, &firmware);
 }
 
-static void tap(avr_io_addr_t addrgss, avr_io_write_t callback, avr_io_write_t *call, void **param) {
-    *call = chip.avr->io[slot(addrgss)].w.c;
-    *param = chip.avr->io[slot(addrgss)].w.param;
-    chip_on_write(addrgss, callback);
-}
-
 static void connect(void) {
-    tap(EECR, write_eecr, &eecr.call, &eecr.param);
-    tap(PORTG, write_portg, &portg.call, &portg.param);
-    tap(DDRG, write_ddrg, &ddrg.call, &ddrg.param);
+    chip_tap(EECR, write_eecr, &eecr);
+    chip_tap(PORTG, write_portg, &portg);
+    chip_tap(DDRG, write_ddrg, &ddrg);
     avr_irq_t *start = avr_io_getirq(chip.avr, AVR_IOCTL_ADC_GETIRQ, ADC_IRQ_OUT_TRIGGER);
     avr_irq_register_notify(start, converting, NULL);
     simavr_reset = chip.avr->reset;
@@ -227,6 +227,7 @@ void chip_hang(void) {
 void chip_power_cycle(void) {
     avr_t *avr = chip.avr;
     chip_unplug();
+    chip.held = 0;
     for (int b = 0; b < 2; b++) pca9685_reset(&chip.board[b]);
     avr_reset(avr);
     avr->data[MCUSR] = POWER_ON;

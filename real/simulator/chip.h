@@ -20,7 +20,8 @@ struct chip {
     avr_t *avr;
     struct line in, out;          /* of the UART */
     struct pca9685 board[2];
-    bool stuck;                   /* SDA held low: no transfer ends */
+    bool stuck;                   /* SDA held low for good: no transfer ends */
+    uint8_t held;                 /* clocks for which a board that was cut off will hold SDA */
     double width[CHANNELS];       /* of the pulses that servos see */
     struct event *events;
     size_t event_count, event_room;
@@ -46,6 +47,9 @@ void chip_outputs(void);
 /* Puts a callback in place of simavr's own for writing or reading a register. */
 void chip_on_write(avr_io_addr_t address, avr_io_write_t callback);
 void chip_on_read(avr_io_addr_t address, avr_io_read_t callback);
+/* The same for one that goes on to what simavr does, which is kept in `before`. */
+struct write { avr_io_write_t call; void *param; };
+void chip_tap(avr_io_addr_t address, avr_io_write_t callback, struct write *before);
 /* The module of simavr of this kind, e.g. "uart", by the address of one of its registers. */
 void *chip_module(const char *kind, bool (*is_it)(void *module));
 

@@ -17,11 +17,12 @@ void pca9685_reset(struct pca9685 *board) {
     board->reg[MODE1] = SLEEP | 0x01;
     board->reg[PRESCALE] = 0x1E;
     for (int output = 0; output < OUTPUTS; output++) board->reg[FIRST + 4 * output + 3] = FULL;
-    board->addressed = false;
+    board->addressed = board->reading = false;
 }
 
 bool pca9685_address(struct pca9685 *board, uint8_t byte, uint8_t own) {
-    board->addressed = byte == (uint8_t)(own << 1) && !board->silent; /* nobody reads from it here */
+    board->addressed = byte >> 1 == own && !board->silent;
+    board->reading = board->addressed && byte & 1;
     board->pointed = false;
     return board->addressed;
 }
@@ -43,6 +44,12 @@ bool pca9685_byte(struct pca9685 *board, uint8_t byte) {
     store(board, board->pointer, byte);
     if (board->reg[MODE1] & INCREMENT) board->pointer++;
     return true;
+}
+
+uint8_t pca9685_tell(struct pca9685 *board) {
+    uint8_t byte = board->reg[board->pointer];
+    if (board->reg[MODE1] & INCREMENT) board->pointer++;
+    return byte;
 }
 
 double pca9685_pulse(const struct pca9685 *board, uint8_t output) {

@@ -94,6 +94,10 @@ static void break_bus(uint8_t how) {
     chip.board[0].silent = how & 1;
     chip.board[1].silent = how & 2;
     chip.stuck = how & 4;
+    chip.held = how & 8 ? 9 : 0;
+    for (int b = 0; b < 2; b++)
+        if (how >> b & 0x10) pca9685_reset(&chip.board[b]);
+    chip_outputs();
 }
 
 static void obey(char command) {

@@ -12,14 +12,25 @@
 #define TWSTA 0x20
 #define TWSTO 0x10
 #define TWEN 0x04
+#define TWEA 0x40
+
+#define DDRD 0x2A /* of the pins, which are the bus while TWEN is off */
+#define SCL 0x01
+#define BYTE 9    /* clocks, with the acknowledgement */
 
 #define ADDRESS 0x40
 #define START 0x08
 #define AGAIN 0x10
 #define IDLE 0xF8
+#define SENT_ADDRESS 0x18 /* these and 8: not acknowledged */
+#define SENT_BYTE 0x28
+#define READING 0x28      /* more for an address that asks to read */
+#define GOT_BYTE 0x50
 
+static struct write ddrd; /* what simavr itself does */
 static avr_twi_t *simavr; /* for its interrupt vector */
 static uint8_t status = IDLE; /* of the operation under way */
+static uint8_t incoming;      /* what it will have read */
 
 static uint8_t *data(void) { return chip.avr->data; }
 
@@ -32,6 +43,7 @@ static void show(uint8_t code) { data()[TWSR] = code | (data()[TWSR] & 3); }
 
 static avr_cycle_count_t done(avr_t *avr, avr_cycle_count_t when, void *param) {
     (void)when, (void)param;
+    if (status == GOT_BYTE || status == GOT_BYTE + 8) data()[TWDR] = incoming;
     show(status);
     avr_raise_interrupt(avr, &simavr->twi);
     return 0;
@@ -60,10 +72,27 @@ static bool tell(uint8_t byte) {
     return first || second;
 }
 
-static void transfer(void) {
-    bool address = addressing(), acknowledged = tell(data()[TWDR]);
-    status = address ? (acknowledged ? 0x18 : 0x20) : (acknowledged ? 0x28 : 0x30);
-    avr_cycle_timer_register(chip.avr, bits(9), done, NULL);
+/* An address, or a byte for a board. */
+static void send(void) {
+    bool address = addressing(), reading = address && data()[TWDR] & 1, acknowledged = tell(data()[TWDR]);
+    if (address) status = acknowledged ? SENT_ADDRESS : SENT_ADDRESS + 8;
+    else status = acknowledged ? SENT_BYTE : SENT_BYTE + 8;
+    if (reading) status += READING;
+}
+
+/* A byte from the board that was asked; without an acknowledgement it is the last. */
+static void receive(bool more) {
+    for (int b = 0; b < 2; b++)
+        if (chip.board[b].reading) incoming = pca9685_tell(&chip.board[b]);
+    status = more ? GOT_BYTE : GOT_BYTE + 8;
+}
+
+static bool receiving(void) { return status == SENT_ADDRESS + READING || status == GOT_BYTE; }
+
+static void transfer(uint8_t control) {
+    if (receiving()) receive(control & TWEA);
+    else send();
+    avr_cycle_timer_register(chip.avr, bits(BYTE), done, NULL);
 }
 
 static void begin(uint8_t control) {
@@ -73,7 +102,7 @@ static void begin(uint8_t control) {
     } else if (control & TWSTO) {
         avr_cycle_timer_register(chip.avr, bits(1), stopped, NULL);
     } else {
-        transfer();
+        transfer(control);
     }
 }
 
@@ -87,8 +116,16 @@ static void write_control(avr_t *avr, avr_io_addr_t address, uint8_t value, void
         show(status = IDLE);
     } else if (value & TWINT) {
         avr_clear_interrupt(avr, &simavr->twi);
-        if (!chip.stuck) begin(value);
+        if (!chip.stuck && !chip.held) begin(value);
     }
+}
+
+/* Each clock takes whoever holds the bus a bit on. */
+static void write_directions(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {
+    bool clock = data()[address] & SCL && !(value & SCL) && !(data()[TWCR] & TWEN);
+    if (clock && chip.held) chip.held--;
+    ddrd.call(avr, address, value, ddrd.param);
+    (void)param;
 }
 
 static bool any(void *module) {
@@ -103,5 +140,6 @@ void twi_reset(void) {
 void twi_start(void) {
     simavr = chip_module("twi", any);
     chip_on_write(TWCR, write_control);
+    chip_tap(DDRD, write_directions, &ddrd);
     twi_reset();
 }
