@@ -23,7 +23,7 @@ from eva_sim.cli import app
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import DataError, LinkError, RobotError
 from eva_sim.expressions import expression
-from eva_sim.real import bodies, clock, guides, tour
+from eva_sim.real import bodies, calibrate, camera, clock, guides, tour
 from eva_sim.real.bench import GENTLE, widest_limits
 from eva_sim.real.boards import port
 from eva_sim.real.boards.bus import default_ids
@@ -31,7 +31,10 @@ from eva_sim.real.boards.fake_bus import FakeDynamixel, FakeFeetech, ServoBus
 from eva_sim.real.boards.fake_maestro import FakeMaestro
 from eva_sim.real.boards.fakes import Device, Line, Pty
 from eva_sim.real.boards.opening import opener
-from eva_sim.real.calibration import Calibration, Joint, default_path
+from eva_sim.real.calibrate import Marks, Session
+from eva_sim.real.calibration import Calibration, Joint, default_path, designed_face
+from eva_sim.real.camera import Eye, Sight
+from eva_sim.real.clock import Clock
 from eva_sim.real.guides import Scripted
 from eva_sim.real.recording import load
 from eva_sim.real.robot import RobotFace
@@ -255,6 +258,42 @@ def test_a_servo_nobody_moved(desk: Desk, tmp_path: Path, monkeypatch: pytest.Mo
     else:
         assert isinstance(run.exception, DataError) and "25 servos have no marks yet" in str(run.exception)
         assert "--partial" not in str(run.exception)
+
+
+class Dark(Eye):
+    """A camera in a dark room."""
+
+    def __init__(self, device: int, by: Clock) -> None:
+        self._clock = by
+
+    def look(self) -> Sight:
+        return Sight(self._clock.now(), np.zeros((64, 64, 3), np.uint8))
+
+
+def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the same board and with the ends just found; what a camera finds is tested in test_sweep.py."""
+    marks, part = careful(desk.kind), tmp_path / "part.json"
+    session = Session.open(part, NAME, desk.kind, UNIT[desk.kind])
+    session.marks = {
+        name: Marks(m["low"], m.get("neutral", m["low"]), m["high"]) for name, m in marks.items()
+    }
+    session.save()
+
+    def watched(found: Session, face: RobotFace) -> list[str]:
+        face.arm()
+        assert face.identity.kind == desk.kind and not np.isnan(desk.pins()).any()
+        high = [marks[name]["high"] for name in SPEC.names]
+        assert face.calibration.to_raw(np.ones(25)) == pytest.approx(high)
+        found.neutral = designed_face().neutral
+        return ["look at the jaw"]
+
+    monkeypatch.setattr(calibrate, "watch", watched)
+    for module in (camera, bodies):
+        monkeypatch.setattr(module, "DeviceCamera", Dark)
+    run = desk.eva(f"calibrate --out {part}", "--camera", "3")
+    assert run.exit_code == 0, run.exception
+    assert "look at the jaw" in run.output and np.isnan(desk.pins()).all()
+    assert Calibration.load(default_path(NAME)).neutral_landmarks is not None
 
 
 # What is told when it cannot be.
