@@ -42,7 +42,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         face: an open face to use instead of opening one; the caller closes it.
         episode_steps: control steps in an episode; None for the task's own.
         randomise: whether each episode's body differs, see `eva_sim.randomise`.
-        **options: more of the body's, e.g. `port` of a robot, see `eva_sim.make_face`.
+        **options: more of the body's, e.g. `board` and `port` of a robot, see `eva_sim.make_face`.
 
     Raises:
         EvaError: an argument has no meaning.

@@ -25,8 +25,8 @@ def make_face(body: str = "twin", **options: object) -> Face:
             firmware on a simulated microcontroller that moves a hidden head; `"mock"` for the same
             without the toolchain.
         **options: of the body: of the twin `skin`, `camera` and `neck`, see `eva_sim.twin.Twin`; of the
-            robot `port`, `camera` and `calibration`, of the other two `robot` (seed of the hidden head),
-            `size`, `realtime` and `calibration`, see `eva_sim.real.bodies`.
+            robot `board`, `port`, `camera` and `calibration`, of the other two `robot` (seed of the hidden
+            head), `size`, `realtime` and `calibration`, see `eva_sim.real.bodies`.
 
     Raises:
         EvaError: no such body, or an option that it does not have.

@@ -13,10 +13,17 @@ from eva_sim.contract import load_spec
 from eva_sim.errors import EvaError
 
 Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock")]
-Port = Annotated[str, typer.Option(help="of the physical robot's board; auto to look for it")]
-Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot")]
+# Where the physical robot is; each option is told by `eva_sim.real.commands.Choice`.
+BOARD = "the physical robot's: firmware, maestro, feetech or dynamixel"
+PORT = "serial port of its board, or FIRST,SECOND of two Maestros; auto to look for it"
+Board = Annotated[str, typer.Option(help=BOARD)]
+Port = Annotated[str, typer.Option(help=PORT)]
+Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot; -1: none")]
+Name = Annotated[
+    str | None, typer.Option(help="of the physical robot, if its board has no USB serial number")
+]
 Robot = Annotated[
-    int, typer.Option(help="seed of the hidden robot of virtual and mock; 0 for the twin's own")
+    int, typer.Option(min=0, help="seed of the hidden robot of virtual and mock; 0 for the twin's own")
 ]
 WORDS = "an expression, then actuator=value from -1 (low) to 1 (high); a name without its side sets both"
 app = typer.Typer(
@@ -111,18 +118,21 @@ def mimic(
     model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path("out/mimic"),
     body: Body = "twin",
+    board: Board = "firmware",
     port: Port = "auto",
     camera: Camera = 1,
-    robot: Robot = 0,
+    robot: Robot = 1,
+    name: Name = None,
 ) -> None:
     """Lets a face mirror a person; a camera live, until q or Ctrl-C."""
     from eva_sim import make_face
     from eva_sim.agents import inverse, media, mirror
-    from eva_sim.real.commands import options
+    from eva_sim.real.commands import Choice
 
     opened = media.open_source(source)
     learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
-    told = {} if body == "twin" else options(body, port, camera, robot)
+    choice = Choice(body, board, port, camera, robot, name)
+    told = {} if body == "twin" else choice.options  # nobody looks at the twin's own pictures
     with make_face(body, **told) as face:
         figures = mirror.mirror(opened, learned, face, out)
     Console().print_json(data=figures)
@@ -142,26 +152,29 @@ def fit(
 
 @app.command()
 def robot(
-    port: Annotated[str | None, typer.Option(help="serial port of the robot, or auto")] = None,
+    body: Annotated[str | None, typer.Option(help="robot, virtual or mock")] = None,
     virtual: Annotated[bool, typer.Option("--virtual", help="the firmware on a simulated board")] = False,
     mock: Annotated[bool, typer.Option("--mock", help="the firmware's rules in Python")] = False,
-    seed: Annotated[int, typer.Option(help="of the hidden head of --virtual and --mock; 0: nominal")] = 0,
-    camera: Annotated[int, typer.Option(help="number of the camera before the robot; -1: none")] = 0,
+    board: Annotated[str | None, typer.Option(help=BOARD)] = None,
+    port: Annotated[str | None, typer.Option(help=PORT)] = None,
+    camera: Camera = 0,
+    robot: Robot = 1,
+    name: Name = None,
     calibration: Annotated[
         Path | None, typer.Option(help="file; by default the robot's own, and nominal for hidden heads")
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("out/robot"),
 ) -> None:
     """Arms a robot, shows its state, and moves it through a few expressions. It ends limp."""
-    from eva_sim import make_face
+    from eva_sim.real.commands import HIDDEN, Choice
     from eva_sim.real.tour import describe, tour
 
-    chosen = [name for name, on in {"robot": port, "virtual": virtual, "mock": mock}.items() if on]
-    if len(chosen) != 1:
-        raise EvaError("choose one robot: --port PATH (or --port auto), --virtual, or --mock.")
-    eye = None if camera < 0 else camera
-    own = {"port": port, "camera": eye} if port else {"robot": seed}
-    with make_face(chosen[0], calibration=calibration, **own) as face:
+    said = {"robot": board or port or name, "virtual": virtual, "mock": mock, body: body}
+    chosen = [which for which, on in said.items() if on]
+    if len(chosen) != 1 or chosen[0] not in ("robot", *HIDDEN):
+        raise EvaError("choose one robot: --port PATH (or --port auto, --board NAME), --virtual, or --mock.")
+    choice = Choice(chosen[0], board or "firmware", port or "auto", camera, robot, name)
+    with choice.open(calibration=calibration) as face:
         for what, told in describe(face).items():  # type: ignore[arg-type]
             Console(stderr=True).print(f"{what}: {told}", soft_wrap=True)
         figures = tour(face, out)  # type: ignore[arg-type]
@@ -185,15 +198,17 @@ def record(
     out: Annotated[Path, typer.Option(help="folder for the recording")] = Path("out/session"),
     hold: Annotated[float, typer.Option(help="how long each is held [s]")] = 2.0,
     body: Body = "twin",
+    board: Board = "firmware",
     port: Port = "auto",
     camera: Camera = 0,
     robot: Robot = 1,
+    name: Name = None,
 ) -> None:
     """Lets a face go through expressions and records everything; Ctrl-C ends it gently."""
     from eva_sim.real import commands
 
     course = commands.poses(names, hold)
-    with commands.open_body(body, port, camera, robot) as face:
+    with commands.Choice(body, board, port, camera, robot, name).open() as face:
         played = commands.play(face, course, out, {"body": body, "expressions": names})
     Console(stderr=True).print(f"{played.told}: {out}", soft_wrap=True)
 
@@ -203,14 +218,16 @@ def replay(
     recording: Annotated[Path, typer.Argument(help="folder that `eva record` filled")],
     out: Annotated[Path | None, typer.Option(help="folder to record what happens")] = None,
     body: Body = "twin",
+    board: Board = "firmware",
     port: Port = "auto",
     camera: Camera = 0,
     robot: Robot = 1,
+    name: Name = None,
 ) -> None:
     """Plays a recording again on any face, eased in and out; Ctrl-C ends it gently."""
     from eva_sim.real import commands
 
-    with commands.open_body(body, port, camera, robot) as face:
+    with commands.Choice(body, board, port, camera, robot, name).open() as face:
         played = commands.play(face, recording, out, {"body": body, "replay": str(recording)})
     Console(stderr=True).print(played.told, soft_wrap=True)
 
@@ -244,17 +261,19 @@ def transfer(
     ),
     seed: Annotated[int, typer.Option(help="of the commands")] = 0,
     resume: Annotated[bool, typer.Option(help="go on with what the folder holds")] = True,
+    board: Board = "firmware",
     port: Port = "auto",
     camera: Camera = 0,
+    name: Name = None,
 ) -> None:
     """Tells twin and robots the same, and reports how far apart their faces are, by region, in mm."""
-    from eva_sim.real.commands import options
+    from eva_sim.real.commands import Choice
     from eva_sim.real.transfer import opener
     from eva_sim.real.transfer import transfer as run
     from eva_sim.real.transfer_page import table
 
     real = body == "robot"
-    told = options(body, port, camera) if real else {}
+    told = Choice(body, board, port, camera, name=name).options if real else {}
     report = run(out, opener(body, **told), 1 if real else robots, seed=seed, own=not real, resume=resume)
     Console().print(table(report))
     Console(stderr=True).print(f"{out}", soft_wrap=True)
@@ -271,9 +290,11 @@ def calibrate(
     resume: Annotated[bool, typer.Option(help="go on with what the file holds")] = True,
     partial: Annotated[bool, typer.Option(help="the table's ends for servos that were skipped")] = False,
     body: Body = "robot",
+    board: Board = "firmware",
     port: Port = "auto",
     camera: Camera = 0,
     robot: Robot = 1,
+    name: Name = None,
 ) -> None:
     """Finds a robot's ends of travel, servo by servo, then by camera how it answers; can be resumed."""
     from eva_sim.real import commands
@@ -281,13 +302,14 @@ def calibrate(
     from eva_sim.real.guides import Terminal, Window
 
     guide = Window() if window else Terminal(out.with_suffix(".png"))
-    session = commands.calibrate_servos(body, port, camera, robot, guide, out, resume)
+    choice = commands.Choice(body, board, port, camera, robot, name)
+    session = commands.calibrate_servos(choice, guide, out, resume)
     eye, doubts = None if outer_eye is None else outer_eye / 1000, list[str]()
     where = finish(
         session, eye, partial
     ).save()  # a robot whose camera fails later is calibrated nevertheless
-    if see:
-        where, doubts = commands.calibrate_camera(body, port, camera, robot, session, eye, partial)
+    if see and camera >= 0:
+        where, doubts = commands.calibrate_camera(choice, session, eye, partial)
     for doubt in doubts:
         Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
     Console().print(f"{where}", soft_wrap=True)

@@ -30,7 +30,10 @@ PICTURES, SIZE = 6, 240
 def main() -> None:
     options = asked()
     model = InverseModel.load(options.model / "inverse.pt")
-    env = gym.make("EVA/Mimic-v0", body=options.body, episode_steps=options.steps, render_mode="rgb_array")
+    where = {"board": options.board, "port": options.port} if options.body == "robot" else {}
+    env = gym.make(
+        "EVA/Mimic-v0", body=options.body, episode_steps=options.steps, render_mode="rgb_array", **where
+    )
     errors, still, faults, shown = follow(env, model, options.expression, options.seed)
     env.close()
     print(f"{options.body}: landmarks {np.mean(errors):.2f} mm from the target (p95 {p95(errors):.2f})")
@@ -82,6 +85,8 @@ def asked() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--body", default="twin", choices=("twin", "virtual", "mock", "robot"))
+    parser.add_argument("--board", default="firmware", help="of the physical robot, see docs/boards.md")
+    parser.add_argument("--port", default="auto", help="of that board")
     parser.add_argument("--model", type=Path, default=Path("out/demo/model"))
     parser.add_argument("--out", type=Path, default=Path("out/follow.png"))
     parser.add_argument("--expression", default="surprise", help="that comes and goes; or random, many")

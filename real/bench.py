@@ -8,17 +8,17 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from eva_sim.contract import Floats
 from eva_sim.errors import RobotError
 from eva_sim.real.boards.base import Board, Limits, State, Status
+from eva_sim.real.boards.rules import in_unit, way_in_unit
 from eva_sim.real.clock import Clock
 
 #: How fast a servo is moved [shares of the allowed travel per second]: a careful hand's speed.
 GENTLE = 0.2
 #: A servo that works harder than this gives way, where the board measures it [share of stall torque].
 GIVE_WAY = 0.5
-#: How long arming may take [s].
-_ARMING = 2.0
+#: How long arming may take [s]: a bus servo wakes where it lies and glides to rest, at most all its way.
+_ARMING = 1 / GENTLE + 2.0
 
 
 class Bench:
@@ -126,9 +126,6 @@ class Bench:
 def widest_limits(unit: str) -> Limits:
     """What no calibration may leave, from assets/robot.toml, in a board's unit.
 
-    A tick of a bus servo and a microsecond of a hobby servo are both an angle of the horn: 1024 ticks
-    and 1000 us to a quarter turn, 2048 and 1500 in the middle.
-
     Args:
         unit: `"us"` or `"ticks"`.
     """
@@ -139,10 +136,5 @@ def widest_limits(unit: str) -> Limits:
     low, high, rest, slew = (
         np.array([getattr(r, n) / 4 for r in chosen]) for n in ("low", "high", "rest", "slew")
     )
-    if unit == "us":
-        return Limits(low, high, rest, slew)
-
-    def ticks(pulse: Floats) -> Floats:
-        return 2048 + (pulse - 1500) * 1.024
-
-    return Limits(ticks(low), ticks(high), ticks(rest), slew * 1.024)
+    low, high, rest = (in_unit(pulse, unit) for pulse in (low, high, rest))
+    return Limits(low, high, rest, way_in_unit(slew, unit))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import RobotError
 from eva_sim.real.boards.base import Board, Identity
 from eva_sim.real.boards.firmware import FirmwareBoard
+from eva_sim.real.boards.opening import opener
 from eva_sim.real.calibration import Calibration, default_path
 from eva_sim.real.camera import DeviceCamera, Eye
 from eva_sim.real.clock import Clock, WallClock
@@ -23,37 +24,33 @@ Given = Calibration | str | os.PathLike[str] | None
 
 
 def open_robot(
-    port: str | None = None,
+    port: str | Sequence[str] | None = None,
     camera: int | str | Eye | None = 0,
     calibration: Given = None,
     connect: Callable[[], Board] | None = None,
+    board: str = "firmware",
+    robot: str | None = None,
 ) -> RobotFace:
     """Opens the physical robot. Moves nothing yet.
 
     Args:
-        port: of the board; None or `"auto"` to look for it.
+        port: of the board; of two Maestros both, `"FIRST,SECOND"` or a sequence; None or `"auto"` to look
+            for it.
         camera: number or device of the camera before the face, or an eye; None for none.
         calibration: or its file; by default the file of the robot that answers.
-        connect: opens a board without our firmware, see docs/boards.md; then `port` is not looked at.
+        connect: opens a board in any other way; then `board`, `port` and `robot` are not looked at.
+        board: its kind, `"firmware"`, `"maestro"`, `"feetech"` or `"dynamixel"`, see docs/boards.md.
+        robot: name of the robot, where no USB serial number tells it from others.
 
     Raises:
-        RobotError: no robot, several, or another one than the calibration's.
+        RobotError: no robot, several, another one than the calibration's, or a library is missing.
         DataError: no calibration, or a damaged one.
         MediaError: no camera.
     """
     clock = WallClock()
-    opened = connect or _firmware_at(port, clock)
+    opened = connect or opener(board, port, robot, clock)  # before a camera is opened
     eye = DeviceCamera(camera, clock) if isinstance(camera, int | str) else camera
     return _open(opened, clock, _finder(calibration, _load), eye)
-
-
-def _firmware_at(port: str | None, clock: Clock) -> Callable[[], Board]:
-    from eva_sim.real.ports import find_robot, open_serial
-
-    path = find_robot() if port in (None, "auto") else str(port)
-    if path.startswith("/") and not os.path.exists(path):  # told before a camera is opened
-        raise LinkError(f'there is no port {path}; is the board plugged in? "auto" looks for it.')
-    return lambda: FirmwareBoard(Link(open_serial(path), clock))
 
 
 def open_virtual(
@@ -150,4 +147,4 @@ def _load(identity: Identity) -> Calibration:
 
 
 def _nominal(identity: Identity) -> Calibration:
-    return Calibration.nominal(identity.robot, identity.kind)
+    return Calibration.nominal(identity.robot, identity.kind, identity.unit)

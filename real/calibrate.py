@@ -284,15 +284,17 @@ def finish(session: Session, outer_eye: float | None = None, partial: bool = Fal
     from eva_sim.real.calibration import Calibration
 
     missing = [name for name in load_spec().names if name not in session.marks]
-    if missing and not (partial and session.unit == "us"):  # nothing is known of a bus servo nobody moved
+    guessable = session.unit == "us"  # nothing is known of a bus servo nobody moved
+    if missing and not (partial and guessable):
+        hint = ", or let --partial take the table's ends for them" if guessable else ""
         raise DataError(
-            f"{len(missing)} servos have no marks yet ({', '.join(missing)}); go on with `eva calibrate`, "
-            "or let --partial take the table's ends for them."
+            f"{len(missing)} servos have no marks yet ({', '.join(missing)}); "
+            f"go on with `eva calibrate`{hint}."
         )
-    plain = Calibration.nominal(session.robot, session.board)
+    plain = Calibration.nominal(session.robot, session.board, session.unit)
     joints = {name: _joint(session, name, joint) for name, joint in plain.actuators.items()}
     made = dataclasses.replace(
-        plain, unit=session.unit, actuators=joints, outer_eye=outer_eye or plain.outer_eye,
+        plain, actuators=joints, outer_eye=outer_eye or plain.outer_eye,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
     return made if session.neutral is None else made.seen(session.neutral)

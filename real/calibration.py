@@ -23,10 +23,13 @@ from eva_sim.errors import DataError, RobotError
 from eva_sim.files import asset, read_arrays, read_json, write_json
 from eva_sim.landmarks import POINTS, Aligner, embedding
 from eva_sim.real.boards.base import Identity, Limits
+from eva_sim.real.boards.rules import UNITS, in_unit, way_in_unit
 from eva_sim.real.firmware_table import figures, rows
 
 VERSION = 1
 AGAIN = "make a new one with `eva calibrate`"
+#: By how little ends and slew may be beyond what is allowed [raw].
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Calibration:
         spec = load_spec()
         if self.spec != spec.digest or tuple(sorted(self.actuators)) != tuple(sorted(spec.names)):
             raise DataError(f"the calibration of {self.robot} is of another actuator table; {AGAIN}.")
+        if self.unit not in UNITS:
+            raise DataError(
+                f"the calibration of {self.robot} counts in {self.unit!r}, not us or ticks; {AGAIN}."
+            )
         joints = [self.actuators[name] for name in spec.names]
         for actuator, joint in zip(spec.actuators, joints, strict=True):
             _check(actuator, joint, self.unit)
@@ -107,11 +114,17 @@ class Calibration:
         object.__setattr__(self, "_maps", _Maps.of(limits, turned, spec.neutral.astype(float)))
 
     @classmethod
-    def nominal(cls, robot: str = "nominal", board: str = "firmware") -> Self:
-        """The calibration of a robot that is exactly as assets/robot.toml says, in microseconds."""
-        joints = {a.name: _nominal(a) for a in load_spec().actuators}
+    def nominal(cls, robot: str = "nominal", board: str = "firmware", unit: str = "us") -> Self:
+        """The calibration of a robot that is exactly as assets/robot.toml says.
+
+        Args:
+            robot: its id.
+            board: kind of its board.
+            unit: of the board's raw positions, `"us"` or `"ticks"`.
+        """
+        joints = {a.name: _nominal(a, unit) for a in load_spec().actuators}
         # Without a date, so that its CRC is always the same and a board keeps it only once.
-        return cls(robot, board, "us", joints, designed_face().outer_eye, date="nominal")
+        return cls(robot, board, unit, joints, designed_face().outer_eye, date="nominal")
 
     @property
     def limits(self) -> Limits:
@@ -262,10 +275,11 @@ def designed_face() -> Aligner:
     return Aligner.of((shares[:, :, None] * points[corners]).sum(1))
 
 
-def _nominal(a: Actuator) -> Joint:
-    low, high = figures()["pulse"][a.kind]
+def _nominal(a: Actuator, unit: str) -> Joint:
     row = rows()[a.channel]
-    return Joint(a.channel, int(a.direction < 0), row.rest / 4 - (low + high) / 2, low, high, row.slew / 4)
+    low, high, rest = (in_unit(pulse, unit) for pulse in (*figures()["pulse"][a.kind], row.rest / 4))
+    slew = way_in_unit(row.slew / 4, unit)
+    return Joint(a.channel, int(a.direction < 0), rest - (low + high) / 2, low, high, slew)
 
 
 def _check(actuator: Actuator, joint: Joint, unit: str) -> None:
@@ -281,10 +295,12 @@ def _check(actuator: Actuator, joint: Joint, unit: str) -> None:
         problem = "has no travel or no slew"
     elif not joint.range_min - 0.125 <= joint.rest <= joint.range_max + 0.125:
         problem = "rests outside its range"
-    elif unit == "us":
+    else:
         row = rows()[actuator.channel]
-        if joint.range_min < row.low / 4 or joint.range_max > row.high / 4 or joint.slew > row.slew / 4:
-            problem = f"leaves {row.low / 4:g}..{row.high / 4:g} us or {row.slew / 4:g} us a period"
+        low, high = (in_unit(quarters / 4, unit) for quarters in (row.low, row.high))
+        slew = way_in_unit(row.slew / 4, unit)
+        if min(joint.range_min - low, high - joint.range_max, slew - joint.slew) < -_ROUNDING:
+            problem = f"leaves {low:g}..{high:g} {unit} or {slew:g} {unit} a period"
     if problem:
         raise DataError(f"calibration: {actuator.name} {problem}; {AGAIN}.")
 

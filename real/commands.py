@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,29 +28,47 @@ if TYPE_CHECKING:
     from eva_sim.real.clock import Clock
     from eva_sim.real.guides import Guide, Picture
 
+#: Bodies whose head is simulated behind a board's rules.
+HIDDEN = ("virtual", "mock")
 #: Side of the twin's pictures in a recording [pixels].
 PICTURE = 320
 #: How often a picture is looked at while calibrating [s].
 _GLANCE = 0.4
 
 
-def options(body: str, port: str = "auto", camera: int = 0, robot: int = 1) -> dict[str, Any]:
-    """What `eva_sim.make_face` is told of a body, from what the command line knows."""
-    if body == "twin":
-        return {"camera": PICTURE}
-    return {"port": port, "camera": camera} if body == "robot" else {"robot": robot}
+@dataclass(frozen=True)
+class Choice:
+    """A face, as the command line names it; what its body does not have is not looked at.
 
-
-def open_body(body: str, port: str = "auto", camera: int = 0, robot: int = 1) -> Face:
-    """Opens a body by name.
-
-    Args:
+    Attributes:
         body: see `eva_sim.make_face`.
-        port: of the physical robot.
-        camera: number of the camera before the physical robot.
+        board: of the physical robot.
+        port: of that board.
+        camera: number of the camera before the physical robot; -1 for none.
         robot: seed of a hidden robot.
+        name: of the physical robot, if its board has no number of its own.
     """
-    return eva_sim.make_face(body, **options(body, port, camera, robot))
+
+    body: str = "twin"
+    board: str = "firmware"
+    port: str = "auto"
+    camera: int = 0
+    robot: int = 1
+    name: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `eva_sim.make_face` is told beside the body."""
+        if self.body == "twin":
+            return {"camera": PICTURE}
+        if self.body != "robot":
+            return {"robot": self.robot}
+        eye = None if self.camera < 0 else self.camera
+        return {"board": self.board, "port": self.port, "camera": eye, "robot": self.name}
+
+    def open(self, **more: Any) -> Face:
+        """Opens the face, with more options, or with others."""
+        return eva_sim.make_face(self.body, **{**self.options, **more})
 
 
 @contextmanager
@@ -109,46 +128,44 @@ def play(
 
 
 @contextmanager
-def open_board(
-    body: str, port: str = "auto", camera: int = 0, robot: int = 1
-) -> Iterator[tuple[Board, Clock, Callable[[], Picture | None]]]:
+def open_board(choice: Choice) -> Iterator[tuple[Board, Clock, Callable[[], Picture | None]]]:
     """The bare board of a body, its clock, and what its camera shows; for calibrating.
 
     Raises:
         EvaError: the body has no board.
         RobotError: no robot answers.
     """
-    from eva_sim.real.boards.firmware import FirmwareBoard
-    from eva_sim.real.link import Link
-
     with ExitStack() as closing:
-        if body == "robot":
-            eye, clock, wire = _open_robot(port, camera, closing)
-        elif body in ("virtual", "mock"):
-            eye, clock, wire = _open_hidden(body, robot, closing)
+        if choice.body == "robot":
+            eye, clock, board = _open_robot(choice, closing)
+        elif choice.body in HIDDEN:
+            eye, clock, board = _open_hidden(choice.body, choice.robot, closing)
         else:
-            raise EvaError(f"body={body!r} has no servos to calibrate; choose 'robot', 'virtual' or 'mock'.")
-        board = FirmwareBoard(Link(wire, clock))
+            raise EvaError(
+                f"body={choice.body!r} has no servos to calibrate; choose 'robot', 'virtual' or 'mock'."
+            )
         closing.callback(board.close)
         yield board, clock, _look(eye, clock)
 
 
-def _open_robot(port: str, camera: int, closing: ExitStack) -> tuple[Any, Clock, Any]:
+def _open_robot(choice: Choice, closing: ExitStack) -> tuple[Any, Clock, Board]:
     from eva_sim.errors import MediaError
+    from eva_sim.real.boards.opening import opener
     from eva_sim.real.camera import DeviceCamera
     from eva_sim.real.clock import WallClock
-    from eva_sim.real.ports import find_robot, open_serial
 
-    clock = WallClock()
-    try:
-        eye = DeviceCamera(camera, clock)
-        closing.callback(eye.close)
-    except MediaError:
-        eye = None  # servos are calibrated by eye then
-    return eye, clock, open_serial(find_robot() if port == "auto" else port)
+    clock, eye = WallClock(), None
+    connect = opener(choice.board, choice.port, choice.name, clock)
+    with suppress(MediaError):  # servos are calibrated by eye then
+        if choice.camera >= 0:
+            eye = DeviceCamera(choice.camera, clock)
+            closing.callback(eye.close)
+    return eye, clock, connect()
 
 
-def _open_hidden(body: str, robot: int, closing: ExitStack) -> tuple[Any, Clock, Any]:
+def _open_hidden(body: str, robot: int, closing: ExitStack) -> tuple[Any, Clock, Board]:
+    from eva_sim.real.boards.firmware import FirmwareBoard
+    from eva_sim.real.link import Link
     from eva_sim.real.plant import Plant, PlantEye
 
     machine: Any
@@ -165,7 +182,7 @@ def _open_hidden(body: str, robot: int, closing: ExitStack) -> tuple[Any, Clock,
     machine.listen(plant.follow)
     eye = PlantEye(plant, machine)
     eye.look()  # the first picture takes a second or more, which an armed board would take for silence
-    return eye, machine.clock, machine.port
+    return eye, machine.clock, FirmwareBoard(Link(machine.port, machine.clock))
 
 
 def _look(eye: Any, clock: Clock) -> Callable[[], Picture | None]:
@@ -191,15 +208,13 @@ def _look(eye: Any, clock: Clock) -> Callable[[], Picture | None]:
     return look
 
 
-def calibrate_servos(
-    body: str, port: str, camera: int, robot: int, guide: Guide, work: Path, resume: bool
-) -> Session:
+def calibrate_servos(choice: Choice, guide: Guide, work: Path, resume: bool) -> Session:
     """Finds the servos' ends with a guide; what was found is in `work`, whatever happens."""
     from eva_sim.real.bench import Bench, widest_limits
     from eva_sim.real.calibrate import Session, guide_servos
     from eva_sim.real.firmware_table import figures
 
-    with open_board(body, port, camera, robot) as (board, clock, look), guide:
+    with open_board(choice) as (board, clock, look), guide:
         who, table = board.identity, figures()
         session = Session.open(work, who.robot, who.kind, who.unit, resume)
         bench = Bench(
@@ -210,18 +225,11 @@ def calibrate_servos(
 
 
 def calibrate_camera(
-    body: str,
-    port: str,
-    camera: int,
-    robot: int,
-    session: Session,
-    outer_eye: float | None,
-    partial: bool = False,
+    choice: Choice, session: Session, outer_eye: float | None, partial: bool = False
 ) -> tuple[Path, list[str]]:
     """Finds by camera what there is to be found; where the calibration went, and what to look at."""
     from eva_sim.real.calibrate import finish, watch
 
-    told = options(body, port, camera, robot) | {"calibration": finish(session, outer_eye, partial)}
-    with eva_sim.make_face(body, **told) as face:
+    with choice.open(calibration=finish(session, outer_eye, partial)) as face:
         doubts = watch(session, face)
     return finish(session, outer_eye, partial).save(), doubts

@@ -78,7 +78,7 @@ def find_ports() -> list[Found]:
     Raises:
         RobotError: pyserial is not installed.
     """
-    ports = _pyserial("serial.tools.list_ports").comports()
+    ports = pyserial("serial.tools.list_ports").comports()
     found = [Found(port.device, _name(port.vid, port.pid), port.description or "?") for port in ports]
     return sorted(found, key=lambda port: (not port.name, port.path))
 
@@ -121,7 +121,7 @@ def open_serial(path: str, baud: int | None = None) -> Any:
         LinkError: it cannot be opened; the message says what ports there are.
         RobotError: pyserial is not installed.
     """
-    serial = _pyserial("serial")
+    serial = pyserial("serial")
     speed = figures()["wire"]["baud"] if baud is None else baud
     try:
         line = serial.Serial(path, speed, timeout=0, write_timeout=WRITE_TIMEOUT, exclusive=True)
@@ -157,7 +157,12 @@ def _forbidden(path: str) -> bool:
     return os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK)
 
 
-def _pyserial(module: str) -> Any:
+def pyserial(module: str) -> Any:
+    """A module of pyserial.
+
+    Raises:
+        RobotError: it is not installed.
+    """
     import importlib
 
     try:

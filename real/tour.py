@@ -28,7 +28,7 @@ def describe(face: RobotFace) -> dict[str, str]:
         "board": f"{who.kind} {who.version}, positions are {positions}",
         "robot": who.robot,
         "calibration": f"of {calibration.robot}, {calibration.date}",
-        "when the host is silent": f"the {who.dead_man} makes it limp",
+        "a silent host": f"noticed by the {who.dead_man}",
     }
 
 

@@ -70,12 +70,7 @@ class Rig:
 
     def pins(self) -> Floats:
         """Where servos are held by what the far end does, (25,) [raw]; NaN: limp."""
-        if self.kind == "maestro":
-            quarters = np.concatenate(list(self.maestro.pulses.values())).astype(float)
-            return np.array([quarters[a.channel] / 4 or np.nan for a in SPEC.actuators])
-        at, size = self.bus.POSITION, self.bus.GOAL_SIZE
-        ids = default_ids()
-        return np.array([self.bus.get(i, at, size) if self.bus.torque(i) else np.nan for i in ids])
+        return pins(self.device)
 
     def ready(self, actuators: list[int] | range = ALL) -> None:
         """Configured and armed, all groups awake."""
@@ -90,6 +85,30 @@ class Rig:
         for _ in range(round(seconds / 0.02)):
             self.clock.sleep(0.02)
             self.board.send(raw)
+
+
+def pins(*devices: Device) -> Floats:
+    """Where servos are held by the bus, or by the Maestros in their order, (25,) [raw]; NaN: limp."""
+    bus = devices[0]
+    if isinstance(bus, ServoBus):
+        at, size = bus.POSITION, bus.GOAL_SIZE
+        return np.array([bus.get(i, at, size) if bus.torque(i) else np.nan for i in default_ids()])
+    maestros = [device for device in devices if isinstance(device, FakeMaestro)]
+    quarters = [pulse for maestro in maestros for row in maestro.pulses.values() for pulse in row]
+    return np.array([quarters[a.channel] / 4 or np.nan for a in SPEC.actuators])
+
+
+@dataclass
+class Listed:
+    """What pyserial says of a port."""
+
+    device: str
+    vid: int | None = None
+    pid: int | None = None
+    serial_number: str | None = None
+    location: str = "1-1:1.0"
+    product: str = "Thing"
+    description: str = "Thing"
 
 
 LIBRARIES = {"feetech": "scservo_sdk", "dynamixel": "dynamixel_sdk"}

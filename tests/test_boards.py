@@ -305,7 +305,8 @@ def test_says_whether_it_measures(rig: Rig) -> None:
 
 def test_on_a_pseudo_terminal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("serial", reason="needs eva-sim[real]")
-    monkeypatch.setattr(port, "LATENCY", 5.0)  # the fake's thread may be slow on a busy machine
+    for patience in ("LATENCY", "WRITE_TIMEOUT"):  # the fake's thread may be slow on a busy machine
+        monkeypatch.setattr(port, patience, 5.0)
     clock = HandClock()
     with Pty(rig.line) as pty:
         board = open_board(rig.kind, pty.name, clock)

@@ -144,6 +144,27 @@ def test_what_a_servo_must_not_do_is_no_calibration(fields: dict[str, Any], told
         replace(NOMINAL, actuators=changed("brow_inner_left", **fields))
 
 
+def test_ticks_and_microseconds_are_the_same_angles() -> None:
+    """A quarter turn: 1,000 us of a hobby servo, 1,024 of a bus servo's 4,096 ticks a turn."""
+    ticks, us = Calibration.nominal(unit="ticks").limits, NOMINAL.limits
+    for ours, theirs in ((us.low, ticks.low), (us.rest, ticks.rest), (us.high, ticks.high)):
+        assert (theirs - 2048) / 4096 * 360 == pytest.approx((ours - 1500) / 1000 * 90)
+    assert ticks.slew / 4096 * 360 == pytest.approx(us.slew / 1000 * 90)
+
+
+@pytest.mark.parametrize("fields", [{"range_max": 2920.0}, {"range_min": 1170.0}, {"slew": 105.0}])
+def test_what_a_bus_servo_must_not_do_is_no_calibration(fields: dict[str, Any]) -> None:
+    ticks = Calibration.nominal(unit="ticks")
+    joints = {**ticks.actuators, "brow_inner_left": replace(ticks.actuators["brow_inner_left"], **fields)}
+    with pytest.raises(DataError, match=r"brow_inner_left leaves .* ticks"):
+        replace(ticks, actuators=joints)
+
+
+def test_another_unit_is_told() -> None:
+    with pytest.raises(DataError, match="counts in 'mm', not us or ticks"):
+        replace(NOMINAL, unit="mm")
+
+
 def test_another_table_is_told() -> None:
     with pytest.raises(DataError, match="another actuator table"):
         replace(NOMINAL, spec="0" * 64)

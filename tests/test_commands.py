@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,10 @@ def test_poses_hold_and_glide(spec: FaceSpec) -> None:
 
 
 def test_each_body_is_told_what_it_knows() -> None:
-    assert commands.options("robot", "auto", 2, 3) == {"port": "auto", "camera": 2}
-    assert commands.options("virtual", "auto", 2, 3) == {"robot": 3} == commands.options("mock", robot=3)
-    assert commands.options("twin") == {"camera": commands.PICTURE}
+    real = commands.Choice("robot", "feetech", "auto", 2, 3, "desk")
+    assert real.options == {"board": "feetech", "port": "auto", "camera": 2, "robot": "desk"}
+    assert replace(real, camera=-1).options["camera"] is None
+    assert {"robot": 3} == replace(real, body="virtual").options == commands.Choice("mock", robot=3).options
+    assert commands.Choice().options == {"camera": commands.PICTURE}
     with pytest.raises(EvaError):
-        commands.open_body("ghost")
+        commands.Choice("ghost").open()

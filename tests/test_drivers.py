@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from tests.rigs import (
     RULES,
     SPEC,
     HandClock,
+    Listed,
     Rig,
     build,
     limits_of,
@@ -275,19 +275,6 @@ def test_dynamixel_that_measures_current() -> None:
 
 
 # Which port.
-
-
-@dataclass
-class Listed:
-    """What pyserial says of a port."""
-
-    device: str
-    vid: int | None = None
-    pid: int | None = None
-    serial_number: str | None = None
-    location: str = "1-1:1.0"
-    product: str = "Thing"
-    description: str = "Thing"
 
 
 MINI: dict[str, Any] = {"vid": 0x1FFB, "pid": 0x008C, "serial_number": "00123456"}

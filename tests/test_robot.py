@@ -243,7 +243,7 @@ def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pyte
     from eva_sim.real import tour
 
     monkeypatch.setattr(tour, "HOLD", 6)
-    run = CliRunner().invoke(app, ["robot", "--mock", "--seed", "1", "--out", str(tmp_path)])
+    run = CliRunner().invoke(app, ["robot", "--mock", "--out", str(tmp_path)])
     assert run.exit_code == 0, run.output
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.width == 5 * 320
@@ -254,10 +254,12 @@ def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pyte
     assert min(told["moved_mm"].values()) > 0.5
 
 
-@pytest.mark.parametrize("options", [[], ["--mock", "--virtual"], ["--port", "x", "--mock"]])
-def test_the_command_wants_one_robot(options: list[str]) -> None:
+@pytest.mark.parametrize(
+    "options", ["", "--mock --virtual", "--port x --mock", "--board maestro --mock", "--body twin"]
+)
+def test_the_command_wants_one_robot(options: str) -> None:
     from typer.testing import CliRunner
 
     from eva_sim.cli import app
 
-    assert isinstance(CliRunner().invoke(app, ["robot", *options]).exception, EvaError)
+    assert isinstance(CliRunner().invoke(app, ["robot", *options.split()]).exception, EvaError)

@@ -282,4 +282,4 @@ def library(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise RobotError(f"{name} is missing; install eva-sim[{extra}].") from error
+        raise RobotError(f"{name} is missing; install it with: pip install 'eva-sim[{extra}]'") from error

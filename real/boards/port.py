@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from eva_sim.errors import LinkError
+from eva_sim.real.ports import pyserial
 
 #: Longest a single read waits [s]; replies are awaited in slices of it.
 SLICE = 0.002
 #: What USB adapters and busy hosts may add to an answer [s]; FTDI's own default is 16 ms.
 LATENCY = 0.05
+#: A write that takes longer has nobody at the other end [s].
+WRITE_TIMEOUT = 0.1
 #: USB vendor and product of the boards and adapters that each kind usually comes with.
 USB_IDS = {
     "maestro": {(0x1FFB, product) for product in (0x0089, 0x008A, 0x008B, 0x008C)},
@@ -131,18 +134,28 @@ def open_port(name: str, baud: int) -> Port:
     """Opens a serial port for us alone.
 
     Raises:
-        LinkError: there is none, it is taken, or pyserial is not installed.
+        LinkError: there is none, or it is taken.
+        RobotError: pyserial is not installed.
     """
+    serial = pyserial("serial")
     try:
-        import serial
-    except ImportError as error:
-        raise LinkError("pyserial is missing; install eva-sim[real].") from error
-    try:
-        line = serial.Serial(name, baud, timeout=SLICE, write_timeout=0.1, exclusive=True)
+        line = serial.Serial(name, baud, timeout=SLICE, write_timeout=WRITE_TIMEOUT, exclusive=True)
         line.reset_input_buffer()
     except (OSError, termios.error, ValueError) as error:
         raise LinkError(f"cannot open {name} ({error}); check cable, name and permission.") from error
     return Port(line, name, baud)
+
+
+def likely_ports(kind: str) -> list[str]:
+    """The ports behind which a board of this kind may be, by their USB id.
+
+    Raises:
+        RobotError: pyserial is not installed.
+    """
+    listed = pyserial("serial.tools.list_ports").comports()
+    ports = [p for p in listed if (p.vid, p.pid) in USB_IDS[kind]]
+    # A Maestro has two: the first takes commands, the second is its TTL line.
+    return sorted(p.device for p in ports if kind != "maestro" or str(p.location).endswith(".0"))
 
 
 def only_port(kind: str) -> str:
@@ -150,12 +163,9 @@ def only_port(kind: str) -> str:
 
     Raises:
         LinkError: there is none, or there are several.
+        RobotError: pyserial is not installed.
     """
-    from serial.tools import list_ports
-
-    ports = [p for p in list_ports.comports() if (p.vid, p.pid) in USB_IDS[kind]]
-    # A Maestro has two: the first takes commands, the second is its TTL line.
-    names = sorted(p.device for p in ports if kind != "maestro" or str(p.location).endswith(".0"))
+    names = likely_ports(kind)
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise LinkError(f"not one port that may be a {kind}, but {found}; say which: port=...")
@@ -169,9 +179,7 @@ def usb_serial(name: str) -> tuple[str, str] | None:
     """
     import os
 
-    from serial.tools import list_ports
-
-    for port in list_ports.comports():
+    for port in pyserial("serial.tools.list_ports").comports():
         if os.path.realpath(port.device) == os.path.realpath(name) and port.serial_number:
             return str(port.serial_number), str(port.product or port.description)
     return None
@@ -189,7 +197,7 @@ def robot_id(names: list[str], told: str | None) -> tuple[str, str]:
         return told, product
     if not all(found):
         raise LinkError(
-            f"{', '.join(names)} has no USB serial number to tell this robot from others; "
-            'give it a name: robot="..." (the same one each time).'
+            f"{', '.join(names)} has no USB serial number to tell this robot from others; give it a name, "
+            'the same one each time: --name NAME (robot="..." in Python).'
         )
     return "+".join(f[0] for f in found if f), product

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,28 @@ def pulls(raw: Floats, limits: Limits) -> Floats:
     up, down = limits.high - limits.rest, limits.rest - limits.low
     far = np.where(up >= down, up, -down)
     return np.clip((raw - limits.rest) / far, 0.0, 1.0)
+
+
+#: Raw positions of a horn that is turned as by a pulse of 1,500 us, and more for each us beyond.
+_MIDDLE, _SCALE = {"us": 1500.0, "ticks": 2048.0}, {"us": 1.0, "ticks": 1.024}
+UNITS = tuple(_MIDDLE)
+
+
+def in_unit(pulse: Any, unit: str) -> Any:
+    """The raw position of a pulse [us]: both are an angle of the horn.
+
+    A quarter turn is 1,000 us of a hobby servo and 1,024 ticks of a bus servo; the middle is 1,500 and 2,048.
+
+    Args:
+        pulse: a number or an array.
+        unit: `"us"` or `"ticks"`.
+    """
+    return _MIDDLE[unit] + way_in_unit(pulse - _MIDDLE["us"], unit)
+
+
+def way_in_unit(pulse: Any, unit: str) -> Any:
+    """A difference of pulses [us], a number or an array, as one of raw positions."""
+    return _SCALE[unit] * pulse
 
 
 @lru_cache(maxsize=1)
