@@ -248,7 +248,7 @@ def export(
             Console(stderr=True).print(f"{folder}: {cut}", style="yellow", markup=False, soft_wrap=True)
     info = write(told, out, task)
     Console().print(
-        f"{info['total_episodes']} episodes, {info['total_frames']} frames: {out}", soft_wrap=True
+        f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
     )
 
 

@@ -34,10 +34,16 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed onto it only if the block succeeds.
 
     The temporary file keeps the suffix, because video and array writers choose by it.
+
+    Raises:
+        DataError: nothing can be written there.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=final.parent, prefix=".part-", suffix=final.suffix)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=".part-", suffix=final.suffix)
+    except OSError as error:
+        raise DataError(f"{final} cannot be written ({error.strerror}); choose another place.") from error
     os.close(handle)
     part = Path(name)
     try:

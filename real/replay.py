@@ -48,7 +48,8 @@ class Played:
         bent = sum(not np.array_equal(a, r.sent) for a, r in zip(self.asked, self.readings, strict=True))
         lost = sum(not reading.found for reading in self.readings)
         faults = "; ".join(self.faults) or "no faults"
-        return f"{self.ended} after {played} steps ({bent} commands bent, {lost} without landmarks): {faults}"
+        steps = f"{len(self.part)} steps, {played} of them played and the others easing"
+        return f"{self.ended} after {steps} ({bent} commands bent, {lost} without landmarks): {faults}"
 
 
 def replay(
