@@ -107,8 +107,9 @@ def test_what_the_disk_had_when_the_power_went_is_a_whole_beginning(
         face.reset()
         for _ in range(20):
             face.move(face.spec.neutral)
-        synced.clear()
-        assert synced.wait(30)  # nobody but the recorder's own thread asks the disk
+        for _ in range(2):  # the first may have begun before the last step
+            synced.clear()
+            assert synced.wait(30)  # nobody but the recorder's own thread asks the disk
         back = load(disk)
     assert len(back) == 21 and np.array_equal(back.landmarks, load(live).landmarks[:21])
 
