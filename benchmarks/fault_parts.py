@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,33 +54,28 @@ def killed(trial: Trial) -> None:
 def hang(trial: Trial) -> None:
     """The program of the board runs into an endless loop, at any tenth of a millisecond of its work."""
     trial.limp_by = 0.3
-    with trial.bench() as bench:
-        bench.ready()
-        for n in range(trial.choose(100, 4)):
-            bench.move(6)
-            bench.clock.sleep(n * 2e-4)
-            begin = bench.clock.now()
-            bench.machine.hang()
-            bench.went_limp(begin, 0.5)
-            limp = bench.stays_limp()
-            bench.ready()
-            trial.saw("reset by the watchdog, limp, moves after arm()", limp)
+    _struck(trial, lambda bench: bench.machine.hang(), "reset by the watchdog, limp, moves after arm()")
 
 
 def power_cycle(trial: Trial) -> None:
     """The board's own power goes and comes."""
     trial.limp_by = 0.02
+    _struck(trial, lambda bench: bench.machine.power_cycle(), "limp, moves after arm()")
+
+
+def _struck(trial: Trial, strike: Callable[[Bench], None], outcome: str) -> None:
+    """Something resets the board while it moves, at many moments of its work."""
     with trial.bench() as bench:
         bench.ready()
         for n in range(trial.choose(100, 4)):
             bench.move(6)
             bench.clock.sleep(n * 2e-4)
             begin = bench.clock.now()
-            bench.machine.power_cycle()
-            bench.went_limp(begin, 0.1)
+            strike(bench)
+            bench.went_limp(begin, 0.5)
             limp = bench.stays_limp()
             bench.ready()
-            trial.saw("limp, moves after arm()", limp)
+            trial.saw(outcome, limp)
 
 
 def brown_out(trial: Trial) -> None:
