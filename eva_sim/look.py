@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from eva_sim.contract import Floats
 from eva_sim.expressions import expressions
 from eva_sim.files import atomic
 from eva_sim.twin import Twin
 
 SETTLE = 12  # control steps: the slowest servo has arrived and the skin with it
 FULL_SCALE = 15.0  # mm of displacement at the bright end of the map
+BACKGROUND, INK = (250, 250, 248), (30, 34, 40)
 
 
 def still(twin: Twin, command: NDArray[np.float32], path: Path, size: int = 640) -> None:
@@ -34,23 +36,41 @@ def sheet(twin: Twin, path: Path, size: int = 320) -> None:
 
 def muscles(twin: Twin, path: Path, size: int = 240) -> None:
     """Writes a sheet of each actuator at its far end, coloured by how far the surface moved."""
-    from matplotlib import colormaps
-
     from eva_sim.appearance import Appearance
     from eva_sim.camera import Camera
 
-    camera, colours = Camera(Appearance().parts), colormaps["magma"]
+    camera = Camera(Appearance().parts)
     twin.reset()
     rest, tiles = twin.placed()["head"], []
     for name in twin.spec.names:
         _hold(twin, twin.spec.command(**{name: -1.0 if name.startswith("lid") else 1.0}))
         placed = twin.placed()
         moved = 1000 * np.linalg.norm(placed["head"] - rest, axis=1)
-        camera.tint(
-            "head", (colours(0.12 + 0.88 * np.clip(moved / FULL_SCALE, 0, 1))[:, :3] * 255).astype(np.uint8)
-        )
+        camera.tint("head", _colours(moved))
         tiles.append((f"{name}  {moved.max():.1f} mm", camera.colour(placed, size)))
-    _save(_tiled(tiles, 5), path)
+    _save(_with_scale(_tiled(tiles, 5)), path)
+
+
+def _colours(moved: Floats) -> NDArray[np.uint8]:
+    """A colour for each distance [mm], (N, 3); no distance is not black, so that a face remains."""
+    from matplotlib import colormaps
+
+    shades = colormaps["magma"](0.12 + 0.88 * np.clip(moved / FULL_SCALE, 0, 1))
+    return (255 * shades[:, :3]).astype(np.uint8)
+
+
+def _with_scale(sheet: Image.Image) -> Image.Image:
+    """The sheet with a bar below that says which colour is how far."""
+    (width, height), left, bar = sheet.size, 8, 300
+    image = Image.new("RGB", (width, height + 50), BACKGROUND)
+    image.paste(sheet)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+    strip = np.tile(_colours(np.linspace(0, FULL_SCALE, bar)), (14, 1, 1))
+    image.paste(Image.fromarray(strip), (left, height + 8))
+    for share in (0, 1 / 3, 2 / 3, 1):
+        more = " mm and more" if share == 1 else ""
+        draw.text((left + share * (bar - 10), height + 26), f"{share * FULL_SCALE:.0f}{more}", INK, font)
+    return image
 
 
 def _hold(twin: Twin, command: NDArray[np.float32]) -> None:
@@ -62,12 +82,12 @@ def _hold(twin: Twin, command: NDArray[np.float32]) -> None:
 def _tiled(tiles: Sequence[tuple[str, NDArray[np.uint8]]], columns: int) -> Image.Image:
     side, label = tiles[0][1].shape[0], 26
     rows = -(-len(tiles) // columns)
-    image = Image.new("RGB", (columns * side, rows * (side + label)), (250, 250, 248))
+    image = Image.new("RGB", (columns * side, rows * (side + label)), BACKGROUND)
     draw = ImageDraw.Draw(image)
     for n, (name, picture) in enumerate(tiles):
         x, y = n % columns * side, n // columns * (side + label)
         image.paste(Image.fromarray(picture), (x, y + label))
-        draw.text((x + 8, y + 5), name, fill=(30, 34, 40), font=ImageFont.load_default(14))
+        draw.text((x + 8, y + 5), name, INK, ImageFont.load_default(14))
     return image
 
 
