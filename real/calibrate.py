@@ -284,9 +284,11 @@ def watch(session: Session, face: Face, names: Collection[str] | None = None) ->
     if session.neutral is None:
         session.neutral = resting_face(face)
         session.save()
-    for name in progress([n for n in chosen if n not in session.responses], "sweep", unit="actuators"):
-        session.responses[name] = sweep(face, spec.index(name))
-        session.save()
+    with progress([n for n in chosen if n not in session.responses], "sweep", unit="actuators") as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            session.responses[name] = sweep(face, spec.index(name))
+            session.save()
     return [told for name in chosen if (told := doubt_of(name, session.responses[name]))]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from eva_sim import progress as module
@@ -32,6 +34,6 @@ def test_what_is_short_says_nothing(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress(range(1), "sweep") as bar:
         assert not isinstance(bar, Lines)
