@@ -1,11 +1,13 @@
 """What `eva calibrate` finds of hidden robots, all of it, beside what is true of them.
 
-    python -m benchmarks.calibration [--robot 1 2] [--body mock|virtual] [--hand 10] [--out DIR] [--json FILE]
+    python -m benchmarks.calibration [--robot 1 2] [--body mock|virtual] [--hand 10] [--taut]
+                                     [--out DIR] [--json FILE]
 
 Both stages in virtual time. For the first the guide knows where the ends of travel are, as somebody does
-who looks at the face, and misses each by `--hand` [us, standard deviation]. The second is the camera alone.
-Then twin and robot follow the plan of `eva transfer`, with the nominal calibration and with the file that
-was made. It takes a quarter of an hour a robot; a stopped run goes on with what `--out` holds.
+who looks at the face, and misses each by `--hand` [us, standard deviation]; `--taut` also takes in what a
+cable is slacker than the table's. The second is the camera alone. Then twin and robot follow the plan of
+`eva transfer`, with the nominal calibration and with the file that was made. It takes a quarter of an hour a
+robot; a stopped run goes on with what `--out` holds.
 
 One row an actuator; each pair of figures is what is true, then what the camera found:
 
@@ -19,7 +21,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +60,39 @@ def parameters_of(robot: int) -> Parameters:
     return draw(np.random.default_rng(robot), robot=True) if robot else {}
 
 
-def marks_of(robot: int, limits: Limits, hand: float) -> dict[str, dict[str, float]]:
+def marks_of(robot: int, limits: Limits, hand: float, taut: bool = False) -> dict[str, dict[str, float]]:
     """Pulses at which somebody who looks at the face says "here" [us].
 
     Args:
         robot: seed of the hidden robot.
         limits: what no servo may leave, (25,) [us].
         hand: by how much each is missed, standard deviation [us].
+        taut: whether cables that are slacker than the table's are taken in, see `lows`.
     """
     spec, rng = load_spec(), np.random.default_rng([robot, 2])
     pulses = np.arange(limits.low.min(), limits.high.max() + GRAIN, GRAIN)
     angles = np.array([_Servos(spec, parameters_of(robot))(np.full(len(spec), pulse)) for pulse in pulses])
     marks = {}
-    for index, a in enumerate(spec.actuators):
-        ends = {"low": a.low, "neutral": a.neutral, "high": a.high}
+    for index, (a, low) in enumerate(zip(spec.actuators, lows(robot, taut), strict=True)):
+        ends = {"low": low, "neutral": a.neutral, "high": a.high}
         found = {what: _nearest(pulses, angles[:, index], angle) for what, angle in ends.items()}
         missed = {what: pulse + rng.normal(0, hand) for what, pulse in found.items()}
         marks[a.name] = {
             what: float(np.clip(p, limits.low[index], limits.high[index])) for what, p in missed.items()
         }
     return marks
+
+
+def lows(robot: int, taut: bool) -> Floats:
+    """Low end of each servo, (25,) [rad, m]: the table's, or where a cable is as slack as the table's."""
+    spec = load_spec()
+    low = spec.column("low").copy()
+    if taut:
+        cables, middle = spec.where("cable"), (low + spec.column("high")) / 2
+        looser = np.maximum(0.0, parameters_of(robot).get("slack", 0.0))
+        across = np.sin((low - middle)[cables]) + looser / spec.cable["horn_radius"]
+        low[cables] = middle[cables] + np.arcsin(across)
+    return low
 
 
 def _nearest(pulses: Floats, angles: Floats, angle: float) -> float:
@@ -85,7 +102,7 @@ def _nearest(pulses: Floats, angles: Floats, angle: float) -> float:
     return float(min(pulses[there], key=lambda pulse: abs(pulse - 1500)))
 
 
-def servo_stage(body: str, robot: int, path: Path, hand: float) -> Session:
+def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = False) -> Session:
     """All servos' marks, found on the bare board."""
     machine = open_machine(body, robot)
     try:
@@ -94,7 +111,7 @@ def servo_stage(body: str, robot: int, path: Path, hand: float) -> Session:
         session = Session.open(path, who.robot, who.kind, who.unit)
         wire, safety = figures()["wire"], figures()["safety"]
         bench = Bench(board, machine.clock, limits, wire["period"], safety["too_hot"])
-        guide_servos(session, bench, Scripted(marks_of(robot, limits, hand)))
+        guide_servos(session, bench, Scripted(marks_of(robot, limits, hand, taut)))
     finally:
         machine.close()
     return session
@@ -164,19 +181,20 @@ def where(response: Response) -> str:
 
 def better(body: str, robot: int, made: Calibration, folder: Path) -> dict[str, Any]:
     """How far twin and robot are apart with the nominal calibration and with the one made, by region [mm]."""
+    limits = zlib.crc32(np.concatenate(astuple(made.limits)).tobytes())  # what pictures depend on
     faces: Mapping[str, Callable[[], Face]] = {
         "twin": lambda: open_twin({}),
         f"{body}-{robot}-nominal": lambda: make_face(body, robot=robot, size=SIZE),
-        f"{body}-{robot}-calibrated": lambda: make_face(body, robot=robot, size=SIZE, calibration=made),
+        f"{body}-{robot}-{limits:08x}": lambda: make_face(body, robot=robot, size=SIZE, calibration=made),
     }
     with Detector() as detector:
         twin, *robots = see_all(folder, make_plan(0), detector, faces).values()
     return dict(zip(("nominal", "calibrated"), (by_region(errors(twin, r)) for r in robots), strict=True))
 
 
-def measure(body: str, robot: int, hand: float, out: Path) -> dict[str, Any]:
+def measure(body: str, robot: int, hand: float, taut: bool, out: Path) -> dict[str, Any]:
     """All of one robot."""
-    session = servo_stage(body, robot, out / f"{body}-{robot}.part.json", hand)
+    session = servo_stage(body, robot, out / f"{body}-{robot}.part.json", hand, taut)
     made = camera_stage(body, robot, session)
     made.save(out / f"{body}-{robot}.json")
     true = true_responses(robot, out / f"twin-{robot}.part.json")
@@ -225,16 +243,17 @@ def main() -> None:
     parser.add_argument("--robot", type=int, nargs="+", default=[1, 2], help="seeds of the hidden robots")
     parser.add_argument("--body", choices=["virtual", "mock"], default="mock")
     parser.add_argument("--hand", type=float, default=10.0, help="by how much the guide misses an end [us]")
+    parser.add_argument("--taut", action="store_true", help="the guide also takes in what cables are slacker")
     parser.add_argument("--out", type=Path, default=Path("out/calibration"), help="folder for what was found")
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 200)
     results = []
     for robot in given.robot:
-        results.append(measure(given.body, robot, given.hand, given.out))
+        results.append(measure(given.body, robot, given.hand, given.taut, given.out))
         console.print(actuators(results[-1]), regions(results[-1]))
     if given.json:
-        write_json(given.json, {"hand_us": given.hand, "robots": results})
+        write_json(given.json, {"hand_us": given.hand, "taut": given.taut, "robots": results})
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def test_a_hand_misses_by_what_it_is_told(tmp_path: Path, spec: FaceSpec) -> Non
     assert 5 < off.std() < 15
 
 
+def test_a_taut_guide_leaves_each_cable_the_slack_of_the_table(spec: FaceSpec) -> None:
+    loose = bench.parameters_of(1)["slack"].clip(0.0)
+    drawn = spec.drawn_in(bench.lows(1, True))
+    assert loose.max() > 0.001 and np.allclose(drawn, loose, atol=1e-9)
+    assert np.array_equal(bench.lows(1, False), spec.column("low"))
+
+
 def test_a_row_holds_truth_and_finding_apart() -> None:
     moved = np.zeros(150)
     moved[REGIONS["mouth"]] = 3.0
