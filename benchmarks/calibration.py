@@ -1,7 +1,7 @@
 """What `eva calibrate` finds of hidden robots, all of it, beside what is true of them.
 
     python -m benchmarks.calibration [--robot 1 2] [--body mock|virtual] [--hand 10] [--taut]
-                                     [--out DIR] [--json FILE]
+                                     [--no-see] [--out DIR] [--json FILE]
 
 Both stages in virtual time. For the first the guide knows where the ends of travel are, as somebody does
 who looks at the face, and misses each by `--hand` [us, standard deviation]; `--taut` also takes in what a
@@ -192,16 +192,21 @@ def better(body: str, robot: int, made: Calibration, folder: Path) -> dict[str, 
     return dict(zip(("nominal", "calibrated"), (by_region(errors(twin, r)) for r in robots), strict=True))
 
 
-def measure(body: str, robot: int, hand: float, taut: bool, out: Path) -> dict[str, Any]:
-    """All of one robot."""
+def measure(body: str, robot: int, hand: float, taut: bool, see: bool, out: Path) -> dict[str, Any]:
+    """All of one robot; without `see` the camera's stage is left out, and so are its rows."""
     session = servo_stage(body, robot, out / f"{body}-{robot}.part.json", hand, taut)
-    made = camera_stage(body, robot, session)
+    made = camera_stage(body, robot, session) if see else finish(session)
     made.save(out / f"{body}-{robot}.json")
-    true = true_responses(robot, out / f"twin-{robot}.part.json")
-    rows = [row_of(robot, name, true[name], session.responses[name]) for name in true]
+    true = true_responses(robot, out / f"twin-{robot}.part.json") if see else {}
+    names = [name for name in load_spec().names if name in true]
     rest = {"nominal": at_rest(body, robot, None), "calibrated": at_rest(body, robot, made)}
-    apart = better(body, robot, made, out)
-    return {"robot": robot, "body": body, "rows": rows, "apart_mm": apart, "rest_mm": rest}
+    return {
+        "robot": robot,
+        "body": body,
+        "rows": [row_of(robot, name, true[name], session.responses[name]) for name in names],
+        "apart_mm": better(body, robot, made, out),
+        "rest_mm": rest,
+    }
 
 
 def at_rest(body: str, robot: int, calibration: Calibration | None) -> float:
@@ -244,14 +249,15 @@ def main() -> None:
     parser.add_argument("--body", choices=["virtual", "mock"], default="mock")
     parser.add_argument("--hand", type=float, default=10.0, help="by how much the guide misses an end [us]")
     parser.add_argument("--taut", action="store_true", help="the guide also takes in what cables are slacker")
+    parser.add_argument("--no-see", dest="see", action="store_false", help="the first stage only")
     parser.add_argument("--out", type=Path, default=Path("out/calibration"), help="folder for what was found")
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 200)
     results = []
     for robot in given.robot:
-        results.append(measure(given.body, robot, given.hand, given.taut, given.out))
-        console.print(actuators(results[-1]), regions(results[-1]))
+        results.append(measure(given.body, robot, given.hand, given.taut, given.see, given.out))
+        console.print(*([actuators(results[-1])] if given.see else []), regions(results[-1]))
     if given.json:
         write_json(given.json, {"hand_us": given.hand, "taut": given.taut, "robots": results})
 
