@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from eva_sim import make_face
 from eva_sim.agents.dataset import Manifest, read_shard, shard_path
@@ -26,6 +25,7 @@ from eva_sim.envs.settle import settle_steps
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import write_arrays
 from eva_sim.landmarks import POINTS
+from eva_sim.progress import progress
 
 OpenFace = Callable[..., Face]
 
@@ -136,7 +136,7 @@ def babble(
     missing = _prepare(folder, manifest, resume)
     opener = (open_face, body, dict(options or {}))
     finished = _alone if workers == 1 else _together
-    with tqdm(total=samples, desc="babble", unit="face", disable=None) as bar:
+    with progress(does="babble", total=samples, unit="faces") as bar:
         bar.update(samples - sum(manifest.rows(i) for i in missing))
         for index in finished(folder, manifest, missing, opener, workers):
             bar.update(manifest.rows(index))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from eva_sim.agents.baselines import Array, NearestNeighbour, Neutral, Predictor, RandomCommand
 from eva_sim.agents.dataset import Dataset
 from eva_sim.contract import Face, load_spec
 from eva_sim.files import atomic
+from eva_sim.progress import progress
 
 #: Kinds of actuators that the landmarks show; gaze and head pose they do not.
 MOVING = ("cable", "jaw", "lid")
@@ -74,7 +74,7 @@ def replay(face: Face, model: Predictor, landmarks: Array, settle: int) -> dict[
     """
     errors = []
     for wanted, command in zip(
-        tqdm(landmarks, desc="replay", unit="face", disable=None), model.predict(landmarks), strict=True
+        progress(landmarks, "replay", unit="faces"), model.predict(landmarks), strict=True
     ):
         face.reset()
         for _ in range(settle):

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from eva_sim.agents.baselines import Array
 from eva_sim.agents.dataset import Dataset, check_origin
@@ -29,6 +28,7 @@ from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError
 from eva_sim.files import atomic, write_json
 from eva_sim.landmarks import POINTS
+from eva_sim.progress import progress
 
 MODEL_FILE = "inverse.pt"
 #: Rises when earlier checkpoints can no longer be read.
@@ -233,14 +233,14 @@ def _descend(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / recipe.epochs))
     history: list[float] = []
     best: dict[str, Any] = {}
-    with tqdm(total=recipe.epochs, desc="train", unit="epoch", disable=None) as bar:
+    with progress(does="train", total=recipe.epochs, unit="epochs") as bar:
         while len(history) < recipe.epochs and len(history) - _best_epoch(history) <= recipe.patience:
             _epoch(model, training, recipe, optimiser)
             schedule.step()
             history.append(_validate(model, validation))
             if history[-1] == min(history):
                 best = copy.deepcopy(network.state_dict())
-            bar.set_postfix(mae=f"{min(history):.4f}")
+            bar.set_postfix(mae=f"{min(history):.4f}", refresh=False)
             bar.update()
     network.load_state_dict(best)
     return history

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from eva_sim.agents import panels
 from eva_sim.agents.inverse import InverseModel
@@ -32,6 +31,7 @@ from eva_sim.detector import Detector, average_face
 from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import write_arrays, write_json
 from eva_sim.landmarks import POINTS, measures
+from eva_sim.progress import progress
 
 #: A person's measure that varies less than this is at rest, and correlates with nothing
 #: [standard deviation, neutral outer-eye distances].
@@ -113,9 +113,9 @@ def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLi
 
 def _recorded(watch: Watch, follower: Follower) -> tuple[Person, str]:
     """Watches all, learns the person's neutral face, then follows."""
-    sights = list(tqdm(watch.frames(), "watch", watch.source.length, unit="frame", disable=None))
+    sights = list(progress(watch.frames(), "watch", total=watch.source.length, unit="frames"))
     person = _acquaint(watch.source, sights)
-    follower.follow(tqdm(sights, "mirror", unit="frame", disable=None), person)
+    follower.follow(progress(sights, "mirror", unit="frames"), person)
     return person, "the source ended"
 
 
@@ -145,7 +145,7 @@ def _live(watch: Watch, follower: Follower) -> tuple[Person, str]:
         person = meet(shown())
         told = GO
         try:
-            follower.follow(tqdm(frames, "mirror", unit="frame", disable=None), person, show)
+            follower.follow(progress(frames, "mirror", unit="frames"), person, show)
         except EvaError as error:  # camera or robot: what was done so far is worth keeping
             if not follower.rows:
                 raise
@@ -304,7 +304,7 @@ def _write(
     pairs: dict[int, tuple[Picture, Picture]] = {}
     dt = float(np.diff(followed.time).mean()) if len(followed.time) > 1 else 0.04
     with write_video(out / "mimic.mp4", 1 / dt) as add:
-        for step in tqdm(range(len(followed.time)), "film", unit="frame", disable=None):
+        for step in progress(range(len(followed.time)), "film", unit="frames"):
             frame = followed.frame[step]
             shown = panels.person(watch.seen[frame], watch.points[frame], bool(followed.found[step]))
             robot = made[followed.picture[step]]

@@ -119,7 +119,7 @@ def told(row: Row, trial: Trial) -> dict[str, Any]:
 
 
 def _most(times: list[float]) -> float | None:
-    return round(1000 * max(times), 1) if times else None
+    return round(1000 * max(times), 1) + 0.0 if times else None  # never -0
 
 
 def try_all(rows: tuple[Row, ...], body: str, quick: bool, quiet: bool = False) -> list[dict[str, Any]]:

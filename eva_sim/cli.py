@@ -298,18 +298,18 @@ def calibrate(
 ) -> None:
     """Finds a robot's ends of travel, servo by servo, then by camera how it answers; can be resumed."""
     from eva_sim.real import commands
-    from eva_sim.real.calibrate import finish
+    from eva_sim.real.calibrate import finish, stoppable
     from eva_sim.real.guides import Terminal, Window
 
-    guide = Window() if window else Terminal(out.with_suffix(".png"))
     choice = commands.Choice(body, board, port, camera, robot, name)
-    session = commands.calibrate_servos(choice, guide, out, resume)
-    eye, doubts = None if outer_eye is None else outer_eye / 1000, list[str]()
-    where = finish(
-        session, eye, partial
-    ).save()  # a robot whose camera fails later is calibrated nevertheless
-    if see and camera >= 0:
-        where, doubts = commands.calibrate_camera(choice, session, eye, partial)
+    with stoppable(out):
+        guide = Window() if window else Terminal(out.with_suffix(".png"))
+        session = commands.calibrate_servos(choice, guide, out, resume)
+        eye, doubts = None if outer_eye is None else outer_eye / 1000, list[str]()
+        # A robot whose camera fails later is calibrated nevertheless.
+        where = finish(session, eye, partial).save()
+        if see and camera >= 0:
+            where, doubts = commands.calibrate_camera(choice, session, eye, partial)
     for doubt in doubts:
         Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
     Console().print(f"{where}", soft_wrap=True)

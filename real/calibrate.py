@@ -6,18 +6,20 @@ What was found so far is in one file, written anew after each servo; `finish` ma
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from tqdm import tqdm
 
-from eva_sim.contract import Actuator, Face, Floats, load_spec
+from eva_sim.contract import Actuator, Face, FaceSpec, Floats, load_spec
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_json, write_json
+from eva_sim.progress import progress
 from eva_sim.real.bench import Bench
 from eva_sim.real.guides import Guide, Here, Move, Picture, Question, Skip, Stop, What
 from eva_sim.real.sweep import Response, resting_face, sweep
@@ -113,6 +115,33 @@ class Session:
             ) from error
 
 
+def kept(path: Path) -> str:
+    """What a file that was begun holds and how to go on, for somebody who stopped."""
+    if not path.exists():
+        return "Stopped; nothing was found yet."
+    found = read_json(path)
+    spec = load_spec()
+    marks, seen = len(found["marks"]), len(found["responses"])
+    return (
+        f"Stopped. {path} keeps the ends of {marks} of {len(spec)} servos, and what the camera found of "
+        f"{seen} of {len(swept(spec))} actuators; the same command goes on from there."
+    )
+
+
+@contextmanager
+def stoppable(path: Path) -> Iterator[None]:
+    """Within it, to be stopped is no error: it says what the file at `path` keeps, and ends the program.
+
+    Raises:
+        SystemExit: stopped; 130 by Ctrl-C, as shells have it, else 0.
+    """
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt) as end:
+        print(kept(path), file=sys.stderr, flush=True)
+        raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else 0) from end
+
+
 def guide_servos(
     session: Session,
     bench: Bench,
@@ -184,7 +213,9 @@ def _seek(
     low, high = float(bench.widest.low[index]), float(bench.widest.high[index])
     while True:
         bench.tick()
-        question = Question(actuator.name, what, meaning(actuator, what), bench.raw, low, high, unit)
+        question = Question(
+            actuator.name, what, meaning(actuator, what), bench.raw, bench.goal, low, high, unit
+        )
         match guide.poll(question, look()):
             case Move(raw):
                 bench.go(raw)
@@ -198,7 +229,7 @@ def _seek(
             case Skip():
                 return None
             case Stop():
-                raise Stopped("stopped; `eva calibrate` goes on from here.")
+                raise Stopped("the guide stopped; what was found is kept.")
 
 
 def _park(bench: Bench, index: int) -> None:
@@ -249,17 +280,25 @@ def watch(session: Session, face: Face, names: Collection[str] | None = None) ->
         MediaError: the face was lost; go on after seeing to it.
     """
     spec = face.spec
-    chosen = [spec.names[i] for i in spec.where("cable", "jaw", "lid")] if names is None else list(names)
+    chosen = swept(spec) if names is None else list(names)
     if session.neutral is None:
         session.neutral = resting_face(face)
         session.save()
-    for name in tqdm([n for n in chosen if n not in session.responses], desc="sweep", disable=None):
-        session.responses[name] = sweep(face, spec.index(name))
-        session.save()
-    return [told for name in chosen if (told := _doubt(name, session.responses[name]))]
+    with progress([n for n in chosen if n not in session.responses], "sweep", unit="actuators") as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            session.responses[name] = sweep(face, spec.index(name))
+            session.save()
+    return [told for name in chosen if (told := doubt_of(name, session.responses[name]))]
 
 
-def _doubt(name: str, response: Response) -> str:
+def swept(spec: FaceSpec) -> list[str]:
+    """Actuators that move the skin; the landmarks are aligned, so they show no eye and no neck."""
+    return [spec.names[i] for i in spec.where("cable", "jaw", "lid")]
+
+
+def doubt_of(name: str, response: Response) -> str:
+    """What a person should look at, in words; empty if nothing."""
     if response.up is None:
         return f"{name} moves no landmark: is its cable attached?"
     if response.sign == -1:

@@ -62,6 +62,7 @@ class Question:
         what: which position is looked for.
         meaning: what the face does there, for people.
         raw: where the servo is told to be [raw].
+        goal: where it is going [raw]; the last wish, as far as it is allowed.
         low: it cannot go below [raw].
         high: it cannot go above [raw].
         unit: of raw positions.
@@ -71,6 +72,7 @@ class Question:
     what: What
     meaning: str
     raw: float
+    goal: float
     low: float
     high: float
     unit: str
@@ -157,7 +159,7 @@ class Terminal(Guide):
             line = self._typed.get_nowait().strip().lower()
         except queue.Empty:
             return None
-        answer = understand(line, question.raw)
+        answer = understand(line, question.goal)
         if answer is None:
             self.tell(f"  {line!r} is not understood; {self.HELP}")
         elif isinstance(answer, Move):
@@ -186,8 +188,8 @@ class Terminal(Guide):
             Image.fromarray(picture).save(part)
 
 
-def understand(line: str, raw: float) -> Answer | None:
-    """What a typed line means while the servo is at `raw`; None if it means nothing."""
+def understand(line: str, goal: float) -> Answer | None:
+    """What a typed line means while the servo goes to `goal` [raw]; None if it means nothing."""
     words: dict[str, Callable[[], Answer]] = {
         "ok": Here, "skip": Skip, "s": Skip, "stop": Stop, "q": Stop, "quit": Stop,
     }  # fmt: skip
@@ -199,7 +201,7 @@ def understand(line: str, raw: float) -> Answer | None:
         return None
     if not np.isfinite(number):
         return None
-    return Move(raw + number if line[0] in "+-" else number)
+    return Move(goal + number if line[0] in "+-" else number)
 
 
 class Window(Guide):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CommandError, DataError
+from eva_sim.progress import progress
 from eva_sim.real.recorded import Recording
 
 #: Fastest that easing moves any actuator [command units per second]; full travel is 2.
@@ -77,7 +78,7 @@ def replay(
     runs = _runs(source, face.spec)
     at = (face.reset() if start is None else start).sent
     steps, ended = list[tuple[Commands, Reading, str]](), "finished"
-    for part, command in _course(runs, at, face.spec):
+    for part, command in progress(list(_course(runs, at, face.spec)), "play", unit="steps"):
         if stopped():
             ended = "stopped"
             break

@@ -6,7 +6,7 @@ rest is at neutral; what the landmarks do is projected onto the way from one end
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from eva_sim.atlas import load_atlas
 from eva_sim.contract import Face, FaceSpec, Floats
-from eva_sim.landmarks import POINTS
+from eva_sim.detector import Detector
+from eva_sim.errors import MediaError
+from eva_sim.landmarks import POINTS, Aligner
 from eva_sim.real.replay import ease
-from eva_sim.real.steady import Look, looking, neutral_of
+from eva_sim.real.steady import Look, looking
 
 #: Places at which a sweep stops, how long [control steps], and how many of the last readings are used.
 LEVELS, HOLD, READ = 17, 6, 2
@@ -26,12 +28,15 @@ LEVELS, HOLD, READ = 17, 6, 2
 SIZE = 480
 #: A landmark moves if it does so by this much [mm], and an actuator is seen if a landmark moves.
 SEEN = 0.5
+#: Landmarks are where an actuator moves the face if they go this share of the farthest one's way: the
+#: detector knows faces, and lets all of one follow a little when a part moves.
+FAR = 0.5
 #: The step whose answer tells the delay, in shares of travel, and how long it is watched [control steps].
 STEP, WATCHED = (0.3, 0.95), 12
 #: Motion has begun at this share of the way, and at this many standard deviations of the reading.
 BEGUN, SURE = 0.03, 4.0
 #: Where play is measured [share of the response].
-_PLAY = (0.05, 0.25)
+_PLAY = (0.05, 0.5)
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,9 @@ class Response:
 
     @property
     def points(self) -> tuple[int, ...]:
-        """MediaPipe index of the landmarks that move, the farthest first."""
-        order = np.argsort(self.moved)[::-1]
-        return tuple(POINTS[row] for row in order if self.moved[row] >= SEEN)
+        """MediaPipe index of the landmarks that it moves most, the farthest first."""
+        order, least = np.argsort(self.moved)[::-1], max(SEEN, FAR * max(self.moved))
+        return tuple(POINTS[row] for row in order if self.moved[row] >= least)
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it; `Response(**plain)` is the same again."""
@@ -118,13 +123,14 @@ def analyse(levels: Floats, up: Floats, down: Floats, scale: float, expected: Fl
         expected: how the twin's landmarks move, (N, 3).
     """
     rising, falling = up.mean(1), down.mean(1)
-    bottom, way = falling[0], rising[-1] - falling[0]
+    way = rising[-1] - falling[0]
     moved = scale * np.linalg.norm(way, axis=-1)
     plain: dict[str, Any] = {"moved": tuple(moved.tolist()), "command": tuple(levels.tolist())}
     if moved.max() < SEEN:
         return Response(**plain)
-    shares = [_share(branch, bottom, way) for branch in (rising, falling)]
-    spread = _share(np.concatenate([up, down]), bottom, way).std(1, ddof=1)
+    share = _along(falling[0], way)
+    shares = [share(branch) for branch in (rising, falling)]
+    spread = share(np.concatenate([up, down])).std(1, ddof=1)
     return Response(
         **plain, up=tuple(shares[0].tolist()), down=tuple(shares[1].tolist()), sign=_sign(way, expected),
         backlash=_backlash(levels, *shares), hysteresis=float(np.abs(shares[1] - shares[0]).max()),
@@ -132,24 +138,47 @@ def analyse(levels: Floats, up: Floats, down: Floats, scale: float, expected: Fl
     )  # fmt: skip
 
 
-def _share(landmarks: Floats, bottom: Floats, way: Floats) -> Floats:
-    """How far along the way, 0 to 1, each of (..., N, 3) is."""
-    share: Floats = ((landmarks - bottom) * way).sum((-2, -1)) / (way * way).sum()
+def _along(bottom: Floats, way: Floats) -> Callable[[Floats], Floats]:
+    """From landmarks, (..., N, 3), to how far along the way they are, 0 to 1, (...).
+
+    Only those that go far are asked, and not for depth, which a detector guesses.
+    """
+    flat = way[:, :2]
+    length = np.linalg.norm(flat, axis=-1)
+    flat = flat * (length >= FAR * length.max())[:, None]
+
+    def share(landmarks: Floats) -> Floats:
+        gone: Floats = ((landmarks - bottom)[..., :2] * flat).sum((-2, -1)) / (flat * flat).sum()
+        return gone
+
     return share
 
 
 def _sign(way: Floats, expected: Floats) -> int | None:
-    """Whether the way points where the twin's does; None if across."""
-    size = np.linalg.norm(way) * np.linalg.norm(expected)
-    cosine = float((way * expected).sum() / size) if size else 0.0
+    """Whether the face moves as the twin's does; None if it moves elsewhere, or across.
+
+    Asked of the landmarks that the twin moves far, in the plane of the picture: the detector lets the
+    whole face follow when one side moves, and guesses depth.
+    """
+    size = np.linalg.norm(expected, axis=-1)
+    if not size.any():
+        return None
+    far = size >= FAR * size.max()
+    seen, wanted = way[:, :2], expected[far, :2]
+    length = np.linalg.norm(seen, axis=-1)
+    if length[far].max() < FAR * length.max():
+        return None
+    scale = np.linalg.norm(seen[far]) * np.linalg.norm(wanted)
+    cosine = float((seen[far] * wanted).sum() / scale) if scale else 0.0
     return None if abs(cosine) < 0.3 else int(np.sign(cosine))
 
 
 def _backlash(levels: Floats, up: Floats, down: Floats) -> float:
-    """Command between both branches at the same response, where little pulls.
+    """Command between both branches at the same response, mean over its lower half.
 
-    Play is the same everywhere; friction of a cable adds what grows with its tension, so with the
-    response. Hence the low end is looked at.
+    Friction of a cable adds what grows with its tension, so with the response: hence not the upper one.
+    And a horn that stands along its cable draws little, so there the same play is more command: the mean
+    over the half is about an eighth less than over all of the cable. Less than half has too few readings.
     """
     heights = np.linspace(*_PLAY, 9)
     widths = _inverse(levels, up, heights) - _inverse(levels, down, heights)
@@ -169,8 +198,8 @@ def _timed(face: Face, look: Look, actuator: int, response: Response, up: Floats
     top = _with(face.spec, actuator, high)
     after = [look(face.move(top)) for _ in range(WATCHED)]
     _glide(face, top, _with(face.spec, actuator, -1.0))
-    bottom, way = up[0].mean(0), up[-1].mean(0) - up[0].mean(0)
-    gone = _share(np.array(after), bottom, way) - _share(np.array(before), bottom, way).mean()
+    share = _along(up[0].mean(0), up[-1].mean(0) - up[0].mean(0))
+    gone = share(np.array(after)) - share(np.array(before)).mean()
     least = max(BEGUN * gone[-1], SURE * (response.noise or 0.0))
     begun = np.flatnonzero(gone > least)
     return replace(response, delay=int(begun[0]) if len(begun) else None)
@@ -204,13 +233,26 @@ def slopes() -> Floats:
 
 
 def resting_face(face: Face, count: int = 10) -> Floats:
-    """The mean landmarks of some pictures at neutral, (N, 3), aligned [outer-eye distances].
+    """The median landmarks of some pictures at neutral, (N, 3), aligned [outer-eye distances].
+
+    Read in video mode, as the robot reads itself: picture mode sees the same face three quarters of a
+    millimetre elsewhere, and a robot at rest would seem to have moved by that.
 
     Raises:
         MediaError: a face is missing in a picture.
     """
-    from eva_sim.detector import Detector
-
     face.reset()
-    with Detector() as detector:
-        return neutral_of(face, detector, lambda reading: face.render(SIZE), count).neutral
+    with Detector("video") as detector:
+        found = [_sight(face, detector) for _ in range(count)]
+    good = [Aligner.of(points).neutral for points in found if points is not None]
+    if len(good) < count:
+        lost = count - len(good)
+        raise MediaError(f"{lost} of {count} pictures at rest show no face; check camera and light.")
+    return Aligner.of(np.median(good, axis=0)).neutral
+
+
+def _sight(face: Face, detector: Detector) -> Floats | None:
+    """What a detector in video mode sees of a face at rest, (N, 3) [pixels]; None for no face."""
+    reading = face.move(face.spec.neutral)
+    picture = face.render(SIZE) if reading.image is None else reading.image
+    return detector.landmarks(picture, reading.time)

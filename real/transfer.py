@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from eva_sim.contract import Face, Floats
 from eva_sim.detector import Detector
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import read_arrays, read_json, write_arrays, write_json
 from eva_sim.landmarks import REGIONS, Aligner
+from eva_sim.progress import progress
 from eva_sim.randomise import Parameters, draw
 from eva_sim.real import frames
 from eva_sim.real.steady import neutral_of, steady
@@ -119,7 +119,7 @@ def transfer(
     folder, plan = Path(out), plan or make_plan(seed)
     _prepare(folder, plan, resume)
     with Detector() as detector:
-        seen = _all_seen(folder, plan, detector, _faces(open_robot, robots, seed, own))
+        seen = see_all(folder, plan, detector, _faces(open_robot, robots, seed, own))
         again = _read_again(seen["twin"], detector)
     report = summarise(plan, seen, again)
     write_json(folder / "report.json", report)
@@ -201,13 +201,14 @@ def _prepare(folder: Path, plan: Plan, resume: bool) -> None:
     write_json(head, {"digest": plan.digest, "names": list(plan.names), "seed": plan.seed})
 
 
-def _all_seen(
+def see_all(
     folder: Path, plan: Plan, detector: Detector, faces: Mapping[str, Callable[[], Face]]
 ) -> dict[str, Seen]:
+    """What the camera sees of each face, one after the other; what the folder holds is not done again."""
     seen = {}
-    with tqdm(total=len(faces) * len(plan.commands), desc="transfer", unit="step", disable=None) as bar:
+    with progress(does="transfer", total=len(faces) * len(plan.commands), unit="steps") as bar:
         for name, opened in faces.items():
-            bar.set_postfix_str(name)
+            bar.set_postfix_str(name, refresh=False)
             path = folder / f"{name}.npz"
             try:
                 seen[name] = Seen.read(path, plan)

@@ -16,7 +16,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError, RobotError
 from eva_sim.real.bench import GENTLE, Bench
 from eva_sim.real.boards.base import Board, Identity, Limits, State, Status
-from eva_sim.real.calibrate import Marks, Session, Stopped, guide_servos, meaning, watch
+from eva_sim.real.calibrate import Marks, Session, Stopped, guide_servos, meaning, stoppable, watch
 from eva_sim.real.clock import Clock
 from eva_sim.real.guides import (
     Answer,
@@ -282,7 +282,7 @@ def test_typed_lines_mean_what_they_say(line: str, answer: object) -> None:
     assert understand(line, 1000.0) == answer
 
 
-QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 700.0, 2300.0, "us")
+QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
 
 
 def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -301,6 +301,44 @@ def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: py
     told = capsys.readouterr().err
     assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in told
     assert "'what' is not understood" in told and (tmp_path / "look.png").exists() and next(go)
+
+
+def test_a_relative_wish_counts_from_the_last_one(bench: Bench, tmp_path: Path) -> None:
+    """Typed faster than the servo moves, two wishes add up."""
+
+    class Typist(Scripted):
+        lines: ClassVar[list[str]] = ["+300", "+300", "-100"]
+
+        def poll(self, question: Question, picture: Any) -> Answer:
+            if question.actuator != "brow_inner_left":
+                return Skip()
+            if question.what == "low":
+                return Here()
+            if not self.lines and question.raw != question.goal:
+                return Move(question.goal)
+            told = understand(self.lines.pop(0) if self.lines else "ok", question.goal)
+            assert told is not None
+            return told
+
+    mine = session(tmp_path)
+    guide_servos(mine, bench, Typist({}))
+    assert mine.marks == {"brow_inner_left": Marks(900.0, 900.0, 1400.0)}
+
+
+def test_who_stops_is_told_what_is_kept(
+    spec: FaceSpec, bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "part.json"
+    for error, status in ((KeyboardInterrupt(), 130), (Stopped("enough"), 0)):
+        with pytest.raises(SystemExit) as ended, stoppable(path):
+            raise error
+        assert ended.value.code == status and "nothing was found yet" in capsys.readouterr().err
+    with pytest.raises(SystemExit), stoppable(path):
+        guide_servos(session(tmp_path), bench, Scripted(right(spec), stop_at=spec.names[3]))
+    told = capsys.readouterr().err
+    assert f"{path} keeps the ends of 3 of 25 servos" in told and "of 0 of 15 actuators" in told
+    with pytest.raises(RobotError), stoppable(path):
+        raise RobotError("a fault is no wish")
 
 
 def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:

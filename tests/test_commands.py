@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import sys
@@ -72,6 +73,21 @@ def test_mistakes_end_in_one_line(eva: Eva, tmp_path: Path, words: str, told: st
     code, err = eva(words)
     assert code == 1 and re.search(told, err) and "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_to_stop_a_calibration_is_no_mistake(
+    eva: Eva, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("quit\n"))
+    code, told = eva("calibrate --body mock --out part.json")
+    assert code == 0 and "part.json keeps the ends of 0 of 25 servos" in told and "goes on" in told
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "calibrate_servos", interrupted)
+    code, told = eva("calibrate --body mock --out part.json")
+    assert code == 130 and "part.json keeps" in told and "eva:" not in told
 
 
 def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from eva_sim.contract import FaceSpec, Floats, Reading
 from eva_sim.errors import MediaError
 from eva_sim.landmarks import POINTS, REGIONS
 from eva_sim.real import sweep as module
+from eva_sim.real.bodies import open_mock
+from eva_sim.real.calibration import Calibration
 from eva_sim.real.sweep import Response, slopes, sweep
 from eva_sim.twin import Twin
 from tests.fakes import FakeFace
@@ -84,6 +86,23 @@ def test_known_delay_is_found(late: int, noise: float) -> None:
 def test_a_servo_that_turns_the_wrong_way_is_told() -> None:
     assert jaw(PlayFace()).sign == 1
     assert jaw(PlayFace(against=True)).sign == -1
+
+
+def test_sign_is_asked_where_the_actuator_moves_the_face() -> None:
+    """A detector lets the whole face follow, and guesses depth; another cable moves another place."""
+    levels, still = np.linspace(-1, 1, 5), np.zeros((len(POINTS), 3))
+    mouth, brow = still.copy(), still.copy()
+    mouth[REGIONS["mouth"], 1], brow[REGIONS["brows"], 1] = -0.1, 0.1
+    rest = np.random.default_rng(1).normal(0, 1, still.shape)
+    follow = np.where(mouth == 0, 0.03, 0.0) + np.array([0, 0, 0.2])
+
+    def seen(way: Floats) -> Response:
+        path = rest + (levels[:, None, None, None] + 1) / 2 * np.stack([way, way])
+        return module.analyse(levels, path, path, 90.0, mouth)
+
+    assert seen(mouth + follow).sign == 1 and seen(follow - mouth).sign == -1
+    assert seen(brow + 0.1 * mouth).sign is None
+    assert set(seen(mouth + follow * [1, 1, 0]).points) == {POINTS[row] for row in REGIONS["mouth"]}
 
 
 def test_what_landmarks_do_not_show_is_not_invented(spec: FaceSpec) -> None:
@@ -163,6 +182,15 @@ def test_the_expected_way_shows_mirrored_pairs(spec: FaceSpec) -> None:
     row = {point: i for i, point in enumerate(POINTS)}
     assert np.linalg.norm(left[row[291]]) > 3 * np.linalg.norm(left[row[61]])
     assert np.linalg.norm(right[row[61]]) > 3 * np.linalg.norm(right[row[291]])
+
+
+def test_a_robot_that_knows_its_resting_face_does_not_seem_to_move_at_rest() -> None:
+    with open_mock(1) as face:
+        made = Calibration.nominal(face.identity.robot).seen(module.resting_face(face))
+    with open_mock(1, calibration=made) as face:
+        readings = [face.reset(), *(face.move(face.spec.neutral) for _ in range(8))]
+        away = readings[-1].landmarks - face.neutral_landmarks
+        assert 1000 * face.outer_eye * np.linalg.norm(away, axis=-1).mean() < 0.3  # [mm]
 
 
 def test_the_resting_face_is_a_mean_of_pictures() -> None:
