@@ -272,8 +272,8 @@ def transfer(
     from eva_sim.real.transfer import transfer as run
     from eva_sim.real.transfer_page import table
 
-    real = body == "robot"
-    told = Choice(body, board, port, camera, name=name).options if real else {}
+    real, choice = body == "robot", Choice(body, board, port, camera, name=name)
+    told = choice.options if real else {}
     report = run(out, opener(body, **told), 1 if real else robots, seed=seed, own=not real, resume=resume)
     Console().print(table(report))
     Console(stderr=True).print(f"{out}", soft_wrap=True)

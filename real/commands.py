@@ -38,7 +38,7 @@ _GLANCE = 0.4
 
 @dataclass(frozen=True)
 class Choice:
-    """A face, as the command line names it; what its body does not have is not looked at.
+    """A face, as the command line names it.
 
     Attributes:
         body: see `eva_sim.make_face`.
@@ -47,6 +47,9 @@ class Choice:
         camera: number of the camera before the physical robot; -1 for none.
         robot: seed of a hidden robot.
         name: of the physical robot, if its board has no number of its own.
+
+    Raises:
+        EvaError: a board, port or name for a body that has none: a user who names one means the robot.
     """
 
     body: str = "twin"
@@ -55,6 +58,13 @@ class Choice:
     camera: int = 0
     robot: int = 1
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.body != "robot" and (self.board, self.port, self.name) != ("firmware", "auto", None):
+            raise EvaError(
+                f"--board, --port and --name are the physical robot's, but the body is {self.body}; "
+                "add --body robot, or leave them out."
+            )
 
     @property
     def options(self) -> dict[str, Any]:

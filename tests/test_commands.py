@@ -133,7 +133,11 @@ def test_each_body_is_told_what_it_knows() -> None:
     real = commands.Choice("robot", "feetech", "auto", 2, 3, "desk")
     assert real.options == {"board": "feetech", "port": "auto", "camera": 2, "robot": "desk"}
     assert replace(real, camera=-1).options["camera"] is None
-    assert {"robot": 3} == replace(real, body="virtual").options == commands.Choice("mock", robot=3).options
+    for hidden in commands.HIDDEN:
+        assert commands.Choice(hidden, robot=3).options == {"robot": 3}
+    for theirs in ({"board": "maestro"}, {"port": "/dev/ttyACM0"}, {"name": "desk"}):
+        with pytest.raises(EvaError, match="add --body robot"):
+            replace(commands.Choice("virtual"), **theirs)  # type: ignore[arg-type]
     assert commands.Choice().options == {"camera": commands.PICTURE}
     with pytest.raises(EvaError):
         commands.Choice("ghost").open()

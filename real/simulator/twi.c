@@ -16,6 +16,7 @@
 
 #define DDRD 0x2A /* of the pins, which are the bus while TWEN is off */
 #define SCL 0x01
+#define SDA 0x02
 #define BYTE 9    /* clocks, with the acknowledgement */
 
 #define ADDRESS 0x40
@@ -120,12 +121,14 @@ static void write_control(avr_t *avr, avr_io_addr_t address, uint8_t value, void
     }
 }
 
-/* Each clock takes whoever holds the bus a bit on. */
+/* Each clock takes whoever holds the bus a bit on. simavr is not told of these two pins: it would look at a low one, and
+ * knows no pull-up, every cycle. */
 static void write_directions(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {
+    (void)param;
     bool clock = data()[address] & SCL && !(value & SCL) && !(data()[TWCR] & TWEN);
     if (clock && chip.held) chip.held--;
-    ddrd.call(avr, address, value, ddrd.param);
-    (void)param;
+    ddrd.call(avr, address, value & ~(SCL | SDA), ddrd.param);
+    data()[address] = value;
 }
 
 static bool any(void *module) {
