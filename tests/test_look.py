@@ -46,7 +46,10 @@ def test_the_seven_expressions_differ(tmp_path: Path) -> None:
         look.still(twin, expressions()["joy"], tmp_path / "joy.png", size=96)
     sheet, muscles, joy = (read(tmp_path / f"{name}.png") for name in ("sheet", "muscles", "joy"))
     assert sheet.shape == (2 * (96 + 26), 4 * 96, 3)
-    assert muscles.shape == (5 * (64 + 26), 5 * 64, 3)
+    tiles = 5 * (64 + 26)
+    assert muscles.shape == (tiles + 50, 5 * 64, 3)
+    bar = muscles[tiles + 15, 8:308].astype(int).sum(1)
+    assert bar[-1] > bar[150] > bar[0]  # below the tiles: brighter is farther
     sheet = sheet[26:122, :96]
     assert np.abs(joy - sheet).max() > 40  # joy is not neutral
 
