@@ -122,16 +122,21 @@ static void arm_next_group(void) {
 
 /* Pulses start only after the PCA9685 were off, so that none begins with what stood there before. */
 static bool write_pulses(void) {
-    if (!armed) return (off = pca9685_off()) && pca9685_awake();
+    if (!armed) return off = pca9685_off();
     off = false;
-    return pca9685_write() && pca9685_awake();
+    return pca9685_write();
+}
+
+static void need_bus(bool well) {
+    if (!well && !(latched & FAULT_BUS)) fail(FAULT_BUS);
 }
 
 void board_move(void) {
     motion_step();
     if (state == ARMING && (off || armed) && (int32_t)(hal_millis() - group_at) >= 0) arm_next_group();
-    if (!write_pulses() && !(latched & FAULT_BUS)) fail(FAULT_BUS);
+    need_bus(write_pulses());
     hal_outputs(armed != 0);
+    need_bus(pca9685_awake()); /* last, so that pulses keep their time */
 }
 
 void board_supply(uint16_t millivolts) {

@@ -76,14 +76,22 @@ static void put_event(uint8_t channel, double width) {
 
 static bool differ(double a, double b) { return isnan(a) ? !isnan(b) : a != b; }
 
-void chip_outputs(void) {
+static void look(int board) {
     bool on = enabled();
-    for (uint8_t c = 0; c < CHANNELS; c++) {
-        double width = on ? pca9685_pulse(&chip.board[c / OUTPUTS], c % OUTPUTS) : NAN;
+    for (int c = board * OUTPUTS; c < CHANNELS && c < (board + 1) * OUTPUTS; c++) {
+        double width = on ? pca9685_pulse(&chip.board[board], c % OUTPUTS) : NAN;
         if (!differ(width, chip.width[c])) continue;
         chip.width[c] = width;
-        put_event(c, width);
+        put_event((uint8_t)c, width);
     }
+}
+
+void chip_outputs(void) { look(0), look(1); }
+
+/* Its own pulses stop; the other board may be in the middle of being written. */
+void chip_cut(int board) {
+    pca9685_reset(&chip.board[board]);
+    look(board);
 }
 
 static void write_portg(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {

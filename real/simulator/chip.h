@@ -36,6 +36,7 @@ void chip_run(uint64_t until);
 void chip_supply(uint32_t millivolts);
 void chip_hang(void);
 void chip_power_cycle(void);
+void chip_cut(int board); /* from its power, for a moment */
 void chip_baud(double baud); /* of the host */
 void chip_unplug(void);
 void chip_load_eeprom(const char *file);

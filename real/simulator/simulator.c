@@ -96,8 +96,7 @@ static void break_bus(uint8_t how) {
     chip.stuck = how & 4;
     chip.held = how & 8 ? 9 : 0;
     for (int b = 0; b < 2; b++)
-        if (how >> b & 0x10) pca9685_reset(&chip.board[b]);
-    chip_outputs();
+        if (how >> b & 0x10) chip_cut(b);
 }
 
 static void obey(char command) {
