@@ -286,8 +286,11 @@ def calibrate(
     ),
     window: Annotated[bool, typer.Option(help="a window with a slider instead of typed lines")] = False,
     see: Annotated[bool, typer.Option(help="let the camera find play, delay and the resting face")] = True,
-    outer_eye: Annotated[float | None, typer.Option(help="outer corners of the eyes apart [mm]")] = None,
+    outer_eye: Annotated[
+        float | None, typer.Option(min=30, max=200, help="outer corners of the eyes apart [mm]")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="go on with what the file holds")] = True,
+    again: Annotated[list[str] | None, typer.Option(help="actuator to do anew; may be repeated")] = None,
     partial: Annotated[bool, typer.Option(help="the table's ends for servos that were skipped")] = False,
     body: Body = "robot",
     board: Board = "firmware",
@@ -304,12 +307,14 @@ def calibrate(
     choice = commands.Choice(body, board, port, camera, robot, name)
     with stoppable(out):
         guide = Window() if window else Terminal(out.with_suffix(".png"))
-        session = commands.calibrate_servos(choice, guide, out, resume)
+        session = commands.calibrate_servos(choice, guide, out, resume, again or ())
         eye, doubts = None if outer_eye is None else outer_eye / 1000, list[str]()
         # A robot whose camera fails later is calibrated nevertheless.
         where = finish(session, eye, partial).save()
         if see and camera >= 0:
             where, doubts = commands.calibrate_camera(choice, session, eye, partial)
+    guessed = len(load_spec()) - len(session.marks)
+    doubts += [f"of {guessed} servos the ends are the table's, not found."] if guessed else []
     for doubt in doubts:
         Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
     Console().print(f"{where}", soft_wrap=True)

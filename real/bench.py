@@ -75,6 +75,11 @@ class Bench:
             self._armed = None
             self.board.disarm()
 
+    def idle(self) -> None:
+        """Lets a wire period pass while all is limp; boards hear from their host meanwhile."""
+        self.board.status()
+        self.clock.sleep(self._period)
+
     def go(self, raw: float) -> None:
         """Says where the armed servo shall go [raw]; what is not allowed is cut to what is."""
         actuator = self._need()
@@ -118,6 +123,8 @@ class Bench:
         if hot or status.state not in (State.ACTIVE, State.HOLD):
             state = "the servo is too hot" if hot else f"the board is {status.state.name.lower()}"
             why = "; ".join([state, *status.faults])
+            if any("targets stopped" in fault for fault in status.faults):
+                why += " because this computer was too busy: end other programs"
             raise RobotError(
                 f"the servo was let go: {why}. Look at the robot, then go on with `eva calibrate`."
             )

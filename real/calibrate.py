@@ -161,10 +161,15 @@ def guide_servos(
     Raises:
         Stopped: the guide wants to end.
         RobotError: a servo was let go; the marks found before are kept.
+        CommandError: no such actuator.
     """
     spec = load_spec()
+    for name in again:
+        spec.index(name)  # or it is told before anything moves
     for index, actuator in enumerate(spec.actuators):
         if actuator.name in session.marks and actuator.name not in again:
+            continue
+        if not _may_arm(session.unit, bench, index, actuator, guide, look):
             continue
         with bench.armed(index):
             marks = _servo(session.unit, bench, index, actuator, guide, look)
@@ -172,6 +177,26 @@ def guide_servos(
         if marks is not None:
             session.marks[actuator.name] = marks
             session.save()
+
+
+def _may_arm(
+    unit: str, bench: Bench, index: int, actuator: Actuator, guide: Guide, look: Callable[[], Picture | None]
+) -> bool:
+    """Whether the guide lets this servo be armed; all are limp until it says so."""
+    low, rest, high = (
+        float(column[index]) for column in (bench.widest.low, bench.widest.rest, bench.widest.high)
+    )
+    does = f"jumps to {rest:.0f} us" if unit == "us" else f"glides to {rest:.0f} {unit}"
+    question = Question(actuator.name, "arm", f"{does}, wherever it lies", rest, rest, low, high, unit)
+    while True:
+        match guide.poll(question, look()):
+            case Here():
+                return True
+            case Skip():
+                return False
+            case Stop():
+                raise Stopped("the guide stopped; what was found is kept.")
+        bench.idle()
 
 
 def _servo(

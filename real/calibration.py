@@ -28,6 +28,8 @@ from eva_sim.real.firmware_table import figures, rows
 
 VERSION = 1
 AGAIN = "make a new one with `eva calibrate`"
+#: Outer-eye distances that a face may have [m].
+FACES = (0.03, 0.2)
 #: By how little ends and slew may be beyond what is allowed [raw].
 _ROUNDING = 1e-6
 
@@ -99,6 +101,11 @@ class Calibration:
         if self.unit not in UNITS:
             raise DataError(
                 f"the calibration of {self.robot} counts in {self.unit!r}, not us or ticks; {AGAIN}."
+            )
+        if not FACES[0] <= self.outer_eye <= FACES[1]:  # NaN is not, either
+            raise DataError(
+                f"the calibration of {self.robot} has outer corners of the eyes {1000 * self.outer_eye:g} mm "
+                f"apart; a face has {1000 * FACES[0]:g} to {1000 * FACES[1]:g}. Measure again."
             )
         joints = [self.actuators[name] for name in spec.names]
         for actuator, joint in zip(spec.actuators, joints, strict=True):

@@ -218,8 +218,21 @@ def _look(eye: Any, clock: Clock) -> Callable[[], Picture | None]:
     return look
 
 
-def calibrate_servos(choice: Choice, guide: Guide, work: Path, resume: bool) -> Session:
-    """Finds the servos' ends with a guide; what was found is in `work`, whatever happens."""
+def calibrate_servos(
+    choice: Choice, guide: Guide, work: Path, resume: bool, again: Sequence[str] = ()
+) -> Session:
+    """Finds the servos' ends with a guide; what was found is in `work`, whatever happens.
+
+    Args:
+        choice: the robot.
+        guide: who decides.
+        work: file that keeps what is found.
+        resume: whether to go on with what it holds.
+        again: actuators to do anew, though it holds them.
+
+    Raises:
+        CommandError: no such actuator.
+    """
     from eva_sim.real.bench import Bench, widest_limits
     from eva_sim.real.calibrate import Session, guide_servos
     from eva_sim.real.firmware_table import figures
@@ -230,7 +243,7 @@ def calibrate_servos(choice: Choice, guide: Guide, work: Path, resume: bool) -> 
         bench = Bench(
             board, clock, widest_limits(who.unit), table["wire"]["period"], table["safety"]["too_hot"]
         )
-        guide_servos(session, bench, guide, look)
+        guide_servos(session, bench, guide, look, again)
         return session
 
 

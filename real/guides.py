@@ -24,8 +24,8 @@ from eva_sim.errors import RobotError
 from eva_sim.files import atomic
 
 Picture = NDArray[np.uint8]
-#: An end of travel, or where the face is calm.
-What = Literal["low", "neutral", "high"]
+#: Whether the servo may be armed; then an end of travel, or where the face is calm.
+What = Literal["arm", "low", "neutral", "high"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Question:
 
     Attributes:
         actuator: its name.
-        what: which position is looked for.
-        meaning: what the face does there, for people.
+        what: which position is looked for; `"arm"`: whether the servo may be armed, all being limp.
+        meaning: what the face does there, or the servo when armed, for people.
         raw: where the servo is told to be [raw].
         goal: where it is going [raw]; the last wish, as far as it is allowed.
         low: it cannot go below [raw].
@@ -80,6 +80,8 @@ class Question:
     @property
     def told(self) -> str:
         """In one line."""
+        if self.what == "arm":
+            return f"{self.actuator} is next. When armed it {self.meaning}: hands off."
         place = f"now {self.raw:.0f} of {self.low:.0f}..{self.high:.0f} {self.unit}"
         return f"{self.actuator}: find {self.what}, where {self.meaning} ({place})"
 
@@ -123,6 +125,8 @@ class Scripted(Guide):
             return Stop()
         if question.actuator not in self._marks:
             return Skip()
+        if question.what == "arm":
+            return Here()
         wanted = self._marks[question.actuator][question.what]
         return Here() if abs(question.raw - wanted) < 1e-6 else Move(wanted)
 
@@ -140,6 +144,7 @@ class Terminal(Guide):
     """
 
     HELP = "type a position, +20 or -20 to move; ok when it is right; skip for the next servo; stop to end"
+    ARM = "Enter to arm it; skip for the next servo; stop to end"
 
     def __init__(
         self, picture: Path | None = None, lines: TextIO | Iterable[str] | None = None, every: int = 25
@@ -153,24 +158,44 @@ class Terminal(Guide):
         self._start()
         if self._last != (question.actuator, question.what):
             self._last = (question.actuator, question.what)
-            self.tell(f"{question.told}\n  {self.HELP}")
+            self.tell(f"{question.told}\n  {self.ARM if question.what == 'arm' else self.HELP}")
         self._show(picture)
         try:
             line = self._typed.get_nowait().strip().lower()
         except queue.Empty:
             return None
+        if question.what == "arm":
+            return self._consent(line)
         answer = understand(line, question.goal)
         if answer is None:
             self.tell(f"  {line!r} is not understood; {self.HELP}")
         elif isinstance(answer, Move):
-            self.tell(f"  to {np.clip(answer.raw, question.low, question.high):.0f} {question.unit}")
+            return self._checked(answer, question)
         return answer
+
+    def _consent(self, line: str) -> Answer | None:
+        answer = understand(line or "ok", 0.0)
+        if answer is None or isinstance(answer, Move):
+            self.tell(f"  {line!r} moves nothing yet; {self.ARM}")
+            return None
+        return answer
+
+    def _checked(self, move: Move, question: Question) -> Move | None:
+        """A mistyped number must not send a servo to its end."""
+        if question.low <= move.raw <= question.high:
+            self.tell(f"  to {move.raw:.0f} {question.unit}")
+            return move
+        allowed = f"{question.low:.0f}..{question.high:.0f} {question.unit}"
+        self.tell(f"  {move.raw:.0f} is outside {allowed}; it stays where it is.")
+        return None
 
     def _start(self) -> None:
         """Reading lines blocks, so a thread does it; not before there is a question."""
         if not self._listening:
             self._listening = True
             threading.Thread(target=self._listen, name="typing", daemon=True).start()
+            if self._path is not None:
+                self.tell(f"What the camera sees, if there is one, is in {self._path}, always anew.")
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # no terminal, or it was closed
@@ -255,7 +280,8 @@ class Window(Guide):
 
     def _page(self, question: Question, picture: Picture | None) -> Picture:
         page = np.full((480, 640, 3), 60, np.uint8) if picture is None else picture[:, :, ::-1].copy()
-        for row, text in enumerate((question.told, "Enter: here   s: skip   q: stop")):
+        key = "arm" if question.what == "arm" else "here"
+        for row, text in enumerate((question.told, f"Enter: {key}   s: skip   q: stop")):
             self._cv.putText(
                 page, text, (8, 20 + 22 * row), self._cv.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1
             )

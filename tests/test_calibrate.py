@@ -17,6 +17,7 @@ from eva_sim.errors import DataError, RobotError
 from eva_sim.real.bench import GENTLE, Bench
 from eva_sim.real.boards.base import Board, Identity, Limits, State, Status
 from eva_sim.real.calibrate import Marks, Session, Stopped, guide_servos, meaning, stoppable, watch
+from eva_sim.real.calibration import Calibration
 from eva_sim.real.clock import Clock
 from eva_sim.real.guides import (
     Answer,
@@ -312,7 +313,7 @@ def test_a_relative_wish_counts_from_the_last_one(bench: Bench, tmp_path: Path) 
         def poll(self, question: Question, picture: Any) -> Answer:
             if question.actuator != "brow_inner_left":
                 return Skip()
-            if question.what == "low":
+            if question.what in ("arm", "low"):
                 return Here()
             if not self.lines and question.raw != question.goal:
                 return Move(question.goal)
@@ -323,6 +324,25 @@ def test_a_relative_wish_counts_from_the_last_one(bench: Bench, tmp_path: Path) 
     mine = session(tmp_path)
     guide_servos(mine, bench, Typist({}))
     assert mine.marks == {"brow_inner_left": Marks(900.0, 900.0, 1400.0)}
+
+
+def test_nothing_is_armed_before_its_person_says_so(
+    bus: Bus, bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A number moves nothing yet; one that is out of range never does; Enter arms."""
+    lines = ["1500", "skip", "", "9999", "stop"]
+    with pytest.raises(Stopped):
+        guide_servos(session(tmp_path), bench, Terminal(lines=lines))
+    told = capsys.readouterr().err
+    assert "brow_inner_left is next" in told and "'1500' moves nothing yet" in told
+    assert "brow_inner_right: find low" in told and "brow_inner_left: find" not in told
+    assert "9999 is outside" in told and bench.raw == bench.goal == 2100.0
+
+
+def test_an_outer_eye_distance_is_one_of_a_face(spec: FaceSpec) -> None:
+    for distance in (-0.003, 0.0, float("nan"), 92.5):
+        with pytest.raises(DataError, match="a face has 30 to 200"):
+            replace(Calibration.nominal(), outer_eye=distance)
 
 
 def test_who_stops_is_told_what_is_kept(
