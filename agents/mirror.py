@@ -77,8 +77,8 @@ class Followed:
 def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLike[str]) -> dict[str, Any]:
     """Lets a face mirror a person, and writes `mimic.mp4`, `mimic.png`, `metrics.json`, `traces.npz`.
 
-    A camera is mirrored live, in a window where there is a display, until Ctrl-C or q; when it fails,
-    what came until then is kept. Pictures are set aside in nameless temporary files.
+    A camera is mirrored live, in a window where there is a display, until Ctrl-C or q; when it fails, or
+    Ctrl-C ends a clip, what came until then is kept. Pictures are set aside in nameless temporary files.
 
     Args:
         source: a clip, picture or camera.
@@ -115,7 +115,12 @@ def _recorded(watch: Watch, follower: Follower) -> tuple[Person, str]:
     """Watches all, learns the person's neutral face, then follows."""
     sights = list(progress(watch.frames(), "watch", total=watch.source.length, unit="frames"))
     person = _acquaint(watch.source, sights)
-    follower.follow(progress(sights, "mirror", unit="frames"), person)
+    try:
+        follower.follow(progress(sights, "mirror", unit="frames"), person)
+    except KeyboardInterrupt:
+        if not follower.rows:
+            raise
+        return person, "stopped by Ctrl-C"
     return person, "the source ended"
 
 

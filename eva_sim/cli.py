@@ -110,6 +110,7 @@ def train(
     from eva_sim.agents import dataset, inverse
 
     inverse.train(dataset.load(data), out)
+    Console().print(f"{out}", soft_wrap=True)
 
 
 @app.command()

@@ -29,6 +29,20 @@ def asset(name: str) -> Path:
     return path
 
 
+def folder_for(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder for results, before the work whose results they are.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+    return folder
+
+
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed onto it only if the block succeeds.

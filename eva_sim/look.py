@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from eva_sim.contract import Floats
+from eva_sim.errors import DataError
 from eva_sim.expressions import expressions
 from eva_sim.files import atomic
 from eva_sim.twin import Twin
@@ -92,5 +93,7 @@ def _tiled(tiles: Sequence[tuple[str, NDArray[np.uint8]]], columns: int) -> Imag
 
 
 def _save(image: Image.Image, path: Path) -> None:
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise DataError(f"{path} has no ending of a picture; name it .png or .jpg.")
     with atomic(path) as part:
         image.save(part)

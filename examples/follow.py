@@ -22,6 +22,7 @@ from PIL import Image
 import eva_sim
 from eva_sim.agents.inverse import InverseModel
 from eva_sim.envs.settle import settle_at
+from eva_sim.errors import EvaError
 from eva_sim.files import atomic
 
 PICTURES, SIZE = 6, 240
@@ -96,4 +97,7 @@ def asked() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EvaError as error:
+        raise SystemExit(f"follow: {error}") from None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eva_sim.errors import RobotError
+from eva_sim.errors import MediaError, RobotError
 from eva_sim.real.boards.base import Board, Identity
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.opening import opener
@@ -49,8 +49,17 @@ def open_robot(
     """
     clock = WallClock()
     opened = connect or opener(board, port, robot, clock)  # before a camera is opened
-    eye = DeviceCamera(camera, clock) if isinstance(camera, int | str) else camera
+    eye = _camera(camera, clock) if isinstance(camera, int | str) else camera
     return _open(opened, clock, _finder(calibration, _load), eye)
+
+
+def _camera(camera: int | str, clock: Clock) -> Eye:
+    try:
+        return DeviceCamera(camera, clock)
+    except MediaError as error:
+        raise MediaError(
+            f"{error} A robot may also be opened without one: camera=None, or --camera -1."
+        ) from error
 
 
 def open_virtual(
