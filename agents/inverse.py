@@ -26,7 +26,7 @@ from eva_sim.agents.evaluate import MOVING, compare, plot_scores
 from eva_sim.agents.selfimage import SelfImage
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError
-from eva_sim.files import atomic, write_json
+from eva_sim.files import atomic, results_in, write_json
 from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress
 
@@ -195,7 +195,7 @@ def train(data: Dataset, out: str | os.PathLike[str], recipe: Recipe | None = No
     Raises:
         DataError: too few shards.
     """
-    folder, recipe, started = Path(out), recipe or Recipe(), time.perf_counter()
+    folder, recipe, started = results_in(out), recipe or Recipe(), time.perf_counter()
     training, held_out = data.split()
     model, history = fit(training, recipe)
     scores = compare(model, training, held_out, recipe.seed)

@@ -29,7 +29,7 @@ from eva_sim.agents.retarget import Retargeter
 from eva_sim.contract import Face, Floats
 from eva_sim.detector import Detector, average_face
 from eva_sim.errors import EvaError, MediaError
-from eva_sim.files import write_arrays, write_json
+from eva_sim.files import results_in, write_arrays, write_json
 from eva_sim.landmarks import POINTS, measures
 from eva_sim.progress import progress
 
@@ -77,8 +77,9 @@ class Followed:
 def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLike[str]) -> dict[str, Any]:
     """Lets a face mirror a person, and writes `mimic.mp4`, `mimic.png`, `metrics.json`, `traces.npz`.
 
-    A camera is mirrored live, in a window where there is a display, until Ctrl-C or q; when it fails, or
-    Ctrl-C ends a clip, what came until then is kept. Pictures are set aside in nameless temporary files.
+    A camera is mirrored live, in a window where there is a display, until Ctrl-C or q. When camera or body
+    fails, or Ctrl-C ends a clip, what came until then is kept. Pictures are set aside in nameless temporary
+    files.
 
     Args:
         source: a clip, picture or camera.
@@ -91,8 +92,9 @@ def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLi
 
     Raises:
         MediaError: the source is unreadable or shows no face; nothing is written.
+        DataError: nothing can be written to `out`.
     """
-    began = perf_counter()
+    began, folder = perf_counter(), results_in(out)
     with closing(Album()) as seen, closing(Album()) as made:
         follower = Follower(model, face, made, _LIVE if source.live else _RECORDED)
         watch = Watch(source, seen)
@@ -107,7 +109,7 @@ def mirror(source: Source, model: InverseModel, face: Face, out: str | os.PathLi
             "seconds_per_step": (perf_counter() - began) / len(followed.time),
         }
         neutral = {"person": person.neutral, "robot": face.neutral_landmarks}
-        _write(Path(out), watch, followed, made, neutral, figures)
+        _write(folder, watch, followed, made, neutral, figures)
     return figures
 
 
@@ -115,13 +117,18 @@ def _recorded(watch: Watch, follower: Follower) -> tuple[Person, str]:
     """Watches all, learns the person's neutral face, then follows."""
     sights = list(progress(watch.frames(), "watch", total=watch.source.length, unit="frames"))
     person = _acquaint(watch.source, sights)
+    return person, _follow(follower, sights, person) or "the source ended"
+
+
+def _follow(follower: Follower, sights: Iterable[Sight], person: Person, show: Show | None = None) -> str:
+    """Follows as far as it goes, since what was done is worth keeping; why it was broken off, or nothing."""
     try:
-        follower.follow(progress(sights, "mirror", unit="frames"), person)
-    except KeyboardInterrupt:
+        follower.follow(progress(sights, "mirror", unit="frames"), person, show)
+    except (EvaError, KeyboardInterrupt) as error:  # camera or robot fails, or somebody has had enough
         if not follower.rows:
             raise
-        return person, "stopped by Ctrl-C"
-    return person, "the source ended"
+        return str(error).rstrip(".") or "stopped by Ctrl-C"
+    return ""
 
 
 def _acquaint(source: Source, sights: list[Sight]) -> Person:
@@ -149,13 +156,7 @@ def _live(watch: Watch, follower: Follower) -> tuple[Person, str]:
         frames, told = watch.frames(lambda: screen.stopped), CALM
         person = meet(shown())
         told = GO
-        try:
-            follower.follow(progress(frames, "mirror", unit="frames"), person, show)
-        except EvaError as error:  # camera or robot: what was done so far is worth keeping
-            if not follower.rows:
-                raise
-            return person, str(error).rstrip(".")
-    return person, "stopped by the user"
+        return person, _follow(follower, frames, person, show) or "stopped by the user"
 
 
 class Watch:

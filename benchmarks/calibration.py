@@ -46,7 +46,7 @@ from eva_sim.real.calibration import Calibration
 from eva_sim.real.firmware_table import figures
 from eva_sim.real.guides import Scripted
 from eva_sim.real.link import Link
-from eva_sim.real.plant import _Servos
+from eva_sim.real.plant import Servos
 from eva_sim.real.sweep import Response
 from eva_sim.real.transfer import SIZE, by_region, errors, open_twin, see_all
 from eva_sim.real.transfer_plan import make_plan
@@ -71,7 +71,7 @@ def marks_of(robot: int, limits: Limits, hand: float, taut: bool = False) -> dic
     """
     spec, rng = load_spec(), np.random.default_rng([robot, 2])
     pulses = np.arange(limits.low.min(), limits.high.max() + GRAIN, GRAIN)
-    angles = np.array([_Servos(spec, parameters_of(robot))(np.full(len(spec), pulse)) for pulse in pulses])
+    angles = np.array([Servos(spec, parameters_of(robot))(np.full(len(spec), pulse)) for pulse in pulses])
     marks = {}
     for index, (a, low) in enumerate(zip(spec.actuators, lows(robot, taut), strict=True)):
         ends = {"low": low, "neutral": a.neutral, "high": a.high}

@@ -22,6 +22,9 @@ Camera = Annotated[int, typer.Option(help="number of the camera before the physi
 Name = Annotated[
     str | None, typer.Option(help="of the physical robot, if its board has no USB serial number")
 ]
+Calibration = Annotated[
+    Path | None, typer.Option(help="file; by default the robot's own, and nominal for hidden heads")
+]
 Robot = Annotated[
     int, typer.Option(min=0, help="seed of the hidden robot of virtual and mock; 0 for the twin's own")
 ]
@@ -124,6 +127,7 @@ def mimic(
     camera: Camera = 1,
     robot: Robot = 1,
     name: Name = None,
+    calibration: Calibration = None,
 ) -> None:
     """Lets a face mirror a person; a camera live, until q or Ctrl-C."""
     from eva_sim import make_face
@@ -132,7 +136,7 @@ def mimic(
 
     opened = media.open_source(source)
     learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
-    choice = Choice(body, board, port, camera, robot, name)
+    choice = Choice(body, board, port, camera, robot, name, calibration)
     told = {} if body == "twin" else choice.options  # nobody looks at the twin's own pictures
     with make_face(body, **told) as face:
         figures = mirror.mirror(opened, learned, face, out)
@@ -161,9 +165,7 @@ def robot(
     camera: Camera = 0,
     robot: Robot = 1,
     name: Name = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="file; by default the robot's own, and nominal for hidden heads")
-    ] = None,
+    calibration: Calibration = None,
     out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("out/robot"),
 ) -> None:
     """Arms a robot, shows its state, and moves it through a few expressions. It ends limp."""
@@ -174,8 +176,8 @@ def robot(
     chosen = [which for which, on in said.items() if on]
     if len(chosen) != 1 or chosen[0] not in ("robot", *HIDDEN):
         raise EvaError("choose one robot: --port PATH (or --port auto, --board NAME), --virtual, or --mock.")
-    choice = Choice(chosen[0], board or "firmware", port or "auto", camera, robot, name)
-    with choice.open(calibration=calibration) as face:
+    choice = Choice(chosen[0], board or "firmware", port or "auto", camera, robot, name, calibration)
+    with choice.open() as face:
         for what, told in describe(face).items():  # type: ignore[arg-type]
             Console(stderr=True).print(f"{what}: {told}", soft_wrap=True)
         figures = tour(face, out)  # type: ignore[arg-type]
@@ -204,12 +206,13 @@ def record(
     camera: Camera = 0,
     robot: Robot = 1,
     name: Name = None,
+    calibration: Calibration = None,
 ) -> None:
     """Lets a face go through expressions and records everything; Ctrl-C ends it gently."""
     from eva_sim.real import commands
 
     course = commands.poses(names, hold)
-    with commands.Choice(body, board, port, camera, robot, name).open() as face:
+    with commands.Choice(body, board, port, camera, robot, name, calibration).open() as face:
         played = commands.play(face, course, out, {"body": body, "expressions": names})
     Console(stderr=True).print(f"{played.told}: {out}", soft_wrap=True)
 
@@ -224,11 +227,12 @@ def replay(
     camera: Camera = 0,
     robot: Robot = 1,
     name: Name = None,
+    calibration: Calibration = None,
 ) -> None:
     """Plays a recording again on any face, eased in and out; Ctrl-C ends it gently."""
     from eva_sim.real import commands
 
-    with commands.Choice(body, board, port, camera, robot, name).open() as face:
+    with commands.Choice(body, board, port, camera, robot, name, calibration).open() as face:
         played = commands.play(face, recording, out, {"body": body, "replay": str(recording)})
     Console(stderr=True).print(played.told, soft_wrap=True)
 

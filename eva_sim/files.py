@@ -29,17 +29,16 @@ def asset(name: str) -> Path:
     return path
 
 
-def folder_for(path: str | os.PathLike[str]) -> Path:
-    """Makes a folder for results, before the work whose results they are.
+def results_in(path: str | os.PathLike[str]) -> Path:
+    """A folder that can be made, if it is not there; asked before the work whose results go there.
 
     Raises:
-        DataError: it cannot be made.
+        DataError: something is in the way, or may not be written.
     """
     folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be made ({error.strerror}); choose another place.") from error
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise DataError(f"{folder} can hold no results: {there} is no folder to write to; choose another.")
     return folder
 
 

@@ -124,7 +124,7 @@ class Bench:
             state = "the servo is too hot" if hot else f"the board is {status.state.name.lower()}"
             why = "; ".join([state, *status.faults])
             if any("targets stopped" in fault for fault in status.faults):
-                why += " because this computer was too busy: end other programs"
+                why += "; if the cable is well, this computer was too busy: end other programs"
             raise RobotError(
                 f"the servo was let go: {why}. Look at the robot, then go on with `eva calibrate`."
             )

@@ -47,9 +47,10 @@ class Choice:
         camera: number of the camera before the physical robot; -1 for none.
         robot: seed of a hidden robot.
         name: of the physical robot, if its board has no number of its own.
+        calibration: file of the robot, physical or hidden; None for the one that is its own.
 
     Raises:
-        EvaError: a board, port or name for a body that has none: a user who names one means the robot.
+        EvaError: the body does not have what is named.
     """
 
     body: str = "twin"
@@ -58,6 +59,7 @@ class Choice:
     camera: int = 0
     robot: int = 1
     name: str | None = None
+    calibration: Path | None = None
 
     def __post_init__(self) -> None:
         if self.body != "robot" and (self.board, self.port, self.name) != ("firmware", "auto", None):
@@ -65,6 +67,8 @@ class Choice:
                 f"--board, --port and --name are the physical robot's, but the body is {self.body}; "
                 "add --body robot, or leave them out."
             )
+        if self.body == "twin" and self.calibration is not None:
+            raise EvaError("the twin has no servos to calibrate; leave --calibration out.")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -72,9 +76,10 @@ class Choice:
         if self.body == "twin":
             return {"camera": PICTURE}
         if self.body != "robot":
-            return {"robot": self.robot}
+            return {"robot": self.robot, "calibration": self.calibration}
         eye = None if self.camera < 0 else self.camera
-        return {"board": self.board, "port": self.port, "camera": eye, "robot": self.name}
+        where = {"board": self.board, "port": self.port, "camera": eye, "robot": self.name}
+        return {**where, "calibration": self.calibration}
 
     def open(self, **more: Any) -> Face:
         """Opens the face, with more options, or with others."""

@@ -94,7 +94,7 @@ class _Hidden:
         parameters = draw(np.random.default_rng(seed), robot=True) if seed else {}
         self._twin, self._size = Twin(), size
         self._twin.vary(parameters)
-        self._servos = _Servos(self._twin.spec, parameters)
+        self._servos = Servos(self._twin.spec, parameters)
         self._pulses = np.full(len(self._twin.spec), np.nan)
         self._by_channel = {a.channel: i for i, a in enumerate(self._twin.spec.actuators)}
         self._steps = 0
@@ -127,7 +127,7 @@ class _Hidden:
         drive.target[limp] = drive.position[limp]
 
 
-class _Servos:
+class Servos:
     """From pulses, (25,) [us], to where these servos go, (25,) [rad, m]."""
 
     def __init__(self, spec: FaceSpec, parameters: Parameters) -> None:

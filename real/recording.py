@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import Face, Reading
 from eva_sim.errors import DataError
+from eva_sim.files import results_in
 from eva_sim.real import frames
 from eva_sim.real.clock import Clock, WallClock
 from eva_sim.real.frames import Chunks, Frame
@@ -45,13 +46,13 @@ class Recorder:
         failed: why writing ended, in words; empty while all is well.
 
     Raises:
-        DataError: the folder holds a recording.
+        DataError: the folder holds a recording, or cannot be written.
     """
 
     def __init__(
         self, folder: Path, session: Session, clock: Clock | None = None, pictures: bool = True
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        results_in(folder).mkdir(parents=True, exist_ok=True)
         self._chunks = Chunks(folder)
         session.write(folder)
         self._clock, self._pictures = clock or WallClock(), pictures

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from eva_sim.expressions import expression
-from eva_sim.files import atomic, folder_for, write_json
+from eva_sim.files import atomic, results_in, write_json
 from eva_sim.real.robot import RobotFace
 
 #: What is shown, and for how long each is held [control periods].
@@ -43,7 +43,7 @@ def tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> dict
     Returns:
         Faults that were told, and for each expression how far the face is seen to have moved [mm].
     """
-    folder_for(out)  # before anything moves
+    results_in(out)  # before anything moves
     rest = face.reset()
     faults, moved, tiles = list(rest.faults), dict[str, float | None](), []
     tiles.append(("neutral", rest.image))

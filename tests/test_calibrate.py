@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Collection, Iterator
+# ruff: noqa: F811  # fixtures by import
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,113 +10,22 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec
 from eva_sim.errors import DataError, RobotError
 from eva_sim.real.bench import GENTLE, Bench
-from eva_sim.real.boards.base import Board, Identity, Limits, State, Status
+from eva_sim.real.boards.base import Limits
 from eva_sim.real.calibrate import Marks, Session, Stopped, guide_servos, meaning, stoppable, watch
 from eva_sim.real.calibration import Calibration
-from eva_sim.real.clock import Clock
 from eva_sim.real.guides import (
     Answer,
     Here,
     Move,
     Question,
     Scripted,
-    Skip,
-    Stop,
-    Terminal,
-    Window,
-    understand,
 )
 from eva_sim.real.sweep import Response
+from tests.calibrating import PERIOD, Bus, bench, bus, right, session, widest  # noqa: F401
 from tests.fakes import FakeFace
-
-PERIOD = 0.02
-NAN = np.full(25, np.nan)
-
-
-class Ticking(Clock):
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, duration: float) -> None:
-        self.time += duration
-
-
-class Bus(Board):
-    """A board that writes down what it was told, and may get hot, hard or disarmed by itself."""
-
-    identity = Identity("firmware", "robot-7", "1.0", None, "us", False, "board")
-
-    def __init__(self) -> None:
-        self.armed = frozenset[int]()
-        self.sent, self.history = list[Floats](), list[frozenset[int]]()
-        self.limits: Limits | None = None
-        self.load, self.temperature, self.fails_after = NAN.copy(), NAN.copy(), -1
-
-    def configure(self, limits: Limits, calibration: int) -> None:
-        assert not self.armed and calibration != 0
-        self.limits = limits
-
-    def arm(self, actuators: Collection[int]) -> Status:
-        assert not self.armed
-        self.armed = frozenset(actuators)
-        return self._told(State.ARMING)
-
-    def send(self, raw: Floats) -> Status:
-        self.sent.append(raw.copy())
-        self.history.append(self.armed)
-        if self.fails_after == len(self.sent):
-            self.armed = frozenset()
-        return self.status()
-
-    def status(self) -> Status:
-        return self._told(State.ACTIVE if self.armed else State.LIMP)
-
-    def disarm(self) -> None:
-        self.armed = frozenset()
-
-    stop = close = disarm
-
-    def clear(self) -> Status:
-        return self.status()
-
-    def _told(self, state: State) -> Status:
-        return Status(state, NAN, ("the servo supply sagged",), 6.0, self.temperature, self.load)
-
-
-@pytest.fixture
-def widest(spec: FaceSpec) -> Limits:
-    rest = np.where(spec.column("direction") > 0, 900.0, 2100.0)
-    rest[spec.where("eye", "lid", "leg")] = 1500.0
-    return Limits(np.full(25, 700.0), np.full(25, 2300.0), rest, np.full(25, 200.0))
-
-
-@pytest.fixture
-def bus() -> Bus:
-    return Bus()
-
-
-@pytest.fixture
-def bench(bus: Bus, widest: Limits) -> Bench:
-    return Bench(bus, Ticking(), widest, PERIOD, too_hot=70.0)
-
-
-def session(tmp_path: Path) -> Session:
-    return Session.open(tmp_path / "part.json", "robot-7", "firmware", "us")
-
-
-def right(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
-    """Marks a careful person would find."""
-    marks = {}
-    for a in spec.actuators:
-        low, high = (800.0, 2000.0) if a.direction > 0 else (2200.0, 1000.0)
-        marks[a.name] = {"low": low, "neutral": 1480.0, "high": high}
-    return {name: marks[name] for name in names or spec.names}
 
 
 def test_all_servos_are_found_slowly_and_one_at_a_time(
@@ -274,71 +181,6 @@ def test_every_actuator_has_words(spec: FaceSpec) -> None:
     assert "slack" in meaning(spec.actuators[0], "low")
 
 
-@pytest.mark.parametrize(
-    ("line", "answer"),
-    [("1500", Move(1500.0)), ("+20", Move(1020.0)), ("-15.5", Move(984.5)), ("ok", Here()), ("skip", Skip()),
-     ("q", Stop()), ("", None), ("nan", None), ("1e999", None), ("up", None)],
-)  # fmt: skip
-def test_typed_lines_mean_what_they_say(line: str, answer: object) -> None:
-    assert understand(line, 1000.0) == answer
-
-
-QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
-
-
-def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    go, typed = iter([True]), list[Any]()
-
-    def lines() -> Iterator[str]:
-        yield "what\n"
-        yield "+100\n"
-        yield "ok\n"
-
-    guide = Terminal(tmp_path / "look.png", lines())
-    picture = np.zeros((20, 30, 3), np.uint8)
-    while not any(isinstance(answer, Stop) for answer in typed):
-        typed.append(guide.poll(QUESTION, picture))
-    assert [a for a in typed if a is not None] == [Move(1100.0), Here(), Stop()]
-    told = capsys.readouterr().err
-    assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in told
-    assert "'what' is not understood" in told and (tmp_path / "look.png").exists() and next(go)
-
-
-def test_a_relative_wish_counts_from_the_last_one(bench: Bench, tmp_path: Path) -> None:
-    """Typed faster than the servo moves, two wishes add up."""
-
-    class Typist(Scripted):
-        lines: ClassVar[list[str]] = ["+300", "+300", "-100"]
-
-        def poll(self, question: Question, picture: Any) -> Answer:
-            if question.actuator != "brow_inner_left":
-                return Skip()
-            if question.what in ("arm", "low"):
-                return Here()
-            if not self.lines and question.raw != question.goal:
-                return Move(question.goal)
-            told = understand(self.lines.pop(0) if self.lines else "ok", question.goal)
-            assert told is not None
-            return told
-
-    mine = session(tmp_path)
-    guide_servos(mine, bench, Typist({}))
-    assert mine.marks == {"brow_inner_left": Marks(900.0, 900.0, 1400.0)}
-
-
-def test_nothing_is_armed_before_its_person_says_so(
-    bus: Bus, bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    """A number moves nothing yet; one that is out of range never does; Enter arms."""
-    lines = ["1500", "skip", "", "9999", "stop"]
-    with pytest.raises(Stopped):
-        guide_servos(session(tmp_path), bench, Terminal(lines=lines))
-    told = capsys.readouterr().err
-    assert "brow_inner_left is next" in told and "'1500' moves nothing yet" in told
-    assert "brow_inner_right: find low" in told and "brow_inner_left: find" not in told
-    assert "9999 is outside" in told and bench.raw == bench.goal == 2100.0
-
-
 def test_an_outer_eye_distance_is_one_of_a_face(spec: FaceSpec) -> None:
     for distance in (-0.003, 0.0, float("nan"), 92.5):
         with pytest.raises(DataError, match="a face has 30 to 200"):
@@ -359,31 +201,6 @@ def test_who_stops_is_told_what_is_kept(
     assert f"{path} keeps the ends of 3 of 25 servos" in told and "of 0 of 15 actuators" in told
     with pytest.raises(RobotError), stoppable(path):
         raise RobotError("a fault is no wish")
-
-
-def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    if sys.platform == "linux":
-        with pytest.raises(RobotError, match="terminal guide"):
-            Window()
-    monkeypatch.setenv("DISPLAY", ":7")
-    place, keys, shown = [0], iter([-1, -1, -1, 13, ord("s"), ord("q")]), list[Any]()
-    fake = types.SimpleNamespace(
-        WINDOW_AUTOSIZE=1, FONT_HERSHEY_SIMPLEX=0,
-        namedWindow=lambda *_: None, createTrackbar=lambda *_: None,
-        setTrackbarPos=lambda slider, window, value: place.__setitem__(0, value),
-        getTrackbarPos=lambda *_: place[0], waitKey=lambda _: next(keys), putText=lambda *_: None,
-        imshow=lambda window, page: shown.append(page), destroyWindow=lambda *_: None,
-    )  # fmt: skip
-    monkeypatch.setitem(sys.modules, "cv2", fake)
-    with Window() as guide:
-        assert guide.poll(QUESTION, None) is None and place[0] == round(1000 * 300 / 1600)
-        place[0] = 500
-        assert guide.poll(QUESTION, np.zeros((9, 9, 3), np.uint8)) == Move(1500.0)
-        assert guide.poll(replace(QUESTION, raw=1100.0), None) is None  # the servo is on its way
-        assert [guide.poll(QUESTION, None) for _ in range(3)] == [Here(), Skip(), Stop()]
-    assert shown[0].shape == (480, 640, 3)
 
 
 def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: Bench, tmp_path: Path) -> None:

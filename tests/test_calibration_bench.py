@@ -12,13 +12,13 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.landmarks import REGIONS
 from eva_sim.real.calibrate import finish
 from eva_sim.real.calibration import Calibration
-from eva_sim.real.plant import _Servos
+from eva_sim.real.plant import Servos
 from eva_sim.real.sweep import Response
 
 
 def missed(spec: FaceSpec, robot: int, calibration: Calibration) -> Floats:
     """How far this robot's servos are from where commands mean them to be, shares of travel, (K, 25)."""
-    servos = _Servos(spec, bench.parameters_of(robot))
+    servos = Servos(spec, bench.parameters_of(robot))
     places = np.linspace(-1, 1, 9)[:, None] * np.ones(len(spec))
     angles = np.array([servos(calibration.to_raw(place)) for place in places])
     meant = np.array([spec.to_physical(place) for place in places])

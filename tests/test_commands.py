@@ -131,10 +131,14 @@ def test_poses_hold_and_glide(spec: FaceSpec) -> None:
 
 def test_each_body_is_told_what_it_knows() -> None:
     real = commands.Choice("robot", "feetech", "auto", 2, 3, "desk")
-    assert real.options == {"board": "feetech", "port": "auto", "camera": 2, "robot": "desk"}
+    told = {"board": "feetech", "port": "auto", "camera": 2, "robot": "desk", "calibration": None}
+    assert real.options == told
     assert replace(real, camera=-1).options["camera"] is None
     for hidden in commands.HIDDEN:
-        assert commands.Choice(hidden, robot=3).options == {"robot": 3}
+        made = commands.Choice(hidden, robot=3, calibration=Path("made.json"))
+        assert made.options == {"robot": 3, "calibration": Path("made.json")}
+    with pytest.raises(EvaError, match="no servos to calibrate"):
+        commands.Choice("twin", calibration=Path("made.json"))
     for theirs in ({"board": "maestro"}, {"port": "/dev/ttyACM0"}, {"name": "desk"}):
         with pytest.raises(EvaError, match="add --body robot"):
             replace(commands.Choice("virtual"), **theirs)  # type: ignore[arg-type]

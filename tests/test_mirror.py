@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from eva_sim.agents.inverse import InverseModel
 from eva_sim.agents.media import open_source, write_video
 from eva_sim.agents.mirror import mirror
-from eva_sim.contract import load_spec
-from eva_sim.errors import MediaError
+from eva_sim.contract import Reading, load_spec
+from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, measures
 from tests.fakes import FakeFace
@@ -82,6 +83,28 @@ def test_a_picture_is_enough(model: InverseModel, tmp_path: Path) -> None:
     assert figures["steps"] > 20
     assert figures["amplitude"]["jaw_opening"]["share"] is None
     assert figures["correlation"]["jaw_opening"] is None  # a still person correlates with nothing
+
+
+class Interrupted(FakeFace):
+    """Somebody presses Ctrl-C at the sixth step."""
+
+    def move(self, command: ArrayLike) -> Reading:
+        if self._steps == 5:
+            raise KeyboardInterrupt
+        return super().move(command)
+
+
+def test_ctrl_c_keeps_what_was_mirrored(model: InverseModel, clip: Path, tmp_path: Path) -> None:
+    figures = mirror(open_source(clip), model, Interrupted(), tmp_path)
+    assert figures["ended"] == "stopped by Ctrl-C"
+    assert len(np.load(tmp_path / "traces.npz")["time"]) == 5
+    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == 5
+
+
+def test_where_nothing_can_be_written_nothing_begins(model: InverseModel, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="is no folder to write to"):
+        mirror(open_source(clip), model, FakeFace(fail_after=0), tmp_path / "file" / "out")
 
 
 def test_nobody_in_the_picture_leaves_nothing(model: InverseModel, tmp_path: Path) -> None:

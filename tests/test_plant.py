@@ -13,7 +13,7 @@ from eva_sim.randomise import draw, load_lines
 from eva_sim.real.bodies import open_on
 from eva_sim.real.calibration import Calibration
 from eva_sim.real.mock import Mock
-from eva_sim.real.plant import Plant, PlantEye, _Servos
+from eva_sim.real.plant import Plant, PlantEye, Servos
 from eva_sim.real.robot import RobotFace
 from eva_sim.twin import Twin
 
@@ -108,15 +108,15 @@ def test_other_seeds_are_other_robots_and_the_same_seed_the_same(spec: FaceSpec)
 def test_every_line_of_a_robot_moves_its_servos(spec: FaceSpec, name: str) -> None:
     (line,) = [line for line in load_lines() if line.name == name]
     pulses = NOMINAL.to_raw(np.zeros(25))
-    nominal = _Servos(spec, {})(pulses)
+    nominal = Servos(spec, {})(pulses)
     assert nominal == pytest.approx(spec.to_physical(np.zeros(25)), abs=1e-3)
-    shifted = _Servos(spec, {name: np.full(line.shape, line.high)})(pulses)
+    shifted = Servos(spec, {name: np.full(line.shape, line.high)})(pulses)
     assert (shifted != nominal).sum() > 10
 
 
 def test_servos_stop_where_their_mechanism_does(spec: FaceSpec) -> None:
     for width in (500.0, 2500.0):
-        angles = _Servos(spec, draw(np.random.default_rng(0), robot=True))(np.full(25, width))
+        angles = Servos(spec, draw(np.random.default_rng(0), robot=True))(np.full(25, width))
         assert (angles >= spec.column("low")).all()
         assert (angles <= spec.column("high")).all()
 
@@ -146,7 +146,7 @@ def test_its_parameters_are_reachable_by_nothing() -> None:
     face.reset()
     things = reachable(face)
     assert any(isinstance(thing, PlantEye) for thing in things)
-    assert not [thing for thing in things if isinstance(thing, Twin | _Servos)]
+    assert not [thing for thing in things if isinstance(thing, Twin | Servos)]
     values = {v.tobytes() for v in secret.values() if v.size > 1}
     arrays = [thing for thing in things if isinstance(thing, np.ndarray)]
     assert len(arrays) > 10
