@@ -8,11 +8,15 @@ from typing import Any
 from rich.console import Console
 
 from eva_sim import make_face
-from eva_sim.agents import dataset, evaluate, inverse, media, mirror, panels
-from eva_sim.agents.babble import babble
+from eva_sim.agents.data import dataset
+from eva_sim.agents.data.babbling import babble
+from eva_sim.agents.evaluation import scores
+from eva_sim.agents.mirroring import mirror, video_panels
+from eva_sim.agents.models import inverse
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 from eva_sim.files import asset, read_json, write_json
+from eva_sim.media import sources
 
 SAMPLES = 3000  # expressions; about five minutes on two cores
 REPLAYS = 40  # held-out faces that are made again from predicted commands
@@ -32,7 +36,7 @@ def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
     console.print("[bold]3/3 mimic[/]: a real person's clip")
     figures = _mimic(out, model, samples)
     for name in figures["correlation"]:
-        console.print(f"  {name:14s} {panels.verdict(name, figures)}")
+        console.print(f"  {name:14s} {video_panels.describe_measurement(name, figures)}")
     for name in ("mimic/mimic.mp4", "mimic/mimic.png", "mimic/metrics.json", "model/inverse.pt"):
         console.print(f"  {out / name}")
     return figures
@@ -43,11 +47,11 @@ def _model(out: Path, samples: int) -> inverse.InverseModel:
     stamp = _stamp(samples)
     if _done(out / "model" / "demo.json", stamp):
         return inverse.InverseModel.load(out / "model" / "inverse.pt")
-    data = dataset.load(out / "data")
-    model = inverse.train(data, out / "model")
+    data = dataset.load_dataset(out / "data")
+    model = inverse.train_inverse_model(data, out / "model")
     held_out = data.split()[1]
     with make_face("twin") as face:
-        replayed = evaluate.replay(face, model, held_out.landmarks[:REPLAYS], data.manifest.settle)
+        replayed = scores.replay_error(face, model, held_out.landmarks[:REPLAYS], data.manifest.settle)
     Console().print(f"replayed held-out faces: mean landmark error {replayed['mean']:.2f} mm")
     write_json(out / "model" / "demo.json", {**stamp, "replay_mm": replayed})
     return model
@@ -57,7 +61,7 @@ def _mimic(out: Path, model: inverse.InverseModel, samples: int) -> dict[str, An
     stamp = _stamp(samples)
     if not _done(out / "mimic" / "demo.json", stamp):
         with make_face("twin") as face:
-            mirror.mirror(media.open_source(asset("samples/person.mp4")), model, face, out / "mimic")
+            mirror.mirror(sources.open_source(asset("samples/person.mp4")), model, face, out / "mimic")
         write_json(out / "mimic" / "demo.json", stamp)
     return read_json(out / "mimic" / "metrics.json")
 

@@ -18,14 +18,24 @@ from typing import Any
 import numpy as np
 
 from eva_sim.files import write_json
-from eva_sim.real.boards.base import State
-from eva_sim.real.boards.fakes import Pty
-from tests.rigs import ALL, KINDS, WAYS, HandClock, Rig, build, endure, limp, open_board
+from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.simulation.fake_line import PtyLine
+from eva_sim.testing.board_rigs import (
+    ALL,
+    KINDS,
+    WAYS,
+    BoardRig,
+    HandClock,
+    build,
+    endure,
+    limp,
+    open_board,
+)
 
 HOST = """
 import os, signal, sys, time
-from eva_sim.real.boards.base import State
-from tests.rigs import ALL, limits_of, open_board
+from eva_sim.real.boards.interface import BoardState
+from eva_sim.testing.board_rigs import ALL, limits_of, open_board
 board, limits = open_board({kind!r}, {name!r}), limits_of({kind!r})
 board.configure(limits, 1)
 board.arm(ALL)
@@ -102,7 +112,7 @@ def noise(kind: str, way: str, rounds: int) -> int:
 def kill(kind: str) -> float:
     """Time from a host's SIGKILL until its face is limp [s]."""
     rig = idle(kind)
-    with Pty(rig.line) as pty:
+    with PtyLine(rig.line) as pty:
         script = HOST.format(kind=kind, name=pty.name)
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as host:
             assert host.stdout is not None
@@ -113,14 +123,14 @@ def kill(kind: str) -> float:
 def fall_silent(kind: str) -> tuple[float, float]:
     """Time from the last targets until hold, and until limp [s]."""
     rig = idle(kind)
-    with Pty(rig.line) as pty:
+    with PtyLine(rig.line) as pty:
         board = open_board(kind, pty.name)
         board.configure(rig.limits, 1)
         board.arm(ALL)
-        while board.send(rig.limits.rest).state is not State.ACTIVE:
+        while board.send(rig.limits.rest).state is not BoardState.ACTIVE:
             time.sleep(0.02)
         begin = time.monotonic()
-        while board._state is not State.HOLD:
+        while board._state is not BoardState.HOLD:
             time.sleep(0.001)
         held = time.monotonic() - begin
         silent = until_limp(rig) - begin
@@ -128,14 +138,14 @@ def fall_silent(kind: str) -> tuple[float, float]:
         return held, silent
 
 
-def idle(kind: str) -> Rig:
+def idle(kind: str) -> BoardRig:
     """A fake that nobody holds."""
     rig = build(kind, HandClock())
     rig.board.close()
     return rig
 
 
-def until_limp(rig: Rig) -> float:
+def until_limp(rig: BoardRig) -> float:
     while not limp(rig):
         time.sleep(0.001)
     return time.monotonic()

@@ -37,19 +37,25 @@ from eva_sim.contract import Face, Floats, load_spec
 from eva_sim.detector import Detector
 from eva_sim.files import write_json
 from eva_sim.landmarks import POINTS, REGIONS
-from eva_sim.randomise import Parameters, draw, figures_of
-from eva_sim.real.bench import Bench, widest_limits
-from eva_sim.real.boards.base import Limits
+from eva_sim.randomise import Parameters, actuator_parameters, draw_parameters
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.calibrate import Session, doubt_of, finish, guide_servos, watch
-from eva_sim.real.calibration import Calibration
-from eva_sim.real.firmware_table import figures
-from eva_sim.real.guides import Scripted
-from eva_sim.real.link import Link
-from eva_sim.real.plant import Servos
-from eva_sim.real.sweep import Response
-from eva_sim.real.transfer import SIZE, by_region, errors, open_twin, see_all
-from eva_sim.real.transfer_plan import make_plan
+from eva_sim.real.boards.interface import BoardLimits
+from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
+from eva_sim.real.calibration.model import Calibration
+from eva_sim.real.calibration.operator_ui import ScriptedOperator
+from eva_sim.real.calibration.procedure import (
+    CalibrationSession,
+    build_calibration,
+    describe_doubt,
+    guide_servos,
+    measure_by_camera,
+)
+from eva_sim.real.calibration.servo_bench import ServoBench, widest_limits
+from eva_sim.real.simulation.plant import PlantServos
+from eva_sim.real.transfer.plan import make_plan
+from eva_sim.real.transfer.report import SIZE, by_region, motion_errors, open_twin, see_all
+from eva_sim.real.wire.firmware_table import robot_config
+from eva_sim.real.wire.link import Link
 
 #: Steps of the pulses among which the ends of travel are looked for [us].
 GRAIN = 0.25
@@ -57,10 +63,10 @@ GRAIN = 0.25
 
 def parameters_of(robot: int) -> Parameters:
     """What a hidden robot is; only a benchmark may know."""
-    return draw(np.random.default_rng(robot), robot=True) if robot else {}
+    return draw_parameters(load_spec(), np.random.default_rng(robot), robot=True) if robot else {}
 
 
-def marks_of(robot: int, limits: Limits, hand: float, taut: bool = False) -> dict[str, dict[str, float]]:
+def marks_of(robot: int, limits: BoardLimits, hand: float, taut: bool = False) -> dict[str, dict[str, float]]:
     """Pulses at which somebody who looks at the face says "here" [us].
 
     Args:
@@ -71,7 +77,9 @@ def marks_of(robot: int, limits: Limits, hand: float, taut: bool = False) -> dic
     """
     spec, rng = load_spec(), np.random.default_rng([robot, 2])
     pulses = np.arange(limits.low.min(), limits.high.max() + GRAIN, GRAIN)
-    angles = np.array([Servos(spec, parameters_of(robot))(np.full(len(spec), pulse)) for pulse in pulses])
+    angles = np.array(
+        [PlantServos(spec, parameters_of(robot))(np.full(len(spec), pulse)) for pulse in pulses]
+    )
     marks = {}
     for index, (a, low) in enumerate(zip(spec.actuators, lows(robot, taut), strict=True)):
         ends = {"low": low, "neutral": a.neutral, "high": a.high}
@@ -102,16 +110,16 @@ def _nearest(pulses: Floats, angles: Floats, angle: float) -> float:
     return float(min(pulses[there], key=lambda pulse: abs(pulse - 1500)))
 
 
-def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = False) -> Session:
+def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = False) -> CalibrationSession:
     """All servos' marks, found on the bare board."""
     machine = open_machine(body, robot)
     try:
         board = FirmwareBoard(Link(machine.port, machine.clock))
         who, limits = board.identity, widest_limits(board.identity.unit)
-        session = Session.open(path, who.robot, who.kind, who.unit)
-        wire, safety = figures()["wire"], figures()["safety"]
-        bench = Bench(board, machine.clock, limits, wire["period"], safety["too_hot"])
-        guide_servos(session, bench, Scripted(marks_of(robot, limits, hand, taut)))
+        session = CalibrationSession.open(path, who.robot, who.kind, who.unit)
+        wire, safety = robot_config()["wire"], robot_config()["safety"]
+        bench = ServoBench(board, machine.clock, limits, wire["period"], safety["too_hot"])
+        guide_servos(session, bench, ScriptedOperator(marks_of(robot, limits, hand, taut)))
     finally:
         machine.close()
     return session
@@ -120,30 +128,30 @@ def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = Fal
 def open_machine(body: str, robot: int) -> Any:
     """The board alone, in virtual time."""
     if body == "mock":
-        from eva_sim.real.mock import Mock
+        from eva_sim.real.simulation.mock_board import MockBoard
 
-        return Mock(robot)
-    from eva_sim.real.virtual import Machine
+        return MockBoard(robot)
+    from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-    return Machine(robot)
+    return SimulatedBoard(robot)
 
 
-def camera_stage(body: str, robot: int, session: Session) -> Calibration:
+def camera_stage(body: str, robot: int, session: CalibrationSession) -> Calibration:
     """What pictures tell, and the calibration that comes of both stages."""
-    with make_face(body, robot=robot, calibration=finish(session)) as face:
-        watch(session, face)
-    return finish(session)
+    with make_face(body, robot=robot, calibration=build_calibration(session)) as face:
+        measure_by_camera(session, face)
+    return build_calibration(session)
 
 
-def true_responses(robot: int, path: Path) -> dict[str, Response]:
+def true_responses(robot: int, path: Path) -> dict[str, ActuatorResponse]:
     """The same sweep of the hidden twin's own landmarks, without servos' errors, link and camera."""
-    session = Session.open(path, f"twin of robot {robot}", "none", "us")
+    session = CalibrationSession.open(path, f"twin of robot {robot}", "none", "us")
     with open_twin(parameters_of(robot)) as twin:
-        watch(session, twin)
+        measure_by_camera(session, twin)
     return session.responses
 
 
-def row_of(robot: int, name: str, true: Response, found: Response) -> dict[str, Any]:
+def row_of(robot: int, name: str, true: ActuatorResponse, found: ActuatorResponse) -> dict[str, Any]:
     """One actuator, true and found."""
     step = 1000 * load_spec().control_dt
     both = set(true.points) & set(found.points)
@@ -156,7 +164,7 @@ def row_of(robot: int, name: str, true: Response, found: Response) -> dict[str, 
         "where": [where(true), where(found)],
         "farthest_mm": [max(true.moved), max(found.moved)],
         "sign": found.sign,
-        "doubt": doubt_of(name, found),
+        "doubt": describe_doubt(name, found),
     }
 
 
@@ -167,11 +175,11 @@ def play_of(robot: int, name: str) -> float:
     if spec.index(name) not in cables:
         return 0.0  # only cables have play in this plant
     cable = cables.index(spec.index(name))
-    play = figures_of(spec, parameters_of(robot)).backlash[cable]
+    play = actuator_parameters(spec, parameters_of(robot)).backlash[cable]
     return float(2 * play / spec.drawn_in(spec.column("high"))[cable])
 
 
-def where(response: Response) -> str:
+def where(response: ActuatorResponse) -> str:
     """The region in which most of the landmarks are that move most."""
     inside = {
         name: sum(POINTS.index(point) in rows for point in response.points) for name, rows in REGIONS.items()
@@ -189,13 +197,15 @@ def better(body: str, robot: int, made: Calibration, folder: Path) -> dict[str, 
     }
     with Detector() as detector:
         twin, *robots = see_all(folder, make_plan(0), detector, faces).values()
-    return dict(zip(("nominal", "calibrated"), (by_region(errors(twin, r)) for r in robots), strict=True))
+    return dict(
+        zip(("nominal", "calibrated"), (by_region(motion_errors(twin, r)) for r in robots), strict=True)
+    )
 
 
 def measure(body: str, robot: int, hand: float, taut: bool, see: bool, out: Path) -> dict[str, Any]:
     """All of one robot; without `see` the camera's stage is left out, and so are its rows."""
     session = servo_stage(body, robot, out / f"{body}-{robot}.part.json", hand, taut)
-    made = camera_stage(body, robot, session) if see else finish(session)
+    made = camera_stage(body, robot, session) if see else build_calibration(session)
     made.save(out / f"{body}-{robot}.json")
     true = true_responses(robot, out / f"twin-{robot}.part.json") if see else {}
     names = [name for name in load_spec().names if name in true]

@@ -11,16 +11,16 @@ import numpy as np
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError
-from eva_sim.real import protocol as wire
-from eva_sim.real.boards.base import State, Status
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.calibration import Calibration
-from eva_sim.real.camera import Eye
-from eva_sim.real.link import Link
-from eva_sim.real.mock import Mock
+from eva_sim.real.boards.interface import BoardState, BoardStatus
+from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
-from tests.harm import UNANSWERED, Filter
-from tests.watch import GRAIN, Watcher
+from eva_sim.real.simulation.mock_board import MockBoard
+from eva_sim.real.vision.camera_source import CameraSource
+from eva_sim.real.wire import protocol as wire
+from eva_sim.real.wire.link import Link
+from eva_sim.testing.fault_injection import UNANSWERED, LineFilter
+from eva_sim.testing.pulse_watcher import GRAIN, PulseWatcher
 
 PERIOD = 0.02
 ALL = set(range(wire.CHANNELS))
@@ -46,7 +46,7 @@ class Trial:
         wrong: what should not have been, in words.
         holds, limps: times from the fault until the last pulse moved, and until limp [s].
         limp_by: how long that may take [s].
-        beyond, faster, rearmed, events: as in `Watcher`, over all machines.
+        beyond, faster, rearmed, events: as in `PulseWatcher`, over all machines.
     """
 
     def __init__(self, body: str, quick: bool, note: Callable[[int], object] = bool) -> None:
@@ -85,13 +85,13 @@ class Trial:
             bench.machine.close()
             self.add(bench.watcher)
 
-    def watch(self, machine: Any, margin: float | None = 0.0) -> Watcher:
+    def watch(self, machine: Any, margin: float | None = 0.0) -> PulseWatcher:
         """A watcher that counts starts; limits are those of the nominal calibration."""
-        watcher = Watcher(machine, STEP[self.body] or GRAIN, margin)
+        watcher = PulseWatcher(machine, STEP[self.body] or GRAIN, margin)
         watcher.armable = set()
         return watcher
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: PulseWatcher) -> None:
         self.beyond, self.faster = max(self.beyond, watcher.beyond), max(self.faster, watcher.faster)
         self.rearmed, self.events = self.rearmed + watcher.rearmed, self.events + watcher.events
         self.wrong += watcher.wrong
@@ -104,7 +104,7 @@ class Trial:
         return bool(self.tried and limits and in_time and not self.rearmed and not self.wrong)
 
 
-class Line(Filter):
+class Line(LineFilter):
     """A machine's port, which stays open for the next connection."""
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class Bench:
         self.board = FirmwareBoard(self.link)
         arm = self.board.arm
 
-        def counted(actuators: Any) -> Status:
+        def counted(actuators: Any) -> BoardStatus:
             """Only what somebody armed may start."""
             self.watcher.armable = set(ALL)
             try:
@@ -154,9 +154,9 @@ class Bench:
         self.board.configure(calibration.limits, calibration.crc)
         self.board.arm(range(len(ALL)))
         self.move(30)
-        self.trial.expect(self.board.status().state == State.ACTIVE, "it could not be armed")
+        self.trial.expect(self.board.status().state == BoardState.ACTIVE, "it could not be armed")
 
-    def move(self, frames: int, into: int = 0) -> Status:
+    def move(self, frames: int, into: int = 0) -> BoardStatus:
         """Sends so many targets, one each period, and goes on `into` milliseconds into the next one."""
         for _ in range(frames):
             told = self.board.send(self.aim())
@@ -208,7 +208,9 @@ class Bench:
                 told = self.board.send(self.aim())
             except LinkError:
                 break
-            self.trial.expect(told.state not in (State.ARMING, State.ACTIVE, State.HOLD), "moves unarmed")
+            self.trial.expect(
+                told.state not in (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD), "moves unarmed"
+            )
             self.clock.sleep(PERIOD)
         self.clock.sleep(0.2)
         return self.limp
@@ -216,22 +218,22 @@ class Bench:
     def arms_again(self) -> bool:
         """Whether somebody who arms it gets it moving; the one way back."""
         self.board.arm(range(len(ALL)))
-        return self.move(25).state == State.ACTIVE and not self.limp
+        return self.move(25).state == BoardState.ACTIVE and not self.limp
 
-    def face(self, eye: Eye | None = None) -> RobotFace:
+    def face(self, eye: CameraSource | None = None) -> RobotFace:
         """The whole adapter in place of the bare board."""
         return RobotFace(
             self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot), eye
         )  # fmt: skip
 
 
-def answered(told: Status) -> bool:
+def answered(told: BoardStatus) -> bool:
     return UNANSWERED not in told.faults
 
 
 def open_machine(body: str, **options: Any) -> Any:
     if body == "mock":
-        return Mock(**options)
-    from eva_sim.real.virtual import Machine
+        return MockBoard(**options)
+    from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-    return Machine(**options)
+    return SimulatedBoard(**options)

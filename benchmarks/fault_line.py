@@ -8,11 +8,11 @@ import numpy as np
 
 from benchmarks.fault_bench import ALL, CHANNEL, PERIOD, Bench, Trial, answered
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real import protocol as wire
-from eva_sim.real.boards.base import State
-from eva_sim.real.calibration import Calibration
-from eva_sim.real.protocol import encode
-from tests.harm import Harm, once, only, plug_in, pull_plug, shuffled, spoil
+from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.calibration.model import Calibration
+from eva_sim.real.wire import protocol as wire
+from eva_sim.real.wire.protocol import encode_frame
+from eva_sim.testing.fault_injection import Harm, once, only, plug_in, pull_plug, shuffled, spoil
 
 #: Bytes of noise that fit between two frames on the wire.
 BETWEEN = 650
@@ -30,7 +30,7 @@ def noise_to_board(trial: Trial) -> None:
             told = bench.board.send(bench.aim())
             bench.machine.port.write(rng.bytes(size) + b"\0")  # the 00 gives the next frame a chance
             bench.rest_of_period()
-            good = answered(told) and told.state == State.ACTIVE
+            good = answered(told) and told.state == BoardState.ACTIVE
             trial.saw("while it moves, it goes on" if good else "a frame lost", good, size)
         trial.expect(_bad(bench) - bad > count // 500, "noise was not counted")
         _noise_alone(trial, bench, rng)
@@ -64,7 +64,7 @@ def noise_to_host(trial: Trial) -> None:
             size = min(BETWEEN, count - at)
             bench.port.back = _before(rng.bytes(size) + b"\0")
             told = bench.move(1)
-            good = answered(told) and told.state == State.ACTIVE
+            good = answered(told) and told.state == BoardState.ACTIVE
             trial.saw("before answers, which are read" if good else "an answer lost", good, size)
         trial.expect(bench.link.counters.bad - bad > count // 500, "noise was not counted")
         bench.port.back = lambda data: rng.bytes(200) + data
@@ -100,7 +100,7 @@ def _flips(trial: Trial, way: str, bits: int) -> None:
 
 def _one_spoilt(trial: Trial, bench: Bench, way: str, harm: Harm) -> None:
     told, after = spoil(bench.board, bench.port, bench.clock, way, harm, bench.aim())
-    good = not answered(told) and answered(after) and after.state == State.ACTIVE
+    good = not answered(told) and answered(after) and after.state == BoardState.ACTIVE
     trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
 
 
@@ -134,10 +134,10 @@ def _orders(bench: Bench) -> list[wire.Message]:
 def _one_order(trial: Trial, bench: Bench, message: wire.Message, harm: Harm) -> None:
     """With the next number: were it taken, the host's next targets would be stale."""
     bad, number = _bad(bench), bench.link._sequence + 2
-    bench.machine.port.write(harm(encode(message, number)) + b"\0")
+    bench.machine.port.write(harm(encode_frame(message, number)) + b"\0")
     bench.clock.sleep(0.001)
     told = bench.move(1)
-    good = answered(told) and told.state == State.ACTIVE and _bad(bench) > bad
+    good = answered(told) and told.state == BoardState.ACTIVE and _bad(bench) > bad
     trial.saw("frame refused" if good else "frame taken", good)
 
 
@@ -176,7 +176,7 @@ def _cuts(trial: Trial, way: str, size: int) -> None:
 
 def _size(message: wire.Message) -> int:
     """Bytes on the wire; stuffing adds one and the end another."""
-    return len(encode(message, 1))
+    return len(encode_frame(message, 1))
 
 
 def whole_frames(trial: Trial, how: str) -> None:
@@ -187,7 +187,7 @@ def whole_frames(trial: Trial, how: str) -> None:
         for _ in range(trial.choose(500, 60)):
             try:
                 told = bench.board.send(bench.aim())
-                good = told.state in (State.ACTIVE, State.HOLD)
+                good = told.state in (BoardState.ACTIVE, BoardState.HOLD)
                 trial.saw("answered" if answered(told) else "not answered, it goes on", good)
             except LinkError:
                 trial.saw("the host raises LinkError")
@@ -195,7 +195,7 @@ def whole_frames(trial: Trial, how: str) -> None:
         bench.port.out = bytes
         bench.clock.sleep(0.05)
         trial.expect((_stale(bench) > stale) == (how != "late"), "stale frames were not counted")
-        trial.expect(bench.board.status().state == State.ACTIVE, "it stopped")
+        trial.expect(bench.board.status().state == BoardState.ACTIVE, "it stopped")
 
 
 def _stale(bench: Bench) -> int:
@@ -292,7 +292,7 @@ def _session(bench: Bench, session: int = 1) -> list[bytes]:
     messages += [wire.Limits(session, n, *map(int, row)) for n, row in enumerate(table)]
     messages += [wire.Commit(session, 7), wire.Arm(session, (1 << 25) - 1)]
     messages += [wire.Targets(session, tuple(map(int, table[:, 1])))] * 40
-    return [encode(message, 30_000 + n) for n, message in enumerate(messages)]
+    return [encode_frame(message, 30_000 + n) for n, message in enumerate(messages)]
 
 
 def unplugged(trial: Trial) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 from benchmarks.fault_bench import Bench, Trial, open_machine
 from benchmarks.fault_line import refused
 from eva_sim.errors import CommandError, DataError, RobotError
-from eva_sim.real import protocol as wire
-from eva_sim.real.boards.base import State
-from eva_sim.real.calibration import Calibration
+from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
-from tests.harm import Blink, Terminal, kill_mover, kill_recorder, once
+from eva_sim.real.wire import protocol as wire
+from eva_sim.testing.fault_injection import Blink, Terminal, kill_mover, kill_recorder, once
 
 FACE = """
 from eva_sim import make_face
@@ -102,12 +102,12 @@ def _sag_shortly(trial: Trial, bench: Bench, volts: float) -> None:
     bench.move(1, 10)
     bench.machine.supply(6.0)
     told = bench.move(5)
-    trial.saw("for 30 ms, it goes on", told.state == State.ACTIVE)
+    trial.saw("for 30 ms, it goes on", told.state == BoardState.ACTIVE)
 
 
 def _latched(trial: Trial, bench: Bench, refusal: bool) -> None:
     """The cause is gone, and nothing happens until somebody clears and arms."""
-    latched = bench.board.status().state == State.FAULT and bench.stays_limp()
+    latched = bench.board.status().state == BoardState.FAULT and bench.stays_limp()
     bench.board.clear()
     limp = bench.stays_limp()
     good = refusal and latched and limp and bench.arms_again()
@@ -256,5 +256,5 @@ def _send_raw(trial: Trial, bench: Bench, pulses: list[int]) -> None:
     message = wire.Targets(bench.board._session, tuple(pulses))
     told = bench.link.demand(message, wire.Status, 0.1)
     bench.rest_of_period()
-    good = told.state == State.ACTIVE and bool(told.faults & wire.Fault.CLAMPED)
+    good = told.state == BoardState.ACTIVE and bool(told.faults & wire.Fault.CLAMPED)
     trial.saw("clamped" if good else "taken as it is", good)

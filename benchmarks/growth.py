@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.meshes import LEVELS, anatomies
 from eva_sim.contract import Floats
-from eva_sim.files import atomic, write_json
+from eva_sim.files import atomic_path, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
 from eva_sim.skin.block import Block, machine_of
 from eva_sim.skin.lanes import LANES
@@ -113,7 +113,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
         panel.xaxis.set_minor_formatter("")  # they would overlap over less than two decades
         panel.grid(alpha=0.3, which="both")
         panel.legend(fontsize=8)
-    with atomic(path) as part:
+    with atomic_path(path) as part:
         figure.savefig(part, dpi=110)
 
 

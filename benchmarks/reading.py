@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from eva_sim.agents.babble import sample_command
+from eva_sim.agents.data.babbling import sample_command
 from eva_sim.detector import Detector
-from eva_sim.envs.settle import settle_at
 from eva_sim.files import write_json
+from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     rng, found = np.random.default_rng(given.seed), 0
     with Twin() as twin, Detector() as detector:
         for _ in tqdm(range(given.faces), unit="face", disable=None):
-            settle_at(twin, sample_command(twin.spec, rng))
+            reset_and_hold(twin, sample_command(twin.spec, rng))
             found += detector.landmarks(twin.render(given.size)) is not None
     figures = {"faces": given.faces, "found": found, "share": found / given.faces, "size": given.size}
     print(figures)

@@ -62,7 +62,7 @@ def accuracy(anatomy: Anatomy, drives: list[Drive]) -> dict[str, float]:
 
 def compare(skins: ReducedSkins, truth: Floats, tension: Floats) -> dict[str, float]:
     """Errors of skins against settled vertices (N, V, 3) [m] and tensions (N, 12) [N]."""
-    arrays = read_arrays(asset("landmarks.npz"))
+    arrays = read_arrays(asset("precomputed/landmark_embedding.npz"))
     points = np.einsum("pk,npkd->npd", arrays["shares"], truth[:, arrays["corners"]])
     vertex = 1000 * np.linalg.norm(skins.points - truth, axis=2)
     landmark = 1000 * np.linalg.norm(skins.landmarks - points, axis=2)

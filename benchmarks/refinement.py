@@ -57,7 +57,7 @@ def places() -> Floats:
 
     Nearer, a place of the upper lip could be taken for one of the lower.
     """
-    arrays, anatomy = read_arrays(asset("landmarks.npz")), load_anatomy()
+    arrays, anatomy = read_arrays(asset("precomputed/landmark_embedding.npz")), load_anatomy()
     at = np.einsum("ks,ksd->kd", arrays["shares"], anatomy.points[arrays["corners"]])
     slits = np.union1d(anatomy.lips.pairs.ravel(), anatomy.fixed)
     far: Floats = at[cKDTree(anatomy.points[slits]).query(at)[0] > EDGE]

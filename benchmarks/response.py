@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.files import atomic, write_json
+from eva_sim.files import atomic_path, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
 from eva_sim.skin.many import Skins
 
@@ -158,7 +158,7 @@ def draw(found: Loops, rows: list[dict[str, Any]], path: Path) -> None:
     panels[0].legend(fontsize=8)
     figure.supxlabel("command, share of the servo's range", fontsize=10)
     figure.supylabel("displacement of the patch [mm]", fontsize=10)
-    with atomic(path) as part:
+    with atomic_path(path) as part:
         figure.savefig(part, dpi=110)
 
 

@@ -42,16 +42,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import virtual_robot
+from eva_sim.clock import WallClock
 from eva_sim.files import write_json
-from eva_sim.real.boards.base import Board
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.calibration import Calibration
-from eva_sim.real.clock import WallClock
-from eva_sim.real.link import Link
-from eva_sim.real.mock import Mock
-from eva_sim.real.ports import open_serial
+from eva_sim.real.boards.interface import Board
+from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
-from eva_sim.real.virtual import missing_packages
+from eva_sim.real.simulation.mock_board import MockBoard
+from eva_sim.real.simulation.virtual_board import missing_packages
+from eva_sim.real.wire.link import Link
+from eva_sim.real.wire.serial_ports import open_serial
 
 WARM_UP = 50
 #: Whoever holds it open says how long waking a processor may take [us].
@@ -79,7 +79,7 @@ class CountingClock(WallClock):
 
 def serve(master: int) -> None:
     """A mock board at the other end of a terminal."""
-    mock = Mock(realtime=True)
+    mock = MockBoard(realtime=True)
     while True:
         select.select([master], [], [])
         try:
@@ -165,7 +165,7 @@ class Stopwatch:
 
 def hot(steps: int) -> np.ndarray:
     """Processor time of each step when time is virtual, less the mock's [s]; no terminal."""
-    mock, found = Mock(), list[float]()
+    mock, found = MockBoard(), list[float]()
     port = Stopwatch(mock.port)
 
     def connect() -> Board:

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from eva_sim.real import protocol as wire
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.bodies import open_on
+from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
-from eva_sim.real.virtual import Machine, build
+from eva_sim.real.simulation.virtual_board import SimulatedBoard, build_firmware
+from eva_sim.real.wire import protocol as wire
 
 #: Control steps with a camera, and of each of the runs that are compared.
 WITH_CAMERA, REPEATED = 250, 250
 
 
-class Overheard(Machine):
+class Overheard(SimulatedBoard):
     """A machine that keeps a hash of all it was told and all it answered: bytes, pulses, and their times."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def drive(steps: int, size: int | None) -> dict[str, Any]:
     """Random commands of all actuators for some control steps: the most that may move."""
     commands = np.random.default_rng(0).uniform(-1, 1, (steps, 25)).astype(np.float32)
     children, machine = resource.getrusage(resource.RUSAGE_CHILDREN), Overheard()
-    with open_on(machine, size=size) as face:
+    with open_hidden(machine, size=size) as face:
         face.reset()
         begin, own, since, awake = time.perf_counter(), time.process_time(), machine.clock.now(), machine.busy
         before = counters(face)
@@ -98,7 +98,7 @@ def lost(face: RobotFace, before: Any) -> dict[str, int]:
 
 def firmware_size() -> dict[str, int]:
     """Bytes of flash and of static RAM, as `make size` tells them."""
-    command = ["avr-size", "-C", "--mcu=atmega2560", str(build().firmware)]
+    command = ["avr-size", "-C", "--mcu=atmega2560", str(build_firmware().firmware)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"Program:\s+(\d+) bytes.*Data:\s+(\d+) bytes", told, re.DOTALL)
     assert found is not None, told

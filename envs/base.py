@@ -11,15 +11,15 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 import eva_sim
-from eva_sim.contract import Face, Floats, Reading, load_spec
-from eva_sim.envs.options import check_names
-from eva_sim.envs.plan import REACH, errors, observation, reward_terms
-from eva_sim.envs.settle import settle_at
+from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace
+from eva_sim.display import DisplayWindow
+from eva_sim.envs.reset_options import check_names
+from eva_sim.envs.target_plan import REACH, landmark_errors, observation, reward_terms
 from eva_sim.envs.task import Task
-from eva_sim.envs.window import Window
 from eva_sim.errors import EvaError
 from eva_sim.landmarks import POINTS
-from eva_sim.randomise import draw, noise_of
+from eva_sim.randomise import draw_parameters, landmark_noise
+from eva_sim.settling import reset_and_hold
 
 Observation = dict[str, Any]
 Action = NDArray[np.float32]
@@ -66,21 +66,21 @@ class FaceEnv(gym.Env[Observation, Action]):
         **options: Any,
     ) -> None:
         check_arguments(observe, image_size, render_mode, episode_steps)
-        # An open environment lists what works here, so that generic tools do not try a window
-        # on a machine without a screen; the class lists all.
-        here = ["human", "rgb_array"] if Window.possible() else ["rgb_array"]
-        self.metadata = {"render_modes": here, "render_fps": round(1 / load_spec().control_dt)}
         self.render_mode = render_mode
         self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
-        self._window = Window() if render_mode == "human" else None
+        self._window = DisplayWindow() if render_mode == "human" else None
         self._image_size = image_size if observe != "landmarks" else None
         self._owned = face is None
         self.face = face or eva_sim.make_face(body, **_twins_own(body, skin, neck), **options)
-        if randomise and not hasattr(self.face, "vary"):
+        if randomise and not isinstance(self.face, SimulatedFace):
             raise EvaError("randomise=True needs the twin; no other body can change its constants.")
         self._randomise, self._parameters = randomise, dict[str, Floats]()
+        # An open environment lists what works here, so that generic tools do not try a window
+        # on a machine without a screen; the class lists all.
+        here = ["human", "rgb_array"] if DisplayWindow.possible() else ["rgb_array"]
+        self.metadata = {"render_modes": here, "render_fps": round(1 / self.face.spec.control_dt)}
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.face.spec),), np.float32)
-        self.observation_space = observed_space(observe, self._image_size)
+        self.observation_space = observed_space(self.face.spec, observe, self._image_size)
         self._observed = tuple(self.observation_space)
 
     def reset(
@@ -94,10 +94,10 @@ class FaceEnv(gym.Env[Observation, Action]):
         super().reset(seed=seed)
         options = options or {}
         check_names(options, self.task.OPTIONS)
-        self._vary()
+        self._draw_body()
         self._plan = self.task.plan(options, self.np_random, self.episode_steps, _OneBody(self.face))
         self._seen = self.face.neutral_landmarks
-        self._take(settle_at(self.face, options.get("start"), self._draw_seed()))
+        self._take(reset_and_hold(self.face, options.get("start"), self._draw_seed()))
         self._step, self._start_time = 0, self._reading.time
         self._look()
         info = self._info()
@@ -123,14 +123,18 @@ class FaceEnv(gym.Env[Observation, Action]):
         return self._observation(), sum(terms.values()), False, truncated, info
 
     def save(self) -> Any:
-        """An opaque copy of the episode: body, target, clock and random generator."""
+        """Returns an opaque copy of the episode: body, target, clock and random generator.
+
+        Raises:
+            EvaError: the body is no `SimulatedFace`.
+        """
         private = {name: getattr(self, name) for name in self._EPISODE}
-        return self.face.save(), copy.deepcopy(self.np_random.bit_generator.state), private
+        return self._simulated().save(), copy.deepcopy(self.np_random.bit_generator.state), private
 
     def restore(self, state: Any) -> None:
         """Goes back to a saved state; the same actions then repeat bit for bit."""
         body, random, private = state
-        self.face.restore(body)
+        self._simulated().restore(body)
         self.np_random.bit_generator.state = copy.deepcopy(random)
         for name, value in private.items():
             setattr(self, name, value)
@@ -153,11 +157,18 @@ class FaceEnv(gym.Env[Observation, Action]):
         "_plan", "_reading", "_seen", "_step", "_start_time", "_parameters",
     )  # fmt: skip
 
-    def _vary(self) -> None:
+    def _simulated(self) -> SimulatedFace:
+        """Returns the face as one in simulation, the only kind whose state can be set."""
+        if isinstance(self.face, SimulatedFace):
+            return self.face
+        raise EvaError("a robot cannot go back in time, so it is neither saved nor restored; use the twin.")
+
+    def _draw_body(self) -> None:
         if self._randomise:
-            without = () if self.face.varies else ("skin",)  # type: ignore[attr-defined]
-            self._parameters = draw(self.np_random, without)
-            self.face.vary(self._parameters)  # type: ignore[attr-defined]
+            face = self._simulated()
+            without = () if face.varies_material else ("skin",)
+            self._parameters = draw_parameters(face.spec, self.np_random, without)
+            face.set_parameters(self._parameters)
 
     def _take(self, reading: Reading) -> None:
         self._reading = reading
@@ -168,14 +179,14 @@ class FaceEnv(gym.Env[Observation, Action]):
         return int(self.np_random.integers(2**31))
 
     def _observation(self) -> Observation:
-        noise = noise_of(self._parameters, self.np_random, self._seen.shape)
+        noise = landmark_noise(self._parameters, self.np_random, self._seen.shape)
         seen = observation(self._reading.position, self._plan.target(self._step), self._seen, noise)
         if self._image_size:
             seen["image"] = self.face.render(self._image_size)
         return {name: seen[name] for name in self._observed}
 
     def _error(self) -> Floats:
-        return errors(self._seen, self._plan.target(self._step))
+        return landmark_errors(self._seen, self._plan.target(self._step))
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = {
@@ -200,7 +211,7 @@ class _OneBody:
         self.spec, self.neutral_landmarks, self._face = face.spec, face.neutral_landmarks, face
 
     def settle(self, command: ArrayLike) -> NDArray[np.float32]:
-        return settle_at(self._face, command).landmarks
+        return reset_and_hold(self._face, command).landmarks
 
 
 def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
@@ -216,11 +227,11 @@ def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
     return {}
 
 
-def observed_space(observe: Observe, image_size: int | None) -> spaces.Dict:
-    """Of one environment."""
+def observed_space(spec: FaceSpec, observe: Observe, image_size: int | None) -> spaces.Dict:
+    """Returns the observation space of one environment."""
     points = spaces.Box(-REACH, REACH, (len(POINTS), 3), np.float32)
     found: dict[str, spaces.Space[Any]] = {
-        "position": spaces.Box(-1.0, 1.0, (len(load_spec()),), np.float32),
+        "position": spaces.Box(-1.0, 1.0, (len(spec),), np.float32),
         "target": points,
     }
     if observe != "image":

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from eva_sim.atlas import load_atlas
 from eva_sim.contract import Floats
 from eva_sim.envs.base import FaceEnv
-from eva_sim.envs.options import check_points
-from eva_sim.envs.plan import Plan
-from eva_sim.envs.task import Body, Task
+from eva_sim.envs.reset_options import check_points
+from eva_sim.envs.target_plan import TargetPlan
+from eva_sim.envs.task import Task, TaskFace
 from eva_sim.envs.vector import FaceVectorEnv
 from eva_sim.errors import EvaError
-from eva_sim.expressions import expression
+from eva_sim.expressions import expression_command
 
 #: A blend between two expressions lasts so long [s], a dwell on one so long: the 0.2-1.5 Hz of
 #: expressions.
@@ -30,22 +30,24 @@ class MimicTask(Task):
     STEPS = 250
 
     @classmethod
-    def plan(cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: Body) -> Plan:
+    def plan(
+        cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: TaskFace
+    ) -> TargetPlan:
         if "targets" in options:
             if "expression" in options:
                 raise EvaError("reset takes one goal, not both targets and expression.")
-            return Plan.along(check_points(options["targets"], frames=True))
+            return TargetPlan.along(check_points(options["targets"], frames=True))
         faces, commands = _waypoints(options, body)
         path = _draw_path(rng, len(commands), steps, body.spec.control_dt)
-        return Plan(faces, commands, *path)
+        return TargetPlan(faces, commands, *path)
 
 
-def _waypoints(options: dict[str, Any], body: Body) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _waypoints(options: dict[str, Any], body: TaskFace) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Faces (K, N, 3) to move between and their commands (K, 25); the first is neutral."""
     if "expression" not in options:
-        atlas = load_atlas()
+        atlas = load_atlas(body.spec)
         return atlas.landmarks, atlas.commands
-    command = expression(options["expression"])
+    command = expression_command(body.spec, options["expression"])
     faces = np.stack([body.neutral_landmarks, body.settle(command)])
     return faces, np.stack([body.spec.neutral, command])
 
@@ -116,7 +118,7 @@ class MimicEnv(FaceEnv):
     twin settled in) and dwells on each (0 to 0.8 s). `reset(options=...)` takes
 
     - `targets`: landmarks (T, N, 3) to follow, one row per control step, the first with `reset`; or
-      `expression`: the name of one (as in `EVA/Pose-v0`), to come and go in place of the atlas;
+      `expression_command`: the name of one (as in `EVA/Pose-v0`), to come and go in place of the atlas;
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode

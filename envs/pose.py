@@ -8,12 +8,12 @@ import numpy as np
 
 from eva_sim.atlas import load_atlas
 from eva_sim.envs.base import FaceEnv
-from eva_sim.envs.options import check_points
-from eva_sim.envs.plan import Plan
-from eva_sim.envs.task import Body, Task
+from eva_sim.envs.reset_options import check_points
+from eva_sim.envs.target_plan import TargetPlan
+from eva_sim.envs.task import Task, TaskFace
 from eva_sim.envs.vector import FaceVectorEnv
 from eva_sim.errors import EvaError
-from eva_sim.expressions import expression
+from eva_sim.expressions import expression_command
 
 
 class PoseTask(Task):
@@ -23,19 +23,23 @@ class PoseTask(Task):
     STEPS = 100
 
     @classmethod
-    def plan(cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: Body) -> Plan:
+    def plan(
+        cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: TaskFace
+    ) -> TargetPlan:
         given = [name for name in ("target", "command", "expression") if name in options]
         if len(given) > 1:
             raise EvaError(f"reset takes one goal, not both {' and '.join(given)}.")
         if "target" in options:
-            return Plan.still(check_points(options["target"], frames=False), None, steps)
+            return TargetPlan.still(check_points(options["target"], frames=False), None, steps)
         if given:
             named = "expression" in options
-            command = body.spec.check(expression(options["expression"]) if named else options["command"])
-            return Plan.still(body.settle(command), command, steps)
-        atlas = load_atlas()
+            command = body.spec.check(
+                expression_command(body.spec, options["expression"]) if named else options["command"]
+            )
+            return TargetPlan.still(body.settle(command), command, steps)
+        atlas = load_atlas(body.spec)
         rows = np.full(steps + 1, rng.integers(len(atlas)))
-        return Plan(atlas.landmarks, atlas.commands, rows, rows, np.zeros(steps + 1, np.float32))
+        return TargetPlan(atlas.landmarks, atlas.commands, rows, rows, np.zeros(steps + 1, np.float32))
 
 
 class PoseEnv(FaceEnv):
@@ -92,7 +96,7 @@ class PoseEnv(FaceEnv):
     the twin settled in). `reset(options=...)` takes
 
     - one of `target`: landmarks (N, 3) to reach; `command`: (25,), to reach the face that this body
-      makes of it (tried out first); `expression`: the same by name, `"neutral"`, `"joy"`,
+      makes of it (tried out first); `expression_command`: the same by name, `"neutral"`, `"joy"`,
       `"sadness"`, `"surprise"`, `"anger"`, `"fear"` or `"disgust"` (`assets/expressions.toml`);
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 

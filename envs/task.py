@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import FaceSpec
-from eva_sim.envs.plan import Plan
+from eva_sim.envs.target_plan import TargetPlan
 
 
-class Body(Protocol):
+class TaskFace(Protocol):
     """The face that a task is planned for."""
 
     spec: FaceSpec
@@ -31,7 +31,9 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def plan(cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: Body) -> Plan:
+    def plan(
+        cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: TaskFace
+    ) -> TargetPlan:
         """Draws the targets of an episode, or takes them from the options.
 
         Raises:

@@ -13,14 +13,21 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import Floats
 from eva_sim.envs.base import check_arguments, observed_space
-from eva_sim.envs.options import check_names
-from eva_sim.envs.plan import Plan, errors, noise, observation, reward_terms, wanted
-from eva_sim.envs.settle import settle_steps
+from eva_sim.envs.reset_options import check_names
+from eva_sim.envs.target_plan import (
+    TargetPlan,
+    batch_noise,
+    batch_targets,
+    landmark_errors,
+    observation,
+    reward_terms,
+)
 from eva_sim.envs.task import Task
 from eva_sim.errors import EvaError
-from eva_sim.randomise import Parameters, draw
+from eva_sim.randomise import Parameters, draw_parameters
+from eva_sim.settling import settling_steps
 from eva_sim.twins import Readings, Twins
 
 Batch = dict[str, NDArray]
@@ -79,14 +86,14 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self.num_envs, self.randomise = num_envs, randomise
         self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
         self.twins = Twins(num_envs, skin)
-        self.single_observation_space = observed_space("landmarks", None)
+        self.single_observation_space = observed_space(self.twins.spec, "landmarks", None)
         self._observed = tuple(self.single_observation_space)
-        self.single_action_space = spaces.Box(-1.0, 1.0, (len(load_spec()),), np.float32)
+        self.single_action_space = spaces.Box(-1.0, 1.0, (len(self.twins.spec),), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
         self._parameters: list[Parameters] = [{}] * num_envs
-        self._plans: dict[int, Plan] = {}  # by copy; all of them after the first reset
+        self._plans: dict[int, TargetPlan] = {}  # by copy; all of them after the first reset
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -110,8 +117,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._readings = self._settle(options.get("start"))
         self._start_time, self._steps = self._readings.time, np.zeros(self.num_envs, int)
         self._over = ~everyone
-        target, command = wanted(self._all_plans(), self._steps)
-        info = self._info(errors(self._readings.landmarks, target), command)
+        target, command = batch_targets(self._all_plans(), self._steps)
+        info = self._info(landmark_errors(self._readings.landmarks, target), command)
         return self._observe(target), {**info, **self._told_parameters(everyone)}
 
     def step(self, actions: ArrayLike) -> tuple[Batch, Floats, NDArray, NDArray, dict[str, Any]]:
@@ -125,8 +132,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
             raise ResetNeeded("call reset before step.")
         begun, before = self._over, self._readings.sent
         self._move(actions, begun)
-        target, command = wanted(self._all_plans(), self._steps)
-        error = errors(self._readings.landmarks, target)
+        target, command = batch_targets(self._all_plans(), self._steps)
+        error = landmark_errors(self._readings.landmarks, target)
         terms = reward_terms(error, self._readings.sent, before)
         terms = {name: np.where(begun, 0.0, value) for name, value in terms.items()}
         last = np.array([plan.steps for plan in self._all_plans()])
@@ -158,16 +165,16 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._steps = np.where(begun, 0, self._steps + 1)
         self._start_time = np.minimum(self._start_time, self._readings.time)  # a face was reset
 
-    def _all_plans(self) -> list[Plan]:
+    def _all_plans(self) -> list[TargetPlan]:
         return [self._plans[face] for face in range(self.num_envs)]
 
     def _begin(self, which: NDArray[np.bool_], options: dict[str, Any]) -> None:
         """Draws body and targets of new episodes, and rests these faces."""
         faces = np.flatnonzero(which).tolist()
-        without = ["camera"] if self.twins.varies else ["camera", "skin"]
+        without = ["camera"] if self.twins.varies_material else ["camera", "skin"]
         for face in faces if self.randomise else ():
-            self._parameters[face] = draw(self._generators[face], without)
-            self.twins.vary(face, self._parameters[face])
+            self._parameters[face] = draw_parameters(self.twins.spec, self._generators[face], without)
+            self.twins.set_parameters(face, self._parameters[face])
         bodies = _Bodies(self)
         for face in faces:
             bodies.face = face
@@ -183,13 +190,15 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         held = spec.neutral if command is None else spec.check(command)
         self.twins.reset()
         readings = self.twins.read()
-        for _ in range(0 if command is None else settle_steps(spec)):
+        for _ in range(0 if command is None else settling_steps(spec)):
             readings = self.twins.move(np.tile(held, (self.num_envs, 1)))
         return readings
 
     def _observe(self, target: Floats) -> Batch:
         landmarks = self._readings.landmarks
-        shaken = noise(self._parameters, self._generators, landmarks.shape[1:]) if self.randomise else 0.0
+        shaken = (
+            batch_noise(self._parameters, self._generators, landmarks.shape[1:]) if self.randomise else 0.0
+        )
         seen = observation(self._readings.position, target, landmarks, shaken)
         return {name: seen[name] for name in self._observed}
 

@@ -8,8 +8,8 @@ nothing heavy: no physics, no renderer, no torch.
 from typing import Any
 
 from eva_sim.contract import Face, FaceSpec, Reading, load_spec
-from eva_sim.envs.ids import register_ids
 from eva_sim.errors import EvaError
+from eva_sim.registration import register_ids
 
 __version__ = "0.1.0"
 __all__ = ["EvaError", "Face", "FaceSpec", "Reading", "__version__", "load_spec", "make_face"]
@@ -26,7 +26,7 @@ def make_face(body: str = "twin", **options: object) -> Face:
             without the toolchain.
         **options: of the body: of the twin `skin`, `camera` and `neck`, see `eva_sim.twin.Twin`; of the
             robot `board`, `port`, `camera` and `calibration`, of the other two `robot` (seed of the hidden
-            head), `size`, `realtime` and `calibration`, see `eva_sim.real.bodies`.
+            head), `size`, `realtime` and `calibration`, see `eva_sim.real.opening`.
 
     Raises:
         EvaError: no such body, or an option that it does not have.
@@ -37,9 +37,9 @@ def make_face(body: str = "twin", **options: object) -> Face:
 
         openers = {"twin": Twin}
     elif body in ("robot", "virtual", "mock"):
-        from eva_sim.real import bodies
+        from eva_sim.real import opening
 
-        openers = {"robot": bodies.open_robot, "virtual": bodies.open_virtual, "mock": bodies.open_mock}
+        openers = {"robot": opening.open_robot, "virtual": opening.open_virtual, "mock": opening.open_mock}
     if body not in openers:
         raise EvaError(f"no body called {body!r}; choose 'twin', 'robot', 'virtual' or 'mock'.")
     _check_options(body, openers[body], options)

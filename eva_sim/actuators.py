@@ -21,7 +21,7 @@ _STATE = ("queue", "target", "position", "line", "take_up")
 SPARE_DELAY = 2
 
 
-class Figures(NamedTuple):
+class ActuatorParameters(NamedTuple):
     """What may differ between faces of one table, each with the faces' leading dimension.
 
     Attributes:
@@ -41,7 +41,7 @@ class Figures(NamedTuple):
     delay: Floats
 
     @classmethod
-    def of(cls, spec: FaceSpec) -> Figures:
+    def of(cls, spec: FaceSpec) -> ActuatorParameters:
         """Those of the table, for one face."""
         cables = [np.full(len(spec.where("cable")), spec.cable[n]) for n in ("friction", "backlash", "slack")]
         return cls(*cables, *(spec.column(n) for n in ("rate", "dead_band", "delay")))
@@ -55,7 +55,7 @@ class Actuators:
         faces: how many, N; None for one, whose arrays have no leading dimension.
 
     Attributes (with (N,) before each shape when there are N faces):
-        figures: friction, play, rates and delays; see `vary`.
+        figures: friction, play, rates and delays; see `set_parameters`.
         position: where the servos are, float64 (25,) [rad, or m for neck legs].
         take_up: cable taken in at the skin end, (12,) [m], in the order of the table's cables. The
             skin's free length is Lt = L_rest + slack - take_up. Below zero when the skin pulls on a
@@ -76,12 +76,14 @@ class Actuators:
         self._low, self._high = spec.column("low"), spec.column("high")
         self._cables = spec.where("cable")
         self._depth = int(spec.column("delay").max()) + SPARE_DELAY + 1
-        self.figures = Figures(*(np.tile(value, (*self._lead, 1)) for value in Figures.of(spec)))
+        self.figures = ActuatorParameters(
+            *(np.tile(value, (*self._lead, 1)) for value in ActuatorParameters.of(spec))
+        )
         self._derive()
         for name, value in self._rest().items():
             setattr(self, name, np.tile(value, (*self._lead, *[1] * value.ndim)))
 
-    def vary(self, figures: Figures, face: int | None = None) -> None:
+    def set_parameters(self, figures: ActuatorParameters, face: int | None = None) -> None:
         """Replaces the figures of one face of many, or of all; what was done so far stays done.
 
         Raises:

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from eva_sim.camera import Part
 from eva_sim.contract import Floats
 from eva_sim.files import asset, read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
+from eva_sim.renderer import Part
 from eva_sim.skin.ground import turned
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
@@ -66,7 +66,7 @@ class Appearance:
         arrays = self._arrays
         self._rest = arrays["head_points"][: self._skin_size]
         uv = texture_coordinates(arrays["head_points"])
-        paint = np.asarray(Image.open(asset("meshes/paint.png")).convert("RGB"))
+        paint = np.asarray(Image.open(asset("textures/paint.png")).convert("RGB"))
         parts = [
             Part("head", arrays["head_points"], arrays["head_triangles"], 1, uv=uv, texture=paint),
             Part(

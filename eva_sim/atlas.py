@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import load_spec
+from eva_sim.contract import FaceSpec
 from eva_sim.errors import DataError
-from eva_sim.files import asset, read_arrays
+from eva_sim.files import read_arrays
 from eva_sim.landmarks import POINTS
 
 _AGAIN = "make it again with `python -m tools.build_atlas`"
@@ -35,7 +35,7 @@ class Atlas:
         return len(self.commands)
 
 
-def read_atlas(path: str | os.PathLike[str]) -> Atlas:
+def read_atlas(path: str | os.PathLike[str], spec: FaceSpec) -> Atlas:
     """Reads and checks an atlas file.
 
     Raises:
@@ -46,26 +46,25 @@ def read_atlas(path: str | os.PathLike[str]) -> Atlas:
         atlas = Atlas(arrays["commands"], arrays["landmarks"], str(arrays["digest"]))
     except KeyError as error:
         raise DataError(f"{path} is not an atlas, it lacks {error}; {_AGAIN}.") from error
-    _check(atlas, str(path))
+    _check(atlas, str(path), spec)
     atlas.commands.setflags(write=False)
     atlas.landmarks.setflags(write=False)
     return atlas
 
 
-@lru_cache(maxsize=1)
-def load_atlas() -> Atlas:
-    """The atlas shipped with the package.
+@lru_cache(maxsize=8)
+def load_atlas(spec: FaceSpec) -> Atlas:
+    """Reads the atlas in the face's folder.
 
     Raises:
         DataError: missing, damaged, or made with another actuator table or landmark set.
     """
-    return read_atlas(asset("atlas.npz"))
+    return read_atlas(spec.file("precomputed/atlas.npz"), spec)
 
 
-def _check(atlas: Atlas, path: str) -> None:
-    spec = load_spec()
+def _check(atlas: Atlas, path: str, spec: FaceSpec) -> None:
     if atlas.digest != spec.digest:
-        raise DataError(f"{path} was made with another assets/face.toml; {_AGAIN}.")
+        raise DataError(f"{path} was made with another face.toml; {_AGAIN}.")
     rows = len(atlas)
     if atlas.commands.shape != (rows, len(spec)) or atlas.landmarks.shape != (rows, len(POINTS), 3):
         raise DataError(f"{path} has arrays of another shape or landmark set; {_AGAIN}.")

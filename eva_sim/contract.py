@@ -1,7 +1,7 @@
-"""The face contract: what a policy may say to a face and what it hears back.
+"""The face contract: the one interface between a policy and a face, simulated or physical.
 
-`FaceSpec` (constant) is read from `assets/face.toml`; `Face` is the body; `Reading` is the answer
-to one command. Simulation, environments, learning and the robot adapter all use these three.
+`FaceSpec` is the constant description of a face, read from its actuator table. `Face` is the body. `Reading`
+is its answer to one command. Simulation, environments, learning and the robot adapter all use these three.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.clock import Clock
 from eva_sim.errors import CommandError, DataError
 from eva_sim.files import asset
 
@@ -44,16 +46,21 @@ class Actuator:
     delay: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceSpec:
-    """The constant description of a face.
+    """The constant description of a face. Shapes below are those of EVA: 25 actuators, 12 of them cables.
+
+    Two specs are equal if they were read from the same text and the same folder.
 
     Attributes:
-        actuators: the 25 rows in the order that every command uses.
+        actuators: one row per actuator, in the order that every command uses.
         control_dt: time between commands [s].
         physics_dt: time between rigid-body steps [s]; a whole fraction of `control_dt`.
-        cable: horn, cable and Bowden figures, see `assets/face.toml`.
-        digest: SHA-256 of the table; data sets and checkpoints carry it.
+        cable: constants of horn, cable and Bowden tube, see `assets/face.toml`.
+        digest: SHA-256 of the text; data sets, checkpoints and recordings carry it.
+        text: the actuator table itself, TOML; `parse_spec` reads it again.
+        folder: folder of the face's other tables and meshes; None where only the actuator table is known,
+            as in a data set or a checkpoint.
     """
 
     actuators: tuple[Actuator, ...]
@@ -61,6 +68,17 @@ class FaceSpec:
     physics_dt: float
     cable: Mapping[str, float] = field(repr=False)
     digest: str = field(repr=False)
+    text: str = field(repr=False)
+    folder: Path | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FaceSpec) and (self.digest, self.folder) == (other.digest, other.folder)
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.folder))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return parse_spec, (self.text, self.folder)
 
     def __len__(self) -> int:
         return len(self.actuators)
@@ -68,6 +86,28 @@ class FaceSpec:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(a.name for a in self.actuators)
+
+    @property
+    def expressive(self) -> NDArray[np.intp]:
+        """Indices of the actuators that move landmarks: cables, jaw and lids; gaze and head pose do not."""
+        return self.where("cable", "jaw", "lid")
+
+    def file(self, name: str) -> Path:
+        """Path of one of the face's files, e.g. `spec.file("expressions.toml")`.
+
+        Raises:
+            DataError: the folder is unknown, or lacks the file.
+        """
+        if self.folder is None:
+            raise DataError(
+                f"{name} is needed, but only the actuator table of this face is known; open the face."
+            )
+        path = self.folder / name
+        if not path.exists():
+            raise DataError(
+                f"{name} is missing from {self.folder}; reinstall eva-sim, or complete the folder."
+            )
+        return path
 
     @property
     def substeps(self) -> int:
@@ -179,10 +219,32 @@ class Reading:
     faults: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What a face can do, known before it is opened; see `eva_sim.face_capabilities`.
+
+    Attributes:
+        measured_positions: whether `Reading.position` is measured (or simulated) rather than assumed.
+        camera: whether readings hold pictures, or `render` can make them.
+        save: whether it is a `SimulatedFace`: its state can be saved and restored, its constants changed.
+        real_time: whether its clock is the wall clock; then it holds and goes limp when commands stop.
+    """
+
+    measured_positions: bool
+    camera: bool
+    save: bool
+    real_time: bool
+
+
 class Face(abc.ABC):
-    """A body that takes 25 numbers and makes a face. Use it as a context manager."""
+    """A body that takes one number per actuator and makes a face. Use it as a context manager.
+
+    Opening a face moves nothing; `reset` is the first thing that may.
+    """
 
     spec: FaceSpec
+    #: clock that the body lives by; None if its time passes only in `move`.
+    clock: Clock | None = None
     #: outer-eye distance of the neutral face [m]; turns landmark units into metres.
     outer_eye: float
     #: landmarks of the neutral face, float32 (N, 3) [neutral outer-eye distances].
@@ -205,14 +267,6 @@ class Face(abc.ABC):
         """
 
     @abc.abstractmethod
-    def save(self) -> Any:
-        """An opaque copy of everything that changes, for `restore`."""
-
-    @abc.abstractmethod
-    def restore(self, state: Any) -> None:
-        """Goes back to a saved state; the next moves repeat bit for bit."""
-
-    @abc.abstractmethod
     def render(self, size: int) -> NDArray[np.uint8]:
         """A picture of the face now, uint8 (size, size, 3).
 
@@ -220,8 +274,12 @@ class Face(abc.ABC):
             RenderError: no OpenGL library, or no camera.
         """
 
+    def describe(self) -> dict[str, Any]:
+        """Returns what identifies this body, as JSON; recordings keep it."""
+        return {}
+
     def close(self) -> None:
-        """Lets go of the body. May be called twice."""
+        """Releases the body. May be called twice."""
 
     def __enter__(self) -> Self:
         return self
@@ -235,19 +293,68 @@ class Face(abc.ABC):
         self.close()
 
 
-@lru_cache(maxsize=1)
-def load_spec() -> FaceSpec:
-    """Reads `assets/face.toml`.
+class SimulatedFace(Face):
+    """A face in simulation: its state can be saved and restored, and its constants changed.
+
+    Attributes:
+        varies_material: whether `set_parameters` may change the skin's material.
+    """
+
+    varies_material: bool
+
+    @abc.abstractmethod
+    def save(self) -> Any:
+        """Returns an opaque copy of everything that changes, for `restore`."""
+
+    @abc.abstractmethod
+    def restore(self, state: Any) -> None:
+        """Goes back to a saved state; the next moves repeat bit for bit."""
+
+    @abc.abstractmethod
+    def set_parameters(self, parameters: Mapping[str, Floats]) -> None:
+        """Gives this face other constants, see `eva_sim.randomise`; an empty mapping restores the tables'."""
+
+
+@lru_cache(maxsize=8)
+def load_spec(folder: Path | None = None) -> FaceSpec:
+    """Reads the actuator table of a face.
+
+    Only what opens a body calls this. Everything else takes the spec from the face, data set or checkpoint.
+
+    Args:
+        folder: folder of the face's tables and meshes, with a `face.toml`; by default EVA's, `assets/`.
 
     Raises:
-        DataError: the table contradicts itself.
+        DataError: there is no such table, or it contradicts itself.
     """
-    text = asset("face.toml").read_bytes()
-    table = tomllib.loads(text.decode())
-    return _build(table, hashlib.sha256(text).hexdigest())
+    place = asset("face.toml").parent if folder is None else Path(folder).resolve()
+    try:
+        text = (place / "face.toml").read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{place} holds no readable face.toml ({error}); name a face's folder.") from error
+    return parse_spec(text, place)
 
 
-def _build(table: Mapping[str, Any], digest: str) -> FaceSpec:
+def parse_spec(text: str, folder: Path | None = None) -> FaceSpec:
+    """Builds the spec of an actuator table.
+
+    Args:
+        text: TOML, as `assets/face.toml`.
+        folder: folder of the face's other tables and meshes, if known.
+
+    Raises:
+        DataError: the text is no actuator table, or contradicts itself.
+    """
+    try:
+        table = tomllib.loads(text)
+        return _build(table, text, folder)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"face.toml is no actuator table ({error!r}); compare it with assets/face.toml."
+        ) from error
+
+
+def _build(table: Mapping[str, Any], text: str, folder: Path | None) -> FaceSpec:
     rows = [{**table["kind"][row["kind"]], **row} for row in table["actuators"]]
     actuators = tuple(Actuator(**{**row, "action_units": tuple(row["action_units"])}) for row in rows)
     spec = FaceSpec(
@@ -255,7 +362,9 @@ def _build(table: Mapping[str, Any], digest: str) -> FaceSpec:
         control_dt=table["face"]["control_dt"],
         physics_dt=table["face"]["physics_dt"],
         cable=MappingProxyType(table["cable"]),
-        digest=digest,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        text=text,
+        folder=folder,
     )
     _check_table(spec)
     return spec

@@ -49,7 +49,7 @@ class Detector:
         self._last = -1
         self._landmarker = _create(self._video)
         self._close = weakref.finalize(self, _close, self._landmarker)
-        with quiet():  # the native library logs once more at the first picture
+        with silence_stderr():  # the native library logs once more at the first picture
             self._run(np.zeros((64, 64, 3), np.uint8), 0.0)
 
     def detect(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
@@ -106,7 +106,7 @@ class Detector:
         return self._landmarker.detect_for_video(picture, self._last)
 
 
-def average_face() -> Floats:
+def canonical_face() -> Floats:
     """MediaPipe's canonical face, (N, 3) [cm]: a stand-in for the neutral face of a stranger.
 
     Raises:
@@ -130,7 +130,7 @@ def _create(video: bool) -> Any:
         mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
         base = BaseOptions(model_asset_path=str(model), delegate=BaseOptions.Delegate.CPU)
         options = vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=1)
-        with quiet():
+        with silence_stderr():
             return vision.FaceLandmarker.create_from_options(options)
     except (ImportError, OSError) as error:
         raise RenderError(
@@ -147,7 +147,7 @@ def _close(landmarker: Any) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Hides what native libraries write to the error stream; its errors still come as exceptions."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -29,7 +29,7 @@ def asset(name: str) -> Path:
     return path
 
 
-def results_in(path: str | os.PathLike[str]) -> Path:
+def check_output_folder(path: str | os.PathLike[str]) -> Path:
     """A folder that can be made, if it is not there; asked before the work whose results go there.
 
     Raises:
@@ -43,7 +43,7 @@ def results_in(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed onto it only if the block succeeds.
 
     The temporary file keeps the suffix, because video and array writers choose by it.
@@ -69,7 +69,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes indented JSON atomically."""
-    with atomic(path) as part:
+    with atomic_path(path) as part:
         part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
@@ -87,7 +87,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
     """Writes a compressed `.npz` atomically."""
-    with atomic(path) as part:
+    with atomic_path(path) as part:
         np.savez_compressed(part, **arrays)
 
 

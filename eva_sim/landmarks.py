@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
-from eva_sim.files import asset, read_arrays
+from eva_sim.files import read_arrays
 
 # Skin that lies over bone and follows the head, not the expression. Eye corners, nose bridge,
 # temples, hairline (list from a leak test on people: it halves what head pose leaks into a smile).
@@ -43,19 +43,19 @@ POINTS: tuple[int, ...] = tuple(
 _ROW = {point: row for row, point in enumerate(POINTS)}
 
 
-def rows(*points: int) -> NDArray[np.intp]:
+def landmark_rows(*points: int) -> NDArray[np.intp]:
     """Rows of `POINTS` that hold the given MediaPipe indices."""
     return np.array([_ROW[p] for p in points])
 
 
-_RIGID_ROWS = rows(*RIGID)
+_RIGID_ROWS = landmark_rows(*RIGID)
 #: RMS misfit of the rigid points above which a face is not believed [neutral outer-eye distances].
 #: A man turning, nodding, nearing and holding his chin reaches 0.026; a face lying on its side 0.07.
-MISFIT = 0.05
+MAX_RIGID_RESIDUAL = 0.05
 
 #: Rows of `POINTS` by region of the face, for reports; without the rigid points, which are aligned away.
 REGIONS: dict[str, NDArray[np.intp]] = {
-    name: rows(*sorted(set(points) - set(RIGID)))
+    name: landmark_rows(*sorted(set(points) - set(RIGID)))
     for name, points in {
         "brows": (*_BROWS[0], *_BROWS[1]),
         "eyes": (*_EYES[0], *_EYES[1]),
@@ -89,16 +89,16 @@ def similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
     return scale, rotation, b - scale[..., None] * (rotation @ a[..., None])[..., 0]
 
 
-def embedding() -> tuple[NDArray[np.intp], Floats]:
-    """Skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3).
+def load_embedding(spec: FaceSpec) -> tuple[NDArray[np.intp], Floats]:
+    """Reads the skin triangle of each landmark, (N, 3) vertices, and its barycentric shares, (N, 3).
 
     Raises:
         DataError: the file is of another landmark set.
     """
-    arrays = read_arrays(asset("landmarks.npz"))
+    arrays = read_arrays(spec.file("precomputed/landmark_embedding.npz"))
     if arrays["points"].tolist() != list(POINTS):
         raise DataError(
-            "assets/landmarks.npz is of another landmark set; run `python -m tools.build_landmarks`."
+            "the landmark embedding is of another landmark set; run `python -m tools.build_landmarks`."
         )
     return arrays["corners"], arrays["shares"]
 
@@ -119,8 +119,8 @@ class Aligner:
     @classmethod
     def of(cls, points: Floats) -> Aligner:
         """An aligner for the face whose neutral landmarks are `points`, (N, 3), any unit."""
-        right, left = points[rows(33)[0]], points[rows(263)[0]]
-        forehead, bridge = points[rows(10)[0]], points[rows(195)[0]]
+        right, left = points[landmark_rows(33)[0]], points[landmark_rows(263)[0]]
+        forehead, bridge = points[landmark_rows(10)[0]], points[landmark_rows(195)[0]]
         size = float(np.linalg.norm(left - right))
         x = (left - right) / size
         up = forehead - bridge
@@ -144,7 +144,7 @@ class Aligner:
         return float(np.sqrt((error**2).sum(1).mean()))
 
 
-def measures(aligned: Floats) -> dict[str, Floats]:
+def face_measurements(aligned: Floats) -> dict[str, Floats]:
     """Readable distances of aligned points, shape (..., N, 3) -> (...) each.
 
     All in neutral outer-eye distances: `jaw_opening` (gap of the inner lips), `mouth_width`
@@ -154,7 +154,7 @@ def measures(aligned: Floats) -> dict[str, Floats]:
     points = np.asarray(aligned, dtype=float)
 
     def at(*ids: int) -> Floats:
-        return points[..., rows(*ids), :]
+        return points[..., landmark_rows(*ids), :]
 
     def gap(upper: tuple[int, ...], lower: tuple[int, ...]) -> Floats:
         return np.linalg.norm(at(*upper) - at(*lower), axis=-1).mean(-1)

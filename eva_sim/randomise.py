@@ -1,7 +1,7 @@
 """Domain randomisation: what may differ between faces and episodes, read from one table.
 
-`draw` gives the parameters of an episode; what a parameter does is written down in `material_of`,
-`figures_of` (constants of skin and drive) and, for noise and camera, where they are read.
+`draw_parameters` gives the parameters of an episode. `material_scales` and `actuator_parameters` apply them
+to skin and drive; noise and camera parameters are applied where they are read.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from eva_sim.actuators import Figures
-from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.actuators import ActuatorParameters
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
-from eva_sim.files import asset
 
 #: Name -> value, one number () or one for each cable, actuator or axis.
 Parameters = Mapping[str, Floats]
@@ -27,7 +26,7 @@ BOARDS = 2
 
 
 @dataclass(frozen=True)
-class Line:
+class RandomisedParameter:
     """One line of `assets/randomise.toml`, whose head explains the columns."""
 
     name: str
@@ -39,67 +38,68 @@ class Line:
     high: float
     reason: str
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the parameter."""
-        spec = load_spec()
+    def shape(self, spec: FaceSpec) -> tuple[int, ...]:
+        """Returns the parameter's shape for this face."""
         count = {"cable": len(spec.where("cable")), "actuator": len(spec), "axis": 3, "board": BOARDS}
         return () if self.each == "face" else (count[self.each],)
 
-    def draw(self, rng: np.random.Generator) -> Floats:
-        """A value of this line."""
+    def draw(self, spec: FaceSpec, rng: np.random.Generator) -> Floats:
+        """Draws a value."""
+        shape = self.shape(spec)
         if self.distribution == "integer":
-            return np.asarray(rng.integers(int(self.low), int(self.high) + 1, self.shape), dtype=float)
+            return np.asarray(rng.integers(int(self.low), int(self.high) + 1, shape), dtype=float)
         if self.distribution == "log-uniform":
-            return np.asarray(np.exp(rng.uniform(np.log(self.low), np.log(self.high), self.shape)))
-        return np.asarray(rng.uniform(self.low, self.high, self.shape))
+            return np.asarray(np.exp(rng.uniform(np.log(self.low), np.log(self.high), shape)))
+        return np.asarray(rng.uniform(self.low, self.high, shape))
 
 
-@lru_cache(maxsize=1)
-def load_lines() -> tuple[Line, ...]:
+@lru_cache(maxsize=8)
+def load_randomisation(spec: FaceSpec) -> tuple[RandomisedParameter, ...]:
     """The table.
 
     Raises:
         DataError: a line has no meaning.
     """
-    table = tomllib.loads(asset("randomise.toml").read_text())
-    lines = tuple(Line(**row) for row in table["lines"])
+    table = tomllib.loads(spec.file("randomise.toml").read_text())
+    lines = tuple(RandomisedParameter(**row) for row in table["lines"])
     for line in lines:
         if line.distribution not in ("uniform", "log-uniform", "integer") or line.low > line.high:
             raise DataError(f"randomise.toml: {line.name} has no distribution or range that is known.")
     return lines
 
 
-def draw(rng: np.random.Generator, without: Collection[str] = (), robot: bool = False) -> dict[str, Floats]:
+def draw_parameters(
+    spec: FaceSpec, rng: np.random.Generator, without: Collection[str] = (), robot: bool = False
+) -> dict[str, Floats]:
     """Parameters of one episode: every line, but for what acts on `without`.
 
     Those are drawn too, so that what is left out changes nothing else. What only a robot has is drawn
     after all others, and only for a `robot`.
     """
-    lines = [line for line in load_lines() if robot or line.acts_on != "robot"]
-    drawn = {line: line.draw(rng) for line in sorted(lines, key=lambda line: line.acts_on == "robot")}
+    lines = [line for line in load_randomisation(spec) if robot or line.acts_on != "robot"]
+    drawn = {line: line.draw(spec, rng) for line in sorted(lines, key=lambda line: line.acts_on == "robot")}
     return {line.name: value for line, value in drawn.items() if line.acts_on not in without}
 
 
-def material_of(parameters: Parameters) -> Floats:
+def material_scales(parameters: Parameters) -> Floats:
     """Scales of the skin's constants, (5,) in the order of `eva_sim.skin.forces.MATERIAL`."""
     stiffness, thickness = (float(parameters.get(name, 1.0)) for name in ("stiffness", "thickness"))
     others = [float(parameters.get(name, 1.0)) for name in ("attachment", "ground", "cable_stiffness")]
     return np.array([stiffness * thickness, stiffness * thickness**3, *others])
 
 
-def figures_of(spec: FaceSpec, parameters: Parameters) -> Figures:
+def actuator_parameters(spec: FaceSpec, parameters: Parameters) -> ActuatorParameters:
     """The drive of a face with these parameters."""
-    table = Figures.of(spec)
+    table = ActuatorParameters.of(spec)
     scaled = {
         name: getattr(table, name) * parameters.get(name, 1.0)
         for name in ("friction", "backlash", "rate", "dead_band")
     }
     added = {name: getattr(table, name) + parameters.get(name, 0.0) for name in ("slack", "delay")}
-    return Figures(**scaled, **added)
+    return ActuatorParameters(**scaled, **added)
 
 
-def noise_of(parameters: Parameters, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+def landmark_noise(parameters: Parameters, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """Noise on observed landmarks [outer-eye distances]; draws nothing where there is none."""
     size = float(parameters.get("landmark_noise", 0.0))
     return rng.normal(0.0, size, shape) if size else np.zeros(shape)

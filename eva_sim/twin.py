@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.actuators import Actuators
-from eva_sim.contract import Face, Floats, Reading, load_spec
+from eva_sim.contract import FaceSpec, Floats, Reading, SimulatedFace, load_spec
 from eva_sim.errors import EvaError
 from eva_sim.head import open_head
-from eva_sim.landmarks import Aligner, embedding
-from eva_sim.randomise import Parameters, figures_of, material_of
+from eva_sim.landmarks import Aligner, load_embedding
+from eva_sim.randomise import Parameters, actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.solver import make_skin
 
 
-class Twin(Face):
+class Twin(SimulatedFace):
     """EVA in simulation.
 
     Args:
@@ -27,9 +27,10 @@ class Twin(Face):
         neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
             PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
             apart (`PhysicsError`).
+        spec: the face, in a folder of tables and meshes; by default EVA.
 
     Attributes:
-        varies: whether `vary` may change the skin's material.
+        varies_material: whether `set_parameters` may change the skin's material.
 
     Raises:
         EvaError: an argument is none of these.
@@ -40,14 +41,15 @@ class Twin(Face):
         skin: str = "full",
         camera: int | None = None,
         neck: Literal["kinematic", "legs"] = "kinematic",
+        spec: FaceSpec | None = None,
     ) -> None:
-        self.spec = load_spec()
+        self.spec = spec or load_spec()
         self.actuators = Actuators(self.spec)
         self.head = open_head(self.spec, neck)
         self.skin = make_skin(load_anatomy(), skin)
-        self.varies = self.skin.varies
+        self.varies_material = self.skin.varies_material
         self._image_size = camera
-        self._corners, self._shares = embedding()
+        self._corners, self._shares = load_embedding(self.spec)
         self._camera: Any = None
         self._parameters: Parameters = {}
         neutral = self.points()
@@ -77,10 +79,10 @@ class Twin(Face):
         self._steps, self._sent = self._steps + 1, sent
         return self._read()
 
-    def vary(self, parameters: Parameters) -> None:
+    def set_parameters(self, parameters: Parameters) -> None:
         """Gives this face other constants, see `eva_sim.randomise`; none for those of the tables."""
-        self.actuators.vary(figures_of(self.spec, parameters))
-        self.skin.scale_material(material_of(parameters))
+        self.actuators.set_parameters(actuator_parameters(self.spec, parameters))
+        self.skin.scale_material(material_scales(parameters))
         self._parameters = dict(parameters)
 
     def points(self) -> Floats:
@@ -100,7 +102,7 @@ class Twin(Face):
 
     def restore(self, state: dict[str, Any]) -> None:
         if state["parameters"] is not self._parameters:
-            self.vary(state["parameters"])
+            self.set_parameters(state["parameters"])
         self.actuators.restore(state["actuators"])
         self.head.restore(state["head"])
         self.skin.restore(state["skin"])
@@ -118,7 +120,7 @@ class Twin(Face):
         return labels
 
     def placed(self) -> dict[str, Floats]:
-        """Where every visible part is now, as a `Camera` takes it."""
+        """Where every visible part is now, as a `Renderer` takes it."""
         self._open_camera()
         placed: dict[str, Floats] = self._appearance.place(self.skin.points, self.head.pose)
         return placed
@@ -127,13 +129,13 @@ class Twin(Face):
         self.head.close()
 
     def _open_camera(self) -> None:
-        from eva_sim.camera import EYE, TARGET, Camera, look_at
+        from eva_sim.renderer import EYE, TARGET, Renderer, look_at
 
         if self._camera is None:
             from eva_sim.appearance import Appearance
 
             self._appearance = Appearance()
-            self._camera = Camera(self._appearance.parts)
+            self._camera = Renderer(self._appearance.parts)
         self._camera.move(look_at(EYE + self._parameters.get("camera", np.zeros(3)), TARGET))
         self._camera.light(float(self._parameters.get("light", 1.0)))
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.actuators import Actuators
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import CommandError, EvaError, PhysicsError
 from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
-from eva_sim.randomise import figures_of, material_of
+from eva_sim.randomise import actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drives, load_anatomy
 from eva_sim.skin.solver import make_skins
 
@@ -48,23 +48,24 @@ class Twins:
     Args:
         faces: how many, N.
         skin: `"full"` (or `"fine"`) in lanes on all cores, or `"reduced"`.
+        spec: the face, in a folder of tables and meshes; by default EVA.
 
     Attributes:
         outer_eye, neutral_landmarks: as in `Face`.
-        varies: whether each face may have a material of its own.
+        varies_material: whether each face may have a material of its own.
 
     Raises:
         EvaError: an argument has no meaning.
     """
 
-    def __init__(self, faces: int, skin: str = "full") -> None:
+    def __init__(self, faces: int, skin: str = "full", spec: FaceSpec | None = None) -> None:
         if faces < 1:
             raise EvaError(f"faces={faces}; there must be at least one.")
-        self.faces, self.spec = faces, load_spec()
+        self.faces, self.spec = faces, spec or load_spec()
         self.actuators = Actuators(self.spec, faces)
         self._linkage = Linkage(self.spec)
         self.skins = make_skins(load_anatomy(), faces, skin)
-        self.varies = self.skins.varies
+        self.varies_material = self.skins.varies_material
         self._parameters: list[Mapping[str, Floats]] = [{}] * faces
         self._aligner = Aligner.of(self.skins.landmarks[0])
         self.outer_eye = self._aligner.outer_eye
@@ -79,14 +80,14 @@ class Twins:
         which = ... if face is None else face
         self._steps[which], self._sent[which] = 0, self.spec.neutral
 
-    def vary(self, face: int, parameters: Mapping[str, Floats]) -> None:
+    def set_parameters(self, face: int, parameters: Mapping[str, Floats]) -> None:
         """Gives one face other constants, see `eva_sim.randomise`; reset it before or after.
 
         Raises:
             EvaError: the reduced skin was asked for another material.
         """
-        self.skins.scale_material(face, material_of(parameters))
-        self.actuators.vary(figures_of(self.spec, parameters), face)
+        self.skins.scale_material(face, material_scales(parameters))
+        self.actuators.set_parameters(actuator_parameters(self.spec, parameters), face)
         self._parameters[face] = dict(parameters)
 
     def move(self, commands: ArrayLike) -> Readings:
@@ -148,7 +149,7 @@ class Twins:
         """Goes back to a saved state; the next moves repeat bit for bit."""
         for face, parameters in enumerate(state["parameters"]):
             if parameters is not self._parameters[face]:
-                self.vary(face, parameters)
+                self.set_parameters(face, parameters)
         self.actuators.restore(state["actuators"])
         self.skins.restore(state["skins"])
         self._steps, self._sent = state["steps"].copy(), state["sent"].copy()

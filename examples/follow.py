@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import eva_sim
-from eva_sim.agents.inverse import InverseModel
-from eva_sim.envs.settle import settle_at
+from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.errors import EvaError
-from eva_sim.files import atomic
+from eva_sim.files import atomic_path
+from eva_sim.settling import reset_and_hold
 
 PICTURES, SIZE = 6, 240
 
@@ -40,7 +40,7 @@ def main() -> None:
     print(f"{options.body}: landmarks {np.mean(errors):.2f} mm from the target (p95 {p95(errors):.2f})")
     print(f"a face at rest would be {np.mean(still):.2f} mm away (p95 {p95(still):.2f})")
     print("faults:", ", ".join(f"{fault} ({count} steps)" for fault, count in faults.items()) or "none")
-    with atomic(options.out) as part:
+    with atomic_path(options.out) as part:
         strip(shown).save(part, "png")
     print(options.out)
 
@@ -71,7 +71,7 @@ def strip(shown: list[tuple[Any, NDArray[np.uint8]]]) -> Image.Image:
         silent = twin.spec.where("eye", "leg")
         for column, (command, picture) in enumerate(shown):
             command[silent] = twin.spec.neutral[silent]
-            settle_at(twin, command)
+            reset_and_hold(twin, command)
             whole.paste(Image.fromarray(twin.render(SIZE)), (SIZE * column, 0))
             whole.paste(Image.fromarray(picture).resize((SIZE, SIZE)), (SIZE * column, SIZE))
     return whole

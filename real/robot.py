@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.clock import Clock
 from eva_sim.contract import Face, Floats, Reading, load_spec
 from eva_sim.errors import EvaError, LinkError, MediaError, RenderError, RobotError
-from eva_sim.real.boards.base import Board, Identity, State, Status
-from eva_sim.real.calibration import Calibration, designed_face
-from eva_sim.real.camera import Eye
-from eva_sim.real.clock import Clock
-from eva_sim.real.firmware_table import figures
-from eva_sim.real.lastwill import LastWill
-from eva_sim.real.safety import Guard
-from eva_sim.real.seeing import Gaze
+from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
+from eva_sim.real.calibration.model import Calibration, designed_face
+from eva_sim.real.safety.command_filter import CommandFilter
+from eva_sim.real.safety.shutdown import ShutdownHandler
+from eva_sim.real.vision.camera_source import CameraSource
+from eva_sim.real.vision.landmark_reader import LandmarkReader
+from eva_sim.real.wire.firmware_table import robot_config
 
 #: How long arming may take beyond the gaps between its groups [s].
 _ARMING = 1.0
@@ -57,12 +57,13 @@ class RobotFace(Face):
         self,
         connect: Callable[[], Board],
         clock: Clock,
-        calibration: Callable[[Identity], Calibration],
-        eye: Eye | None = None,
+        calibration: Callable[[BoardIdentity], Calibration],
+        eye: CameraSource | None = None,
         release: Callable[[], None] | None = None,
     ) -> None:
-        self.spec, self.clock, self.late = load_spec(), clock, 0
-        self._connect, self._find, self._period = connect, calibration, figures()["wire"]["period"]
+        self.spec, self.late = load_spec(), 0
+        self.clock: Clock = clock
+        self._connect, self._find, self._period = connect, calibration, robot_config()["wire"]["period"]
         self._release = release
         self._lost = self._armed_once = self._closed = False
         self._board = connect()
@@ -71,16 +72,16 @@ class RobotFace(Face):
         except BaseException:
             self._board.close()
             raise
-        self._will = LastWill(self._go_limp)
+        self._will = ShutdownHandler(self._go_limp)
 
-    def _get_ready(self, eye: Eye | None) -> None:
+    def _get_ready(self, eye: CameraSource | None) -> None:
         self.calibration = self._find(self._board.identity)
         self.identity = self._board.identity
         self.calibration.check(self.identity)
         face = designed_face()
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
-        self._gaze = Gaze(eye, face.neutral, self.calibration.neutral_landmarks)
-        self._guard = Guard(self.spec, self.calibration)
+        self._gaze = LandmarkReader(eye, face.neutral, self.calibration.neutral_landmarks)
+        self._guard = CommandFilter(self.spec, self.calibration)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
         self._due = self._start = self.clock.now()
@@ -139,18 +140,6 @@ class RobotFace(Face):
         self._guard.latch("stopped")
         self._status = self._talk(self._ended_by, self._board.stop)
 
-    def save(self) -> NoReturn:
-        """Refuses.
-
-        Raises:
-            RobotError: always; a robot cannot go back in time.
-        """
-        raise RobotError("a robot cannot go back in time, so it is neither saved nor restored; use the twin.")
-
-    def restore(self, state: Any) -> NoReturn:
-        """Refuses, see `save`."""
-        self.save()
-
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         try:
@@ -158,6 +147,13 @@ class RobotFace(Face):
                 return self._gaze.render(size)
         except MediaError as error:
             raise RenderError(str(error)) from error
+
+    def describe(self) -> dict[str, Any]:
+        identity = self.identity
+        return {
+            "kind": identity.kind, "robot": identity.robot, "version": identity.version,
+            "calibration": self.calibration.crc,
+        }  # fmt: skip
 
     def close(self) -> None:
         if self._closed:
@@ -172,21 +168,21 @@ class RobotFace(Face):
     def _first_arm(self) -> None:
         """Opening was consent, but not to end a stop or a fault that was there before."""
         self._status = self._board.status()
-        if self._status.state in (State.STOPPED, State.FAULT):
+        if self._status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._guard.watch(self._status)
         else:
             self.arm()
 
-    def _arm_board(self) -> Status:
+    def _arm_board(self) -> BoardStatus:
         status = self._board.status()
-        if status.state in (State.STOPPED, State.FAULT):
+        if status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._board.clear()
-        elif status.state != State.LIMP:
+        elif status.state != BoardState.LIMP:
             self._board.disarm()
         self._board.configure(self.calibration.limits, self.calibration.crc)
         return self._board.arm(range(len(self.spec)))
 
-    def _ended_by(self, end: Callable[[], None]) -> Status:
+    def _ended_by(self, end: Callable[[], None]) -> BoardStatus:
         end()
         return self._board.status()
 
@@ -199,14 +195,14 @@ class RobotFace(Face):
 
     def _await_armed(self) -> None:
         """Keeps telling the board to rest until all groups are armed."""
-        safety = figures()["safety"]
+        safety = robot_config()["safety"]
         deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING
-        while self._status.state == State.ARMING and self.clock.now() < deadline:
+        while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._will:
                 self._send(self._raw)
                 self.clock.sleep(self._period)
         self._guard.watch(self._status)
-        if self._status.state != State.ACTIVE:
+        if self._status.state != BoardState.ACTIVE:
             self._guard.latch(f"not armed: the board is {self._status.state.name.lower()}")
             raise RobotError(f"the robot could not be armed: {'; '.join(self._guard.faults)}.")
         # Periods begin at whole multiples from here on.
@@ -257,10 +253,10 @@ class RobotFace(Face):
 
     def _obey(self) -> None:
         """What the guard cannot allow ends in a limp robot."""
-        if self._guard.watch(self._status) and self._status.state in (State.ACTIVE, State.HOLD):
+        if self._guard.watch(self._status) and self._status.state in (BoardState.ACTIVE, BoardState.HOLD):
             self.disarm()
 
-    def _talk(self, action: Callable[..., Status], *given: Any) -> Status:
+    def _talk(self, action: Callable[..., BoardStatus], *given: Any) -> BoardStatus:
         """Asks the board something, not broken off by signals; remembers it if the link is lost."""
         try:
             with self._will:

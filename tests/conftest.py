@@ -13,7 +13,7 @@ import pytest
 from eva_sim import FaceSpec, load_spec
 
 if TYPE_CHECKING:
-    from eva_sim.agents.inverse import InverseModel
+    from eva_sim.agents.models.inverse import InverseModel
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +25,15 @@ def spec() -> FaceSpec:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> InverseModel:
     """An untrained model with the ranges of the fake face."""
-    from eva_sim.agents import babble, dataset
-    from eva_sim.agents.inverse import InverseModel
-    from tests.fakes import open_fake
+    from eva_sim.agents.data import babbling, dataset
+    from eva_sim.agents.models.inverse import InverseModel
+    from eva_sim.testing.fake_face import open_fake
 
     folder = tmp_path_factory.mktemp("babble")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(babble, "SHARD_SIZE", 20)
-        babble.babble(folder, 60, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
-    return InverseModel.untrained(dataset.load(folder), 1e-3)
+        patch.setattr(babbling, "SHARD_SIZE", 20)
+        babbling.babble(folder, 60, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
+    return InverseModel.untrained(dataset.load_dataset(folder), 1e-3)
 
 
 NO_TWIN = importlib.util.find_spec("eva_sim.twin") is None

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from eva_sim.files import atomic, write_arrays
+from eva_sim.files import atomic_path, write_arrays
 from tools.assets.paint import paint
 from tools.assets.regions import regions
 from tools.assets.source import Source, read
 from tools.assets.topology import QuadMesh, Remesher, mirror, triangulate
 from tools.assets.visual import visual
 
-OUT = Path(__file__).resolve().parent.parent / "assets" / "meshes"
+OUT = Path(__file__).resolve().parents[1] / "assets"
 # First two vertices of the edge loops of MakeHuman's base where lips and lid skin are cut.
 LIPS, LID = (537, 7282), (7748, 7747)
 SHORTEST, LONGEST = 0.0016, 0.0098  # m; edges outside are collapsed or split
@@ -47,14 +47,14 @@ def skin(source: Source, shortest: float = SHORTEST, longest: float = LONGEST) -
 
 
 def build(source: Source, out: Path) -> dict[str, np.ndarray]:
-    """Writes skin, visible parts and texture; returns the skin."""
+    """Writes meshes and texture into the folders of a head, `out`; returns the skin."""
     built = skin(source)
-    write_arrays(out / "skin.npz", **built)
+    write_arrays(out / "meshes" / "skin.npz", **built)
     mesh = QuadMesh(source.quads["body"])
     lips = mesh.loop(*LIPS)
     bag, lid = mesh.pocket(lips), mesh.pocket(mesh.loop(*LID))
-    write_arrays(out / "visual.npz", **visual(source, built, half_mask(source), lips, bag, lid))
-    with atomic(out / "paint.png") as part:
+    write_arrays(out / "meshes" / "visual.npz", **visual(source, built, half_mask(source), lips, bag, lid))
+    with atomic_path(out / "textures" / "paint.png") as part:
         paint(built).save(part)
     return built
 

@@ -1,4 +1,4 @@
-"""Builds `assets/atlas.npz`: random expressions that the twin has settled in.
+"""Builds `assets/precomputed/atlas.npz`: random expressions that the twin has settled in.
 
     python -m tools.build_atlas [OUT]
 
@@ -14,19 +14,19 @@ import numpy as np
 from tqdm import tqdm
 
 from eva_sim import Face, make_face
-from eva_sim.agents.babble import sample_command
-from eva_sim.envs.settle import settle_at
+from eva_sim.agents.data.babbling import sample_command
 from eva_sim.files import write_arrays
+from eva_sim.settling import reset_and_hold
 
 ROWS, SEED = 256, 1
-OUT = Path(__file__).resolve().parents[1] / "assets" / "atlas.npz"
+OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "atlas.npz"
 
 
 def build(face: Face, out: Path, rows: int = ROWS) -> None:
     """Settles the face in `rows` expressions, the first neutral, and writes them."""
     rng = np.random.default_rng(SEED)
     commands = [face.spec.neutral, *(sample_command(face.spec, rng) for _ in range(rows - 1))]
-    landmarks = [settle_at(face, command).landmarks for command in tqdm(commands, disable=None)]
+    landmarks = [reset_and_hold(face, command).landmarks for command in tqdm(commands, disable=None)]
     write_arrays(out, commands=np.stack(commands), landmarks=np.stack(landmarks), digest=face.spec.digest)
 
 

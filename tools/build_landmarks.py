@@ -1,4 +1,4 @@
-"""Builds `assets/landmarks.npz`: where each MediaPipe point sits on the robot's skin.
+"""Builds `assets/precomputed/landmark_embedding.npz`: where each MediaPipe point sits on the robot's skin.
 
     python -m tools.build_landmarks
 
@@ -15,14 +15,14 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from eva_sim.appearance import Appearance
-from eva_sim.camera import EYE, TARGET, Camera, look_at
-from eva_sim.detector import Detector, average_face
+from eva_sim.detector import Detector, canonical_face
 from eva_sim.errors import MediaError
 from eva_sim.files import asset, read_arrays, write_arrays
 from eva_sim.head import HeadPose
 from eva_sim.landmarks import POINTS
+from eva_sim.renderer import EYE, TARGET, Renderer, look_at
 
-OUT = Path(__file__).resolve().parents[1] / "assets" / "landmarks.npz"
+OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "landmark_embedding.npz"
 SIZE, YAWS = 640, (-0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35)
 UPPER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415, 185, 40, 39, 37, 0, 267, 269, 270, 409)
 LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324, 146, 91, 181, 84, 17, 314, 405, 321, 375)
@@ -50,7 +50,7 @@ def seen() -> np.ndarray:
     """Points as the detector sees them on the neutral robot, head frame, (N, 3) [m]."""
     appearance, detector = Appearance(), Detector("picture")
     skin = read_arrays(asset("meshes/skin.npz"))["points"]
-    placed, camera = appearance.place(skin, REST), Camera(appearance.parts)
+    placed, camera = appearance.place(skin, REST), Renderer(appearance.parts)
     found = []
     for yaw in YAWS:
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
@@ -75,7 +75,7 @@ def seen() -> np.ndarray:
 
 def partners() -> np.ndarray:
     """Row of each landmark's mirror image, (N,), read off MediaPipe's symmetric average face."""
-    average = average_face()
+    average = canonical_face()
     return np.asarray(cKDTree(average).query(average * [-1, 1, 1])[1])
 
 

@@ -1,4 +1,4 @@
-"""Builds `assets/meshes/reduced.npz`: the map from drives to skin that `eva_sim/skin/reduced.py` runs.
+"""Builds `assets/precomputed/reduced_skin.npz`: the map from drives to skin in `eva_sim/skin/reduced.py`.
 
     python -m tools.build_reduced
 
@@ -28,7 +28,7 @@ from eva_sim.skin.lanes import LANES
 from eva_sim.skin.reduced import CABLES, Network
 from eva_sim.skin.response import ranges
 
-OUT = Path(__file__).resolve().parents[1] / "assets" / "meshes" / "reduced.npz"
+OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "reduced_skin.npz"
 WALKS, GOALS, HOPS = 48, 14, 6  # walks of 16 faces; places each goes to, and in how many hops
 BEYOND = 0.1  # of travel; goals lie as far outside and are clipped
 IDLE = 0.67  # share of the faces that have some muscles at rest
@@ -148,7 +148,7 @@ def weights_of(modes: Tensor) -> Tensor:
 
     The mean square over vertices, and, LANDMARKS times as much, over landmark points.
     """
-    arrays = read_arrays(asset("landmarks.npz"))
+    arrays = read_arrays(asset("precomputed/landmark_embedding.npz"))
     shares = torch.from_numpy(arrays["shares"].astype(np.float32))
     corners = torch.from_numpy(arrays["corners"].astype(np.int64))
     fields = modes.view(RANK, -1, 3)

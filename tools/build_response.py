@@ -1,4 +1,4 @@
-"""Builds `assets/meshes/response.npz`: how the skin answers each drive alone.
+"""Builds `assets/precomputed/warm_start.npz`: how the skin answers each drive alone.
 
     python -m tools.build_response
 
@@ -20,7 +20,7 @@ from eva_sim.skin.response import ranges
 
 PLACES, SETTLE = 9, 150  # along each range; evaluations at each
 ENOUGH = 1e-5  # m, root mean square of what the modes leave out
-OUT = Path(__file__).resolve().parents[1] / "assets" / "meshes" / "response.npz"
+OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "warm_start.npz"
 
 
 def alone(anatomy: Anatomy, drive: int) -> np.ndarray:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eva_sim.files import atomic
-from eva_sim.real.firmware_table import render
+from eva_sim.files import atomic_path
+from eva_sim.real.wire.firmware_table import render_header
 
 HEADER = Path(__file__).resolve().parent.parent / "real/firmware/table.h"
 
 
 def main() -> None:
-    with atomic(HEADER) as part:
-        part.write_text(render())
+    with atomic_path(HEADER) as part:
+        part.write_text(render_header())
     print(f"wrote {HEADER}")
 
 

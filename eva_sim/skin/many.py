@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats
+from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import PhysicsError
-from eva_sim.landmarks import embedding
+from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drives
 from eva_sim.skin.block import (
     SETTLED,
@@ -42,10 +42,10 @@ class Skins:
 
     Attributes:
         faces: N.
-        varies: whether their materials can be scaled.
+        varies_material: whether their materials can be scaled.
     """
 
-    varies = True
+    varies_material = True
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Skins:
         self._parts = [slice(first, min(first + LANES, faces)) for first in range(0, faces, LANES)]
         self._blocks = [block_of(anatomy, solver, LANES, _fill(scales[:, part].T).T) for part in self._parts]
         self._pool = ThreadPoolExecutor(threads or os.cpu_count())
-        self._corners, self._shares = embedding()
+        self._corners, self._shares = load_embedding(load_spec())
 
     def reset(self, face: int | None = None) -> None:
         """The stress-free face at neutral, for one face or all."""

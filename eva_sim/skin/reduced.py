@@ -23,7 +23,7 @@ from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.block import check_drive
 
-FILE = "meshes/reduced.npz"
+FILE = "precomputed/reduced_skin.npz"
 DRIVES, CABLES = 15, 12  # jaw, lids left and right, take-ups; the last of them
 #: Faces that are computed together on a CPU. A matrix product may round by the number of its rows, so
 #: that number never changes and a face does not depend on how many others there are.
@@ -148,7 +148,7 @@ def assemble(arrays: dict[str, np.ndarray]) -> Reduced:
     Raises:
         DataError: of another version or another landmark set.
     """
-    embedding = read_arrays(asset("landmarks.npz"))
+    embedding = read_arrays(asset("precomputed/landmark_embedding.npz"))
     try:
         state = {name[4:]: _tensor(value) for name, value in arrays.items() if name.startswith("net.")}
         network = Network(len(state["enter.bias"]), len(state["leave.bias"]))
@@ -185,10 +185,10 @@ class ReducedSkins:
     Attributes:
         faces: N.
         residual: nan, (N,) [N]: a learned map knows no forces.
-        varies: False, since it knows one material.
+        varies_material: False, since it knows one material.
     """
 
-    varies = False
+    varies_material = False
 
     def __init__(self, anatomy: Anatomy, faces: int, device: str = "cpu") -> None:
         self.anatomy, self.faces = anatomy, faces
@@ -274,10 +274,10 @@ class ReducedSkin:
 
     Attributes:
         residual: nan [N]: a learned map knows no forces.
-        varies: False, since it knows one material.
+        varies_material: False, since it knows one material.
     """
 
-    varies = False
+    varies_material = False
 
     def __init__(self, anatomy: Anatomy) -> None:
         self.anatomy, self._skins, self.residual = anatomy, ReducedSkins(anatomy, 1), float("nan")

@@ -17,7 +17,7 @@ from eva_sim.contract import Floats, load_spec
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drives
 
-FILE = "meshes/response.npz"
+FILE = "precomputed/warm_start.npz"
 
 
 class Response(NamedTuple):

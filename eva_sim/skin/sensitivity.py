@@ -35,7 +35,7 @@ class Slopes(NamedTuple):
     @property
     def landmarks(self) -> Slopes:
         """The same with the landmark points, (N, 3, D), in the place of the vertices."""
-        arrays = read_arrays(asset("landmarks.npz"))
+        arrays = read_arrays(asset("precomputed/landmark_embedding.npz"))
         return self._replace(
             points=np.einsum("nk,nkdj->ndj", arrays["shares"], self.points[arrays["corners"]])
         )

@@ -30,10 +30,10 @@ class Skin:
         points: vertices, (V, 3) [m] in the head frame.
         tension: of the cables, (12,) [N].
         residual: root mean square force that the last solve left on a free vertex [N].
-        varies: whether its material can be scaled.
+        varies_material: whether its material can be scaled.
     """
 
-    varies = True
+    varies_material = True
 
     def __init__(self, anatomy: Anatomy, solver: str = "full") -> None:
         self.anatomy, self._evaluations = anatomy, evaluations_of(anatomy, solver)
@@ -86,7 +86,7 @@ class Skin:
 class Reference:
     """The referee, in the place of a `Skin`: Newton's method to convergence, about a second a step."""
 
-    varies = True
+    varies_material = True
 
     def __init__(self, anatomy: Anatomy) -> None:
         self.anatomy = self._plain = anatomy

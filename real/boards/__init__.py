@@ -1,1 +1,1 @@
-"""Servo boards behind one small interface, `eva_sim.real.boards.base.Board`."""
+"""Servo boards behind one small interface, `eva_sim.real.boards.interface.Board`."""

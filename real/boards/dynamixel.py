@@ -16,12 +16,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.clock import Clock
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.bus import TICKS, TRIES, BusBoard, Servo, library, told_bits
-from eva_sim.real.boards.port import Port
-from eva_sim.real.boards.rules import load_rules
-from eva_sim.real.clock import Clock
+from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.servo_bus import (
+    TICKS,
+    TRIES,
+    BusBoard,
+    ServoReading,
+    describe_error_bits,
+    import_vendor_library,
+)
+from eva_sim.real.wire.bus_port import BusPort
 
 MODEL, MODES, CURRENT_LIMIT, LIMITS = 0, 10, 38, 48  # LIMITS: greatest position first
 TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 112, 116
@@ -75,7 +82,7 @@ class Dynamixel(BusBoard):
 
     def __init__(
         self,
-        port: Port,
+        port: BusPort,
         robot: str,
         version: str = "unknown",
         ids: Sequence[int] | None = None,
@@ -83,7 +90,7 @@ class Dynamixel(BusBoard):
         owner: threading.Thread | None = None,
     ) -> None:
         super().__init__(port, robot, version, ids, clock, owner)
-        self._sdk = library("dynamixel_sdk", "dynamixel")
+        self._sdk = import_vendor_library("dynamixel_sdk", "dynamixel")
         self._handler = self._sdk.Protocol2PacketHandler()
         self._let_go()
         self._full_load = self._read_set_up()
@@ -135,7 +142,7 @@ class Dynamixel(BusBoard):
 
     def _watch(self, channels: NDArray[np.intp]) -> None:
         """Sets the servos' watchdogs, also those that have tripped: a new host's word ends a hold."""
-        count = math.ceil(load_rules().hold_after / TICK)
+        count = math.ceil(load_motion_rules().hold_after / TICK)
         for value in (b"\0", bytes((count,))):
             self._sync_write(WATCHDOG, {self.ids[i]: value for i in channels})
 
@@ -161,14 +168,14 @@ class Dynamixel(BusBoard):
         self._clock.sleep(REBOOT if shut_down else 0.0)
         self._gather()
 
-    def _servo(self, number: int, data: bytes) -> Servo:
+    def _servo(self, number: int, data: bytes) -> ServoReading:
         value = {
             a: int.from_bytes(data[f.at : f.at + f.size], "little", signed=f.size > 1)
             for a, f in FIELDS.items()
         }
-        return Servo(
+        return ServoReading(
             torque=value[TORQUE] != 0,
-            errors=tuple(told_bits(value[ERROR], ERRORS)),
+            errors=tuple(describe_error_bits(value[ERROR], ERRORS)),
             position=value[132],
             load=value[126] / self._full_load[number],
             voltage=value[144] / 10,

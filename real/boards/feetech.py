@@ -13,11 +13,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.clock import Clock
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.bus import TRIES, BusBoard, Servo, library, told_bits
-from eva_sim.real.boards.port import Port
-from eva_sim.real.clock import Clock
+from eva_sim.real.boards.servo_bus import (
+    TRIES,
+    BusBoard,
+    ServoReading,
+    describe_error_bits,
+    import_vendor_library,
+)
+from eva_sim.real.wire.bus_port import BusPort
 
 LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
 TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
@@ -47,7 +53,7 @@ class Feetech(BusBoard):
 
     def __init__(
         self,
-        port: Port,
+        port: BusPort,
         robot: str,
         version: str = "unknown",
         ids: Sequence[int] | None = None,
@@ -55,7 +61,7 @@ class Feetech(BusBoard):
         owner: threading.Thread | None = None,
     ) -> None:
         super().__init__(port, robot, version, ids, clock, owner)
-        self._sdk = library("scservo_sdk", "feetech")
+        self._sdk = import_vendor_library("scservo_sdk", "feetech")
         if not isinstance(self._sdk.protocol_packet_handler, type):
             raise RobotError(
                 "scservo_sdk is an old copy (feetech-servo-sdk); uninstall that, install eva-sim[feetech]."
@@ -100,10 +106,10 @@ class Feetech(BusBoard):
         if encode:
             self._sync_write(GOAL, self._of(channels, encode.__getitem__))
 
-    def _servo(self, number: int, data: bytes) -> Servo:
-        return Servo(
+    def _servo(self, number: int, data: bytes) -> ServoReading:
+        return ServoReading(
             torque=data[0] != 0,
-            errors=tuple(told_bits(data[STATUS - TORQUE], ERRORS)),
+            errors=tuple(describe_error_bits(data[STATUS - TORQUE], ERRORS)),
             position=_signed(data, 56, 15),
             load=_signed(data, 60, 10) / 1000,
             voltage=data[62 - TORQUE] / 10,

@@ -9,11 +9,11 @@ import numpy as np
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real import protocol as wire
-from eva_sim.real.boards.base import Board, Identity, Limits, State, Status
-from eva_sim.real.firmware_table import figures, table_crc
-from eva_sim.real.link import Link
-from eva_sim.real.protocol import Answer, Fault
+from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
+from eva_sim.real.wire import protocol as wire
+from eva_sim.real.wire.firmware_table import robot_config, table_crc
+from eva_sim.real.wire.link import Link
+from eva_sim.real.wire.protocol import Answer, Fault
 
 #: How long an answer may take [s]: of anything, and of targets, which come every wire period.
 PATIENCE, BRISK = 0.1, 0.014
@@ -57,7 +57,7 @@ class FirmwareBoard(Board):
         self._link, self._channels = link, load_spec().column("channel").astype(int).tolist()
         #: Of each channel, once configured: whose it is, and its ends in quarters of us.
         self._limits: list[tuple[int, int, int]] | None = None
-        self._told: Status | None = None
+        self._told: BoardStatus | None = None
         self._heard, self._missed, self._closed = 0.0, 0, False
         self._greet()
 
@@ -68,7 +68,7 @@ class FirmwareBoard(Board):
         _check_firmware(self._ident)
         self._session = self._ident.session
         self._heard = self._link.clock.now()
-        self.identity = Identity(
+        self.identity = BoardIdentity(
             kind="firmware",
             robot=self._ident.robot.hex(),
             version=f"{self._ident.major}.{self._ident.minor}",
@@ -78,7 +78,7 @@ class FirmwareBoard(Board):
             dead_man="board",
         )
 
-    def configure(self, limits: Limits, calibration: int) -> None:
+    def configure(self, limits: BoardLimits, calibration: int) -> None:
         low, high = (np.ceil(4 * limits.low - 1e-6), np.floor(4 * limits.high + 1e-6))
         rest, slew = np.clip(np.round(4 * limits.rest), low, high), np.floor(4 * limits.slew + 1e-6)
         table = [self._by_channel(column) for column in (low, high, rest, slew)]
@@ -102,13 +102,13 @@ class FirmwareBoard(Board):
         self._greet()
         return self.identity.calibration
 
-    def arm(self, actuators: Collection[int]) -> Status:
+    def arm(self, actuators: Collection[int]) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
         bits = sum(1 << self._channels[i] for i in set(actuators))
         return self._order(wire.Arm(self._session, bits), "arm")
 
-    def send(self, raw: Floats) -> Status:
+    def send(self, raw: Floats) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before moving.")
         wanted = np.asarray(raw, dtype=float).tolist()  # lists: 25 numbers are too few for arrays
@@ -120,7 +120,7 @@ class FirmwareBoard(Board):
         told = self._link.ask(message, wire.Status, BRISK)
         return self._silent() if told is None else self._hear(told)
 
-    def status(self) -> Status:
+    def status(self) -> BoardStatus:
         return self._hear(self._link.demand(wire.Query(), wire.Status, PATIENCE, tries=3))
 
     def disarm(self) -> None:
@@ -130,7 +130,7 @@ class FirmwareBoard(Board):
     def stop(self) -> None:
         self._hear(self._link.demand(wire.Stop(), wire.Status, PATIENCE, tries=3))
 
-    def clear(self) -> Status:
+    def clear(self) -> BoardStatus:
         return self._order(wire.Clear(self._session), "clear its fault", tries=3)
 
     def close(self) -> None:
@@ -144,7 +144,9 @@ class FirmwareBoard(Board):
             self._closed = True
             self._link.close()
 
-    def _order(self, message: wire.Message, what: str, patience: float = PATIENCE, tries: int = 1) -> Status:
+    def _order(
+        self, message: wire.Message, what: str, patience: float = PATIENCE, tries: int = 1
+    ) -> BoardStatus:
         told = self._link.demand(message, wire.Status, patience, tries)
         if told.answer == Answer.SESSION and isinstance(message, wire.Arm | wire.Clear):
             self._greet()  # the board was reset; only who arms or clears may begin anew
@@ -156,25 +158,25 @@ class FirmwareBoard(Board):
             raise RobotError(f"the board refuses to {what}: {why}. It is {status.state.name}.")
         return status
 
-    def _hear(self, told: wire.Status) -> Status:
+    def _hear(self, told: wire.Status) -> BoardStatus:
         self._heard, self._missed = self._link.clock.now(), 0
         faults = _words(told.faults) if told.faults else []
         if told.answer not in (Answer.TAKEN, Answer.STATE):
             faults.append(_refusal(told))
         output = np.array([told.pulses[channel] / 4 or np.nan for channel in self._channels])
         supply = told.supply / 1000
-        self._told = Status(State(told.state), output, tuple(faults), supply, _UNKNOWN, _UNKNOWN)
+        self._told = BoardStatus(BoardState(told.state), output, tuple(faults), supply, _UNKNOWN, _UNKNOWN)
         return self._told
 
-    def _silent(self) -> Status:
+    def _silent(self) -> BoardStatus:
         """One lost answer is no reason to stop; but as long as the board holds without us is."""
         quiet = self._link.clock.now() - self._heard
         self._missed += 1  # counted as well, since a busy computer may sleep through one answer
-        if self._missed >= _MISSES and quiet > figures()["safety"]["hold_after"]:
+        if self._missed >= _MISSES and quiet > robot_config()["safety"]["hold_after"]:
             raise LinkError(f"the board has not answered for {quiet:.2f} s; look at its cable and its power.")
         told = self._told or self.status()
         faults = (*told.faults, "the board did not answer the last targets")
-        return Status(told.state, told.output, faults, told.supply, told.temperature, told.load)
+        return BoardStatus(told.state, told.output, faults, told.supply, told.temperature, told.load)
 
     def _by_channel(self, values: Floats) -> Floats:
         out = np.empty(wire.CHANNELS)

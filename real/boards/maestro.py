@@ -15,13 +15,13 @@ from contextlib import ExitStack, closing
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.clock import Clock
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.base import Identity, Limits
-from eva_sim.real.boards.port import Port, only_port, open_port, robot_id
-from eva_sim.real.boards.rules import load_rules
-from eva_sim.real.boards.soft import COUNT, NAMES, Sensed, SoftBoard
-from eva_sim.real.clock import Clock
+from eva_sim.real.boards.host_managed import COUNT, NAMES, HostManagedBoard, SensorReading
+from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
+from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.wire.bus_port import BusPort, find_only_port, identify_robot, open_bus_port
 
 CHANNELS = 24  # of the largest Maestro
 DEVICE = 12  # its number on the line, as shipped
@@ -58,14 +58,14 @@ def septets(value: int) -> bytes:
     return bytes((value & 0x7F, value >> 7 & 0x7F))
 
 
-def words(bits: int) -> list[str]:
+def describe_errors(bits: int) -> list[str]:
     """The error register in words."""
     known = [told for bit, told in enumerate(ERRORS) if bits >> bit & 1]
     strange = bits >> len(ERRORS)
     return [*known, f"unknown errors {strange:#x}"] if strange else known
 
 
-class Unit:
+class MaestroUnit:
     """One Maestro and the face's channels on it.
 
     Args:
@@ -75,7 +75,7 @@ class Unit:
         actuators: which of the face are on its channels 0, 1, 2, ...
     """
 
-    def __init__(self, port: Port, device: int | None, crc: bool, actuators: NDArray[np.intp]) -> None:
+    def __init__(self, port: BusPort, device: int | None, crc: bool, actuators: NDArray[np.intp]) -> None:
         self.port, self.device, self.actuators = port, device, actuators
         self._crc = crc
 
@@ -118,7 +118,7 @@ class Unit:
         return numbers[0], numbers[1:]
 
 
-class Maestro(SoftBoard):
+class Maestro(HostManagedBoard):
     """One or two Maestros; the second carries the channels from 24 on.
 
     Args:
@@ -137,7 +137,7 @@ class Maestro(SoftBoard):
 
     def __init__(
         self,
-        ports: Sequence[Port],
+        ports: Sequence[BusPort],
         devices: Sequence[int | None],
         robot: str,
         version: str = "unknown",
@@ -145,11 +145,11 @@ class Maestro(SoftBoard):
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        identity = Identity("maestro", robot, version, None, "us", measured=False, dead_man="host")
-        super().__init__(identity, QUARTER, load_rules().widest, clock, owner)
+        identity = BoardIdentity("maestro", robot, version, None, "us", measured=False, dead_man="host")
+        super().__init__(identity, QUARTER, load_motion_rules().widest, clock, owner)
         lines = list(ports) if len(ports) == len(devices) else [ports[0]] * len(devices)
         self._units = [
-            Unit(line, device, crc, actuators)
+            MaestroUnit(line, device, crc, actuators)
             for line, device, actuators in zip(lines, devices, _shares(len(devices)), strict=True)
         ]
         for unit in self._units:
@@ -157,9 +157,9 @@ class Maestro(SoftBoard):
         self._let_go()
         self._begin()
 
-    def _keep(self, limits: Limits) -> None:
+    def _keep(self, limits: BoardLimits) -> None:
         """Slew is also set on the board: then a late host makes no steps of several slews."""
-        tens = load_rules().period / 0.01
+        tens = load_motion_rules().period / 0.01
         for unit in self._units:
             slews = limits.slew[unit.actuators] / QUARTER / tens
             unit.set_speeds([min(max(math.ceil(s), 1), FASTEST) for s in slews])
@@ -182,7 +182,7 @@ class Maestro(SoftBoard):
             else:
                 raise LinkError(f"{unit} does not end its pulses; cut the servos' power.")
 
-    def _sense(self, fully: bool) -> Sensed:
+    def _sense(self, fully: bool) -> SensorReading:
         """Errors, and whether pulses are still there: a Maestro that lost power comes back with none."""
         faults, position = [], self.wanted.copy()
         for unit in self._units:
@@ -190,21 +190,21 @@ class Maestro(SoftBoard):
             channels = driven if fully else driven[:1]
             errors, quarters = unit.ask(channels.tolist())
             # A Maestro with a timeout, as it should have, counts a limp and quiet face as one.
-            told = words(errors if driven.size else errors & ~TIMEOUT)
+            told = describe_errors(errors if driven.size else errors & ~TIMEOUT)
             faults += [f"{unit}: {word}" for word in told]
             asked = unit.actuators[channels]
             position[asked] = np.array(quarters) * QUARTER
             if not told:
                 faults += [f"{NAMES[i]}: the Maestro ended its pulses" for i in asked if position[i] == 0]
-        return Sensed(faults, position if fully else None)
+        return SensorReading(faults, position if fully else None)
 
-    def _last_words(self) -> dict[Port, bytes]:
-        words: dict[Port, bytes] = {}
+    def _last_words(self) -> dict[BusPort, bytes]:
+        describe_errors: dict[BusPort, bytes] = {}
         for unit in self._units:
             with unit.port.recording() as said:
                 unit.set_targets([0] * len(unit.actuators))
-            words[unit.port] = words.get(unit.port, b"") + bytes(said)
-        return words
+            describe_errors[unit.port] = describe_errors.get(unit.port, b"") + bytes(said)
+        return describe_errors
 
     def _close_port(self) -> None:
         for unit in self._units:
@@ -221,7 +221,7 @@ def _shares(maestros: int) -> list[NDArray[np.intp]]:
     return [order[i * CHANNELS : (i + 1) * CHANNELS] for i in range(maestros)]
 
 
-def _shake_hands(unit: Unit) -> None:
+def _shake_hands(unit: MaestroUnit) -> None:
     """Finds out whether it is there, hears us right and has enough channels.
 
     Raises:
@@ -233,7 +233,7 @@ def _shake_hands(unit: Unit) -> None:
     errors, _ = unit.ask([last])
     if errors & ~TIMEOUT:
         raise RobotError(
-            f"{unit} answers but reports {'; '.join(words(errors))}. In the Control Center, "
+            f"{unit} answers but reports {'; '.join(describe_errors(errors))}. In the Control Center, "
             "tick Enable CRC (or pass crc=False), and use one with enough channels (docs/boards.md)."
         )
 
@@ -262,16 +262,16 @@ def open_maestro(
         LinkError: a port or a Maestro does not answer.
         RobotError: a Maestro refuses what it is sent.
     """
-    port = port or only_port("maestro")
+    port = port or find_only_port("maestro")
     names = [port] if isinstance(port, str) else list(port)
     devices = devices or ((DEVICE, DEVICE + 1) if len(names) == 1 else (None,) * len(names))
     if len(names) not in (1, len(devices)):
         raise RobotError(
             f"{len(names)} ports for {len(devices)} Maestros: give one for each, or one for all."
         )
-    robot, version = robot_id(names, robot)
+    robot, version = identify_robot(names, robot)
     with ExitStack() as opened:
-        ports = [opened.enter_context(closing(open_port(name, baud))) for name in names]
+        ports = [opened.enter_context(closing(open_bus_port(name, baud))) for name in names]
         board = Maestro(ports, devices, robot, version, crc, clock)
         opened.pop_all()  # from here on the board closes them
         return board

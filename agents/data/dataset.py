@@ -1,0 +1,227 @@
+"""Reading what a face recorded of itself: shards on disk to arrays.
+
+A data set is a folder: `manifest.json` says how it was made, `shard-0000.npz` and so on hold the
+samples. A folder is complete when all shards of the manifest are there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import load_spec
+from eva_sim.errors import DataError
+from eva_sim.files import write_json
+from eva_sim.landmarks import POINTS
+
+Array = NDArray[np.float32]
+_PER_SAMPLE = ("commands", "positions", "landmarks")
+_NAMES = (*_PER_SAMPLE, "neutral", "outer_eye", "digest", "seed", "index")
+
+
+@dataclass(frozen=True)
+class DatasetManifest:
+    """How a data set was made; a babbling run resumes only under the same one.
+
+    Attributes:
+        digest: of the `FaceSpec`.
+        points: MediaPipe indices of the landmarks.
+        seed: of the run; shard k draws from `[seed, k]`.
+        samples: in all shards together.
+        shard_size: samples in a full shard.
+        settle: control steps each command is held.
+        image_size: side of the pictures [pixels], or None without.
+        body: name of the body.
+        options: how the body was opened.
+    """
+
+    digest: str
+    points: tuple[int, ...]
+    seed: int
+    samples: int
+    shard_size: int
+    settle: int
+    image_size: int | None
+    body: str
+    options: dict[str, Any]
+
+    @property
+    def shards(self) -> int:
+        return -(-self.samples // self.shard_size)
+
+    def rows(self, index: int) -> int:
+        """Samples in one shard; the last may be short."""
+        return min(self.shard_size, self.samples - index * self.shard_size)
+
+    def write(self, folder: Path) -> None:
+        """Writes `manifest.json` atomically."""
+        write_json(folder / "manifest.json", dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads `manifest.json`.
+
+        Raises:
+            DataError: missing, damaged, or of another actuator table or landmark set.
+        """
+        path = folder / "manifest.json"
+        if not path.exists():
+            raise DataError(f"{folder} holds no data set; record one with `eva babble`.")
+        try:
+            found = cls(**json.loads(path.read_text()))
+            manifest = dataclasses.replace(found, points=tuple(found.points))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error}); record into a new folder.") from error
+        check_origin(manifest.digest, manifest.points, str(folder))
+        return manifest
+
+
+def check_origin(digest: str, points: tuple[int, ...], what: str) -> None:
+    """Refuses data of another face.
+
+    Raises:
+        DataError: another actuator table or landmark set.
+    """
+    if digest != load_spec().digest:
+        raise DataError(f"{what} was made with another assets/face.toml (other spec digest); make it again.")
+    if points != POINTS:
+        raise DataError(f"{what} was made with another set of landmarks; make it again.")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples of self-observation, S of them. Pictures stay on disk until asked for.
+
+    Attributes:
+        commands: held commands, (S, 25) in [-1, 1].
+        positions: where the actuators were, (S, 25) in command units.
+        landmarks: aligned, (S, N, 3) [neutral outer-eye distances].
+        shard: which shard each sample is from, (S,).
+        row: which row of that shard, (S,).
+        neutral: landmarks of the neutral face, (N, 3).
+        outer_eye: outer-eye distance of the face [m].
+        folder: where it was read from.
+        manifest: how it was made.
+    """
+
+    commands: Array
+    positions: Array
+    landmarks: Array
+    shard: NDArray[np.intp]
+    row: NDArray[np.intp]
+    neutral: Array
+    outer_eye: float
+    folder: Path
+    manifest: DatasetManifest
+
+    def __len__(self) -> int:
+        return len(self.commands)
+
+    def take(self, which: NDArray[Any]) -> Dataset:
+        """The samples of an index or boolean array."""
+        names = (*_PER_SAMPLE, "shard", "row")
+        return dataclasses.replace(self, **{name: getattr(self, name)[which] for name in names})
+
+    def split(self, held_out: float = 0.15, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Training and held-out samples, without a shard in both.
+
+        Consecutive samples are not independent (each starts at the last one's face), shards are.
+
+        Raises:
+            DataError: fewer than two shards.
+        """
+        shards = np.unique(self.shard)
+        if len(shards) < 2:
+            raise DataError(f"{self.folder} has too few shards to split; record more samples.")
+        count = min(max(1, round(held_out * len(shards))), len(shards) - 1)
+        chosen = np.random.default_rng(seed).permutation(shards)[:count]
+        out = np.isin(self.shard, chosen)
+        return self.take(~out), self.take(out)
+
+    def images(self, which: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Pictures of the given samples, (len(which), side, side, 3).
+
+        Raises:
+            DataError: recorded without pictures, or a shard is damaged.
+        """
+        side = self.manifest.image_size
+        if side is None:
+            raise DataError(f"{self.folder} was recorded without pictures.")
+        out = np.empty((len(which), side, side, 3), np.uint8)
+        for shard in np.unique(self.shard[which]):
+            here = np.flatnonzero(self.shard[which] == shard)
+            pictures = read_members(shard_path(self.folder, shard), "images")["images"]
+            out[here] = pictures[self.row[which[here]]]
+        return out
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """Where shard `index` of a data set lies."""
+    return folder / f"shard-{index:04d}.npz"
+
+
+def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
+    """Reads a complete data set, pictures excepted.
+
+    Raises:
+        DataError: missing, incomplete, damaged, or of another face.
+    """
+    root = Path(folder)
+    manifest = DatasetManifest.read(root)
+    missing = [i for i in range(manifest.shards) if not shard_path(root, i).exists()]
+    if missing:
+        raise DataError(
+            f"{root} lacks {len(missing)} of {manifest.shards} shards; run `eva babble` on it again."
+        )
+    shards = [read_shard(root, manifest, i) for i in range(manifest.shards)]
+    sizes = [manifest.rows(i) for i in range(manifest.shards)]
+    return Dataset(
+        **{name: np.concatenate([shard[name] for shard in shards]) for name in _PER_SAMPLE},
+        shard=np.repeat(np.arange(manifest.shards), sizes),
+        row=np.concatenate([np.arange(size) for size in sizes]),
+        neutral=shards[0]["neutral"],
+        outer_eye=float(shards[0]["outer_eye"]),
+        folder=root,
+        manifest=manifest,
+    )
+
+
+def read_shard(
+    folder: Path, manifest: DatasetManifest, index: int, images: bool = False
+) -> dict[str, NDArray[Any]]:
+    """Reads and checks one shard; with `images`, the pictures too.
+
+    Raises:
+        DataError: missing, damaged, or not of this data set.
+    """
+    path = shard_path(folder, index)
+    wanted = (*_NAMES, "images") if images and manifest.image_size else _NAMES
+    arrays = read_members(path, *wanted)
+    origin = (str(arrays["digest"]), int(arrays["seed"]), int(arrays["index"]))
+    if origin != (manifest.digest, manifest.seed, index):
+        raise DataError(f"{path} belongs to another data set; run `eva babble` on the folder again.")
+    if len(arrays["commands"]) != manifest.rows(index):
+        raise DataError(f"{path} has another number of samples; run `eva babble` on the folder again.")
+    return arrays
+
+
+def read_members(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Some arrays of an `.npz`, without unpacking the others.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged ({error}); run `eva babble` on the folder again.") from error

@@ -1,0 +1,294 @@
+"""The bytes of a recording: whole records in append-only files, and reading what is left of them.
+
+The page docs/recording.md says the same for people who write their own reader.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.errors import DataError
+
+FORMAT = 1
+MAGIC = b"EVAREC\r\n"  # a text-mode copy breaks the \r\n, and is noticed
+MARK = b"\xe7EV\xa5"  # no UTF-8 text and no JPEG begins so; found again after damage
+FRAME, NOTE = 1, 2
+#: Of the pictures, 0 to 100; the detector reads these as it reads the originals.
+JPEG_QUALITY = 92
+#: A new file is begun when one has grown to this size [bytes].
+CHUNK = 64 << 20
+
+_HEAD = struct.Struct("<4sBII")  # mark, kind, length of the body, CRC-32 of kind, length and body
+_CHECKED = struct.Struct("<BI")
+_FRAME = struct.Struct("<IBdd")  # number, flags, wall time [s], the face's time [s]
+_MEASURED, _FOUND, _START = 1, 2, 4
+#: No record is longer [bytes]; a length beyond it is damage.
+_LONGEST = 64 << 20
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """One command and what the face answered.
+
+    Attributes:
+        number: counts from 0 through the whole recording, so that a missing one shows.
+        start: whether this is the reading after a reset; then nothing was asked but neutral.
+        wall: of the recorder's clock when the answer was there [s].
+        time: of the face since its reset [s].
+        asked: the command, float32 (25,).
+        sent: the command after limits, float32 (25,).
+        position: float32 (25,), in command units.
+        measured: whether `position` is measured.
+        landmarks: float32 (N, 3) [neutral outer-eye distances].
+        found: whether the landmarks could be read.
+        faults: in words.
+        jpeg: the picture; empty for none.
+    """
+
+    number: int
+    start: bool
+    wall: float
+    time: float
+    asked: NDArray[np.float32]
+    sent: NDArray[np.float32]
+    position: NDArray[np.float32]
+    measured: bool
+    landmarks: NDArray[np.float32]
+    found: bool
+    faults: tuple[str, ...]
+    jpeg: bytes
+
+
+class RawRecord(NamedTuple):
+    """A whole record and where it lies.
+
+    Attributes:
+        kind: `FRAME` or `NOTE`.
+        body: its bytes.
+        end: offset just behind it in its file [bytes].
+    """
+
+    kind: int
+    body: bytes
+    end: int
+
+
+class Damage(NamedTuple):
+    """Bytes that are no whole record.
+
+    Attributes:
+        start: offset of the first [bytes].
+        size: how many.
+        last: whether nothing whole follows: then it may just be unfinished.
+    """
+
+    start: int
+    size: int
+    last: bool
+
+
+def pack_record(kind: int, body: bytes) -> bytes:
+    """A record, ready to be appended."""
+    checked = _CHECKED.pack(kind, len(body))
+    return _HEAD.pack(MARK, kind, len(body), zlib.crc32(body, zlib.crc32(checked))) + body
+
+
+def pack_note(note: dict[str, Any]) -> bytes:
+    """A record of what happened between frames."""
+    return pack_record(NOTE, json.dumps(note, sort_keys=True).encode())
+
+
+def pack_frame(frame: RecordedFrame) -> bytes:
+    """A record of one frame."""
+    flags = _MEASURED * frame.measured | _FOUND * frame.found | _START * frame.start
+    faults = json.dumps(frame.faults).encode()
+    parts = [_FRAME.pack(frame.number, flags, frame.wall, frame.time)]
+    parts += [np.asarray(a, "<f4").tobytes() for a in (frame.asked, frame.sent, frame.position)]
+    parts += [np.asarray(frame.landmarks, "<f4").tobytes(), struct.pack("<I", len(faults)), faults]
+    return pack_record(FRAME, b"".join([*parts, frame.jpeg]))
+
+
+def unpack_note(body: bytes) -> dict[str, Any]:
+    """A note.
+
+    Raises:
+        DataError: the body is none.
+    """
+    try:
+        return dict(json.loads(body))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a note of the recording is not readable ({error}).") from error
+
+
+def unpack_frame(body: bytes, commands: int, points: int) -> RecordedFrame:
+    """A frame of a face with this many actuators and landmarks.
+
+    Raises:
+        DataError: the body is of another face.
+    """
+    sizes = [commands, commands, commands, 3 * points]
+    fixed = _FRAME.size + 4 * sum(sizes)
+    if len(body) < fixed + 4:
+        raise DataError("a frame is too short for this face; was it recorded with another face.toml?")
+    number, flags, wall, time = _FRAME.unpack_from(body)
+    numbers = np.frombuffer(body, "<f4", sum(sizes), _FRAME.size).astype(np.float32)
+    asked, sent, position, flat = np.split(numbers, np.cumsum(sizes)[:-1])
+    picture = fixed + 4 + struct.unpack_from("<I", body, fixed)[0]
+    try:
+        faults = tuple(json.loads(body[fixed + 4 : picture]))
+    except ValueError as error:
+        raise DataError(
+            "a frame's faults are not readable; was it recorded with another face.toml?"
+        ) from error
+    return RecordedFrame(
+        number, bool(flags & _START), wall, time, asked, sent, position, bool(flags & _MEASURED),
+        flat.reshape(points, 3), bool(flags & _FOUND), faults, body[picture:],
+    )  # fmt: skip
+
+
+def scan_records(data: bytes) -> Iterator[RawRecord | Damage]:
+    """All whole records of a file, in order, and what lies between them that is none."""
+    view = memoryview(data)
+    start = len(MAGIC) if view[: len(MAGIC)] == MAGIC else 0
+    bad = start
+    while start < len(view):
+        record = _whole(view, start)
+        if record is None:
+            mark = data.find(MARK, start + 1)
+            start = len(data) if mark < 0 else mark
+            continue
+        if bad < start:
+            yield Damage(bad, start - bad, False)
+        yield record
+        start = bad = record.end
+    if bad < len(view):
+        yield Damage(bad, len(view) - bad, True)
+
+
+def _whole(view: memoryview, start: int) -> RawRecord | None:
+    if len(view) < start + _HEAD.size or view[start : start + 4] != MARK:
+        return None
+    _, kind, length, crc = _HEAD.unpack_from(view, start)
+    end = start + _HEAD.size + length
+    if length > _LONGEST or end > len(view):
+        return None
+    body = bytes(view[start + _HEAD.size : end])
+    if zlib.crc32(body, zlib.crc32(_CHECKED.pack(kind, length))) != crc:
+        return None
+    return RawRecord(kind, body, end)
+
+
+def chunk_path(folder: Path, index: int) -> Path:
+    """Of the file with this number."""
+    return folder / f"frames-{index:04d}.evr"
+
+
+class ChunkWriter:
+    """Appends records to numbered files.
+
+    What was written is the system's before `write` returns, so the death of this process loses nothing
+    of it; `sync` brings it to the disk, and may run in another thread, so that a slow disk holds
+    nobody up.
+
+    Raises:
+        DataError: the folder holds a recording already.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if chunk_path(folder, 0).exists():
+            raise DataError(f"{folder} holds a recording already; choose another folder.")
+        self._folder, self._index = folder, 0
+        self._lock, self._full = threading.Lock(), list[int]()
+        self._open()
+
+    def write(self, record: bytes) -> None:
+        """Appends one record.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        if self._size >= CHUNK:
+            with self._lock:
+                self._full.append(self._file)
+                self._index += 1
+                self._open()
+        self._append(record)
+
+    def sync(self) -> None:
+        """Waits until all that was written before is on the disk.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        with self._lock:
+            files = [*self._full, os.dup(self._file)]
+            self._full = []
+        with ExitStack() as closing:
+            for file in files:
+                closing.callback(os.close, file)
+            for file in files:
+                os.fsync(file)
+
+    def close(self) -> None:
+        """Brings all to the disk, and ends.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
+
+    def _open(self) -> None:
+        path = chunk_path(self._folder, self._index)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._size = 0
+        self._append(MAGIC)
+        sync_path(self._folder)
+
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            done = os.write(self._file, view)
+            self._size += done
+            view = view[done:]
+
+
+def sync_path(path: Path) -> None:
+    """Brings a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """As JPEG; uint8 (height, width, 3)."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
+    """From JPEG, uint8 (height, width, 3)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return np.array(image.convert("RGB"))

@@ -1,0 +1,171 @@
+"""The files of a LeRobot data set: parquet tables, videos, and beginning the next when one is full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+#: Most files in a folder; most of one file [MB].
+CHUNK_FILES, DATA_MB, VIDEO_MB = 1000, 100, 200
+DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+TASKS = "meta/tasks.parquet"
+#: Pictures that the statistics of an episode look at, and their longest side [pixels].
+_SAMPLED, _SMALL = 100, 150
+
+
+class _Files:
+    """Numbered files, each begun when the last is full. A context manager."""
+
+    def __init__(self, root: Path, pattern: str, megabytes: float) -> None:
+        self._root, self._pattern, self._most = root, pattern, megabytes * 1e6
+        self._number, self._path = -1, Path()
+
+    def place(self) -> dict[str, int]:
+        """Where the next episode goes; begins a file if there is none, or if it is full."""
+        if self._number < 0 or (self._path.exists() and self._path.stat().st_size >= self._most):
+            self.end()
+            self._number += 1
+            self._path = self._root / self._pattern.format(**self._index())
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self.begin()
+        return self._index()
+
+    def begin(self) -> None:
+        """Opens the file at `_path`."""
+
+    def end(self) -> None:
+        """Closes what is open."""
+
+    def _index(self) -> dict[str, int]:
+        return {"chunk_index": self._number // CHUNK_FILES, "file_index": self._number % CHUNK_FILES}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+
+class ParquetTables(_Files):
+    """Parquet files of one schema, a row group for each table added."""
+
+    def __init__(self, root: Path, pattern: str = DATA) -> None:
+        super().__init__(root, pattern, DATA_MB)
+        self._writer: Any = None
+
+    def add(self, table: Any) -> dict[str, int]:
+        """Appends a pyarrow table; where it went."""
+        import pyarrow.parquet as pq
+
+        place = self.place()
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="snappy")
+        self._writer.write_table(table)
+        return place
+
+    def end(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class EpisodeVideos(_Files):
+    """H.264 videos of many episodes, one after another, at a constant rate.
+
+    Attributes:
+        sampled: some small pictures of the last episode, uint8 (K, height, width, 3).
+    """
+
+    sampled: Picture
+
+    def __init__(self, root: Path, key: str, fps: int) -> None:
+        super().__init__(root, VIDEO.replace("{video_key}", key), VIDEO_MB)
+        self._fps, self._count = fps, 0
+        self._container: Any = None
+
+    def add(self, pictures: Iterable[Picture], length: int) -> dict[str, Any]:
+        """Appends an episode of `length` pictures; where it went, and from when to when [s]."""
+        place = self.place()
+        first, kept = self._count, []
+        every = max(1, length // _SAMPLED)
+        for index, picture in enumerate(pictures):
+            self._encode(picture)
+            if index % every == 0:
+                step = -(-max(picture.shape) // _SMALL)
+                kept.append(picture[::step, ::step])
+        self.sampled = np.stack(kept)
+        return {**place, "from_timestamp": first / self._fps, "to_timestamp": self._count / self._fps}
+
+    def begin(self) -> None:
+        import av
+
+        self._container = av.open(str(self._path), "w")
+        self._stream = self._container.add_stream("libx264", rate=Fraction(self._fps))
+        # A key frame every second frame and none that waits for later ones: any frame is found quickly.
+        self._stream.options = {"crf": "20", "preset": "veryfast", "g": "2", "bf": "0"}
+        self._stream.pix_fmt = "yuv420p"
+        self._count = 0
+
+    def end(self) -> None:
+        if self._container is not None:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+            self._container = None
+
+    def _encode(self, picture: Picture) -> None:
+        import av
+
+        if not self._count:
+            self._stream.height, self._stream.width = picture.shape[:2]
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = self._count, Fraction(1, self._fps)
+        self._container.mux(self._stream.encode(frame))
+        self._count += 1
+
+
+def write_rows(root: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The table of episodes."""
+    import pyarrow as pa
+
+    with ParquetTables(root, EPISODES) as tables:
+        for row in rows:
+            place = {f"meta/episodes/{name}": index for name, index in tables.place().items()}
+            tables.add(pa.Table.from_pylist([row | place]))
+
+
+def write_tasks(root: Path, tasks: Sequence[str]) -> None:
+    """The table of tasks, as pandas writes one whose index is the text: LeRobot reads it with pandas."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    index = "__index_level_0__"
+    table = pa.table(
+        {"task_index": pa.array(range(len(tasks)), pa.int64()), index: pa.array(tasks, pa.string())}
+    )
+    column = {"metadata": None, "numpy_type": "object", "pandas_type": "unicode"}
+    number = {"name": "task_index", "field_name": "task_index", "metadata": None,
+              "numpy_type": "int64", "pandas_type": "int64"}  # fmt: skip
+    pandas = {
+        "index_columns": [index], "column_indexes": [{"name": None, "field_name": None, **column,
+                                                      "metadata": {"encoding": "UTF-8"}}],
+        "columns": [number, {"name": None, "field_name": index, **column}], "pandas_version": "2.0.0",
+    }  # fmt: skip
+    path = root / TASKS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)

@@ -1,0 +1,222 @@
+"""A recording that was made: what it holds, and reading what is whole of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import Face, Floats
+from eva_sim.errors import DataError
+from eva_sim.files import read_json, write_json
+from eva_sim.landmarks import POINTS
+from eva_sim.recording import file_format
+from eva_sim.recording.file_format import Damage, RawRecord, RecordedFrame, sync_path
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingInfo:
+    """What is the same for a whole recording, `session.json`.
+
+    Attributes:
+        format: version of the format.
+        digest: of the actuator table.
+        actuators: names, in the order of every command.
+        points: MediaPipe index of each landmark.
+        control_dt: time between commands [s].
+        outer_eye: of the neutral face [m].
+        neutral: landmarks of the neutral face, (N, 3) [neutral outer-eye distances].
+        started: date and time, UTC, ISO 8601.
+        about: what else is known: body, seed, robot, calibration; for people and programs.
+    """
+
+    format: int
+    digest: str
+    actuators: tuple[str, ...]
+    points: tuple[int, ...]
+    control_dt: float
+    outer_eye: float
+    neutral: NDArray[np.float32]
+    started: str
+    about: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, face: Face, about: Mapping[str, Any]) -> RecordingInfo:
+        """A session with this face that begins now."""
+        return cls(
+            file_format.FORMAT, face.spec.digest, face.spec.names, POINTS,
+            face.spec.control_dt, float(face.outer_eye),
+            np.asarray(face.neutral_landmarks, np.float32),
+            datetime.now(UTC).isoformat(timespec="milliseconds"), dict(about),
+        )  # fmt: skip
+
+    def write(self, folder: Path) -> None:
+        """Into the folder, for good."""
+        plain = {**vars(self), "neutral": self.neutral.tolist()}
+        write_json(folder / "session.json", plain)
+        sync_path(folder / "session.json")
+        sync_path(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> RecordingInfo:
+        """From the folder.
+
+        Raises:
+            DataError: there is none, or one of another version.
+        """
+        if not (folder / "session.json").is_file():
+            raise DataError(f"{folder} holds no recording; make one with `eva record`.")
+        plain = read_json(folder / "session.json")
+        if not isinstance(plain, dict) or plain.get("format") != file_format.FORMAT:
+            raise DataError(
+                f"{folder} has no format {file_format.FORMAT}; read it with the version that made it."
+            )
+        try:
+            session = cls(**plain)
+        except TypeError as error:
+            raise DataError(f"{folder}/session.json is not a recording's ({error}).") from error
+        return dataclasses.replace(
+            session, actuators=tuple(session.actuators), points=tuple(session.points),
+            neutral=np.array(session.neutral, np.float32),
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A recording in memory, but for its pictures. T frames.
+
+    Attributes:
+        session: what is the same for all of it.
+        number: of each frame as it was recorded, (T,); a gap is a lost one.
+        start: whether a frame follows a reset, (T,).
+        wall: the recorder's clock, (T,) [s].
+        time: of the face since its reset, (T,) [s].
+        asked: commands, float32 (T, 25).
+        sent: commands after limits, float32 (T, 25).
+        position: float32 (T, 25), in command units.
+        measured: whether positions are measured, (T,).
+        landmarks: float32 (T, N, 3) [neutral outer-eye distances].
+        found: whether landmarks could be read, (T,).
+        faults: in words, T tuples.
+        notes: what happened between frames.
+        cut: what is damaged or missing, in words; empty for a whole recording.
+    """
+
+    session: RecordingInfo
+    number: NDArray[np.int64]
+    start: NDArray[np.bool_]
+    wall: Floats
+    time: Floats
+    asked: NDArray[np.float32]
+    sent: NDArray[np.float32]
+    position: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
+    found: NDArray[np.bool_]
+    faults: tuple[tuple[str, ...], ...]
+    notes: tuple[dict[str, Any], ...]
+    cut: tuple[str, ...]
+    places: tuple[tuple[Path, int, int], ...] = dataclasses.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def picture(self, index: int) -> NDArray[np.uint8] | None:
+        """Of one frame, uint8 (height, width, 3), or None if it has none."""
+        path, start, size = self.places[index]
+        if not size:
+            return None
+        with path.open("rb") as file:
+            file.seek(start)
+            return file_format.decode_jpeg(file.read(size))
+
+    def runs(self) -> list[range]:
+        """Stretches of frames without a reset or a lost frame between."""
+        if not len(self):
+            return []
+        breaks = self.start[1:] | (np.diff(self.number) != 1)
+        edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self)]
+        return [range(a, b) for a, b in pairwise(edges)]
+
+
+def load_recording(folder: str | Path) -> Recording:
+    """Reads whatever is whole.
+
+    Raises:
+        DataError: no recording, of another version, or of another face; damage is told in `cut`.
+    """
+    folder = Path(folder)
+    session = RecordingInfo.read(folder)
+    kept, places, notes, cut = (
+        list[RecordedFrame](),
+        list[tuple[Path, int, int]](),
+        list[dict[str, Any]](),
+        list[str](),
+    )
+    for path in _chunks(folder, cut):
+        for piece in file_format.scan_records(path.read_bytes()):
+            if isinstance(piece, Damage):
+                cut.append(_told(path, piece))
+            elif piece.kind == file_format.NOTE:
+                notes.append(file_format.unpack_note(piece.body))
+            elif piece.kind == file_format.FRAME:
+                frame = _unpacked(piece, session)
+                places.append((path, piece.end - len(frame.jpeg), len(frame.jpeg)))
+                kept.append(dataclasses.replace(frame, jpeg=b""))
+    cut += _missing(kept, notes)
+    return _gathered(session, kept, places, notes, cut)
+
+
+def _unpacked(record: RawRecord, session: RecordingInfo) -> RecordedFrame:
+    return file_format.unpack_frame(record.body, len(session.actuators), len(session.points))
+
+
+def _chunks(folder: Path, cut: list[str]) -> list[Path]:
+    paths = sorted(folder.glob("frames-*.evr"))
+    last = int(paths[-1].stem.rsplit("-", 1)[1]) if paths else 0
+    lost = [p.name for i in range(last + 1) if not (p := file_format.chunk_path(folder, i)).exists()]
+    cut += [f"{name} is missing" for name in lost]
+    return paths
+
+
+def _told(path: Path, damage: Damage) -> str:
+    where = "at the end are unfinished or damaged" if damage.last else f"at {damage.start} are damaged"
+    return f"{path.name}: {damage.size} bytes {where}"
+
+
+def _missing(kept: Sequence[RecordedFrame], notes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the numbers of frames and the last note say of lost frames."""
+    numbers = [-1, *(f.number for f in kept)]
+    told = [f"frames {a + 1} to {b - 1} are missing" for a, b in pairwise(numbers) if b > a + 1]
+    ends = [note["frame"] for note in notes if note["what"] == "end"]
+    if not ends:
+        return [*told, "the recording was not ended: it goes on or was cut off"]
+    return told if ends[-1] == numbers[-1] + 1 else [*told, f"frames from {numbers[-1] + 1} on are missing"]
+
+
+def _gathered(
+    session: RecordingInfo,
+    kept: Sequence[RecordedFrame],
+    places: Sequence[tuple[Path, int, int]],
+    notes: Sequence[dict[str, Any]],
+    cut: Sequence[str],
+) -> Recording:
+    width, points = len(session.actuators), len(session.points)
+
+    def column(name: str, dtype: Any, *shape: int) -> NDArray[Any]:
+        return np.array([getattr(f, name) for f in kept], dtype).reshape(len(kept), *shape)
+
+    return Recording(
+        session, column("number", np.int64), column("start", bool),
+        column("wall", float), column("time", float),
+        column("asked", np.float32, width), column("sent", np.float32, width),
+        column("position", np.float32, width), column("measured", bool),
+        column("landmarks", np.float32, points, 3), column("found", bool),
+        tuple(f.faults for f in kept), tuple(notes), tuple(cut), tuple(places),
+    )  # fmt: skip

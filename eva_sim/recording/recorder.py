@@ -1,0 +1,204 @@
+"""Recording a face: what was asked, what was sent, what came back, with time and picture.
+
+`record_face(face, folder)` wraps any `Face`. `eva_sim.recording.reader.load_recording(folder)` reads it back,
+also after the process was killed or the power failed: then at most the last second is missing. The format is
+in `file_format.py` and docs/recording.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eva_sim.clock import Clock, WallClock
+from eva_sim.contract import Face, Floats, Reading, SimulatedFace
+from eva_sim.errors import DataError
+from eva_sim.files import check_output_folder
+from eva_sim.recording import file_format
+from eva_sim.recording.file_format import ChunkWriter, RecordedFrame
+from eva_sim.recording.reader import RecordingInfo
+
+#: How often the disk is waited for [s]; well under the second that may be lost.
+SYNC = 0.4
+
+
+class Recorder:
+    """Appends frames and notes to a folder.
+
+    A full disk never stops a robot: writing then ends, and `failed` says why.
+
+    Args:
+        folder: to fill; made if missing, and may hold no recording.
+        session: what is the same for all of it.
+        clock: of the frames' wall time.
+        pictures: whether pictures are kept.
+
+    Attributes:
+        failed: why writing ended, in words; empty while all is well.
+
+    Raises:
+        DataError: the folder holds a recording, or cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, session: RecordingInfo, clock: Clock | None = None, pictures: bool = True
+    ) -> None:
+        check_output_folder(folder).mkdir(parents=True, exist_ok=True)
+        self._chunks = ChunkWriter(folder)
+        session.write(folder)
+        self._clock, self._pictures = clock or WallClock(), pictures
+        self._count, self.failed = 0, ""
+        self._closing = threading.Event()
+        self._syncer = threading.Thread(target=self._sync, name="recording", daemon=True)
+        self._syncer.start()
+
+    def frame(self, asked: ArrayLike, reading: Reading, start: bool = False) -> None:
+        """Appends what was asked, (25,), and what the face answered."""
+        jpeg = b"" if reading.image is None or not self._pictures else file_format.encode_jpeg(reading.image)
+        frame = RecordedFrame(
+            self._count, start, self._clock.now(), reading.time, np.asarray(asked, np.float32),
+            reading.sent, reading.position, reading.measured, reading.landmarks, reading.found,
+            reading.faults, jpeg,
+        )  # fmt: skip
+        self._count += 1
+        self._write(file_format.pack_frame(frame))
+
+    def note(self, what: str, **more: Any) -> None:
+        """Appends what happened between frames, e.g. a reset with its seed; must be JSON."""
+        self._write(file_format.pack_note({"what": what, "frame": self._count, **more}))
+
+    def close(self) -> None:
+        """Ends the recording. May be called twice."""
+        if self._closing.is_set():
+            return
+        self.note("end")
+        self._closing.set()
+        self._syncer.join()
+        try:
+            self._chunks.close()
+        except OSError as error:
+            self._fail(error)
+
+    def _write(self, record_face: bytes) -> None:
+        if self.failed or self._closing.is_set():
+            return
+        try:
+            self._chunks.write(record_face)
+        except OSError as error:
+            self._fail(error)
+
+    def _sync(self) -> None:
+        while not self._closing.wait(SYNC):
+            try:
+                self._chunks.sync()
+            except OSError as error:
+                return self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self.failed = self.failed or f"recording stopped: {error.strerror or error}"
+
+
+class RecordedFace(Face):
+    """A face whose every command and answer is recorded; everything else it passes on."""
+
+    face: Face
+
+    def __init__(self, face: Face, recorder: Recorder) -> None:
+        self.face, self.recorder = face, recorder
+        self.spec, self.outer_eye, self.clock = face.spec, face.outer_eye, face.clock
+        self.neutral_landmarks = face.neutral_landmarks
+
+    def reset(self, seed: int | None = None) -> Reading:
+        reading = self.face.reset(seed)
+        self.recorder.note("reset", seed=None if seed is None else int(seed))
+        return self._kept(reading.sent, reading, start=True)
+
+    def move(self, command: ArrayLike) -> Reading:
+        try:
+            reading = self.face.move(command)
+        except Exception as error:
+            self.recorder.note("error", told=str(error), kind=type(error).__name__)
+            raise
+        return self._kept(command, reading)
+
+    def render(self, size: int) -> NDArray[np.uint8]:
+        return self.face.render(size)
+
+    def close(self) -> None:
+        self.recorder.close()
+        self.face.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "face":  # not there yet: nothing to hand on to
+            raise AttributeError(name)
+        return getattr(self.face, name)
+
+    def _kept(self, asked: ArrayLike, reading: Reading, start: bool = False) -> Reading:
+        self.recorder.frame(asked, reading, start)
+        if self.recorder.failed:
+            return dataclasses.replace(reading, faults=(*reading.faults, self.recorder.failed))
+        return reading
+
+
+class RecordedSimulatedFace(RecordedFace, SimulatedFace):
+    """A recorded face in simulation; going back to a saved state is recorded, too."""
+
+    face: SimulatedFace
+
+    def __init__(self, face: SimulatedFace, recorder: Recorder) -> None:
+        super().__init__(face, recorder)
+        self.varies_material = face.varies_material
+
+    def save(self) -> Any:
+        return self.face.save()
+
+    def restore(self, state: Any) -> None:
+        self.recorder.note("restore")
+        self.face.restore(state)
+
+    def set_parameters(self, parameters: Mapping[str, Floats]) -> None:
+        self.face.set_parameters(parameters)
+
+
+@contextmanager
+def record_face(
+    face: Face,
+    folder: str | Path,
+    *,
+    about: Mapping[str, Any] | None = None,
+    pictures: bool = True,
+    clock: Clock | None = None,
+) -> Iterator[RecordedFace]:
+    """Records a face for as long as the block lasts; the face stays open.
+
+    Args:
+        face: any body.
+        folder: to fill; made if missing, and may hold no recording.
+        about: what else is worth knowing (body, seed, robot); must be JSON. Robot and calibration are
+            added where the face knows them.
+        pictures: whether pictures are kept.
+        clock: of the frames' wall time; by default the face's, so that runs in virtual time repeat to the
+            byte, or the computer's if it has none.
+
+    Yields:
+        The face to use instead.
+
+    Raises:
+        DataError: the folder holds a recording already; or, at the end, it could not be written whole.
+    """
+    session = RecordingInfo.of(face, {**face.describe(), **(about or {})})
+    recorder = Recorder(Path(folder), session, clock or face.clock, pictures)
+    simulated = isinstance(face, SimulatedFace)
+    try:
+        yield RecordedSimulatedFace(face, recorder) if simulated else RecordedFace(face, recorder)
+    finally:
+        recorder.close()
+    if recorder.failed:
+        raise DataError(f"{folder}: {recorder.failed}; what was written before is whole.")

@@ -1,0 +1,242 @@
+"""The camera: colour, depth and labels of the face, by pyrender on EGL, without a screen.
+
+One renderer per process, made when first needed and never deleted: deleting one ends EGL for all.
+Vertices that move are written into the buffers that pyrender made, so nothing is allocated per
+frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
+from eva_sim.errors import RenderError
+from eva_sim.skin.elements import vertex_normals
+
+Picture = NDArray[np.uint8]
+EYE, TARGET, FIELD = (0.0, -0.03, 0.75), (0.0, -0.045, 0.0), 24.0  # m, m, degrees
+AMBIENT = 0.30
+# Key, fill and rim light: from where, how strong.
+LIGHTS = {"fill": ((0.7, 0.1, 0.8), 1.6), "key": ((-0.5, 0.6, 0.9), 3.2), "rim": ((0.1, 0.9, -0.5), 2.5)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is seen.
+
+    Attributes:
+        name: unique.
+        points: (V, 3) [m], in the part's own frame or, when placed by vertices, at rest.
+        triangles: (F, 3).
+        label: what segmentation pictures hold for it, from 1.
+        colour: linear red, green, blue.
+        vertex_colours: (V, 3) uint8 instead.
+        uv: (V, 2), with `texture` (H, W, 3) uint8 instead.
+        roughness: of the surface, 0..1.
+    """
+
+    name: str
+    points: Floats
+    triangles: NDArray[Any]
+    label: int
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    vertex_colours: NDArray[np.uint8] | None = None
+    uv: Floats | None = None
+    texture: NDArray[np.uint8] | None = None
+    roughness: float = 0.45
+
+
+def _pyrender() -> Any:
+    """Pyrender on EGL.
+
+    Raises:
+        RenderError: no OpenGL library.
+    """
+    os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+    vars(np).setdefault("infty", np.inf)  # pyrender 0.1.45 was written for numpy 1
+    try:
+        import pyrender
+    except Exception as error:  # PyOpenGL raises whatever the loader did
+        raise RenderError(
+            f"no picture can be made: OpenGL did not load ({error}). On Debian: apt install libegl1 libgl1."
+        ) from error
+    return pyrender
+
+
+@lru_cache(maxsize=1)
+def _renderer() -> Any:
+    try:
+        renderer = _pyrender().OffscreenRenderer(256, 256)
+        renderer._renderer._sorted_mesh_nodes = _by_name
+        return renderer
+    except RenderError:
+        raise
+    except Exception as error:
+        raise RenderError(
+            f"no picture can be made: EGL gave no context ({error}). On Debian: apt install libegl1 libgl1."
+        ) from error
+
+
+class Renderer:
+    """Looks at parts from the front.
+
+    Args:
+        parts: what there is to see.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._render = _pyrender()
+        self._parts = {part.name: part for part in parts}
+        self._scene = self._render.Scene(ambient_light=[AMBIENT] * 3, bg_color=[0.86, 0.88, 0.90, 1.0])
+        self._nodes = {p.name: self._scene.add(self._mesh(p), name=p.name) for p in parts}
+        camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD), znear=0.1, zfar=3.0)
+        self.pose = look_at(EYE, TARGET)
+        self._camera = self._scene.add(camera, pose=self.pose, name="camera")
+        self._scene._directional_light_nodes = _ByName()
+        for name, (place, strength) in LIGHTS.items():
+            light = self._render.DirectionalLight(intensity=strength, name=name)
+            self._scene.add(light, pose=look_at(place, (0, 0, 0)), name=name)
+
+    def colour(self, placed: Mapping[str, Floats], size: int) -> Picture:
+        """A picture, uint8 (size, size, 3).
+
+        Args:
+            placed: per part its world vertices (V, 3) [m] or its pose (4, 4).
+            size: side of the picture [pixels].
+        """
+        return np.ascontiguousarray(self._run(placed, size, 0)[0][..., :3])
+
+    def depth(self, placed: Mapping[str, Floats], size: int) -> NDArray[np.float32]:
+        """Distance along the viewing axis [m], float32 (size, size); zero where there is nothing."""
+        return np.ascontiguousarray(self._run(placed, size, self._render.RenderFlags.DEPTH_ONLY))
+
+    def segmentation(self, placed: Mapping[str, Floats], size: int) -> Picture:
+        """Label of the part at each pixel, uint8 (size, size); zero where there is nothing."""
+        flags = self._render.RenderFlags.SEG
+        nodes = {self._nodes[name]: [part.label] * 3 for name, part in self._parts.items()}
+        return np.ascontiguousarray(self._run(placed, size, flags, nodes)[0][..., 0])
+
+    def move(self, pose: Floats) -> None:
+        """Puts the camera elsewhere: world-from-camera, (4, 4), looking along its -z."""
+        self.pose = pose
+        self._scene.set_pose(self._camera, pose)
+
+    def light(self, strength: float) -> None:
+        """Makes every light so much stronger than those of `LIGHTS`."""
+        self._scene.ambient_light = np.full(3, AMBIENT * strength)
+        for node in self._scene.directional_light_nodes:
+            node.light.intensity = LIGHTS[node.name][1] * strength
+
+    def unproject(self, pixels: Floats, depth: Floats, size: int) -> Floats:
+        """World points (N, 3) [m] of pixels (N, 2) from the top left, at depths (N,) [m]."""
+        half = np.tan(np.radians(FIELD) / 2)
+        x, y = (2 * pixels[:, 0] / size - 1) * half, (1 - 2 * pixels[:, 1] / size) * half
+        there = np.stack([x * depth, y * depth, -depth], axis=1)
+        world: Floats = there @ self.pose[:3, :3].T + self.pose[:3, 3]
+        return world
+
+    def tint(self, name: str, colours: NDArray[np.uint8]) -> None:
+        """Paints a part anew, vertex by vertex, (V, 3) uint8, instead of its texture."""
+        part = self._parts[name]
+        plain = Part(part.name, part.points, part.triangles, part.label, vertex_colours=colours)
+        self._parts[name] = plain
+        self._scene.remove_node(self._nodes[name])
+        self._nodes[name] = self._scene.add(self._mesh(plain), name=name)
+
+    def _mesh(self, part: Part) -> Any:
+        r, texture = self._render, None
+        if part.texture is not None:
+            texture = r.Texture(source=part.texture, source_channels="RGB")
+        material = r.MetallicRoughnessMaterial(
+            baseColorFactor=[*map(float, part.colour), 1.0],
+            baseColorTexture=texture,
+            metallicFactor=0.0,
+            roughnessFactor=float(part.roughness),
+            doubleSided=True,
+        )
+        return r.Mesh([
+            r.Primitive(
+                positions=part.points.astype(np.float32),
+                normals=vertex_normals(part.points, part.triangles).astype(np.float32),
+                texcoord_0=None if part.uv is None else part.uv.astype(np.float32),
+                color_0=None if part.vertex_colours is None else _opaque(part.vertex_colours),
+                indices=part.triangles.astype(np.uint32),
+                material=material,
+                mode=4,
+            )
+        ])  # fmt: skip
+
+    def _run(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any = None) -> Any:
+        renderer = _renderer()
+        renderer.viewport_width = renderer.viewport_height = size
+        renderer._platform.make_current()
+        for name, place in placed.items():
+            if place.shape == (4, 4):
+                self._scene.set_pose(self._nodes[name], place)
+            else:
+                self._shape(name, place)
+        try:
+            return renderer.render(self._scene, flags=flags, seg_node_map=nodes)
+        except Exception as error:
+            raise RenderError(f"the picture could not be made ({error}).") from error
+
+    def _shape(self, name: str, points: Floats) -> None:
+        """New vertices for a part; into the buffer on the graphics side once there is one."""
+        primitive = self._nodes[name].mesh.primitives[0]
+        primitive.positions = points.astype(np.float32)
+        primitive.normals = vertex_normals(points, self._parts[name].triangles).astype(np.float32)
+        if not primitive._in_context():
+            return
+        import OpenGL.GL as gl
+
+        columns = [primitive.positions, primitive.normals]
+        columns += [c for c in (primitive.texcoord_0, primitive.color_0) if c is not None]
+        data = np.ascontiguousarray(np.hstack(columns), dtype=np.float32)
+        gl.glBindBuffer(gl.GL_ARRAY_BUFFER, primitive._buffers[0])
+        gl.glBufferSubData(gl.GL_ARRAY_BUFFER, 0, data.nbytes, data)
+        gl.glBindBuffer(gl.GL_ARRAY_BUFFER, 0)
+
+
+def _by_name(scene: Any) -> list[Any]:
+    """Meshes in the order of their names.
+
+    pyrender draws opaque ones in the order of their addresses, and where two touch, as lid and skin
+    do, the first one wins: pictures would differ between processes.
+    """
+    return sorted(scene.mesh_nodes, key=lambda node: node.name)
+
+
+class _ByName(set):
+    """A set of nodes in the order of their names, also after pyrender's own union with other sets.
+
+    pyrender keeps lights in a plain set, whose order depends on addresses, and with it the last bit
+    of the sum over lights: pictures would differ between processes.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=lambda node: node.name))
+
+    def __ror__(self, other: Any) -> _ByName:
+        return _ByName([*other, *self])
+
+
+def _opaque(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.hstack([colours / 255.0, np.ones((len(colours), 1))]).astype(np.float32)
+
+
+def look_at(eye: Any, target: Any) -> Floats:
+    """World-from-camera pose (4, 4) that looks from one point at another, upright."""
+    eye, target = np.asarray(eye, dtype=float), np.asarray(target, dtype=float)
+    z = (eye - target) / np.linalg.norm(eye - target)
+    x = np.cross((0.0, 1.0, 0.0), z)
+    x /= np.linalg.norm(x)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), eye
+    return pose

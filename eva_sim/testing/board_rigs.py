@@ -1,0 +1,207 @@
+"""Boards on fakes, for the tests of boards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from eva_sim.clock import Clock
+from eva_sim.contract import Floats, load_spec
+from eva_sim.errors import LinkError
+from eva_sim.real.boards.dynamixel import Dynamixel
+from eva_sim.real.boards.feetech import Feetech
+from eva_sim.real.boards.host_managed import HostManagedBoard
+from eva_sim.real.boards.interface import BoardLimits, BoardState
+from eva_sim.real.boards.maestro import Maestro, open_maestro
+from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.servo_bus import default_bus_ids
+from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, ServoBus
+from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, MemoryPort
+from eva_sim.real.simulation.fake_maestro import FakeMaestro
+from eva_sim.real.wire.bus_port import BusPort
+
+SPEC, RULES = load_spec(), load_motion_rules()
+ALL = range(len(SPEC))
+KINDS = ("maestro", "feetech", "dynamixel")
+BUSES = ("feetech", "dynamixel")
+HEAVY = next(i for i in ALL if SPEC.actuators[i].kind == "leg")
+
+
+class HandClock(Clock):
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, duration: float) -> None:
+        self.time += max(duration, 0.0)
+
+
+@dataclass
+class BoardRig:
+    """A board, what is at the other end, and the clock between them."""
+
+    kind: str
+    line: FakeLine
+    clock: HandClock
+    board: HostManagedBoard
+    limits: BoardLimits
+
+    @property
+    def device(self) -> FakeDevice:
+        return self.line.device
+
+    @property
+    def bus(self) -> ServoBus:
+        assert isinstance(self.device, ServoBus)
+        return self.device
+
+    @property
+    def maestro(self) -> FakeMaestro:
+        assert isinstance(self.device, FakeMaestro)
+        return self.device
+
+    def pins(self) -> Floats:
+        """Where servos are held by what the far end does, (25,) [raw]; NaN: limp."""
+        return pins(self.device)
+
+    def ready(self, actuators: list[int] | range = ALL) -> None:
+        """Configured and armed, all groups awake."""
+        self.board.configure(self.limits, 1)
+        self.board.arm(actuators)
+        while self.board.status().state is BoardState.ARMING:
+            self.clock.sleep(0.02)
+            self.board.send(self.limits.rest)
+        assert self.board.status().state is BoardState.ACTIVE
+
+    def follow(self, raw: Floats, seconds: float) -> None:
+        for _ in range(round(seconds / 0.02)):
+            self.clock.sleep(0.02)
+            self.board.send(raw)
+
+
+def pins(*devices: FakeDevice) -> Floats:
+    """Where servos are held by the bus, or by the Maestros in their order, (25,) [raw]; NaN: limp."""
+    bus = devices[0]
+    if isinstance(bus, ServoBus):
+        at, size = bus.POSITION, bus.GOAL_SIZE
+        return np.array([bus.get(i, at, size) if bus.torque(i) else np.nan for i in default_bus_ids()])
+    maestros = [device for device in devices if isinstance(device, FakeMaestro)]
+    quarters = [pulse for maestro in maestros for row in maestro.pulses.values() for pulse in row]
+    return np.array([quarters[a.channel] / 4 or np.nan for a in SPEC.actuators])
+
+
+@dataclass
+class Listed:
+    """What pyserial says of a port."""
+
+    device: str
+    vid: int | None = None
+    pid: int | None = None
+    serial_number: str | None = None
+    location: str = "1-1:1.0"
+    product: str = "Thing"
+    description: str = "Thing"
+
+
+LIBRARIES = {"feetech": "scservo_sdk", "dynamixel": "dynamixel_sdk"}
+
+
+def build(kind: str, clock: HandClock, line: FakeLine | None = None) -> BoardRig:
+    """A board of this kind on its fake; skips the test where its library is not installed."""
+    if kind in LIBRARIES:
+        pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
+    ids = range(1, 26)
+    devices: dict[str, Callable[[], FakeDevice]] = {
+        "maestro": FakeMaestro,
+        "feetech": lambda: FakeFeetech(ids),
+        "dynamixel": lambda: FakeDynamixel(ids),
+    }
+    line = line or FakeLine(devices[kind]())
+    port = BusPort(
+        MemoryPort(line), "fake", 1_000_000, latency=0.012
+    )  # a fake answers at once, or not at all
+    board: HostManagedBoard
+    if kind == "maestro":
+        board = Maestro([port], (12, 13), robot="fake", clock=clock)
+    else:
+        board = (Feetech if kind == "feetech" else Dynamixel)(port, robot="fake", clock=clock)
+    return BoardRig(kind, line, clock, board, limits_of(kind))
+
+
+def open_board(kind: str, name: str, clock: Clock | None = None) -> HostManagedBoard:
+    if kind == "maestro":
+        return open_maestro(name, robot="fake", clock=clock)
+    if kind == "feetech":
+        return Feetech.open(name, robot="fake", clock=clock)
+    return Dynamixel.open(name, robot="fake", clock=clock)
+
+
+def limits_of(kind: str) -> BoardLimits:
+    low, rest, high, slew = (
+        (1000.0, 1500.0, 2000.0, 20.0) if kind == "maestro" else (1000.0, 2000.0, 3000.0, 40.0)
+    )
+    return BoardLimits(*(np.full(len(SPEC), v) for v in (low, high, rest, slew)))
+
+
+def rigged(kind: str) -> Iterator[BoardRig]:
+    rig = build(kind, HandClock())
+    yield rig
+    rig.line.plugged = True
+    rig.board.close()
+
+
+def limp(rig: BoardRig) -> bool:
+    return bool(np.isnan(rig.pins()).all())
+
+
+WAYS = ("spoil", "spoil_requests")
+
+
+def endure(rig: BoardRig, way: str, rounds: int, seed: int = 1) -> int:
+    """Noise on what is sent or answered: servos keep limits and slew, or are limp. Returns how often that."""
+    generator, faults, before = np.random.default_rng(seed), 0, rig.pins()
+    for n in range(rounds):
+        setattr(rig.line, way, [noise(generator) for _ in range(n % 3)])
+        with suppress(LinkError):
+            rig.follow(rig.limits.high * 2 if n // 15 % 2 else rig.limits.low / 2, 0.02)
+        pins = rig.pins()
+        assert (np.isnan(pins) | ((pins >= rig.limits.low) & (pins <= rig.limits.high))).all()
+        # A servo that missed one goal gets two steps at once; its own speed limit is the slew.
+        assert (np.isnan(pins - before) | (np.abs(pins - before) <= 3 * rig.limits.slew + 1)).all()
+        setattr(rig.line, way, [])
+        if rig.board.status().state is BoardState.FAULT:
+            faults += 1
+            recover(rig)
+        before = rig.pins()
+    return faults
+
+
+def recover(rig: BoardRig) -> None:
+    """Out of a fault, in which nothing moves whatever is sent."""
+    assert limp(rig)
+    rig.follow(rig.limits.high, 0.06)
+    assert limp(rig)
+    rig.board.clear()
+    rig.ready()
+
+
+def noise(generator: np.random.Generator) -> Callable[[bytes], bytes]:
+    """A flipped bit, a lost end, a packet twice, rubbish before it, or a lost byte inside."""
+
+    def spoil(data: bytes) -> bytes:
+        at = int(generator.integers(len(data)))
+        flipped = data[:at] + bytes((data[at] ^ 1 << int(generator.integers(8)),)) + data[at + 1 :]
+        rubbish = generator.bytes(5)
+        return (flipped, data[:at], data + data, rubbish + data, data[:at] + data[at + 1 :])[
+            int(generator.integers(5))
+        ]
+
+    return spoil

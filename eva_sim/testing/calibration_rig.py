@@ -1,0 +1,101 @@
+"""A board that writes down what it is told, and a bench on it, for the tests of calibrating."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eva_sim.clock import Clock
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
+from eva_sim.real.calibration.procedure import CalibrationSession
+from eva_sim.real.calibration.servo_bench import ServoBench
+
+PERIOD = 0.02
+NAN = np.full(25, np.nan)
+
+
+class Ticking(Clock):
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, duration: float) -> None:
+        self.time += duration
+
+
+class Bus(Board):
+    """A board that writes down what it was told, and may get hot, hard or disarmed by itself."""
+
+    identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
+
+    def __init__(self) -> None:
+        self.armed = frozenset[int]()
+        self.sent, self.history = list[Floats](), list[frozenset[int]]()
+        self.limits: BoardLimits | None = None
+        self.load, self.temperature, self.fails_after = NAN.copy(), NAN.copy(), -1
+
+    def configure(self, limits: BoardLimits, calibration: int) -> None:
+        assert not self.armed and calibration != 0
+        self.limits = limits
+
+    def arm(self, actuators: Collection[int]) -> BoardStatus:
+        assert not self.armed
+        self.armed = frozenset(actuators)
+        return self._told(BoardState.ARMING)
+
+    def send(self, raw: Floats) -> BoardStatus:
+        self.sent.append(raw.copy())
+        self.history.append(self.armed)
+        if self.fails_after == len(self.sent):
+            self.armed = frozenset()
+        return self.status()
+
+    def status(self) -> BoardStatus:
+        return self._told(BoardState.ACTIVE if self.armed else BoardState.LIMP)
+
+    def disarm(self) -> None:
+        self.armed = frozenset()
+
+    stop = close = disarm
+
+    def clear(self) -> BoardStatus:
+        return self.status()
+
+    def _told(self, state: BoardState) -> BoardStatus:
+        return BoardStatus(state, NAN, ("the servo supply sagged",), 6.0, self.temperature, self.load)
+
+
+@pytest.fixture
+def widest(spec: FaceSpec) -> BoardLimits:
+    rest = np.where(spec.column("direction") > 0, 900.0, 2100.0)
+    rest[spec.where("eye", "lid", "leg")] = 1500.0
+    return BoardLimits(np.full(25, 700.0), np.full(25, 2300.0), rest, np.full(25, 200.0))
+
+
+@pytest.fixture
+def bus() -> Bus:
+    return Bus()
+
+
+@pytest.fixture
+def bench(bus: Bus, widest: BoardLimits) -> ServoBench:
+    return ServoBench(bus, Ticking(), widest, PERIOD, too_hot=70.0)
+
+
+def session(tmp_path: Path) -> CalibrationSession:
+    return CalibrationSession.open(tmp_path / "part.json", "robot-7", "firmware", "us")
+
+
+def right(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
+    """Marks a careful person would find."""
+    marks = {}
+    for a in spec.actuators:
+        low, high = (800.0, 2000.0) if a.direction > 0 else (2200.0, 1000.0)
+        marks[a.name] = {"low": low, "neutral": 1480.0, "high": high}
+    return {name: marks[name] for name in names or spec.names}

@@ -1,0 +1,152 @@
+"""Frames of docs/protocol.md, written for the tests alone: a check of the host's and the firmware's own."""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from typing import Any, NamedTuple
+
+from eva_sim.real.wire.firmware_table import channel_rows
+
+HELLO, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ = range(1, 11)
+IDENT, STATUS, CHANNEL = 0x81, 0x82, 0x8A
+TAKEN, SESSION, STALE, STATE, VALUE, NOT_CALIBRATED = range(6)
+LIMP, ARMING, ACTIVE, HOLD, STOPPED, FAULT = range(6)
+SUPPLY, BUS, WATCHDOG, SILENCE, UNCALIBRATED, CLAMPED = (1 << bit for bit in range(6))
+KEY = 0x5241454C
+ALL = (1 << 25) - 1
+
+
+class Ident(NamedTuple):
+    version: int
+    major: int
+    minor: int
+    robot: bytes
+    session: int
+    channels: int
+    table: int
+    calibration: int
+    cause: int
+
+
+class Status(NamedTuple):
+    answer: int
+    state: int
+    faults: int
+    armed: int
+    supply: int
+    uptime: int
+    worst: int
+    bad: int
+    stale: int
+    pulses: tuple[int, ...]
+
+
+class Channel(NamedTuple):
+    channel: int
+    low: int
+    high: int
+    rest: int
+    slew: int
+    partner: int
+
+
+class Message(NamedTuple):
+    sequence: int
+    content: Any
+
+
+def frame(kind: int, sequence: int, payload: bytes = b"") -> bytes:
+    body = struct.pack("<BH", kind, sequence) + payload
+    return encode(body + struct.pack("<H", binascii.crc_hqx(body, 0xFFFF))) + b"\0"
+
+
+def encode(data: bytes) -> bytes:
+    """COBS; pieces between zeros are shorter than 254 here."""
+    return b"".join(bytes([len(piece) + 1]) + piece for piece in data.split(b"\0"))
+
+
+def decode(data: bytes) -> bytes:
+    out, at = [], 0
+    while at < len(data):
+        out.append(data[at + 1 : at + data[at]])
+        at += data[at]
+    return b"\0".join(out)
+
+
+def parse(raw: bytes) -> Message:
+    """One frame without its zero; a bad one fails the test."""
+    body = decode(raw)
+    assert binascii.crc_hqx(body[:-2], 0xFFFF) == struct.unpack("<H", body[-2:])[0]
+    kind, sequence = struct.unpack_from("<BH", body)
+    return Message(sequence, _content(kind, body[3:-2]))
+
+
+def _content(kind: int, payload: bytes) -> Any:
+    if kind == IDENT:
+        return Ident(*struct.unpack("<BBB8sHBIIB", payload))
+    if kind == STATUS:
+        assert len(payload) == 70
+        head = struct.unpack_from("<BBHIHIHHH", payload)
+        return Status._make([*head, struct.unpack_from("<25H", payload, 20)])
+    assert kind == CHANNEL
+    return Channel(*struct.unpack("<BHHHHB", payload))
+
+
+class Host:
+    """Speaks the protocol over `send(bytes)` and `wait() -> bytes`, which lets a little time pass."""
+
+    def __init__(self, send: Any, wait: Any) -> None:
+        self._send, self._wait, self._buffer = send, wait, b""
+        self.session, self.sequence = 0, 0
+
+    def ask(self, kind: int, payload: bytes = b"", sequence: int | None = None) -> Any:
+        """Sends a message and returns the answer's content, or None without an answer."""
+        self.sequence = (self.sequence + 1) & 0xFFFF
+        number = self.sequence if sequence is None else sequence
+        self._send(frame(kind, number, payload))
+        return self.answer(number)
+
+    def answer(self, sequence: int) -> Any:
+        for _ in range(20):
+            self._buffer += self._wait()
+            while b"\0" in self._buffer:
+                raw, _, self._buffer = self._buffer.partition(b"\0")
+                message = parse(raw)
+                if message.sequence == sequence:
+                    return message.content
+        return None
+
+    def hello(self) -> Ident:
+        ident: Ident = self.ask(HELLO, b"\1")
+        self.session = ident.session
+        return ident
+
+    def guarded(self, kind: int, payload: bytes = b"") -> Status:
+        status: Status = self.ask(kind, struct.pack("<H", self.session) + payload)
+        return status
+
+    def targets(self, pulses: Any) -> Status:
+        return self.guarded(TARGETS, struct.pack("<25H", *map(int, pulses)))
+
+    def arm(self, channels: int = ALL) -> Status:
+        return self.guarded(ARM, struct.pack("<I", channels))
+
+    def limits(self, channel: int, low: int, high: int, rest: int, slew: int) -> Status:
+        return self.guarded(LIMITS, struct.pack("<BHHHH", channel, low, high, rest, slew))
+
+    def commit(self, number: int) -> Status:
+        return self.guarded(COMMIT, struct.pack("<I", number))
+
+    def clear(self, key: int = KEY) -> Status:
+        return self.guarded(CLEAR, struct.pack("<I", key))
+
+    def calibrate(self, number: int = 7) -> Status:
+        """Gives every channel the widest limits that flash allows."""
+        for channel, row in enumerate(channel_rows()):
+            assert self.limits(channel, row.low, row.high, row.rest, row.slew).answer == TAKEN
+        return self.commit(number)
+
+    def status(self) -> Status:
+        status: Status = self.ask(QUERY)
+        return status

@@ -1,0 +1,101 @@
+"""A watcher on the plant's side of a board: whatever the host and the line do, pulses obey the table.
+
+It knows assets/*.toml and nothing of the code under test.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import numpy as np
+
+from eva_sim.contract import load_spec
+from eva_sim.files import asset
+
+ROBOT = tomllib.loads(asset("robot.toml").read_text())
+#: A pulse is written in quarters of a microsecond, and so is its slew.
+GRAIN = 0.25
+
+
+class PulseWatcher:
+    """Listens to a machine and collects what must not be.
+
+    Attributes:
+        wrong: what was seen, in words.
+        events: how many changes of pulse.
+        last: the pulse of each channel, NaN where limp.
+        moved_at: time of the last change.
+        stopped_at: time of the last one that was no letting go.
+        beyond: most that a pulse was outside its limits [us].
+        faster: most that a pulse exceeded its slew, which is a whole number of quarters [us].
+        armable: channels that may start, each once; None if nobody keeps count.
+        rearmed: how many others did.
+
+    Args:
+        machine: to listen to.
+        grain: what pulses are rounded to [us].
+        margin: by how much they may exceed the nominal ends [us]; None for what no calibration exceeds.
+    """
+
+    def __init__(self, machine: Any, grain: float = GRAIN, margin: float | None = None) -> None:
+        spec = load_spec()
+        by_channel = sorted(spec.actuators, key=lambda a: a.channel)
+        ends = np.array([ROBOT["pulse"][a.kind] for a in by_channel])
+        margin = ROBOT["pulse"]["margin"] if margin is None else margin
+        self.low = np.maximum(ends[:, 0] - margin, ROBOT["pulse"]["narrowest"])
+        self.high = np.minimum(ends[:, 1] + margin, ROBOT["pulse"]["widest"])
+        speed = np.array([a.rate / (a.high - a.low) for a in by_channel]) * (ends[:, 1] - ends[:, 0])
+        self.slew = speed * ROBOT["wire"]["period"]
+        self.rest = ends[:, 0] + np.array([
+            (a.neutral - a.low if a.direction > 0 else a.high - a.neutral) / (a.high - a.low)
+            for a in by_channel
+        ]) * (ends[:, 1] - ends[:, 0])  # fmt: skip
+        self.names = [a.name for a in by_channel]
+        self.last, self.since = np.full(len(spec), np.nan), np.zeros(len(spec))
+        self.wrong: list[str] = []
+        self.events, self.moved_at, self.stopped_at, self._grain = 0, 0.0, 0.0, grain
+        self.beyond, self.faster, self.rearmed = 0.0, 0.0, 0
+        self.armable: set[int] | None = None
+        machine.listen(self)
+
+    def __call__(self, time: float, channel: int, width: float) -> None:
+        self.events, self.moved_at = self.events + 1, time
+        before, what = self.last[channel], f"{self.names[channel]} at {time:.3f} s: {width:g} us"
+        self.last[channel] = width
+        if np.isnan(width):
+            self._let_go()
+            return
+        self.stopped_at = time
+        self.beyond = max(self.beyond, self.low[channel] - width, width - self.high[channel])
+        if not self.low[channel] - self._grain <= width <= self.high[channel] + self._grain:
+            self.wrong.append(f"{what} leaves its limits")
+        if np.isnan(before):
+            self._count_start(channel)
+        if np.isnan(before) and abs(width - self.rest[channel]) > 1 + self._grain:
+            self.wrong.append(f"{what} is not its rest")
+        elif not np.isnan(before):
+            self._check_slew(time, channel, abs(width - before), what)
+        self.since[channel] = time
+
+    def _let_go(self) -> None:
+        """Once all are limp, whatever may still start may not."""
+        if self.armable is not None and self.limp:
+            self.armable = set()
+
+    def _count_start(self, channel: int) -> None:
+        if self.armable is not None:
+            self.rearmed += channel not in self.armable
+            self.armable.discard(channel)
+
+    def _check_slew(self, time: float, channel: int, step: float, what: str) -> None:
+        self.faster = max(self.faster, step - round(4 * self.slew[channel]) / 4)
+        if step > self.slew[channel] + 2 * self._grain:
+            self.wrong.append(f"{what} is a step of {step:g}")
+        if time - self.since[channel] < 0.9 * ROBOT["wire"]["period"]:
+            self.wrong.append(f"{what} comes too soon")
+
+    @property
+    def limp(self) -> bool:
+        """Whether nothing moves."""
+        return bool(np.isnan(self.last).all())

@@ -1,0 +1,161 @@
+"""Servo boards without hardware: they parse and build real packets, in memory or on a pseudo-terminal.
+
+This is the line; what may be at its end is in `fake_maestro.py` and `fake_bus.py`. Written from the vendors'
+manuals, not from the drivers or the libraries, so that each checks the other. Made as bad as the real ones
+can be: a Feetech servo wakes up by a mere goal, and boards may start with power on their servos.
+
+    line = Line(FakeFeetech(range(1, 26)))
+    board = Feetech(Port(MemoryPort(line), "fake", 1_000_000), robot="fake")
+
+On a pseudo-terminal, any program can open it: `with Pty(line) as name: Feetech.open(name, robot="fake")`.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import select
+import threading
+import tty
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+
+class FakeDevice(abc.ABC):
+    """What is at the far end of a serial line.
+
+    Attributes:
+        driven: every (channel or id, raw position) that a servo was driven to; 0 is limp on a Maestro.
+        heard: every whole packet that was understood.
+    """
+
+    def __init__(self) -> None:
+        self.driven: list[tuple[int, int]] = []
+        self.heard: list[bytes] = []
+        self._pending = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes bytes as they come and answers what is complete."""
+        self._pending += data
+        answer = b""
+        while (packet := self._packet()) is not None:
+            if packet:
+                self.heard.append(packet)
+                answer += self._obey(packet)
+        return answer
+
+    @abc.abstractmethod
+    def _packet(self) -> bytes | None:
+        """Takes the next packet off `_pending`; empty if it was rubbish, None if more must come."""
+
+    @abc.abstractmethod
+    def _obey(self, packet: bytes) -> bytes:
+        """Does what a packet says; the answer."""
+
+    def _take(self, count: int) -> bytes:
+        taken, self._pending = self._pending[:count], self._pending[count:]
+        return taken
+
+
+class FakeLine:
+    """A line with a device at its end, and with what happens to lines.
+
+    Attributes:
+        device: what is at its end.
+        lose_requests: how many of the next writes never arrive.
+        lose_replies: how many of the next answers never arrive.
+        spoil: what happens to the next answers, one function each, e.g. a flipped bit.
+        spoil_requests: what happens to the next writes.
+        plugged: whether the cable is in.
+    """
+
+    def __init__(self, device: FakeDevice) -> None:
+        self.device = device
+        self.lose_requests = self.lose_replies = 0
+        self.spoil: list[Callable[[bytes], bytes]] = []
+        self.spoil_requests: list[Callable[[bytes], bytes]] = []
+        self.plugged = True
+
+    def exchange(self, data: bytes) -> bytes:
+        """What comes back to what was written.
+
+        Raises:
+            OSError: the cable is out.
+        """
+        if not self.plugged:
+            raise OSError(5, "Input/output error")
+        if data and self.lose_requests:
+            self.lose_requests -= 1
+            return b""
+        if data and self.spoil_requests:
+            data = self.spoil_requests.pop(0)(data)
+        answer = self.device.feed(data)
+        if answer and self.lose_replies:
+            self.lose_replies -= 1
+            return b""
+        return self.spoil.pop(0)(answer) if answer and self.spoil else answer
+
+
+class MemoryPort:
+    """The near end of a line without an operating system: what `Port` needs of a pyserial object."""
+
+    def __init__(self, line: FakeLine) -> None:
+        self._line, self._answers = line, b""
+
+    def write(self, data: bytes) -> int:
+        self._answers += self._line.exchange(data)
+        return len(data)
+
+    def read(self, count: int) -> bytes:
+        self._line.exchange(b"")
+        taken, self._answers = self._answers[:count], self._answers[count:]
+        return taken
+
+    def reset_input_buffer(self) -> None:
+        self._line.exchange(b"")
+        self._answers = b""
+
+    def close(self) -> None:
+        pass
+
+
+class PtyLine:
+    """The near end of a line as a pseudo-terminal that any program can open; a context manager."""
+
+    def __init__(self, line: FakeLine) -> None:
+        self._line = line
+        self._ours, self._theirs = os.openpty()
+        tty.setraw(self._theirs)
+        self.name = os.ttyname(self._theirs)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="eva-fake-board", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        """Until the cable is out, by `close` or by `FakeLine.plugged`: then the terminal is gone for good."""
+        try:
+            while not self._ended.is_set():
+                if select.select([self._ours], [], [], 0.02)[0]:
+                    os.write(self._ours, self._line.exchange(os.read(self._ours, 4096)))
+        except OSError:
+            pass
+        finally:
+            os.close(self._ours)
+            os.close(self._theirs)
+
+    def close(self) -> None:
+        """Pulls the cable. May be called twice."""
+        self._ended.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,146 @@
+"""The hidden robot: pulses -> servos -> the twin's own chain -> the picture of its camera.
+
+It stands in for a head that nobody has, so it tells nobody what it is. Its parameters are drawn by a
+seed from `assets/randomise.toml`, and what is reachable of a `Plant` is two functions: pulses in,
+pictures out.
+
+- Pulses are read once each control period, as the twin reads commands.
+- A servo's horn, gain and the clock of its driver are a little off; its mechanism stops it at both ends
+  of the table's travel, so a cable that would go beyond slack is only slack.
+- A limp servo stays where it is: its gears do not turn backwards. What is on its way to it is forgotten.
+- Everything is nominal with seed 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.clock import WallClock
+from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.errors import PhysicsError
+from eva_sim.randomise import Parameters, draw_parameters
+from eva_sim.real.vision.camera_source import CameraSource, TimedImage
+from eva_sim.real.wire.firmware_table import robot_config
+
+#: Channels of one servo driver.
+_PER_BOARD = 16
+#: Two moments nearer than this are one [s].
+_INSTANT = 1e-6
+
+
+class Plant:
+    """A robot of which only pulses and pictures are known.
+
+    Args:
+        seed: of its parameters; 0 for a robot that is exactly as the tables say.
+        size: side of its picture [pixels].
+
+    Attributes:
+        follow: `follow(time, channel, width)`: from `time` [s] on the pulse of a channel is `width` [us],
+            NaN for none. Times must not go back.
+        picture: `picture(time)`: what the camera shows then, uint8 (size, size, 3).
+    """
+
+    __slots__ = ("follow", "picture")
+
+    follow: Callable[[float, int, float], None]
+    picture: Callable[[float], NDArray[np.uint8]]
+
+    def __init__(self, seed: int = 0, size: int = 320) -> None:
+        hidden, lock = _Hidden(seed, size), threading.Lock()  # a board in real time tells from its thread
+
+        def follow(time: float, channel: int, width: float) -> None:
+            with lock:
+                hidden.follow(time, channel, width)
+
+        def picture(time: float) -> NDArray[np.uint8]:
+            with lock:
+                return hidden.picture(time)
+
+        self.follow, self.picture = follow, picture
+
+
+class PlantCamera(CameraSource):
+    """The camera before a plant.
+
+    Args:
+        plant: what it sees.
+        machine: whose pulses move it: anything with `pulses` and `clock`.
+    """
+
+    def __init__(self, plant: Plant, machine: Any) -> None:
+        self._picture, self._machine = plant.picture, machine
+        # A machine counts its own time from 0, and so does its clock, but for that of the wall.
+        self._start = machine.clock.now() if isinstance(machine.clock, WallClock) else 0.0
+
+    def look(self) -> TimedImage:
+        _ = self._machine.pulses  # a machine that runs only when asked now does all that was due
+        now = self._machine.clock.now()
+        return TimedImage(now, self._picture(now - self._start))
+
+
+class _Hidden:
+    """What nobody but the functions of a plant may see."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        from eva_sim.twin import Twin
+
+        parameters = draw_parameters(load_spec(), np.random.default_rng(seed), robot=True) if seed else {}
+        self._twin, self._size = Twin(), size
+        self._twin.set_parameters(parameters)
+        self._servos = PlantServos(self._twin.spec, parameters)
+        self._pulses = np.full(len(self._twin.spec), np.nan)
+        self._by_channel = {a.channel: i for i, a in enumerate(self._twin.spec.actuators)}
+        self._steps = 0
+        self._shown: tuple[int, NDArray[np.uint8]] | None = None
+
+    def follow(self, time: float, channel: int, width: float) -> None:
+        self._advance(time - _INSTANT)
+        self._pulses[self._by_channel[channel]] = width
+
+    def picture(self, time: float) -> NDArray[np.uint8]:
+        self._advance(time + _INSTANT)
+        if self._shown is None or self._shown[0] != self._steps:
+            self._shown = self._steps, self._twin.render(self._size)
+        return self._shown[1]
+
+    def _advance(self, time: float) -> None:
+        while (self._steps + 1) * self._twin.spec.control_dt <= time:
+            self._step()
+
+    def _step(self) -> None:
+        self._steps += 1
+        self._hold_limp()
+        aim = np.where(np.isnan(self._pulses), self._twin.actuators.position, self._servos(self._pulses))
+        with contextlib.suppress(PhysicsError):  # a skin that does not settle stays for one step
+            self._twin.move(self._twin.spec.to_command(aim).clip(-1, 1))
+
+    def _hold_limp(self) -> None:
+        drive, limp = self._twin.actuators, np.isnan(self._pulses)
+        drive.queue[:, limp] = drive.position[limp]
+        drive.target[limp] = drive.position[limp]
+
+
+class PlantServos:
+    """From pulses, (25,) [us], to where these servos go, (25,) [rad, m]."""
+
+    def __init__(self, spec: FaceSpec, parameters: Parameters) -> None:
+        ends = np.array([robot_config()["pulse"][a.kind][:: a.direction] for a in spec.actuators])
+        self._low, self._high, self._rest = (spec.column(name) for name in ("low", "high", "neutral"))
+        self._per_us = (self._high - self._low) / (ends[:, 1] - ends[:, 0])
+        self._at_rest = ends[:, 0] + (self._rest - self._low) / self._per_us
+        board = spec.column("channel").astype(int) // _PER_BOARD
+        self._clock = np.asarray(parameters.get("board_clock", np.ones(2)))[board]
+        self._offset: Floats | float = parameters.get("servo_offset", 0.0)
+        self._gain: Floats | float = parameters.get("servo_gain", 1.0)
+
+    def __call__(self, pulses: Floats) -> Floats:
+        beyond = pulses * self._clock + self._offset - self._at_rest
+        angle: Floats = self._rest + self._gain * self._per_us * beyond
+        return angle.clip(self._low, self._high)

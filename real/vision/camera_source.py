@@ -1,0 +1,129 @@
+"""The robot's eye: the newest picture of its face, and when it was taken."""
+
+from __future__ import annotations
+
+import abc
+import threading
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.clock import Clock, WallClock
+from eva_sim.errors import MediaError
+
+Picture = NDArray[np.uint8]
+#: A camera whose newest picture is older than this is lost [s].
+LOST_AFTER = 1.0
+
+
+class TimedImage(NamedTuple):
+    """A picture.
+
+    Attributes:
+        time: when it was taken, by the robot's clock [s].
+        picture: RGB, uint8 (height, width, 3).
+    """
+
+    time: float
+    picture: Picture
+
+
+class CameraSource(abc.ABC):
+    """Whatever shows the robot's face."""
+
+    @abc.abstractmethod
+    def look(self) -> TimedImage:
+        """The newest picture there is; does not wait for the next one.
+
+        Raises:
+            MediaError: the camera is lost.
+        """
+
+    def close(self) -> None:
+        """Lets go of the camera. May be called twice."""
+
+
+class FrameGrabber(Protocol):
+    """What a device camera reads from, see `eva_sim.media.webcam.Webcam`."""
+
+    name: str
+
+    def read(self) -> Picture:
+        """Waits for the next picture."""
+
+    def release(self) -> None:
+        """Lets go."""
+
+
+class DeviceCamera(CameraSource):
+    """A camera of this computer. A thread reads it, so that the newest picture is always at hand.
+
+    Args:
+        device: its number, `/dev/videoN`, or an open source of frames.
+        clock: of the robot.
+        patience: how long the first picture may take [s].
+
+    Raises:
+        MediaError: no such camera, or no picture came.
+    """
+
+    def __init__(
+        self, device: int | str | FrameGrabber = 0, clock: Clock | None = None, patience: float = 5.0
+    ) -> None:
+        self._clock, self._frames = clock or WallClock(), _open(device)
+        self._newest: TimedImage | None = None
+        self._error, self._ended = "", threading.Event()
+        self._first = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="eva camera", daemon=True)
+        self._thread.start()
+        self._first.wait(patience)
+        try:
+            self.look()
+        except MediaError:
+            self.close()
+            raise
+
+    def look(self) -> TimedImage:
+        newest, name = self._newest, self._frames.name
+        if self._error:
+            raise MediaError(f"{name} is lost: {self._error} Is its cable plugged in?")
+        if newest is None:
+            raise MediaError(f"{name} sends no pictures; is it free, and its lens open?")
+        if self._clock.now() - newest.time > LOST_AFTER:
+            raise MediaError(f"{name} is lost: no picture for {LOST_AFTER:g} s. Is its cable plugged in?")
+        return newest
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=LOST_AFTER)  # a driver may hang; the thread is a daemon
+        if not self._thread.is_alive():
+            self._frames.release()
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                picture = self._frames.read()
+                self._newest = TimedImage(self._clock.now(), picture)
+                self._first.set()
+        except MediaError as error:
+            self._error = str(error)
+            self._first.set()
+
+
+def _open(device: int | str | FrameGrabber) -> FrameGrabber:
+    if isinstance(device, int | str):
+        from eva_sim.media.webcam import Webcam
+
+        return Webcam(device)
+    return device
+
+
+def crop_square(picture: Picture, size: int) -> Picture:
+    """The middle of a picture, (size, size, 3)."""
+    from PIL import Image
+
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    middle = Image.fromarray(picture[top : top + side, left : left + side])
+    return np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))

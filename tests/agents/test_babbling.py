@@ -1,0 +1,244 @@
+"""Babbling: what is drawn, and that no interruption changes what is recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eva_sim.agents.data import babbling as module
+from eva_sim.agents.data.babbling import babble, sample_command
+from eva_sim.agents.data.dataset import DatasetManifest, load_dataset, shard_path
+from eva_sim.contract import load_spec
+from eva_sim.errors import DataError, EvaError
+from eva_sim.files import read_arrays, write_arrays
+from eva_sim.landmarks import POINTS
+from eva_sim.settling import settling_steps
+from eva_sim.testing.fake_face import open_broken, open_fake
+from tests.conftest import needs_twin
+
+SPEC = load_spec()
+
+
+def _babble(out: Path, samples: int = 30, **changes: Any) -> DatasetManifest:
+    arguments = {"seed": 4, "body": "fake", "workers": 1, "image_size": 16, "open_face": open_fake}
+    return babble(out, samples, **{**arguments, **changes})
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD_SIZE", 8)
+
+
+def _contents(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    return {path.name: read_arrays(path) for path in sorted(folder.glob("shard-*.npz"))}
+
+
+def _assert_same(a: Path, b: Path) -> None:
+    one, two = _contents(a), _contents(b)
+    assert one.keys() == two.keys()
+    for name in one:
+        for key in one[name]:
+            np.testing.assert_array_equal(one[name][key], two[name][key], err_msg=f"{name} {key}")
+
+
+@pytest.fixture
+def drawn() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.stack([sample_command(SPEC, rng) for _ in range(4000)])
+
+
+def test_commands_are_legal_and_cover_all_travel(drawn: np.ndarray) -> None:
+    assert drawn.dtype == np.float32
+    for command in drawn[:50]:
+        SPEC.check(command)
+    moving = SPEC.where("cable", "jaw", "lid")
+    assert (drawn[:, moving].max(0) > 0.99).all()
+    assert (drawn[:, moving].min(0) < -0.9).all()
+
+
+def test_single_strong_muscles_and_mixed_faces_are_both_common(drawn: np.ndarray) -> None:
+    groups = [SPEC.index(n) for n in SPEC.names if n.endswith("_left") and not n.startswith("eye")]
+    groups.append(SPEC.index("jaw"))
+    active = np.abs(drawn[:, groups] - SPEC.neutral[groups]) > 0.1
+    assert (active.sum(1) == 1).mean() > 0.08
+    assert (active.sum(1) >= 4).mean() > 0.2
+    assert 0.2 < active.mean() < 0.6
+
+
+def test_sides_mostly_agree_and_antagonists_mostly_do_not(drawn: np.ndarray) -> None:
+    left, right = SPEC.index("zygomaticus_left"), SPEC.index("zygomaticus_right")
+    pulled = drawn[:, left] > -0.8
+    assert (np.abs(drawn[pulled, left] - drawn[pulled, right]) < 0.3).mean() > 0.6
+    against = drawn[:, SPEC.index("depressor_left")] > -0.8
+    assert 0 < (pulled & against).mean() < 0.06
+
+
+def test_head_and_gaze_move_a_little(drawn: np.ndarray) -> None:
+    free = SPEC.where("eye", "leg")
+    spread = drawn[:, free].std(0)
+    assert (spread > 0.1).all() and (spread < 0.4).all()
+
+
+def test_records_commands_readings_and_pictures(tmp_path: Path) -> None:
+    manifest = _babble(tmp_path)
+    data = load_dataset(tmp_path)
+    assert manifest == data.manifest
+    assert len(data) == 30 and manifest.shards == 4 and data.landmarks.shape == (30, len(POINTS), 3)
+    np.testing.assert_allclose(data.positions, data.commands, atol=1e-6)
+    pictures = data.images(np.array([29, 0, 9]))
+    assert pictures.shape == (3, 16, 16, 3)
+    last = read_arrays(shard_path(tmp_path, 3))
+    assert np.array_equal(pictures[0], last["images"][5])
+    assert manifest.settle == settling_steps(SPEC)
+
+
+def test_neither_workers_nor_interruption_change_the_data(tmp_path: Path) -> None:
+    whole, broken, parallel = tmp_path / "whole", tmp_path / "broken", tmp_path / "parallel"
+    _babble(whole)
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        _babble(broken, open_face=open_broken)
+    assert 0 < len(_contents(broken)) < 4
+    assert not list(broken.glob(".part-*"))
+    with pytest.raises(DataError, match="lacks"):
+        load_dataset(broken)
+    _babble(broken)
+    _babble(parallel, workers=2)
+    _assert_same(whole, broken)
+    _assert_same(whole, parallel)
+
+
+def test_an_error_in_a_worker_process_is_told_and_resumed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        _babble(tmp_path / "a", workers=2, samples=80, open_face=open_broken)
+    _babble(tmp_path / "a", samples=80)
+    _babble(tmp_path / "b", samples=80)
+    _assert_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_damaged_and_missing_shards_are_made_again(tmp_path: Path) -> None:
+    whole, hurt = tmp_path / "whole", tmp_path / "hurt"
+    _babble(whole), _babble(hurt)
+    cut = shard_path(hurt, 1)
+    cut.write_bytes(cut.read_bytes()[:500])
+    flipped = bytearray(shard_path(hurt, 2).read_bytes())
+    flipped[len(flipped) // 2] ^= 0xFF
+    shard_path(hurt, 2).write_bytes(flipped)
+    shard_path(hurt, 3).unlink()
+    untouched = shard_path(hurt, 0).stat().st_mtime_ns
+    _babble(hurt)
+    _assert_same(whole, hurt)
+    assert shard_path(hurt, 0).stat().st_mtime_ns == untouched
+
+
+def test_a_truncated_shard_is_told_when_loading(tmp_path: Path) -> None:
+    _babble(tmp_path)
+    cut = shard_path(tmp_path, 1)
+    cut.write_bytes(cut.read_bytes()[:500])
+    with pytest.raises(DataError, match="damaged"):
+        load_dataset(tmp_path)
+
+
+def test_a_shard_of_another_run_is_told_and_replaced(tmp_path: Path) -> None:
+    _babble(tmp_path / "a"), _babble(tmp_path / "b", seed=5)
+    shard_path(tmp_path / "a", 1).write_bytes(shard_path(tmp_path / "b", 1).read_bytes())
+    with pytest.raises(DataError, match="another data set"):
+        load_dataset(tmp_path / "a")
+    _babble(tmp_path / "a")
+    assert load_dataset(tmp_path / "a").manifest.seed == 4
+
+
+def test_more_samples_keep_what_is_there(tmp_path: Path) -> None:
+    _babble(tmp_path / "a", samples=12)
+    kept = shard_path(tmp_path / "a", 0).stat().st_mtime_ns
+    _babble(tmp_path / "a", samples=30)
+    _babble(tmp_path / "b", samples=30)
+    _assert_same(tmp_path / "a", tmp_path / "b")
+    assert shard_path(tmp_path / "a", 0).stat().st_mtime_ns == kept
+
+
+def test_another_run_is_not_mixed_in(tmp_path: Path) -> None:
+    _babble(tmp_path)
+    with pytest.raises(DataError, match="another seed"):
+        _babble(tmp_path, seed=5)
+    with pytest.raises(DataError, match="another image_size"):
+        _babble(tmp_path, image_size=32)
+    with pytest.raises(DataError, match="another samples"):
+        _babble(tmp_path, samples=20)
+    with pytest.raises(DataError, match="holds a data set"):
+        _babble(tmp_path, resume=False)
+    assert len(load_dataset(tmp_path)) == 30
+
+
+def test_another_spec_is_refused(tmp_path: Path) -> None:
+    _babble(tmp_path)
+    path = tmp_path / "manifest.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "digest": "0" * 64}))
+    for use in (load_dataset, _babble):
+        with pytest.raises(DataError, match=r"another assets/face\.toml"):
+            use(tmp_path)
+    path.write_text(json.dumps({**told, "points": [1, 2, 3]}))
+    with pytest.raises(DataError, match="another set of landmarks"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": 1}'])
+def test_a_damaged_manifest_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match="damaged"):
+        load_dataset(tmp_path)
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="eva babble"):
+        load_dataset(tmp_path)
+    with pytest.raises(EvaError, match="samples=0"):
+        _babble(tmp_path, samples=0)
+
+
+def test_pictures_are_optional(tmp_path: Path) -> None:
+    _babble(tmp_path, image_size=None)
+    data = load_dataset(tmp_path)
+    assert "images" not in read_arrays(shard_path(tmp_path, 0))
+    with pytest.raises(DataError, match="without pictures"):
+        data.images(np.array([0]))
+
+
+def test_split_shares_no_shard(tmp_path: Path) -> None:
+    _babble(tmp_path, samples=60, image_size=None)
+    data = load_dataset(tmp_path)
+    train, held_out = data.split(0.25)
+    assert len(train) + len(held_out) == 60
+    assert not set(train.shard) & set(held_out.shard)
+    assert len(set(held_out.shard)) == 2
+    assert np.array_equal(data.split(0.25)[1].commands, held_out.commands)
+
+
+def test_one_shard_cannot_be_split(tmp_path: Path) -> None:
+    _babble(tmp_path, samples=8)
+    with pytest.raises(DataError, match="too few"):
+        load_dataset(tmp_path).split()
+
+
+def test_a_shard_without_an_array_is_told(tmp_path: Path) -> None:
+    _babble(tmp_path)
+    path = shard_path(tmp_path, 0)
+    arrays = read_arrays(path)
+    del arrays["positions"]
+    write_arrays(path, **arrays)
+    with pytest.raises(DataError, match="positions"):
+        load_dataset(tmp_path)
+
+
+@needs_twin
+def test_the_twin_babbles_the_same_twice(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        babble(tmp_path / name, 4, 1, workers=1, image_size=32)
+    _assert_same(tmp_path / "a", tmp_path / "b")
+    data = load_dataset(tmp_path / "a")
+    assert np.abs(data.positions - data.commands).max() < 0.02
+    assert np.linalg.norm(data.landmarks - data.neutral, axis=2).max() > 0.02

@@ -1,0 +1,165 @@
+"""A person's expression out of what a detector sees: believed, calm, and their own."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from eva_sim.agents.mirroring.expression_tracker import (
+    EASE,
+    HOLD,
+    SPEED,
+    ExpressionTracker,
+    OneEuroFilter,
+    estimate_neutral,
+    rms_distance,
+)
+from eva_sim.detector import Detector, canonical_face
+from eva_sim.errors import MediaError
+from eva_sim.files import asset
+from eva_sim.landmarks import POINTS, RIGID, Aligner, face_measurements, landmark_rows
+from eva_sim.media.sources import open_source
+
+DT = 0.04
+FACE = Aligner.of(canonical_face()).neutral
+SOFT = np.setdiff1d(np.arange(len(POINTS)), landmark_rows(*RIGID))
+LIPS = landmark_rows(61, 0, 17, 291, 13, 14, 84, 314)
+
+
+def smile(amount: float = 0.05) -> np.ndarray:
+    """The face with its lip points moved up, in pixels and somewhere in a picture."""
+    face = FACE.copy()
+    face[LIPS, 1] += amount
+    return 130 * face + [320, -240, 0]
+
+
+@pytest.fixture
+def person() -> ExpressionTracker:
+    """Somebody seen smiling for a second."""
+    person = ExpressionTracker(canonical_face())
+    for frame in range(25):
+        person(frame * DT, smile())
+    return person
+
+
+def smiling(shown: np.ndarray) -> float:
+    return float((shown - FACE)[LIPS, 1].mean())
+
+
+def test_a_face_in_any_place_size_and_pose_is_the_same_expression() -> None:
+    angle = np.radians(20)
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    one, two = ExpressionTracker(canonical_face()), ExpressionTracker(canonical_face())
+    np.testing.assert_allclose(one(0, smile()), two(0, 2.5 * smile() @ turn.T - 7), atol=1e-9)
+    assert one.found and two.found
+
+
+def test_a_lost_face_is_held_then_eased_to_neutral(person: ExpressionTracker) -> None:
+    last = 24 * DT
+    before = person(last + DT, None)
+    assert not person.found
+    assert smiling(before) == pytest.approx(0.05, rel=0.05)
+    np.testing.assert_array_equal(person(last + HOLD - 1e-6, None), before)
+    eased = [smiling(person(last + HOLD + share * EASE, None)) for share in (0.25, 0.5, 0.75)]
+    assert smiling(before) > eased[0] > eased[1] > eased[2] > 0
+    assert eased[1] == pytest.approx(smiling(before) / 2, rel=1e-6)
+    np.testing.assert_allclose(person(last + HOLD + EASE, None), person.neutral, atol=1e-12)
+    np.testing.assert_allclose(person(last + 60, None), person.neutral, atol=1e-12)
+
+
+def test_a_face_that_comes_back_is_reached_without_a_jump(person: ExpressionTracker) -> None:
+    for frame in range(25, 100):
+        person(frame * DT, None)
+    path = [smiling(person(frame * DT, smile())) for frame in range(100, 130)]
+    assert person.found
+    assert 0 < path[0] < 0.045
+    assert (np.diff(path) > 0).all()
+    assert path[-1] == pytest.approx(0.05, abs=0.003)
+
+
+def test_implausible_motion_is_not_believed(person: ExpressionTracker) -> None:
+    leap = smile()
+    leap[SOFT, 1] -= 130 * 1.5 * SPEED * DT
+    held = person(25 * DT, leap)
+    assert not person.found
+    assert smiling(held) == pytest.approx(0.05, rel=0.05)
+    person(26 * DT, smile(0.06))
+    assert person.found
+
+
+def test_what_stays_is_believed_in_the_end(person: ExpressionTracker) -> None:
+    leap = smile()
+    leap[SOFT, 1] -= 130 * 1.5 * SPEED * DT
+    believed = []
+    for frame in range(25, 30):
+        person(frame * DT, leap)
+        believed.append(person.found)
+    assert believed[0] is False and believed[-1] is True
+
+
+def test_a_hand_before_the_face_is_not_believed(person: ExpressionTracker) -> None:
+    """A detector then invents points that fit no head: even those over bone are off."""
+    rng = np.random.default_rng(0)
+    invented = smile(-0.05)
+    invented[landmark_rows(*RIGID)] += 130 * 0.07 * rng.normal(size=(len(RIGID), 3))
+    held = person(25 * DT, invented)
+    assert not person.found
+    assert smiling(held) == pytest.approx(0.05, rel=0.05)
+
+
+def test_neutral_is_the_calm_face_that_comes_back() -> None:
+    """Moving half of the time and holding one grimace, which is as still as rest, for a while."""
+    rng = np.random.default_rng(1)
+    rest, chat = [0.0] * 40, (0.04 + 0.04 * np.sin(np.arange(30))).tolist()
+    amounts = [*rest, *chat, *rest, *[0.08] * 40, *chat, *rest]
+    points = np.stack([smile(amount) + 0.2 * rng.normal(size=FACE.shape) for amount in amounts])
+    points[5] = np.nan  # a lost frame
+    found = estimate_neutral(points, DT)
+    assert abs(smiling(Aligner.of(FACE)(found))) < 0.01
+
+
+def test_without_any_face_there_is_no_neutral() -> None:
+    with pytest.raises(MediaError, match="no face"):
+        estimate_neutral(np.full((9, len(POINTS), 3), np.nan), DT)
+
+
+@pytest.fixture(scope="module")
+def seen() -> np.ndarray:
+    """The first two seconds of the sample, in which the man is at rest, (T, N, 3)."""
+    with Detector("video") as detector:
+        clip = islice(open_source(asset("samples/person.mp4")), 50)
+        return np.stack([detector.landmarks(picture, time) for time, picture in clip])  # type: ignore[misc]
+
+
+def test_a_persons_own_neutral_is_not_the_average(seen: np.ndarray) -> None:
+    """Measured from the average face, a man at rest would already make one."""
+    neutral = estimate_neutral(seen, DT)
+    own, stranger = ExpressionTracker(neutral), ExpressionTracker(canonical_face(), misfit=1.0)
+    assert rms_distance(Aligner.of(canonical_face())(neutral) - stranger.neutral) > 0.02
+
+    def expression(person: ExpressionTracker) -> np.ndarray:
+        calm, now = face_measurements(person.neutral), face_measurements(person(0, seen[20]))
+        return np.array([now[name] - calm[name] for name in calm])
+
+    assert np.abs(expression(own)).max() < 0.02
+    assert np.abs(expression(stranger)).max() > 0.04
+
+
+@pytest.mark.parametrize("speed", [0.2, 0.5, 1.0])
+def test_the_filter_lags_a_ramp_by_one_frame_at_most(speed: float) -> None:
+    """Brows rise at 0.2, jaws open at 1 outer-eye distances per second."""
+    smooth, ramp = OneEuroFilter(), np.zeros((1, 3))
+    for frame in range(26):
+        ramp = np.array([[0, speed * frame * DT, 0]])
+        out = smooth(frame * DT, ramp)
+    lag = (ramp - out)[0, 1] / speed
+    assert 0 <= lag <= DT
+
+
+def test_the_filter_calms_a_face_at_rest() -> None:
+    rng = np.random.default_rng(2)
+    smooth, raw = OneEuroFilter(), 0.002 * rng.normal(size=(200, 10, 3))
+    out = np.stack([smooth(frame * DT, points) for frame, points in enumerate(raw)])
+    assert out[20:].std() < 0.6 * raw[20:].std()

@@ -1,0 +1,246 @@
+"""Mirroring a camera live, with a pretended `cv2.VideoCapture` and its clock."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker
+from eva_sim.agents.mirroring.live import CALM, GO, MEETING, DetectedFrame
+from eva_sim.agents.mirroring.mirror import MirrorController, MirrorTrace, mirror
+from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.detector import canonical_face
+from eva_sim.display import DisplayWindow
+from eva_sim.errors import MediaError, PhysicsError
+from eva_sim.files import asset
+from eva_sim.landmarks import POINTS, face_measurements
+from eva_sim.media import sources
+from eva_sim.media.sources import Picture, PictureStore, open_source
+from eva_sim.testing.fake_face import FakeFace
+
+RESULTS = ["metrics.json", "mimic.mp4", "mimic.png", "traces.npz"]
+FRAMES = 90
+DT = 0.04
+
+
+class Capture:
+    """What `cv2.VideoCapture` is to this package; a frame comes each `period` of pretended time.
+
+    Attributes:
+        at: what happens when a frame is read, by its number.
+        opened: all captures so far.
+    """
+
+    frames: list[Picture]
+    period = DT
+    at: dict[int, Callable[[], Any]]
+    opened: list[Capture]
+
+    def __init__(self, device: int) -> None:
+        self.device, self.count, self.released = device, 0, False
+        self.opened.append(self)
+
+    def isOpened(self) -> bool:
+        return self.device == 0
+
+    def set(self, what: int, value: float) -> bool:
+        return what == cv2.CAP_PROP_BUFFERSIZE
+
+    def get(self, what: int) -> float:
+        return 25.0 if what == cv2.CAP_PROP_FPS else 0.0
+
+    def read(self) -> tuple[bool, Picture | None]:
+        self.at.get(self.count, lambda: None)()
+        if self.count == len(self.frames):
+            return False, None
+        self.count += 1
+        return True, self.frames[self.count - 1][:, :, ::-1]
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Picture]:
+    """The sample from a calm face to raised brows."""
+    clip = islice(open_source(asset("samples/person.mp4")), 0, FRAMES)
+    return [picture for _, picture in clip]
+
+
+@pytest.fixture
+def capture(frames: list[Picture], monkeypatch: pytest.MonkeyPatch) -> type[Capture]:
+    kind: type[Capture] = type("Fresh", (Capture,), {"frames": frames, "at": {}, "opened": []})
+    clock = SimpleNamespace(monotonic=lambda: kind.period * (kind.opened[0].count if kind.opened else 0))
+    monkeypatch.setattr(cv2, "VideoCapture", kind)
+    monkeypatch.setattr(sources, "time", clock)
+    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: False))
+    return kind
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
+    """A pretended display, and what it shows."""
+    pictures: list[Picture] = []
+
+    def show(self: DisplayWindow, picture: Picture) -> bool:
+        pictures.append(picture)
+        return len(pictures) < 70  # then q
+
+    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: True))
+    monkeypatch.setattr(DisplayWindow, "show", show)
+    monkeypatch.setattr(DisplayWindow, "close", lambda self: None)
+    return pictures
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_camera_is_mirrored_live_until_ctrl_c(
+    capture: type[Capture], model: InverseModel, tmp_path: Path, capsys: Any
+) -> None:
+    capture.at = {FRAMES - 1: lambda: signal.raise_signal(signal.SIGINT)}
+    moved_at: list[int] = []
+
+    class Watched(FakeFace):
+        def move(self, command: Any) -> Any:
+            moved_at.append(capture.opened[0].count)
+            return super().move(command)
+
+    figures = mirror(open_source("0"), model, Watched(), tmp_path)
+    assert figures["ended"] == "stopped by the user"
+    assert _names(tmp_path) == RESULTS
+    assert figures == json.loads((tmp_path / "metrics.json").read_text())
+    told = capsys.readouterr().err
+    assert told.index(CALM) < told.index(GO)
+    # One move while each frame is there: live, not after the end.
+    assert moved_at == list(range(round(MEETING / DT) + 2, FRAMES))
+    traces = np.load(tmp_path / "traces.npz")
+    np.testing.assert_allclose(np.diff(traces["time"]), DT)
+    assert traces["found"].all()
+    brows = (
+        face_measurements(traces["person"])["brow_height"]
+        - face_measurements(traces["person_neutral"])["brow_height"]
+    )
+    assert abs(brows[:3]).max() < 0.01 and brows.max() > 0.03
+    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == figures["steps"] == len(moved_at)
+    assert capture.opened[0].released
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _followed(model: InverseModel, sights: list[DetectedFrame], live: bool) -> MirrorTrace:
+    with closing(PictureStore()) as album:
+        follower = MirrorController(model, FakeFace(), album)
+        show = (lambda sight, robot, believed: None) if live else None
+        follower.follow(sights, ExpressionTracker(canonical_face()), show)
+        return follower.followed()
+
+
+def test_live_and_recorded_frames_are_followed_alike(model: InverseModel) -> None:
+    rng = np.random.default_rng(0)
+    steady = [
+        DetectedFrame(i, i * DT, canonical_face() + rng.normal(0, 0.02, (len(POINTS), 3))) for i in range(20)
+    ]
+    recorded, live = (_followed(model, steady, live) for live in (False, True))
+    for name in ("time", "frame", "found", "person", "target", "commands", "robot", "picture"):
+        np.testing.assert_array_equal(getattr(recorded, name), getattr(live, name))
+
+
+def test_a_slow_camera_does_not_slow_the_robot(model: InverseModel) -> None:
+    sights = [DetectedFrame(i, 3 * i * DT, canonical_face()) for i in range(10)]
+    recorded, live = (_followed(model, sights, live) for live in (False, True))
+    np.testing.assert_allclose(live.time, DT * np.arange(28))
+    np.testing.assert_allclose(live.time, recorded.time)
+    np.testing.assert_array_equal(live.frame, recorded.frame)
+    assert len(np.unique(live.picture)) == 10 and len(np.unique(recorded.picture)) == 28
+
+
+def test_a_camera_that_stalls_leaves_ticks_out(
+    capture: type[Capture], model: InverseModel, tmp_path: Path
+) -> None:
+    capture.at = {70: lambda: setattr(capture, "frames", capture.frames[:80])}
+    capture.at[75] = lambda: setattr(capture, "period", 2 * DT)  # a jump by 75 frames' time
+    mirror(open_source("0"), model, FakeFace(), tmp_path)
+    gaps = np.diff(np.load(tmp_path / "traces.npz")["time"])
+    assert gaps.max() > 2.5 and (gaps > 0).all()
+    assert (gaps > DT + 1e-6).sum() == 1
+
+
+def test_a_vanishing_camera_keeps_what_was_done(
+    capture: type[Capture], model: InverseModel, tmp_path: Path
+) -> None:
+    figures = mirror(open_source("0"), model, FakeFace(), tmp_path)
+    assert figures["ended"] == "camera 0 stopped sending pictures"
+    assert figures["steps"] > 30
+    assert _names(tmp_path) == RESULTS
+    assert capture.opened[0].released
+
+
+def test_a_failing_robot_keeps_what_was_done(
+    capture: type[Capture], model: InverseModel, tmp_path: Path
+) -> None:
+    class Failing(FakeFace):
+        def move(self, command: Any) -> Any:
+            if self._steps == 5:
+                raise PhysicsError("the skin diverged.")
+            return super().move(command)
+
+    figures = mirror(open_source("0"), model, Failing(), tmp_path)
+    assert figures["ended"] == "the skin diverged"
+    assert figures["steps"] == 5
+
+
+@pytest.mark.parametrize("last", [10, round(MEETING / DT) - 5])
+def test_stopping_before_the_person_is_known_leaves_nothing(
+    capture: type[Capture], model: InverseModel, tmp_path: Path, last: int
+) -> None:
+    capture.at = {last: lambda: signal.raise_signal(signal.SIGINT)}
+    with pytest.raises(MediaError, match="no face stayed for 2 s"):
+        mirror(open_source("0"), model, FakeFace(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_face_must_stay_to_be_met(capture: type[Capture], model: InverseModel, tmp_path: Path) -> None:
+    wall = np.full_like(capture.frames[0], 90)
+    capture.frames = [*capture.frames[:20], wall, wall, *capture.frames[:60]]
+    mirror(open_source("0"), model, FakeFace(), tmp_path)
+    assert np.load(tmp_path / "traces.npz")["time"][0] >= 22 * DT + MEETING
+
+
+def test_a_window_shows_both_and_q_ends(
+    capture: type[Capture], model: InverseModel, shown: list[Picture], tmp_path: Path
+) -> None:
+    figures = mirror(open_source("0"), model, FakeFace(), tmp_path)
+    assert figures["ended"] == "stopped by the user"
+    assert len(shown) == 70 == capture.opened[0].count - 1
+    assert {picture.shape for picture in shown} == {(480 + 36, 640 + 480, 3)}
+    person = [picture[:480, :640].astype(int) for picture in shown]
+    assert np.abs(person[5] - person[69]).mean() > 1
+
+
+def test_a_missing_camera_is_told(capture: type[Capture]) -> None:
+    with pytest.raises(MediaError, match="no camera 7"):
+        open_source("7")
+
+
+def test_an_album_gives_back_what_it_was_given() -> None:
+    rng = np.random.default_rng(0)
+    blocks = [np.kron(rng.integers(0, 256, (4, n, 3)), np.ones((16, 16, 1))).astype(np.uint8) for n in (4, 6)]
+    album = PictureStore()
+    for picture in blocks:
+        album.add(picture)
+    assert len(album) == 2
+    for index in (1, 0):
+        assert album[index].shape == blocks[index].shape
+        assert np.abs(album[index].astype(int) - blocks[index]).mean() < 20
+    album.close()

@@ -1,0 +1,122 @@
+"""A person's clip in, the robot's account out: files, figures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.contract import Reading, load_spec
+from eva_sim.errors import DataError, MediaError
+from eva_sim.files import asset
+from eva_sim.landmarks import POINTS, face_measurements
+from eva_sim.media.sources import open_source, write_video
+from eva_sim.testing.fake_face import FakeFace
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The part of the sample in which the brows rise."""
+    path = tmp_path_factory.mktemp("clip") / "brows.mp4"
+    with write_video(path, 25) as add:
+        for _, picture in islice(open_source(asset("samples/person.mp4")), 50, 50 + FRAMES):
+            add(picture)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mirrored(model: InverseModel, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    mirror(open_source(clip), model, FakeFace(), out)
+    return out
+
+
+def test_all_results_are_there_and_agree(mirrored: Path) -> None:
+    traces = np.load(mirrored / "traces.npz")
+    assert sorted(p.name for p in mirrored.iterdir()) == [
+        "metrics.json",
+        "mimic.mp4",
+        "mimic.png",
+        "traces.npz",
+    ]
+    assert traces["points"].tolist() == list(POINTS)
+    steps = len(traces["time"])
+    assert steps == FRAMES
+    assert np.array_equal(traces["robot_neutral"], FakeFace().neutral_landmarks)
+    for name in ("person", "robot", "target"):
+        assert traces[name].shape == (steps, len(POINTS), 3)
+        assert np.isfinite(traces[name]).all()
+    assert traces["commands"].shape == (steps, 25)
+    assert np.abs(traces["commands"]).max() <= 1
+    assert traces["found"].all()
+    film = open_source(mirrored / "mimic.mp4")
+    assert sum(1 for _ in film) == steps
+    with Image.open(mirrored / "mimic.png") as page:
+        assert page.width > 800
+
+
+def test_figures_can_be_computed_again(mirrored: Path) -> None:
+    traces, figures = np.load(mirrored / "traces.npz"), json.loads((mirrored / "metrics.json").read_text())
+    person, robot = (face_measurements(traces[name])["brow_height"] for name in ("person", "robot"))
+    assert figures["correlation"]["brow_height"] == pytest.approx(np.corrcoef(person, robot)[0, 1], abs=1e-5)
+    wide = np.ptp(np.percentile(person, [1, 99])), np.ptp(np.percentile(robot, [1, 99]))
+    told = figures["amplitude"]["brow_height"]
+    assert (told["person"], told["robot"]) == pytest.approx(wide, abs=1e-5)
+    assert told["share"] == pytest.approx(wide[1] / wide[0], rel=1e-3)
+    assert figures["found"] == traces["found"].mean()
+    assert figures["spec"] == load_spec().digest
+
+
+def test_a_picture_is_enough(model: InverseModel, tmp_path: Path) -> None:
+    _, picture = next(iter(open_source(asset("samples/person.mp4"))))
+    Image.fromarray(picture).save(tmp_path / "person.png")
+    figures = mirror(open_source(tmp_path / "person.png"), model, FakeFace(), tmp_path / "out")
+    assert figures["steps"] > 20
+    assert figures["amplitude"]["jaw_opening"]["share"] is None
+    assert figures["correlation"]["jaw_opening"] is None  # a still person correlates with nothing
+
+
+class Interrupted(FakeFace):
+    """Somebody presses Ctrl-C at the sixth step."""
+
+    def move(self, command: ArrayLike) -> Reading:
+        if self._steps == 5:
+            raise KeyboardInterrupt
+        return super().move(command)
+
+
+def test_ctrl_c_keeps_what_was_mirrored(model: InverseModel, clip: Path, tmp_path: Path) -> None:
+    figures = mirror(open_source(clip), model, Interrupted(), tmp_path)
+    assert figures["ended"] == "stopped by Ctrl-C"
+    assert len(np.load(tmp_path / "traces.npz")["time"]) == 5
+    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == 5
+
+
+def test_where_nothing_can_be_written_nothing_begins(model: InverseModel, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="is no folder to write to"):
+        mirror(open_source(clip), model, FakeFace(fail_after=0), tmp_path / "file" / "out")
+
+
+def test_nobody_in_the_picture_leaves_nothing(model: InverseModel, tmp_path: Path) -> None:
+    Image.fromarray(np.full((200, 300, 3), 128, np.uint8)).save(tmp_path / "wall.png")
+    with pytest.raises(MediaError, match=r"no face in wall\.png"):
+        mirror(open_source(tmp_path / "wall.png"), model, FakeFace(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_and_missing_clips_are_named(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="does not exist"):
+        open_source(tmp_path / "none.mp4")
+    (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[:2000])
+    with pytest.raises(MediaError, match="damaged"):
+        list(open_source(tmp_path / "half.mp4"))

@@ -1,0 +1,138 @@
+"""From a person's face to one of the robot's: as far as theirs, and never beyond its own range."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eva_sim.agents.mirroring import retargeting
+from eva_sim.agents.mirroring.retargeting import Retargeter
+from eva_sim.agents.models.forward import ForwardModel
+from eva_sim.atlas import load_atlas
+from eva_sim.contract import load_spec
+from eva_sim.errors import DataError
+from eva_sim.landmarks import POINTS, face_measurements, landmark_rows
+
+SHAPE = (len(POINTS), 3)
+BROWS = landmark_rows(
+    70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285
+)
+
+
+class Twin:
+    """What the twin is like, from its atlas."""
+
+    def __init__(self) -> None:
+        spec, atlas = load_spec(), load_atlas(load_spec())
+        self.moving = spec.expressive
+        self.neutral = atlas.landmarks[0].astype(float)
+        self.pulls = (atlas.commands - spec.neutral)[:, self.moving]
+        self.moved = (atlas.landmarks - atlas.landmarks[0]).reshape(len(atlas), -1)
+        self.image = ForwardModel.fit(self.pulls, self.moved)
+
+    def retargeter(self, low: float = -1, high: float = 1) -> Retargeter:
+        return Retargeter(self.neutral, self.neutral + low, self.neutral + high, self.image)
+
+    def asked(self, displacement: np.ndarray, low: float = -1, high: float = 1) -> np.ndarray:
+        """What is asked of the robot for a person's displacement, as displacement, (N, 3)."""
+        person = np.random.default_rng(0).normal(size=SHAPE)
+        return self.retargeter(low, high)(person + displacement, person) - self.neutral
+
+
+@pytest.fixture(scope="module")
+def twin() -> Twin:
+    return Twin()
+
+
+def test_a_resting_person_asks_for_the_resting_robot(twin: Twin) -> None:
+    np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("row", [3, 50, 99, 200])
+def test_a_face_that_the_robot_can_make_is_asked_for_as_it_is(twin: Twin, row: int) -> None:
+    face = twin.moved[row].reshape(SHAPE)
+    off = np.linalg.norm(twin.asked(face) - face, axis=1).mean()
+    assert off < 0.2 * np.linalg.norm(face, axis=1).mean()
+
+
+def _raised(twin: Twin) -> float:
+    """How far the robot's brows are asked to go for a person's that rise by 0.05."""
+    person = np.zeros(SHAPE)
+    person[BROWS, 1] = 0.05
+    both = face_measurements(twin.neutral + twin.asked(person)), face_measurements(twin.neutral)
+    return float(both[0]["brow_height"] - both[1]["brow_height"])
+
+
+def test_brows_rise_as_far_as_the_persons(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all points count alike, the many that hardly move hold them down."""
+    assert 0.8 * 0.05 < _raised(twin) < 1.2 * 0.05
+    monkeypatch.setattr(retargeting, "GAP", 0.0)
+    assert _raised(twin) < 0.7 * 0.05
+
+
+def test_one_side_alone_stays_one_sided(twin: Twin) -> None:
+    person = np.zeros(SHAPE)
+    person[BROWS[10:], 1] = 0.05
+    asked = twin.asked(person)
+    assert asked[BROWS[10:], 1].mean() > 0.03
+    assert asked[BROWS[:10], 1].mean() < 0.01
+
+
+def test_wrong_depth_does_less_harm_when_half_trusted(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a little of a nod is taken for expression."""
+    nod = np.zeros(SHAPE)
+    nod[:, 2] = 0.05 * twin.neutral[:, 1]
+
+    def leak() -> float:
+        return float(np.linalg.norm(twin.asked(nod), axis=1).mean())
+
+    trusted_half = leak()
+    monkeypatch.setattr(retargeting, "AXES", (1.0, 1.0, 1.0))
+    assert trusted_half < 0.8 * leak()
+
+
+def test_each_landmark_is_clipped_to_the_robots_own_range(twin: Twin) -> None:
+    face = twin.moved[np.abs(twin.moved).max(1).argmax()].reshape(SHAPE)
+    free, held = twin.asked(face), twin.asked(face, -0.01, 0.02)
+    assert free.min() < -0.01 and free.max() > 0.02
+    np.testing.assert_allclose(held, free.clip(-0.01, 0.02), atol=1e-12)
+
+
+def test_more_than_the_robot_can_is_asked_within_its_travel(twin: Twin) -> None:
+    person = np.zeros(SHAPE)
+    person[BROWS, 1] = 5.0
+    furthest = np.abs(twin.moved).max()
+    assert np.abs(twin.asked(person)).max() < 1.5 * furthest
+
+
+def test_rest_is_always_in_the_range(twin: Twin) -> None:
+    made = Retargeter(twin.neutral, twin.neutral + 0.1, twin.neutral + 0.2, twin.image)
+    np.testing.assert_allclose(made(twin.neutral, twin.neutral), twin.neutral, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(np.zeros((3, 3)), np.ones((3, 3))), (np.ones(SHAPE), -np.ones(SHAPE))]
+)
+def test_a_range_that_is_none_is_refused(twin: Twin, low: np.ndarray, high: np.ndarray) -> None:
+    with pytest.raises(DataError, match="train again"):
+        Retargeter(twin.neutral, low, high, twin.image)
+
+
+def test_a_self_image_recovers_what_is_quadratic_and_knows_its_slope() -> None:
+    rng = np.random.default_rng(4)
+    quadratic = rng.normal(size=(5, 5, 7))
+    truth = ForwardModel(rng.normal(size=(5, 7)), quadratic + quadratic.transpose(1, 0, 2))
+    pulls = rng.uniform(0, 2, (200, 5))
+    found = ForwardModel.fit(pulls, np.stack([truth(x) for x in pulls]))
+    x, step = pulls[0], 1e-6 * np.eye(5)
+    np.testing.assert_allclose(found(x), truth(x), rtol=1e-3, atol=1e-3)
+    slope = np.stack([(truth(x + s) - truth(x - s)) / 2e-6 for s in step], axis=1)
+    np.testing.assert_allclose(truth.slope(x), slope, rtol=1e-5, atol=1e-6)
+    metric = rng.normal(size=(3, 7))
+    np.testing.assert_allclose(truth.through(metric)(x), metric @ truth(x), rtol=1e-9)
+
+
+def test_a_self_image_foretells_faces_it_has_not_seen(twin: Twin) -> None:
+    half = ForwardModel.fit(twin.pulls[:200], twin.moved[:200])
+    error = [np.abs(half(x) - y).mean() for x, y in zip(twin.pulls[200:], twin.moved[200:], strict=True)]
+    assert np.mean(error) < 0.25 * np.abs(twin.moved[200:]).mean()

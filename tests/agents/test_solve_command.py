@@ -1,0 +1,77 @@
+"""Commands found by optimisation through the twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from eva_sim.agents.data.babbling import sample_command
+from eva_sim.agents.optimisation.solve_command import load_target, solve_command
+from eva_sim.cli.commands import app
+from eva_sim.errors import DataError, MediaError
+from eva_sim.files import asset, read_json
+from eva_sim.landmarks import POINTS
+from eva_sim.media.sources import open_source
+from eva_sim.settling import reset_and_hold
+from eva_sim.twin import Twin
+
+
+@pytest.fixture(scope="module")
+def twin() -> Iterator[Twin]:
+    with Twin() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_known_command_is_found_again(twin: Twin, seed: int) -> None:
+    command = sample_command(twin.spec, np.random.default_rng(seed))
+    target = reset_and_hold(twin, command).landmarks.astype(float)
+    slack = twin.spec.where("cable")[twin.skin.tension == 0]
+    command[slack] = twin.spec.neutral[slack]  # a slack cable moves no landmark
+    found = solve_command(target, twin)
+    assert found.error < 0.3
+    rows = twin.spec.where("jaw", "lid")
+    assert np.abs(found.command - command)[rows].max() / 2 < 0.03
+    taut = twin.spec.cable["slack"] + twin.spec.cable["backlash"]  # before that a cable moves nothing
+    drawn, again = (
+        np.maximum(0.0, twin.spec.drawn_in(twin.spec.to_physical(each)) - taut)
+        for each in (command, found.command)
+    )
+    assert np.abs(drawn - again).max() < 0.03 * twin.spec.drawn_in(twin.spec.column("high")).max()
+
+
+def test_targets_are_expressions_and_files_and_nothing_else(twin: Twin, tmp_path: Path) -> None:
+    joy = load_target("joy", twin)
+    np.savez(tmp_path / "joy.npz", landmarks=joy)
+    assert np.array_equal(load_target(str(tmp_path / "joy.npz"), twin), joy)
+    np.savez(tmp_path / "other.npz", points=joy)
+    np.savez(tmp_path / "short.npz", landmarks=joy[1:])
+    for wrong, told in (("other.npz", "no array"), ("short.npz", f"{len(POINTS)}, 3"), ("none", "no file")):
+        with pytest.raises(DataError, match=told):
+            load_target(str(tmp_path / wrong), twin)
+
+
+def test_picture_of_a_person_becomes_a_face_that_the_robot_can_make(twin: Twin, tmp_path: Path) -> None:
+    clip = open_source(asset("samples/person.mp4"))
+    frame = next(picture for number, (_, picture) in enumerate(clip) if number == 100)
+    Image.fromarray(frame).save(tmp_path / "person.png")
+    target = load_target(str(tmp_path / "person.png"), twin)
+    assert solve_command(target, twin).error < 0.3
+    assert 1000 * twin.outer_eye * np.linalg.norm(target - twin.neutral_landmarks, axis=1).mean() > 0.3
+    Image.new("RGB", (64, 64)).save(tmp_path / "nobody.png")
+    with pytest.raises(MediaError, match="no face"):
+        load_target(str(tmp_path / "nobody.png"), twin)
+
+
+def test_command_line_writes_command_and_picture(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["fit", "joy", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    report = read_json(tmp_path / "fit.json")
+    assert report["mean_error_mm"] < 0.3 and len(report["command"]) == 25
+    with Image.open(tmp_path / "fit.png") as picture:
+        assert picture.size == (640, 640)

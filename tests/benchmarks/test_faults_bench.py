@@ -1,0 +1,93 @@
+"""The fault table in its quick form; and that a robot which breaks a rule spoils it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks import faults
+from benchmarks.fault_bench import Trial
+from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.simulation.firmware_rules import FirmwareRules, _Channel
+from eva_sim.real.simulation.virtual_board import missing_packages
+
+BODIES = [
+    "mock",
+    pytest.param(
+        "virtual",
+        marks=pytest.mark.skipif(
+            bool(missing_packages()), reason=f"to compile the firmware: apt-get install {missing_packages()}"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_no_fault_does_harm(body: str) -> None:
+    results = faults.try_all(faults.ROWS, body, quick=True, quiet=True)
+    assert [(r["fault"], r["wrong"]) for r in results if not r.get("ok", "skipped" in r)] == []
+    skipped = [r["fault"] for r in results if "skipped" in r]
+    assert len(skipped) == (3 if body == "mock" else 0)
+    assert faults.table(results, body).row_count == len(faults.ROWS)
+
+
+def row(fault: str) -> dict[str, Any]:
+    found = next(r for r in faults.ROWS if r.fault.startswith(fault))
+    return faults.attempt(found, "mock", True, bool)
+
+
+def test_a_board_that_is_never_silent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FirmwareRules, "_watch_silence", lambda self: None)
+    told = row("silence")
+    assert not told["ok"]
+    assert "not limp after silence" in told["wrong"]
+
+
+def test_a_board_that_jumps_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Channel, "next", lambda self: self.aim)
+    told = row("frames twice")
+    assert not told["ok"]
+    assert told["slew_exceeded_us"] > 100
+
+
+def test_a_board_without_limits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def aim(self: FirmwareRules, channel: Any, pulse: int) -> bool:
+        channel.aim = pulse
+        return True
+
+    monkeypatch.setattr(FirmwareRules, "_aim", aim)
+    monkeypatch.setattr(FirmwareRules, "_exclude", lambda self: True)
+    told = row("targets out of range")
+    assert not told["ok"]
+    assert told["outside_us"] > 10
+
+
+def test_a_board_that_arms_by_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = FirmwareRules._targets
+
+    def eager(self: FirmwareRules, message: Any) -> Any:
+        if self._state == BoardState.LIMP:
+            self._state = BoardState.ACTIVE
+            for channel in self._channels:
+                channel.armed, channel.aim, channel.out = True, channel.rest, channel.rest
+        return targets(self, message)
+
+    monkeypatch.setattr(FirmwareRules, "_targets", eager)
+    told = row("silence")
+    assert not told["ok"]
+    assert told["rearmed"] > 0
+
+
+def test_whatever_is_raised_spoils_one_row() -> None:
+    def broken(trial: Trial) -> None:
+        trial.saw("fine")
+        raise OSError("the disk is full")
+
+    told = faults.attempt(faults.Row("a", "b", broken), "mock", True, bool)
+    assert not told["ok"]
+    assert told["wrong"] == ["OSError: the disk is full"]
+
+
+def test_a_row_without_cases_is_not_ok() -> None:
+    assert not faults.attempt(faults.Row("a", "b", lambda trial: None), "mock", True, bool)["ok"]

@@ -1,0 +1,357 @@
+"""What each board does its own way; and its packets, against examples in the manuals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.boards.dynamixel import Dynamixel
+from eva_sim.real.boards.feetech import Feetech
+from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.boards.maestro import ERRORS, Maestro, MaestroUnit, crc7, open_maestro, septets
+from eva_sim.real.boards.servo_bus import BusBoard, default_bus_ids
+from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, dynamixel_crc
+from eva_sim.real.simulation.fake_line import FakeLine, MemoryPort, PtyLine
+from eva_sim.real.simulation.fake_maestro import FakeMaestro
+from eva_sim.real.wire.bus_port import BusPort, find_only_port, identify_robot
+from eva_sim.testing.board_rigs import (
+    ALL,
+    BUSES,
+    RULES,
+    SPEC,
+    BoardRig,
+    HandClock,
+    Listed,
+    build,
+    limits_of,
+    limp,
+    rigged,
+)
+
+
+@pytest.fixture(params=BUSES)
+def bus_rig(request: pytest.FixtureRequest) -> Iterator[BoardRig]:
+    yield from rigged(request.param)
+
+
+@pytest.fixture
+def maestro() -> Iterator[BoardRig]:
+    yield from rigged("maestro")
+
+
+@pytest.fixture
+def feetech() -> Iterator[BoardRig]:
+    yield from rigged("feetech")
+
+
+@pytest.fixture
+def dynamixel() -> Iterator[BoardRig]:
+    yield from rigged("dynamixel")
+
+
+def test_a_port_without_a_number_needs_a_name(maestro: BoardRig) -> None:
+    pytest.importorskip("serial", reason="needs eva-sim[real]")
+    with PtyLine(maestro.line) as pty, pytest.raises(LinkError, match="robot="):
+        open_maestro(pty.name)
+
+
+def test_maestro_says_its_errors(maestro: BoardRig) -> None:
+    for bit, told in enumerate(ERRORS):
+        maestro.ready()
+        maestro.maestro.complain(bit)
+        status = maestro.board.send(maestro.limits.rest)
+        assert status.state is BoardState.FAULT and any(told in fault for fault in status.faults)
+        maestro.follow(maestro.limits.rest, 0.1)
+        assert limp(maestro)
+        assert maestro.board.clear().state is BoardState.LIMP
+
+
+def test_maestro_back_from_a_power_cut_stays_limp(maestro: BoardRig) -> None:
+    maestro.ready()
+    maestro.maestro.lose_power()
+    status = maestro.board.send(maestro.limits.rest)
+    assert status.state is BoardState.FAULT and limp(maestro)
+    assert any("ended its pulses" in fault for fault in status.faults)
+
+
+def test_maestro_timeout_of_a_limp_face_is_no_fault(maestro: BoardRig) -> None:
+    maestro.board.configure(maestro.limits, 1)
+    maestro.maestro.complain(5)
+    assert maestro.board.arm(ALL).state is BoardState.ARMING
+
+
+def test_maestro_keeps_the_slew_itself(maestro: BoardRig) -> None:
+    """20 us in 20 ms are 40 quarters in 10 ms."""
+    maestro.board.configure(maestro.limits, 1)
+    assert maestro.maestro.speeds[12] == [40] * 24 and maestro.maestro.speeds[13][0] == 40
+
+
+@pytest.mark.parametrize("crc", [True, False])
+def test_maestro_notices_a_wrong_crc_setting(crc: bool) -> None:
+    port = BusPort(MemoryPort(FakeLine(FakeMaestro(crc=not crc))), "fake", 1_000_000)
+    with pytest.raises((RobotError, LinkError)):
+        Maestro([port], (12, 13), robot="fake", crc=crc)
+
+
+def test_maestro_needs_enough_channels() -> None:
+    port = BusPort(MemoryPort(FakeLine(FakeMaestro(channels=18))), "fake", 1_000_000)
+    with pytest.raises((RobotError, LinkError)):
+        Maestro([port], (12, 13), robot="fake")
+    with pytest.raises(RobotError, match="two Maestros"):
+        Maestro([port], (12,), robot="fake")
+
+
+def test_maestro_on_two_ports() -> None:
+    lines = [FakeLine(FakeMaestro([12])), FakeLine(FakeMaestro([12], channels=6))]
+    ports = [BusPort(MemoryPort(line), "fake", 1_000_000) for line in lines]
+    board = Maestro(ports, (None, None), robot="a+b", clock=HandClock())
+    board.configure(limits_of("maestro"), 1)
+    board.arm([SPEC.index("neck_leg_6")])
+    assert board.status().state is BoardState.ACTIVE
+    second = lines[1].device
+    assert isinstance(second, FakeMaestro) and second.pulses[12][0] == 6000
+    board.close()
+
+
+@pytest.mark.parametrize("lies, begins", [(1234, 1234), (3600, 3000), (90, 1000)])
+def test_bus_servo_starts_where_it_is(bus_rig: BoardRig, lies: int, begins: int) -> None:
+    """Limp servos lie anywhere; waking must not snap them to rest, nor keep them beyond a limit."""
+    first = RULES.groups[0]
+    bus_rig.board.configure(bus_rig.limits, 1)
+    for i in default_bus_ids():
+        bus_rig.bus.put(i, bus_rig.bus.POSITION, lies, bus_rig.bus.GOAL_SIZE)
+    bus_rig.board.arm(first.tolist())
+    np.testing.assert_array_equal(bus_rig.pins()[first], begins)
+    bus_rig.follow(bus_rig.limits.low, 0.02)  # whatever is asked: to rest first
+    status = bus_rig.board.status()
+    assert status.state is BoardState.ARMING
+    np.testing.assert_array_equal(bus_rig.pins()[first], begins + 40 * np.sign(2000 - begins))
+    while bus_rig.board.status().state is BoardState.ARMING:
+        bus_rig.follow(bus_rig.limits.low, 0.02)
+    np.testing.assert_array_equal(bus_rig.pins()[first], 2000)
+
+
+def test_bus_servo_can_be_read_limp(bus_rig: BoardRig) -> None:
+    board = bus_rig.board
+    assert isinstance(board, BusBoard)
+    bus_rig.bus.put(default_bus_ids()[3], bus_rig.bus.POSITION, 777, 2)
+    assert board.where()[3] == 777 and limp(bus_rig)
+
+
+def test_bus_servo_that_dies_is_a_fault(bus_rig: BoardRig) -> None:
+    bus_rig.ready()
+    bus_rig.bus.dead.add(default_bus_ids()[12])
+    status = bus_rig.board.send(bus_rig.limits.rest)
+    assert (
+        status.state is BoardState.FAULT and f"jaw (id {default_bus_ids()[12]}): no answer" in status.faults
+    )
+    others = np.delete(bus_rig.pins(), 12)
+    assert np.isnan(others).all()
+
+
+def test_bus_servo_that_lost_power_is_a_fault(bus_rig: BoardRig) -> None:
+    bus_rig.ready()
+    bus_rig.bus.put(default_bus_ids()[12], bus_rig.bus.TORQUE, 0)
+    status = bus_rig.board.send(bus_rig.limits.rest)
+    assert status.state is BoardState.FAULT and limp(bus_rig)
+    assert any("jaw" in fault and "torque" in fault for fault in status.faults)
+
+
+def test_bus_limp_is_repeated_until_it_is_so(bus_rig: BoardRig) -> None:
+    bus_rig.ready()
+    bus_rig.line.lose_requests = 1
+    bus_rig.board.disarm()
+    assert limp(bus_rig)
+
+
+def test_bus_limits_go_into_the_servos_once(bus_rig: BoardRig) -> None:
+    low, high, size = (9, 11, 2) if bus_rig.kind == "feetech" else (52, 48, 4)
+    bus_rig.board.configure(bus_rig.limits, 1)
+    for i in default_bus_ids():
+        assert (bus_rig.bus.get(i, low, size), bus_rig.bus.get(i, high, size)) == (1000, 3000)
+    if bus_rig.kind == "feetech":
+        assert all(bus_rig.bus.get(i, 55) for i in default_bus_ids())  # locked again
+    heard = len(bus_rig.bus.heard)
+    bus_rig.board.configure(bus_rig.limits, 1)
+    assert len(bus_rig.bus.heard) - heard == 2  # only read: EEPROM wears
+
+
+@pytest.mark.parametrize("bit, told", [(0, "voltage"), (2, "too hot"), (5, "overload"), (7, "unknown")])
+def test_bus_says_its_faults(bus_rig: BoardRig, bit: int, told: str) -> None:
+    address = 65 if bus_rig.kind == "feetech" else 70
+    bus_rig.ready()
+    bus_rig.bus.put(default_bus_ids()[12], address, 1 << bit)
+    status = bus_rig.board.send(bus_rig.limits.rest)
+    assert status.state is BoardState.FAULT and limp(bus_rig)
+    assert any("jaw" in fault and told in fault for fault in status.faults)
+    if bus_rig.kind == "feetech":
+        assert bus_rig.board.clear().state is BoardState.FAULT  # still hot
+        bus_rig.bus.put(default_bus_ids()[12], address, 0)
+    assert bus_rig.board.clear().state is BoardState.LIMP  # Dynamixel: the reboot clears it
+    bus_rig.ready()
+
+
+def test_bus_measures(bus_rig: BoardRig) -> None:
+    number = default_bus_ids()[4]
+    load, temperature = (60, 63) if bus_rig.kind == "feetech" else (126, 146)
+    minus_quarter = 250 | 1 << 10 if bus_rig.kind == "feetech" else 0x10000 - 250
+    bus_rig.bus.put(number, load, minus_quarter, 2)
+    bus_rig.bus.put(number, temperature, 55)
+    status = bus_rig.board.status()
+    assert status.load[4] == -0.25 and status.temperature[4] == 55
+    assert status.supply == (7.4 if bus_rig.kind == "feetech" else 11.1)
+
+
+def test_feetech_powers_up_with_torque_and_is_let_go() -> None:
+    fake = FakeFeetech(range(1, 26))
+    assert all(fake.torque(i) for i in fake.registers)
+    rig = build("feetech", HandClock(), FakeLine(fake))
+    assert limp(rig)
+    rig.board.close()
+
+
+def test_feetech_speed_is_the_slew(feetech: BoardRig) -> None:
+    """40 ticks in 20 ms are 2,000 ticks per second; old servos count them in fifties."""
+    feetech.ready()
+    assert feetech.bus.get(default_bus_ids()[0], 46, 2) == 2000
+    fake = FakeFeetech(range(1, 26))
+    fake.put(default_bus_ids()[0], 18, 0)
+    other = build("feetech", HandClock(), FakeLine(fake))
+    other.ready()
+    assert fake.get(default_bus_ids()[0], 46, 2) == 40
+    other.board.close()
+
+
+def test_feetech_in_wheel_mode_is_refused() -> None:
+    fake = FakeFeetech(range(1, 26))
+    fake.put(default_bus_ids()[12], 33, 1)
+    with pytest.raises(RobotError, match=r"jaw.*position mode"):
+        build("feetech", HandClock(), FakeLine(fake))
+
+
+def test_dynamixel_watchdog_holds_and_comes_back(dynamixel: BoardRig) -> None:
+    fake = dynamixel.device
+    assert isinstance(fake, FakeDynamixel)
+    dynamixel.ready()
+    assert {fake.get(i, 98) for i in default_bus_ids()} == {10}  # 10 times 20 ms
+    dynamixel.follow(dynamixel.limits.high, 0.1)
+    held = dynamixel.pins()
+    fake.wait(0.3)
+    assert {fake.get(i, 98) for i in default_bus_ids()} == {0xFF}
+    dynamixel.follow(dynamixel.limits.high, 0.02)
+    assert {fake.get(i, 98) for i in default_bus_ids()} == {10}
+    assert (dynamixel.pins() > held).all()
+    dynamixel.board.disarm()
+    assert {fake.get(i, 98) for i in default_bus_ids()} == {0}
+
+
+def test_dynamixel_back_from_a_power_cut_can_be_cleared(dynamixel: BoardRig) -> None:
+    dynamixel.ready()
+    for i in default_bus_ids():
+        dynamixel.bus.put(i, 64, 0)
+        for k in range(28):
+            dynamixel.bus.put(i, 168 + 2 * k, 224 + k, 2)
+    assert dynamixel.board.send(dynamixel.limits.rest).state is BoardState.FAULT
+    assert dynamixel.board.clear().state is BoardState.LIMP
+    dynamixel.ready()
+
+
+@pytest.mark.parametrize("register, value", [(0, 350), (10, 4), (10, 8), (11, 4)])
+def test_dynamixel_set_up_wrongly_is_refused(register: int, value: int) -> None:
+    fake = FakeDynamixel(range(1, 26))
+    fake.put(default_bus_ids()[12], register, value, 2 if register == 0 else 1)
+    with pytest.raises(RobotError, match="jaw"):
+        build("dynamixel", HandClock(), FakeLine(fake))
+
+
+def test_dynamixel_that_measures_current() -> None:
+    fake = FakeDynamixel(range(1, 26), model=1200)
+    rig = build("dynamixel", HandClock(), FakeLine(fake))
+    fake.put(default_bus_ids()[4], 126, 875, 2)
+    assert rig.board.status().load[4] == 0.5  # of a limit of 1,750
+    rig.board.close()
+
+
+# Which port.
+
+
+MINI: dict[str, Any] = {"vid": 0x1FFB, "pid": 0x008C, "serial_number": "00123456"}
+PORTS = [
+    Listed("/dev/ttyS0"),
+    Listed("/dev/ttyACM0", **MINI),
+    Listed("/dev/ttyACM1", **MINI, location="1-1:1.2"),
+]
+
+
+def test_finds_the_command_port_and_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("serial", reason="needs eva-sim[real]")
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: PORTS)
+    assert find_only_port("maestro") == "/dev/ttyACM0"
+    assert identify_robot(["/dev/ttyACM0"], None) == ("00123456", "Thing")
+    assert identify_robot(["/dev/ttyACM0"], "eva") == ("eva", "Thing")
+    with pytest.raises(LinkError, match="but none"):
+        find_only_port("feetech")
+    with pytest.raises(LinkError, match="robot="):
+        identify_robot(["/dev/ttyS0"], None)
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [*PORTS, Listed("/dev/ttyACM2", **MINI)])
+    with pytest.raises(LinkError, match="ttyACM0, /dev/ttyACM2"):
+        find_only_port("maestro")
+
+
+# Packets, against examples in the manuals.
+
+
+def test_maestro_packets() -> None:
+    """User's Guide 5.c (both protocols), 5.d (CRC), 5.e (Set Multiple Targets, Set Speed)."""
+    unit = MaestroUnit(BusPort(None, "none", 1), 12, False, np.arange(24))
+    assert crc7(bytes.fromhex("8301")) == 0x17
+    alone = MaestroUnit(BusPort(None, "none", 1), None, False, np.arange(24))
+    assert alone.command(0x84, 0, *septets(6000)).hex() == "8400702e"
+    assert alone.command(0x9F, 2, 3, *septets(0), *septets(6000)).hex() == "9f02030000702e"
+    assert unit.command(0x84, 0, *septets(6000)).hex() == "aa0c0400702e"
+    assert unit.command(0x9F, 2, 3, *septets(0), *septets(6000)).hex() == "aa0c1f02030000702e"
+    assert unit.command(0x87, 5, *septets(140)).hex() == "aa0c07050c01"
+    with_crc = MaestroUnit(BusPort(None, "none", 1), 12, True, np.arange(24)).command(0xA1)
+    assert with_crc[:3].hex() == "aa0c21" and with_crc[3] == crc7(with_crc[:3])
+
+
+def test_feetech_packets(feetech: BoardRig) -> None:
+    """Communication Protocol User Manual: 1.3.2 Read, 1.3.6 Sync Write (example 7), 1.3.7 Sync Read (8)."""
+    board, fake = feetech.board, feetech.device
+    assert isinstance(board, Feetech) and isinstance(fake, FakeFeetech)
+    for number, *values in ((1, 0x0800, 0x79, 0x1E), (2, 0x07FF, 0x77, 0x23)):
+        for address, size, value in zip((56, 62, 63), (2, 1, 1), values, strict=True):
+            fake.put(number, address, value, size)
+    answers = board._sync_read(0x38, 8, [1, 2])
+    assert fake.heard[-1].hex() == "fffffe06823808010236"
+    assert fake.feed(fake.heard[-1]).hex() == "ffff010a00000800000000791e55" + "ffff020a00ff0700000000772353"
+    assert answers[2].hex() == "ff07000000007723"
+    board._sync_write(0x2A, dict.fromkeys(range(1, 5), bytes.fromhex("00080000e803")))
+    each = "".join(f"{i:02x}00080000e803" for i in range(1, 5))
+    assert fake.heard[-1].hex() == f"fffffe20832a06{each}58"
+    fake.put(1, 56, 0x0518, 2)
+    assert fake.feed(bytes.fromhex("ffff0104023802be")).hex() == "ffff0104001805dd"
+
+
+def test_dynamixel_packets(dynamixel: BoardRig) -> None:
+    """Protocol 2.0: "Ping", "Read", "Write", "Sync Read" and "Sync Write", examples 1 of each."""
+    board, fake = dynamixel.board, dynamixel.device
+    assert isinstance(board, Dynamixel) and isinstance(fake, FakeDynamixel)
+    for i, position in ((1, 166), (2, 2079)):
+        fake.put(i, 132, position, 4)
+    assert board._sync_read(132, 4, [1, 2]) == {1: bytes.fromhex("a6000000"), 2: bytes.fromhex("1f080000")}
+    assert fake.heard[-1].hex() == "fffffd00fe0900828400040001" + "02cefa"
+    assert fake.feed(fake.heard[-1]).hex() == (
+        "fffffd0001080055" + "00a60000008cc0" + "fffffd0002080055" + "001f080000babe"
+    )
+    board._sync_write(116, {1: (150).to_bytes(4, "little"), 2: (170).to_bytes(4, "little")})
+    assert fake.heard[-1].hex() == "fffffd00fe110083740004000196000000" + "02aa0000008287"
+    assert fake.feed(bytes.fromhex("fffffd000109000374000002000" + "0ca89")).hex() == "fffffd000104005500a10c"
+    fake.put(1, 0, 1030, 2)
+    fake.put(1, 6, 38)
+    assert fake.feed(bytes.fromhex("fffffd00010300" + "01194e")).hex() == "fffffd00010700550006" + "0426655d"
+    assert dynamixel_crc(bytes.fromhex("fffffd0001030001")) == 0x4E19

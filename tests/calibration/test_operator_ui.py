@@ -1,0 +1,121 @@
+"""Who guides a calibration: typed lines, a window, and nothing before its person says so."""
+
+from __future__ import annotations
+
+# ruff: noqa: F811  # fixtures by import
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from eva_sim.errors import RobotError
+from eva_sim.real.calibration.operator_ui import (
+    Answer,
+    Confirm,
+    Move,
+    Question,
+    ScriptedOperator,
+    Skip,
+    Stop,
+    TerminalUI,
+    WindowUI,
+    parse_answer,
+)
+from eva_sim.real.calibration.procedure import CalibrationStopped, ServoEndpoints, guide_servos
+from eva_sim.real.calibration.servo_bench import ServoBench
+from eva_sim.testing.calibration_rig import Bus, bench, bus, session, widest  # noqa: F401
+
+QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [("1500", Move(1500.0)), ("+20", Move(1020.0)), ("-15.5", Move(984.5)), ("ok", Confirm()),
+     ("skip", Skip()),
+     ("q", Stop()), ("", None), ("nan", None), ("1e999", None), ("up", None)],
+)  # fmt: skip
+def test_typed_lines_mean_what_they_say(line: str, answer: object) -> None:
+    assert parse_answer(line, 1000.0) == answer
+
+
+def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    go, typed = iter([True]), list[Any]()
+
+    def lines() -> Iterator[str]:
+        yield "what\n"
+        yield "+100\n"
+        yield "ok\n"
+
+    guide = TerminalUI(tmp_path / "look.png", lines())
+    picture = np.zeros((20, 30, 3), np.uint8)
+    while not any(isinstance(answer, Stop) for answer in typed):
+        typed.append(guide.poll(QUESTION, picture))
+    assert [a for a in typed if a is not None] == [Move(1100.0), Confirm(), Stop()]
+    told = capsys.readouterr().err
+    assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in told
+    assert "'what' is not understood" in told and (tmp_path / "look.png").exists() and next(go)
+
+
+def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: Path) -> None:
+    """Typed faster than the servo moves, two wishes add up."""
+
+    class Typist(ScriptedOperator):
+        lines: ClassVar[list[str]] = ["+300", "+300", "-100"]
+
+        def poll(self, question: Question, picture: Any) -> Answer:
+            if question.actuator != "brow_inner_left":
+                return Skip()
+            if question.what in ("arm", "low"):
+                return Confirm()
+            if not self.lines and question.raw != question.goal:
+                return Move(question.goal)
+            told = parse_answer(self.lines.pop(0) if self.lines else "ok", question.goal)
+            assert told is not None
+            return told
+
+    mine = session(tmp_path)
+    guide_servos(mine, bench, Typist({}))
+    assert mine.marks == {"brow_inner_left": ServoEndpoints(900.0, 900.0, 1400.0)}
+
+
+def test_nothing_is_armed_before_its_person_says_so(
+    bus: Bus, bench: ServoBench, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A number moves nothing yet; one that is out of range never does; Enter arms."""
+    lines = ["1500", "skip", "", "9999", "stop"]
+    with pytest.raises(CalibrationStopped):
+        guide_servos(session(tmp_path), bench, TerminalUI(lines=lines))
+    told = capsys.readouterr().err
+    assert "brow_inner_left is next" in told and "'1500' moves nothing yet" in told
+    assert "brow_inner_right: find low" in told and "brow_inner_left: find" not in told
+    assert "9999 is outside" in told and bench.raw == bench.goal == 2100.0
+
+
+def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if sys.platform == "linux":
+        with pytest.raises(RobotError, match="terminal guide"):
+            WindowUI()
+    monkeypatch.setenv("DISPLAY", ":7")
+    place, keys, shown = [0], iter([-1, -1, -1, 13, ord("s"), ord("q")]), list[Any]()
+    fake = types.SimpleNamespace(
+        WINDOW_AUTOSIZE=1, FONT_HERSHEY_SIMPLEX=0,
+        namedWindow=lambda *_: None, createTrackbar=lambda *_: None,
+        setTrackbarPos=lambda slider, window, value: place.__setitem__(0, value),
+        getTrackbarPos=lambda *_: place[0], waitKey=lambda _: next(keys), putText=lambda *_: None,
+        imshow=lambda window, page: shown.append(page), destroyWindow=lambda *_: None,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "cv2", fake)
+    with WindowUI() as guide:
+        assert guide.poll(QUESTION, None) is None and place[0] == round(1000 * 300 / 1600)
+        place[0] = 500
+        assert guide.poll(QUESTION, np.zeros((9, 9, 3), np.uint8)) == Move(1500.0)
+        assert guide.poll(replace(QUESTION, raw=1100.0), None) is None  # the servo is on its way
+        assert [guide.poll(QUESTION, None) for _ in range(3)] == [Confirm(), Skip(), Stop()]
+    assert shown[0].shape == (480, 640, 3)

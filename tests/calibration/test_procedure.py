@@ -1,0 +1,231 @@
+"""Calibrating servo by servo: slow, one at a time, never beyond what is allowed, and resumable."""
+
+from __future__ import annotations
+
+# ruff: noqa: F811  # fixtures by import
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from eva_sim.contract import FaceSpec
+from eva_sim.errors import DataError, RobotError
+from eva_sim.real.boards.interface import BoardLimits
+from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
+from eva_sim.real.calibration.model import Calibration
+from eva_sim.real.calibration.operator_ui import Answer, Confirm, Move, Question, ScriptedOperator
+from eva_sim.real.calibration.procedure import (
+    CalibrationSession,
+    CalibrationStopped,
+    ServoEndpoints,
+    guide_servos,
+    meaning,
+    measure_by_camera,
+    stoppable,
+)
+from eva_sim.real.calibration.servo_bench import GENTLE, ServoBench
+from eva_sim.testing.calibration_rig import PERIOD, Bus, bench, bus, right, session, widest  # noqa: F401
+from eva_sim.testing.fake_face import FakeFace
+
+
+def test_all_servos_are_found_slowly_and_one_at_a_time(
+    spec: FaceSpec, bus: Bus, bench: ServoBench, widest: BoardLimits, tmp_path: Path
+) -> None:
+    guide, mine = ScriptedOperator(right(spec)), session(tmp_path)
+    guide_servos(mine, bench, guide)
+    for a in spec.actuators:
+        wanted = right(spec)[a.name]
+        neutral = wanted["low"] if a.kind in ("cable", "jaw") else wanted["neutral"]
+        assert mine.marks[a.name] == ServoEndpoints(wanted["low"], neutral, wanted["high"])
+    assert {len(armed) for armed in bus.history} == {1}
+    sent = np.array(bus.sent)
+    assert (sent >= widest.low).all() and (sent <= widest.high).all()
+    steps = np.abs(np.diff(sent, axis=0)).max(1)
+    same = np.array([a == b for a, b in zip(bus.history, bus.history[1:], strict=False)])
+    assert steps[same].max() <= GENTLE * PERIOD * 1600 + 1e-9  # between servos all is limp
+    others = sent[:, 0][np.array([0 not in armed for armed in bus.history])]
+    assert (others == widest.rest[0]).all()
+    assert bus.limits is not None and (bus.limits.slew <= GENTLE * PERIOD * 1600).all()
+    assert not bus.armed
+
+
+def test_a_wish_beyond_the_limits_is_cut(bus: Bus, bench: ServoBench, spec: FaceSpec) -> None:
+    for wish, end in ((9999.0, 2300.0), (-5.0, 700.0)):
+        with bench.armed(spec.index("jaw")):
+            bench.go(wish)
+            while not bench.arrived:
+                bench.tick()
+            assert bench.raw == end
+    with pytest.raises(RobotError, match="no servo is armed"):
+        bench.tick()
+
+
+def test_it_is_stopped_and_resumed(spec: FaceSpec, bus: Bus, bench: ServoBench, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationStopped):
+        guide_servos(session(tmp_path), bench, ScriptedOperator(right(spec), stop_at=spec.names[3]))
+    assert not bus.armed
+    mine = session(tmp_path)
+    assert list(mine.marks) == sorted(spec.names[:3])
+    guide = ScriptedOperator(right(spec, *spec.names[3:6]))
+    guide_servos(mine, bench, guide)
+    assert {q.actuator for q in guide.asked} == set(spec.names[3:])  # the rest was skipped by the guide
+    assert set(session(tmp_path).marks) == set(spec.names[:6])
+    with pytest.raises(DataError, match="another robot"):
+        CalibrationSession.open(tmp_path / "part.json", "robot-8", "firmware", "us")
+
+
+def test_marks_that_cannot_be_are_asked_again(spec: FaceSpec, bench: ServoBench, tmp_path: Path) -> None:
+    class Learning(ScriptedOperator):
+        """Says the same place twice, then neutral outside, then what is right."""
+
+        tries = 0
+        problems: ClassVar[list[str]] = []
+
+        def tell(self, text: str) -> None:
+            super().tell(text)
+            if "once more" not in text:
+                return
+            self.problems.append(text)
+            self.tries += 1
+            marks["eye_left_yaw"] |= {"high": 2000.0} if self.tries == 1 else {"neutral": 1400.0}
+
+    marks: dict[str, dict[str, float]] = {"eye_left_yaw": {"low": 1200.0, "neutral": 1100.0, "high": 1210.0}}
+    guide, mine = Learning(marks), session(tmp_path)
+    guide_servos(mine, bench, guide)
+    assert mine.marks["eye_left_yaw"] == ServoEndpoints(1200.0, 1400.0, 2000.0)
+    assert "nearly the same place" in guide.problems[0] and "neutral is not between" in guide.problems[1]
+
+
+def test_a_place_counts_once_the_servo_is_there(spec: FaceSpec, bench: ServoBench, tmp_path: Path) -> None:
+    class Hasty(ScriptedOperator):
+        """Says that it is there while the servo still moves."""
+
+        def poll(self, question: Question, picture: Any) -> Answer:
+            answer = super().poll(question, picture)
+            return Confirm() if isinstance(answer, Move) and question.raw > 1320.0 else answer
+
+    guide, mine = Hasty({"jaw": {"low": 1200.0, "high": 1800.0}}), session(tmp_path)
+    guide_servos(mine, bench, guide)
+    assert any("still moving" in text for text in guide.heard)
+    assert mine.marks["jaw"] == ServoEndpoints(1200.0, 1200.0, 1800.0)
+
+
+def test_a_servo_that_turns_the_other_way_is_kept_and_told(
+    spec: FaceSpec, bench: ServoBench, tmp_path: Path
+) -> None:
+    guide = ScriptedOperator({"jaw": {"low": 2000.0, "high": 1100.0}})
+    mine = session(tmp_path)
+    guide_servos(mine, bench, guide)
+    assert mine.marks["jaw"] == ServoEndpoints(2000.0, 2000.0, 1100.0)
+    assert any("other way" in text for text in guide.heard)
+
+
+def test_trouble_lets_the_servo_go(spec: FaceSpec, bus: Bus, bench: ServoBench, tmp_path: Path) -> None:
+    mine = session(tmp_path)
+    bus.fails_after = 60
+    with pytest.raises(RobotError, match=r"the board is limp; the servo supply sagged\. Look at the robot"):
+        guide_servos(mine, bench, ScriptedOperator(right(spec)))
+    bus.fails_after = -1
+    bus.temperature[5] = 75.0
+    with pytest.raises(RobotError, match="too hot"):
+        guide_servos(mine, bench, ScriptedOperator(right(spec)))
+    assert not bus.armed and set(mine.marks) == set(spec.names[:5])
+
+
+def test_a_servo_that_pushes_gives_way(spec: FaceSpec, bus: Bus, bench: ServoBench) -> None:
+    jaw = spec.index("jaw")
+    with bench.armed(jaw):
+        bench.go(1500.0)
+        while bench.raw < 1200.0:
+            bench.tick()
+        bus.load[jaw] = 0.8
+        bench.tick()
+        met = bench.raw
+        bus.load[jaw] = 0.1
+        for _ in range(50):
+            bench.tick()
+        assert bench.arrived and met - 60.0 < bench.raw < met
+
+
+def test_the_camera_part_is_resumed_and_doubts(
+    spec: FaceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eva_sim.real.calibration import procedure
+
+    swept = list[str]()
+
+    def sweep(face: FakeFace, actuator: int) -> ActuatorResponse:
+        swept.append(spec.names[actuator])
+        sign = {"jaw": -1, "lid_left": None}.get(spec.names[actuator], 1)
+        seen = None if spec.names[actuator] == "lid_right" else (0.0, 1.0)
+        return ActuatorResponse((1.0,), (-1.0, 1.0), seen, seen, sign, 0.03, 0.02, 1, 0.001)
+
+    monkeypatch.setattr(procedure, "sweep", sweep)
+    monkeypatch.setattr(procedure, "resting_face", lambda face: FakeFace().neutral_landmarks)
+    mine = session(tmp_path)
+    assert measure_by_camera(mine, FakeFace(), ["jaw"]) == [
+        "jaw moves the face against what the twin does: are its ends swapped?"
+    ]
+    again = session(tmp_path)
+    told = measure_by_camera(again, FakeFace(), ["jaw", "lid_left", "lid_right", "levator_left"])
+    assert swept == ["jaw", "lid_left", "lid_right", "levator_left"]
+    assert len(told) == 3 and "no landmark" in told[2] and "other parts" in told[1]
+    back = session(tmp_path)
+    assert back.responses == again.responses and back.neutral is not None
+    assert np.allclose(back.neutral, FakeFace().neutral_landmarks)
+
+
+def test_every_actuator_has_words(spec: FaceSpec) -> None:
+    assert {meaning(a, "low") for a in spec.actuators} != {meaning(a, "high") for a in spec.actuators}
+    assert meaning(spec.actuators[spec.index("lid_left")], "low") == "the eye is shut"
+    assert "slack" in meaning(spec.actuators[0], "low")
+
+
+def test_an_outer_eye_distance_is_one_of_a_face(spec: FaceSpec) -> None:
+    for distance in (-0.003, 0.0, float("nan"), 92.5):
+        with pytest.raises(DataError, match="a face has 30 to 200"):
+            replace(Calibration.nominal(), outer_eye=distance)
+
+
+def test_who_stops_is_told_what_is_kept(
+    spec: FaceSpec, bench: ServoBench, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "part.json"
+    for error, status in ((KeyboardInterrupt(), 130), (CalibrationStopped("enough"), 0)):
+        with pytest.raises(SystemExit) as ended, stoppable(path):
+            raise error
+        assert ended.value.code == status and "nothing was found yet" in capsys.readouterr().err
+    with pytest.raises(SystemExit), stoppable(path):
+        guide_servos(session(tmp_path), bench, ScriptedOperator(right(spec), stop_at=spec.names[3]))
+    told = capsys.readouterr().err
+    assert f"{path} keeps the ends of 3 of 25 servos" in told and "of 0 of 15 actuators" in told
+    with pytest.raises(RobotError), stoppable(path):
+        raise RobotError("a fault is no wish")
+
+
+def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: ServoBench, tmp_path: Path) -> None:
+    module = pytest.importorskip(
+        "eva_sim.real.calibration.model", reason="eva_sim.real.calibration.model is not there"
+    )
+    from eva_sim.real.calibration.procedure import build_calibration
+
+    mine = session(tmp_path)
+    guide_servos(mine, bench, ScriptedOperator({"jaw": {"low": 1320.0, "high": 1800.0}, "lid_right":
+                                        {"low": 1700.0, "neutral": 1300.0, "high": 1150.0}}))  # fmt: skip
+    mine.responses["jaw"] = ActuatorResponse(
+        (1.0,), (-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), 1, 0.04, 0.02, 2, 0.001
+    )
+    mine.neutral = FakeFace().neutral_landmarks.astype(float)
+    with pytest.raises(DataError, match=r"23 servos have no marks yet .*brow_inner_left"):
+        build_calibration(mine)
+    made = build_calibration(mine, outer_eye=0.095, partial=True)
+    assert module.Calibration.load(made.save(tmp_path / "robot.json")).crc == made.crc
+    raw = made.to_raw(spec.neutral)
+    jaw, lid = spec.index("jaw"), spec.index("lid_right")
+    assert (raw[jaw], raw[lid]) == pytest.approx((1320.0, 1300.0))
+    assert made.to_raw(np.ones(25))[[jaw, lid]] == pytest.approx([1800.0, 1150.0])
+    joint = made.actuators["jaw"]
+    assert (joint.backlash, joint.delay, joint.drive_mode) == (0.04, 2, 0) and made.date != "nominal"
+    assert made.actuators["lid_right"].drive_mode == 1 and made.outer_eye == 0.095

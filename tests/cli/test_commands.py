@@ -1,0 +1,148 @@
+"""What the `eva` command does with a robot, over the fake face."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eva_sim
+from eva_sim.cli import main, robot_commands
+from eva_sim.contract import FaceSpec, Reading, load_spec
+from eva_sim.errors import CommandError, DataError, EvaError
+from eva_sim.expressions import expression_command
+from eva_sim.recording.reader import load_recording
+from eva_sim.testing.fake_face import FakeFace
+
+Eva = Callable[[str], tuple[int, str]]
+
+
+@pytest.fixture
+def eva(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Eva:
+    """Runs `eva` in this process and an empty folder; every body is the fake."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(eva_sim, "make_face", lambda body, **options: FakeFace())
+
+    def run(words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["eva", *words.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        return (0 if code is None else int(code)), " ".join("".join(capsys.readouterr()).split())
+
+    return run
+
+
+def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spec: FaceSpec) -> None:
+    code, told = eva("record joy anger --hold 0.2 --out first")
+    assert code == 0 and "finished after" in told and "first" in told
+    first = load_recording(tmp_path / "first")
+    assert first.cut == () and first.session.about["expressions"] == ["joy", "anger"]
+    for name in ("joy", "anger"):
+        assert (np.abs(first.asked - expression_command(load_spec(), name)).max(1) < 1e-6).sum() >= 5
+    code, told = eva("replay first --out second --body mock")
+    second = load_recording(tmp_path / "second")
+    assert code == 0 and second.session.about["replay"] == "first"
+    inside = [i for i in range(len(second) - len(first) + 1)
+              if np.array_equal(second.asked[i : i + len(first)], first.asked)]  # fmt: skip
+    assert len(inside) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("replay none", r"none holds no recording; make one with `eva record`"),
+        ("export none", r"none holds no recording"),
+        ("record bliss", r"no expression called 'bliss'"),
+        ("record joy --hold 0", r"held for more than 0 s"),
+        ("calibrate --body twin", r"'twin' has no servos to calibrate; choose 'robot', 'virtual' or 'mock'"),
+    ],
+)
+def test_mistakes_end_in_one_line(eva: Eva, tmp_path: Path, words: str, told: str) -> None:
+    if words.startswith("calibrate"):
+        pytest.importorskip("eva_sim.real.wire.link", reason="the link is not there")
+    code, err = eva(words)
+    assert code == 1 and re.search(told, err) and "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_to_stop_a_calibration_is_no_mistake(
+    eva: Eva, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("quit\n"))
+    code, told = eva("calibrate --body mock --out part.json")
+    assert code == 0 and "part.json keeps the ends of 0 of 25 servos" in told and "goes on" in told
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(robot_commands, "calibrate_servos", interrupted)
+    code, told = eva("calibrate --body mock --out part.json")
+    assert code == 130 and "part.json keeps" in told and "eva:" not in told
+
+
+def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: Path) -> None:
+    class Interrupted(FakeFace):
+        """Somebody presses Ctrl-C during the tenth move."""
+
+        def move(self, command: Any) -> Reading:
+            if self._steps == 10:
+                signal.raise_signal(signal.SIGINT)
+            return super().move(command)
+
+    before = signal.getsignal(signal.SIGINT)
+    played = robot_commands.play_and_record(
+        Interrupted(), robot_commands.expression_sequence(["joy"], 4.0), tmp_path / "cut"
+    )
+    assert played.ended == "stopped" and np.array_equal(played.asked[-1], spec.neutral)
+    assert load_recording(tmp_path / "cut").cut == ()
+    assert signal.getsignal(signal.SIGINT) is before
+
+    def twice() -> None:
+        with robot_commands.interruptible() as stopped:
+            signal.raise_signal(signal.SIGINT)
+            assert stopped()
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
+
+
+def test_poses_hold_and_glide(spec: FaceSpec) -> None:
+    course = robot_commands.expression_sequence(["joy", "neutral"], 0.4)
+    assert np.array_equal(course[:10], np.tile(expression_command(load_spec(), "joy"), (10, 1)))
+    assert np.array_equal(course[-10:], np.tile(spec.neutral, (10, 1)))
+    assert np.abs(np.diff(course, axis=0)).max() <= 1.5 * spec.control_dt * 1.01
+    for names, hold, kind in (
+        ([], 1.0, DataError),
+        (["joy"], -1.0, DataError),
+        (["bliss"], 1.0, CommandError),
+    ):
+        with pytest.raises(kind):
+            robot_commands.expression_sequence(names, hold)
+
+
+def test_each_body_is_told_what_it_knows() -> None:
+    real = robot_commands.BodyChoice("robot", "feetech", "auto", 2, 3, "desk")
+    told = {"board": "feetech", "port": "auto", "camera": 2, "robot": "desk", "calibration": None}
+    assert real.options == told
+    assert replace(real, camera=-1).options["camera"] is None
+    for hidden in robot_commands.HIDDEN:
+        made = robot_commands.BodyChoice(hidden, robot=3, calibration=Path("made.json"))
+        assert made.options == {"robot": 3, "calibration": Path("made.json")}
+    with pytest.raises(EvaError, match="no servos to calibrate"):
+        robot_commands.BodyChoice("twin", calibration=Path("made.json"))
+    for theirs in ({"board": "maestro"}, {"port": "/dev/ttyACM0"}, {"name": "desk"}):
+        with pytest.raises(EvaError, match="add --body robot"):
+            replace(robot_commands.BodyChoice("virtual"), **theirs)  # type: ignore[arg-type]
+    assert robot_commands.BodyChoice().options == {"camera": robot_commands.PICTURE}
+    with pytest.raises(EvaError):
+        robot_commands.BodyChoice("ghost").open()

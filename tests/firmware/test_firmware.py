@@ -1,0 +1,227 @@
+"""The firmware's core: table, frames, sessions and limits, to the letter."""
+
+from __future__ import annotations
+
+# ruff: noqa: F811  # fixtures by import
+import re
+import struct
+import zlib
+
+import pytest
+
+from eva_sim.real.wire.firmware_table import (
+    NO_PARTNER,
+    board_timing,
+    channel_rows,
+    packed_table,
+    render_header,
+    table_crc,
+)
+from eva_sim.testing import protocol_oracle
+from eva_sim.testing.firmware_host import REST, SOURCES, FirmwareHost, active, firmware_host, program  # noqa: F401
+from eva_sim.testing.protocol_oracle import ALL, frame
+
+
+def test_the_header_is_what_the_tables_say() -> None:
+    assert (SOURCES / "table.h").read_text() == render_header(), "run python -m tools.build_table"
+    assert table_crc() == zlib.crc32(packed_table())
+
+
+def test_every_row_of_the_table_leaves_room_and_no_more() -> None:
+    for channel, row in enumerate(channel_rows()):
+        assert 4 * 500 <= row.low < row.rest < row.high <= 4 * 2500 and row.slew > 0
+        assert row.partner == NO_PARTNER or channel_rows()[row.partner].partner == channel
+    assert board_timing() == (200, 1000, 4500, 60, 100)
+
+
+def test_header_and_page_have_the_same_numbers() -> None:
+    text = (SOURCES / "protocol.h").read_text()
+    assert "HELLO = 0x01, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ" in text
+    assert int(re.search(r"CLEAR_KEY (0x\w+?)UL", text)[1], 16) == protocol_oracle.KEY  # type: ignore[index]
+    page = (SOURCES.parent.parent / "docs/protocol.md").read_text()
+    messages = re.findall(r"^\| (0[0-9A]) \| `([A-Z]+)`", page, re.M)
+    assert len(messages) == 10 and all(
+        getattr(protocol_oracle, name) == int(number, 16) for number, name in messages
+    )
+    bits = re.findall(r"FAULT_([A-Z]+) = 1 << (\d)", text)
+    assert len(bits) == 6 and all(getattr(protocol_oracle, name) == 1 << int(bit) for name, bit in bits)
+
+
+def test_it_introduces_itself(firmware_host: FirmwareHost) -> None:
+    first = firmware_host.host.hello()
+    assert (first.version, first.channels, first.table) == (1, 25, table_crc())
+    assert (first.calibration, first.cause) == (0, 1) and any(first.robot)
+    second = firmware_host.host.hello()
+    assert second.session == first.session + 1 and second.robot == first.robot
+
+
+def test_another_version_gets_no_session(firmware_host: FirmwareHost) -> None:
+    session = firmware_host.host.hello().session
+    assert firmware_host.host.ask(protocol_oracle.HELLO, b"\2").session == session
+    assert firmware_host.host.guarded(protocol_oracle.DISARM).answer == protocol_oracle.TAKEN
+
+
+def test_nobody_moves_it_before_hello(firmware_host: FirmwareHost) -> None:
+    for session in (0, 1, 0xFFFF):
+        firmware_host.host.session = session
+        assert firmware_host.host.arm().answer == protocol_oracle.SESSION
+
+
+@pytest.mark.parametrize("content", [bytes(50), bytes(range(1, 51)), b"\0\1" * 25, b"\xff\0" * 25])
+def test_frames_with_and_without_zeros_are_read(firmware_host: FirmwareHost, content: bytes) -> None:
+    firmware_host.host.hello()
+    status = firmware_host.host.guarded(protocol_oracle.TARGETS, content)
+    assert (status.answer, status.bad) == (protocol_oracle.STATE, 0)
+
+
+def test_every_flipped_bit_is_noticed(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    firmware_host.host.calibrate()
+    good = frame(
+        protocol_oracle.ARM,
+        firmware_host.host.sequence + 1,
+        struct.pack("<HI", firmware_host.host.session, ALL),
+    )
+    for bit in range(8 * len(good)):
+        broken = bytearray(good)
+        broken[bit // 8] ^= 1 << bit % 8
+        firmware_host.do("rx", (bytes(broken) + b"\0").hex())
+        firmware_host.run(2)
+    status = firmware_host.host.status()
+    assert status.state == protocol_oracle.LIMP and status.bad >= 8 * len(good) and status.stale == 0
+
+
+def test_no_part_of_a_frame_is_a_frame(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    firmware_host.host.calibrate()
+    good = frame(
+        protocol_oracle.ARM,
+        firmware_host.host.sequence + 1,
+        struct.pack("<HI", firmware_host.host.session, ALL),
+    )
+    for length in range(1, len(good) - 1):
+        firmware_host.do("rx", (good[:length] + b"\0").hex())
+        firmware_host.run(1)
+    status = firmware_host.host.status()
+    assert status.state == protocol_oracle.LIMP and status.bad == len(good) - 2
+
+
+def test_what_is_no_message_is_counted(firmware_host: FirmwareHost) -> None:
+    bad = [
+        frame(0, 1),
+        frame(0x0B, 1),
+        frame(0x81, 1),
+        frame(protocol_oracle.QUERY, 1, b"x"),
+        frame(protocol_oracle.READ, 1),
+    ]
+    bad += [
+        frame(protocol_oracle.ARM, 1, b"12345"),
+        frame(protocol_oracle.QUERY, 1, bytes(range(1, 200))),
+        b"\5\1\0",
+        b"\1\0",
+    ]
+    for n, one in enumerate(bad):
+        firmware_host.do("rx", one.hex())
+        assert firmware_host.host.status().bad == n + 1
+    firmware_host.do("rx", bytes(40).hex())  # zeros alone are only pauses
+    assert firmware_host.host.status().bad == len(bad)
+
+
+def test_old_and_repeated_numbers_are_stale(active: FirmwareHost) -> None:
+    host, last = active.host, active.host.sequence
+    payload = struct.pack("<H25H", host.session, *REST)
+    for behind, answer in [
+        (0, protocol_oracle.STALE),
+        (1, protocol_oracle.STALE),
+        (0x8000, protocol_oracle.STALE),
+        (-0x7FFF, protocol_oracle.TAKEN),
+    ]:
+        status = host.ask(protocol_oracle.TARGETS, payload, sequence=(last - behind) & 0xFFFF)
+        assert status.answer == answer
+    assert host.status().stale == 3
+
+
+def test_a_refused_number_is_used_up(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    payload = struct.pack("<HI", firmware_host.host.session, ALL)
+    assert (
+        firmware_host.host.ask(protocol_oracle.ARM, payload, sequence=500).answer
+        == protocol_oracle.NOT_CALIBRATED
+    )
+    firmware_host.host.sequence = 500
+    firmware_host.host.calibrate()
+    assert firmware_host.host.ask(protocol_oracle.ARM, payload, sequence=500).answer == protocol_oracle.STALE
+
+
+def test_an_earlier_session_is_over(active: FirmwareHost) -> None:
+    old = active.host.session
+    active.host.hello()
+    assert active.host.status().state == protocol_oracle.LIMP and not active.outputs
+    active.host.session = old
+    assert active.host.arm().answer == protocol_oracle.SESSION
+
+
+def test_sessions_go_on_after_a_reset(firmware_host: FirmwareHost) -> None:
+    session = firmware_host.host.hello().session
+    firmware_host.run(100)
+    firmware_host.reset(1)
+    assert firmware_host.host.hello().session == session + 1
+
+
+def test_limits_stay_within_flash(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    row = channel_rows()[12]
+    wrong = [(row.low - 1, row.high, row.rest, 1), (row.low, row.high + 1, row.rest, 1)]
+    wrong += [(row.low, row.high, row.low - 1, 1), (6000, 6000, 6000, 1), (row.low, row.high, row.rest, 0)]
+    wrong += [(row.low, row.high, row.rest, row.slew + 1), (0, 0, 0, 1), (6100, 6000, 6050, 1)]
+    for low, high, rest, slew in wrong:
+        assert firmware_host.host.limits(12, low, high, rest, slew).answer == protocol_oracle.VALUE
+    assert firmware_host.host.limits(25, row.low, row.high, row.rest, 1).answer == protocol_oracle.VALUE
+    assert (
+        firmware_host.host.limits(12, row.low, row.high, row.rest, row.slew).answer == protocol_oracle.TAKEN
+    )
+    assert firmware_host.host.ask(protocol_oracle.READ, b"\x0c") == (
+        12,
+        row.low,
+        row.high,
+        row.rest,
+        row.slew,
+        NO_PARTNER,
+    )
+    assert firmware_host.host.ask(protocol_oracle.READ, b"\x19").answer == protocol_oracle.VALUE
+
+
+def test_a_calibration_is_whole_and_outlives_a_reset(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    assert firmware_host.host.commit(5).answer == protocol_oracle.NOT_CALIBRATED
+    assert firmware_host.host.calibrate(number=0).answer == protocol_oracle.VALUE
+    assert firmware_host.host.arm().answer == protocol_oracle.NOT_CALIBRATED
+    assert (
+        firmware_host.host.commit(5).answer == protocol_oracle.TAKEN
+        and not firmware_host.host.status().faults
+    )
+    firmware_host.run(300)
+    firmware_host.reset(1)
+    assert firmware_host.host.hello().calibration == 5
+    assert firmware_host.host.ask(protocol_oracle.READ, b"\0")[1:5] == channel_rows()[0][:4]
+
+
+def test_half_a_calibration_is_none(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    firmware_host.host.calibrate()
+    firmware_host.run(100)
+    firmware_host.reset(1)
+    assert firmware_host.host.status().faults & protocol_oracle.UNCALIBRATED
+
+
+def test_changed_limits_wait_for_commit(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    firmware_host.host.calibrate(9)
+    row = channel_rows()[0]
+    firmware_host.host.limits(0, row.low + 8, row.high, row.rest, row.slew)
+    assert (
+        firmware_host.host.status().faults == protocol_oracle.UNCALIBRATED
+        and firmware_host.host.arm().answer == protocol_oracle.NOT_CALIBRATED
+    )
+    assert firmware_host.host.hello().calibration == 9
+    assert firmware_host.host.ask(protocol_oracle.READ, b"\0").low == row.low

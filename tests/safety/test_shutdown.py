@@ -1,0 +1,124 @@
+"""Ctrl-C, SIGTERM and the end of the program leave a limp robot."""
+
+# ruff: noqa: F811  # fixtures by import
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from eva_sim import make_face
+from eva_sim.errors import RobotError
+from eva_sim.real.robot import RobotFace
+from eva_sim.real.simulation.mock_board import MockBoard
+from eva_sim.testing.pulse_watcher import PulseWatcher
+from eva_sim.testing.robot_fixtures import face, mock, play, watcher, wild  # noqa: F401
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_makes_it_limp_and_goes_on(
+    face: RobotFace, watcher: PulseWatcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    ours = signal.getsignal(number)
+    face._will._before[number] = lambda n, frame: heard.append(n)
+    face.reset()
+    signal.raise_signal(number)
+    assert heard == [number]
+    assert watcher.limp
+    with pytest.raises(RobotError, match="disarmed by a signal"):
+        face.move(face.spec.neutral)
+    assert signal.getsignal(number) == ours
+    face.arm()
+
+
+def test_a_signal_in_the_middle_of_a_frame_waits_for_its_end(
+    face: RobotFace, mock: MockBoard, watcher: PulseWatcher
+) -> None:
+    face.reset()
+    face._will._before[signal.SIGINT] = signal.default_int_handler  # whatever the shell began with
+    asked: list[float] = []
+
+    def interrupt(time: float, channel: int, width: float) -> None:
+        """Called while a frame is being answered."""
+        if not asked:
+            asked.append(time)
+            signal.raise_signal(signal.SIGINT)
+            assert not np.isnan(mock._pulses).any()  # not yet limp
+
+    mock.listen(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        play(face, wild(3))
+    assert asked
+    assert watcher.limp
+
+
+def test_handlers_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with make_face("mock", size=None):
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+EXITS = """
+import signal, sys
+from eva_sim.real.opening import open_hidden
+from eva_sim.real.simulation.mock_board import MockBoard
+mock = Mock()
+face = open_on(mock, size=None)
+face.reset()
+mock.listen(lambda time, channel, width: print(width) if channel == 3 else None)
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    "end, code", [("sys.exit(3)", 3), ("signal.raise_signal(signal.SIGTERM)", -15), ("1 / 0", 1)]
+)
+def test_the_end_of_the_program_makes_it_limp(end: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXITS.format(end=end)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["nan"], done.stderr
+    assert done.returncode == code
+
+
+def test_ctrl_c_while_a_hidden_robot_is_drawn_ends_the_program() -> None:
+    """The will needs the board, the board moves the plant, and the plant is busy with a picture."""
+    ended = subprocess.run([sys.executable, "-c", DRAWN], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["interrupted", "limp"]
+
+
+DRAWN = """
+import signal
+import numpy as np
+from eva_sim.real.opening import open_hidden
+from eva_sim.real.simulation.mock_board import MockBoard
+from eva_sim.real.simulation.plant import Plant
+from eva_sim.twin import Twin
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+machine = Mock()
+draw, drawn = Twin.render, []
+
+def render(twin, size):
+    drawn.append(size)
+    if len(drawn) == 20:
+        signal.raise_signal(signal.SIGINT)
+    return draw(twin, size)
+
+Twin.render = render
+face = open_on(machine, 0, 64)
+face.reset()
+try:
+    while True:
+        face.move(face.spec.neutral)
+except KeyboardInterrupt:
+    print("interrupted", "limp" if np.isnan(machine.pulses).all() else "armed", flush=True)
+face.close()
+"""

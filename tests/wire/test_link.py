@@ -1,0 +1,222 @@
+"""Asking a board over a bad line, a lost line, and finding the right port."""
+
+from __future__ import annotations
+
+import termios
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import serial
+
+from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.simulation.mock_board import MockBoard, SimulatedClock
+from eva_sim.real.wire import protocol as wire
+from eva_sim.real.wire import serial_ports
+from eva_sim.real.wire.link import Link
+from eva_sim.real.wire.serial_ports import FoundPort, find_firmware_port, open_serial
+from eva_sim.testing.fault_injection import LineFilter
+
+
+class Deaf:
+    """A port at which nobody is; it counts what is sent."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.written.append(data)
+        return len(data)
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        self.written.append(b"closed")
+
+
+@pytest.fixture
+def mock() -> MockBoard:
+    return MockBoard()
+
+
+def test_a_question_is_answered(mock: MockBoard) -> None:
+    link = Link(mock.port, mock.clock)
+    ident = link.demand(wire.Hello(), wire.Ident, 0.1)
+    assert (ident.version, ident.channels) == (wire.VERSION, wire.CHANNELS)
+    assert link.counters.answered == link.counters.sent == 1
+
+
+def test_silence_takes_as_long_as_said_and_is_told() -> None:
+    clock, port = SimulatedClock(), Deaf()
+    link = Link(port, clock)
+    assert link.ask(wire.Query(), wire.Status, 0.1) is None
+    assert clock.now() == pytest.approx(0.1)
+    with pytest.raises(LinkError, match="does not answer to QUERY"):
+        link.demand(wire.Query(), wire.Status, 0.1, tries=3)
+    assert clock.now() == pytest.approx(0.4)
+    assert len(port.written) == 1 + 4  # the 00 that ends half a frame, then four questions
+    assert link.counters.unanswered == 4
+
+
+class Ticking(SimulatedClock):
+    """A simulated clock that has ticks, and drops what is less than one."""
+
+    def sleep(self, duration: float) -> None:
+        super().sleep(round(duration * 16e6) / 16e6)
+
+
+def test_silence_ends_by_a_clock_that_ticks() -> None:
+    clock = Ticking()
+    link = Link(Deaf(), clock)
+    for timeout in np.random.default_rng(0).uniform(0.001, 0.02, 200):
+        assert link.ask(wire.Query(), wire.Status, timeout) is None
+    assert 1 < clock.now() < 4
+
+
+def test_an_answer_to_an_earlier_question_is_not_taken(mock: MockBoard) -> None:
+    kept: list[bytes] = []
+
+    def late(data: bytes) -> bytes:
+        """Answers come one question late."""
+        if data:
+            kept.append(data)
+        return kept.pop(0) if len(kept) > 1 else b""
+
+    link = Link(LineFilter(mock.port, back=late), mock.clock)
+    assert link.ask(wire.Query(), wire.Status, 0.01) is None
+    assert link.ask(wire.Query(), wire.Status, 0.01) is None  # the answer to the first came now
+    assert link.counters.late == 1
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+def test_an_answer_in_any_two_pieces_is_one(mock: MockBoard, after: int) -> None:
+    """The cut is after every eighth part of the answer."""
+    rest: list[bytes] = []
+
+    def cut(data: bytes) -> bytes:
+        if data:
+            rest.append(data[len(data) * after // 9 :])
+            return data[: len(data) * after // 9]
+        return rest.pop() if rest else b""
+
+    assert Link(LineFilter(mock.port, back=cut), mock.clock).ask(wire.Query(), wire.Status, 0.1) is not None
+
+
+FAILURES = [
+    serial.SerialException("device reports readiness to read but returned no data"),
+    serial.SerialTimeoutException("Write timeout"),
+    OSError(5, "Input/output error"),
+    termios.error(5, "Input/output error"),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("where", ["out", "back"])
+def test_every_failure_of_a_port_is_one_error(mock: MockBoard, error: Exception, where: str) -> None:
+    port = LineFilter(mock.port)
+    link = Link(port, mock.clock)
+
+    def fail(data: bytes) -> bytes:
+        raise error
+
+    setattr(port, where, fail)
+    with pytest.raises(LinkError, match="is the cable plugged in"):
+        link.ask(wire.Query(), wire.Status, 0.1)
+    setattr(port, where, bytes)
+    with pytest.raises(LinkError, match="connect again"):  # what was lost stays lost
+        link.ask(wire.Query(), wire.Status, 0.1)
+
+
+def test_a_port_that_takes_no_bytes_is_lost() -> None:
+    port = Deaf()
+    port.write = lambda data: 0  # type: ignore[method-assign]
+    with pytest.raises(LinkError, match="takes no bytes"):
+        Link(port, SimulatedClock())
+
+
+def test_closing_twice_is_fine_and_then_it_is_closed(mock: MockBoard) -> None:
+    link = Link(mock.port, mock.clock)
+    link.close()
+    link.close()
+    with pytest.raises(LinkError, match="closed"):
+        link.ask(wire.Query(), wire.Status, 0.1)
+
+
+def opener(*robots: str) -> Callable[[str], Any]:
+    """Opens mocks at some paths and nobody at others; notes every path that was opened."""
+
+    def open_port(path: str) -> Any:
+        opened.append(path)
+        return MockBoard(ord(path[-1])).port if path in robots else Deaf()
+
+    opened: list[str] = []
+    open_port.opened = opened  # type: ignore[attr-defined]
+    return open_port
+
+
+HERE = [
+    FoundPort("/dev/a", "Arduino", "Mega"),
+    FoundPort("/dev/b", "CH340", "?"),
+    FoundPort("/dev/c", "", "a modem"),
+]
+
+
+def test_the_port_at_which_a_robot_answers_is_found() -> None:
+    open_port = opener("/dev/b")
+    assert find_firmware_port(HERE, open_port, SimulatedClock()) == "/dev/b"
+    assert open_port.opened == ["/dev/a", "/dev/b"]  # type: ignore[attr-defined]  # no modem is touched
+
+
+@pytest.mark.parametrize(
+    "robots, told",
+    [((), "no robot answers"), (("/dev/a", "/dev/b"), "several robots"), (("/dev/c",), "not asked, a modem")],
+)
+def test_what_was_found_is_told_if_it_is_not_one_robot(robots: tuple[str, ...], told: str) -> None:
+    with pytest.raises(RobotError, match=told) as error:
+        find_firmware_port(HERE, opener(*robots), SimulatedClock())
+    assert all(port.path in str(error.value) for port in HERE)
+
+
+def test_no_port_at_all_is_told() -> None:
+    with pytest.raises(RobotError, match="no serial port at all"):
+        find_firmware_port([], opener(), SimulatedClock())
+
+
+def test_ports_of_known_adapters_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listed:
+        def __init__(self, device: str, vid: int | None, pid: int | None) -> None:
+            self.device, self.vid, self.pid, self.description = device, vid, pid, device
+
+    listed = [Listed("/dev/1", None, None), Listed("/dev/2", 0x2341, 0x0042), Listed("/dev/3", 0x1234, 1)]
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: listed)
+    assert [(port.path, port.name) for port in serial_ports.find_ports()] == [
+        ("/dev/2", "Arduino"),
+        ("/dev/1", ""),
+        ("/dev/3", ""),
+    ]
+
+
+def test_a_path_without_a_port_is_told() -> None:
+    with pytest.raises(LinkError, match=r"/dev/nowhere cannot be opened .*ports here"):
+        open_serial("/dev/nowhere")
+
+
+def test_a_pseudo_terminal_is_a_port_and_pulling_it_is_an_error() -> None:
+    import os
+    import pty
+    import tty
+
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    port = open_serial(os.ttyname(slave))
+    link = Link(port, SimulatedClock())
+    assert os.read(master, 10) == b"\0"
+    os.write(master, b"\0" * 3)  # noise
+    assert link.ask(wire.Query(), wire.Status, 0.01) is None
+    os.close(slave)
+    os.close(master)
+    with pytest.raises(LinkError):
+        link.ask(wire.Query(), wire.Status, 0.01)
+    link.close()

@@ -1,0 +1,145 @@
+"""Frames and messages: what goes in comes out, and nothing else does."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eva_sim.errors import LinkError
+from eva_sim.real.wire import protocol as wire
+from eva_sim.real.wire.protocol import (
+    CHANNELS,
+    TO_BOARD,
+    TO_HOST,
+    Decoder,
+    Message,
+    cobs_decode,
+    cobs_encode,
+    encode_frame,
+)
+
+MESSAGES = TO_BOARD + TO_HOST
+RANGES = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
+
+
+def _values(kind: type[Message]) -> st.SearchStrategy[Any]:
+    """Messages of one kind with any numbers that their format holds."""
+    codes = kind.FORMAT.removeprefix("<").replace("25H", "").replace("8s", "s")
+    parts: list[st.SearchStrategy[Any]] = [
+        st.binary(min_size=8, max_size=8) if code == "s" else st.integers(0, RANGES[code]) for code in codes
+    ]
+    if kind.PULSES:
+        pulses = st.lists(st.integers(0, 0xFFFF), min_size=CHANNELS, max_size=CHANNELS)
+        parts.append(pulses.map(tuple))
+    return st.tuples(*parts).map(lambda values: kind(*values))
+
+
+ANY = st.one_of([_values(kind) for kind in MESSAGES])
+SEQUENCE = st.integers(0, 0xFFFF)
+TARGETS = wire.Targets(7, tuple(range(6000, 6000 + CHANNELS)))
+
+
+def test_crc_is_that_of_the_page() -> None:
+    assert wire.crc16(b"123456789") == 0x29B1  # the check value of CRC-16/CCITT-FALSE
+
+
+def test_a_known_frame_byte_by_byte() -> None:
+    body = bytes([0x04, 0x02, 0x01, 0x07, 0x00])
+    crc = struct.pack("<H", wire.crc16(body))
+    assert encode_frame(wire.Disarm(7), 0x0102) == bytes([5, *body[:4], 3, *crc, 0])
+
+
+def test_lengths_are_those_of_the_page() -> None:
+    lengths = {kind.__name__: struct.calcsize(kind.FORMAT) for kind in MESSAGES}
+    assert lengths == {
+        "Hello": 1, "Targets": 52, "Arm": 6, "Disarm": 2, "Stop": 0, "Clear": 6, "Limits": 11, "Commit": 6,
+        "Query": 0, "Read": 1, "Ident": 23, "Status": 70, "Channel": 10,
+    }  # fmt: skip
+
+
+def test_a_number_that_does_not_fit_is_told() -> None:
+    with pytest.raises(LinkError, match="does not fit"):
+        wire.Read(256).pack()
+
+
+@given(st.binary(max_size=600))
+def test_stuffing_goes_both_ways_and_has_no_zero(data: bytes) -> None:
+    assert 0 not in cobs_encode(data)
+    assert cobs_decode(cobs_encode(data)) == data
+
+
+@given(ANY, SEQUENCE)
+def test_a_message_comes_back(message: Message, sequence: int) -> None:
+    assert Decoder(MESSAGES).feed(encode_frame(message, sequence)) == [(sequence, message)]
+
+
+@given(st.lists(st.tuples(ANY, SEQUENCE), max_size=5), st.lists(st.integers(1, 40), min_size=1))
+def test_frames_may_arrive_in_any_pieces(frames: list[tuple[Message, int]], cuts: list[int]) -> None:
+    stream, decoder, found = b"".join(encode_frame(*frame) for frame in frames), Decoder(MESSAGES), []
+    while stream:
+        cuts = [*cuts[1:], cuts[0]]
+        found += decoder.feed(stream[: cuts[0]])
+        stream = stream[cuts[0] :]
+    assert found == [(sequence, message) for message, sequence in frames]
+    assert decoder.bad == 0
+
+
+@given(st.binary(max_size=400), ANY, SEQUENCE)
+def test_after_any_bytes_the_next_zero_starts_afresh(noise: bytes, message: Message, sequence: int) -> None:
+    found = Decoder(MESSAGES).feed(noise + b"\0" + encode_frame(message, sequence))
+    assert found[-1] == (sequence, message)
+
+
+@pytest.mark.parametrize("message", [TARGETS, wire.Stop(), wire.Ident(1, 1, 0, bytes(8), 1, 25, 9, 0, 0)])
+def test_no_single_flipped_bit_is_taken(message: Message) -> None:
+    """Every bit of a frame but the 00 that ends it; that one may only lose the frame."""
+    whole = encode_frame(message, 513)
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        decoder = Decoder(MESSAGES)
+        assert decoder.feed(bytes(damaged) + b"\0") == []
+        assert decoder.bad >= 1
+        assert decoder.feed(whole) == [(513, message)]
+
+
+@given(ANY, SEQUENCE, st.integers(1, 90))
+def test_a_truncated_frame_is_not_taken(message: Message, sequence: int, cut: int) -> None:
+    whole = encode_frame(message, sequence)
+    decoder = Decoder(MESSAGES)
+    assert decoder.feed(whole[: -1 - cut] + b"\0") == []
+    assert decoder.feed(whole) == [(sequence, message)]
+
+
+def test_an_endless_frame_takes_no_memory() -> None:
+    decoder = Decoder(MESSAGES)
+    for _ in range(1000):
+        decoder.feed(b"\x11" * 1000)
+    assert len(decoder._buffer) <= wire.LARGEST + 1
+    assert decoder.feed(b"\0" + encode_frame(TARGETS, 1)) == [(1, TARGETS)]
+    assert decoder.bad == 1
+
+
+def test_messages_of_the_other_direction_are_bad() -> None:
+    decoder = Decoder(TO_HOST)
+    assert decoder.feed(encode_frame(TARGETS, 1)) == []
+    assert decoder.bad == 1
+
+
+@settings(max_examples=max(300, settings().max_examples))
+@given(st.binary(max_size=3000))
+def test_random_bytes_neither_crash_nor_pass(data: bytes) -> None:
+    assert Decoder(MESSAGES).feed(data) == []
+
+
+def test_a_million_random_bytes() -> None:
+    import numpy as np
+
+    stream = np.random.default_rng(0).bytes(1_000_000)
+    decoder = Decoder(MESSAGES)
+    assert [decoder.feed(stream[at : at + 4096]) for at in range(0, len(stream), 4096)].count([]) == 245
+    assert decoder.bad > 3000
