@@ -21,10 +21,15 @@ def neutral_points() -> Floats:
     return Aligner.of(rng.uniform(-0.7, 0.7, (len(POINTS), 3))).neutral.clip(-1.5, 1.5)
 
 
-class FakeFace(SimulatedFace):
-    """Landmarks are neutral plus a mildly saturating map of the positions."""
+class FakeRobotFace(Face):
+    """A face whose state cannot be restored; landmarks are a mildly saturating map of the positions.
 
-    varies_material = False
+    Args:
+        skin, neck: as of `Twin`; kept and not used.
+        fail_after: commands after which `move` raises RuntimeError; None for never.
+        found: whether landmarks can be read.
+        spec: the face; by default EVA.
+    """
 
     def __init__(
         self,
@@ -69,16 +74,6 @@ class FakeFace(SimulatedFace):
         stripes = np.resize(255 * (self._position + 1) / 2, (size, size, 3))
         return stripes.astype(np.uint8)
 
-    def save(self) -> Any:
-        return self._position.copy(), self._waiting.copy(), self._steps
-
-    def restore(self, state: Any) -> None:
-        position, waiting, self._steps = state
-        self._position, self._waiting = position.copy(), waiting.copy()
-
-    def set_parameters(self, parameters: Mapping[str, Floats]) -> None:
-        """Changes nothing: the fake has no constants."""
-
     def close(self) -> None:
         self.closed = True
 
@@ -94,6 +89,22 @@ class FakeFace(SimulatedFace):
             found=self.found,
             faults=() if self.found else ("no face in the picture",),
         )
+
+
+class FakeFace(FakeRobotFace, SimulatedFace):
+    """The same as a face in simulation: it can be saved and restored."""
+
+    varies_material = False
+
+    def save(self) -> Any:
+        return self._position.copy(), self._waiting.copy(), self._steps
+
+    def restore(self, state: Any) -> None:
+        position, waiting, self._steps = state
+        self._position, self._waiting = position.copy(), waiting.copy()
+
+    def set_parameters(self, parameters: Mapping[str, Floats]) -> None:
+        """Changes nothing: the fake has no constants."""
 
 
 def open_fake(body: str = "fake", **options: Any) -> FakeFace:

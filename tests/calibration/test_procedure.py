@@ -162,7 +162,7 @@ def test_the_camera_part_is_resumed_and_doubts(
         seen = None if spec.names[actuator] == "lid_right" else (0.0, 1.0)
         return ActuatorResponse((1.0,), (-1.0, 1.0), seen, seen, sign, 0.03, 0.02, 1, 0.001)
 
-    monkeypatch.setattr(procedure, "sweep", sweep)
+    monkeypatch.setattr(procedure, "sweep_actuator", sweep)
     monkeypatch.setattr(procedure, "resting_face", lambda face: FakeFace().neutral_landmarks)
     mine = session(tmp_path)
     assert measure_by_camera(mine, FakeFace(), ["jaw"]) == [

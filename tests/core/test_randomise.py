@@ -22,7 +22,7 @@ from eva_sim.randomise import (
     load_randomisation,
     material_scales,
 )
-from eva_sim.testing.fake_face import FakeFace
+from eva_sim.testing.fake_face import FakeRobotFace
 from eva_sim.twin import Twin
 from eva_sim.twins import Twins
 
@@ -37,7 +37,7 @@ def twin() -> Iterator[Twin]:
 
 
 def extreme(line: RandomisedParameter) -> dict[str, Any]:
-    return {line.name: np.full(line.shape, float(line.high))}
+    return {line.name: np.full(line.shape(load_spec()), float(line.high))}
 
 
 def held(twin: Twin, parameters: dict[str, Any]) -> np.ndarray:
@@ -174,7 +174,7 @@ def test_a_new_episode_is_another_body_and_restore_brings_the_old_one_back() -> 
 
 def test_a_body_that_cannot_change_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EvaError, match="needs the twin"):
-        gym.make("EVA/Pose-v0", face=FakeFace(), randomise=True)
+        gym.make("EVA/Pose-v0", face=FakeRobotFace(), randomise=True)
     assert not hasattr(eva_sim.Face, "set_parameters")
 
 

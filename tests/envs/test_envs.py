@@ -36,8 +36,8 @@ FAKE = fake_atlas()
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every face that is opened is a fake, with an atlas of its own."""
     monkeypatch.setattr(eva_sim, "make_face", open_fake)
-    monkeypatch.setattr(pose, "load_atlas", lambda: FAKE)
-    monkeypatch.setattr(mimic, "load_atlas", lambda: FAKE)
+    monkeypatch.setattr(pose, "load_atlas", lambda spec: FAKE)
+    monkeypatch.setattr(mimic, "load_atlas", lambda spec: FAKE)
 
 
 @pytest.fixture(params=["fake", pytest.param("twin", marks=needs_twin)])
@@ -402,7 +402,7 @@ def test_an_atlas_is_read_back(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("atlas", "told"),
     [
-        (Atlas(FAKE.commands, FAKE.landmarks, "0" * 64), "another assets/face.toml"),
+        (Atlas(FAKE.commands, FAKE.landmarks, "0" * 64), "another face.toml"),
         (Atlas(FAKE.commands, FAKE.landmarks[:, :9], FAKE.digest), "shape"),
         (Atlas(FAKE.commands * 3, FAKE.landmarks, FAKE.digest), "not commands"),
     ],

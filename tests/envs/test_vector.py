@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 import eva_sim.skin
-from eva_sim.contract import Face, Floats, Reading, load_spec
+from eva_sim.contract import Floats, Reading, SimulatedFace, load_spec
 from eva_sim.envs.mimic import MimicEnv
 from eva_sim.envs.pose import PoseEnv
 from eva_sim.errors import CommandError, DataError, EvaError
@@ -30,7 +30,7 @@ SINGLE = {"EVA/Pose-v0": PoseEnv, "EVA/Mimic-v0": MimicEnv}
 NEAR = 1e-3
 
 
-class OneOfTwins(Face):
+class OneOfTwins(SimulatedFace):
     """The one face of a `Twins`, so that a single environment can have the same arithmetic."""
 
     def __init__(self) -> None:
