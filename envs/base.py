@@ -1,4 +1,4 @@
-"""What both environments share: spaces, reward, rendering, saving, over any `Face`."""
+"""The base of both environments over any `Face`: spaces, reward, rendering, saving."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         if self._owned:
             self.face.close()
 
-    # Everything a running episode changes besides the face; never changed in place.
+    # All state of a running episode besides the face. These values are replaced, never changed in place.
     _EPISODE: ClassVar[tuple[str, ...]] = (
         "_plan", "_reading", "_seen", "_step", "_start_time", "_parameters",
     )  # fmt: skip
@@ -205,7 +205,7 @@ class FaceEnv(gym.Env[Observation, Action]):
 
 
 class _OneBody:
-    """A face, as a task needs it."""
+    """Presents one face as a `TaskFace`."""
 
     def __init__(self, face: Face) -> None:
         self.spec, self.neutral_landmarks, self._face = face.spec, face.neutral_landmarks, face
@@ -215,7 +215,7 @@ class _OneBody:
 
 
 def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
-    """What only the twin takes.
+    """Returns the options that only the twin takes.
 
     Raises:
         EvaError: another body was given it.
@@ -242,10 +242,10 @@ def observed_space(spec: FaceSpec, observe: Observe, image_size: int | None) -> 
 
 
 def check_arguments(observe: str, image_size: int, render_mode: str | None, steps: int | None) -> None:
-    """Refuses arguments without a meaning.
+    """Checks the arguments that both kinds of environment share.
 
     Raises:
-        EvaError: there is one.
+        EvaError: one has no meaning.
     """
     if observe not in ("landmarks", "image", "both"):
         raise EvaError(f"observe={observe!r}; choose 'landmarks', 'image' or 'both'.")

@@ -1,4 +1,4 @@
-"""Reading the `options` of `reset`: each bad one gives a clear error."""
+"""Checks the `options` of `reset`; each bad one gives a clear error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eva_sim.landmarks import POINTS
 
 
 def check_names(options: dict[str, Any], known: Iterable[str]) -> None:
-    """Refuses options that nobody would read.
+    """Refuses unknown options.
 
     Raises:
         EvaError: an unknown option.
@@ -24,7 +24,7 @@ def check_names(options: dict[str, Any], known: Iterable[str]) -> None:
 
 
 def check_points(points: ArrayLike, frames: bool) -> NDArray[np.float32]:
-    """A user's aligned landmarks, (N, 3) or, with `frames`, (T, N, 3) with T >= 2.
+    """Checks and returns a user's aligned landmarks, (N, 3) or, with `frames`, (T, N, 3) with T >= 2.
 
     Raises:
         DataError: another shape, or not finite numbers.

@@ -1,4 +1,4 @@
-"""What an episode asks for, and what it is worth: pure functions for one face or for many."""
+"""Targets, observations and rewards of an episode: pure functions for one face or for many."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CHANGE_WEIGHT = 0.05
 
 @dataclass(frozen=True)
 class TargetPlan:
-    """The targets of an episode: after k steps, a share of the way from one face to another.
+    """The targets of an episode: after each step, a blend of two faces.
 
     Attributes:
-        faces: to move between, (K, N, 3) [neutral outer-eye distances].
-        commands: that make these faces, (K, 25), or None when unknown.
+        faces: landmarks to move between, (K, N, 3) [neutral outer-eye distances].
+        commands: the commands that make these faces, (K, 25), or None when unknown.
         start, end: rows of `faces`, (T + 1,); the last step ends the episode.
-        share: of the way from start to end, (T + 1,).
+        share: position between start and end, 0..1, (T + 1,).
     """
 
     faces: NDArray[np.float32]
@@ -40,28 +40,28 @@ class TargetPlan:
 
     @classmethod
     def still(cls, face: Floats, command: Floats | None, steps: int) -> TargetPlan:
-        """One face (N, 3), for so many steps."""
+        """Returns a plan that holds one face (N, 3) for `steps` steps."""
         rows = np.zeros(steps + 1, int)
         commands = None if command is None else command[None]
         return cls(face[None], commands, rows, rows, np.zeros(steps + 1, np.float32))
 
     @classmethod
     def along(cls, faces: NDArray[np.float32]) -> TargetPlan:
-        """The given faces (T + 1, N, 3), one a step."""
+        """Returns a plan of the given faces (T + 1, N, 3), one per step."""
         rows = np.arange(len(faces))
         return cls(faces, None, rows, rows, np.zeros(len(faces), np.float32))
 
     @property
     def steps(self) -> int:
-        """Steps after which the episode ends."""
+        """The number of steps after which the episode ends."""
         return len(self.start) - 1
 
     def target(self, step: int | slice) -> NDArray[np.float32]:
-        """Landmarks wanted after a step, (N, 3), or after several, (T, N, 3)."""
+        """Returns the target landmarks after a step, (N, 3), or after several, (T, N, 3)."""
         return self._between(self.faces, step)
 
     def command(self, step: int | slice) -> NDArray[np.float32] | None:
-        """The same blend of the commands, (25,) or (T, 25); None when unknown."""
+        """Returns the same blend of the commands, (25,) or (T, 25); None when unknown."""
         return None if self.commands is None else self._between(self.commands, step)
 
     def _between(self, rows: NDArray[np.float32], step: int | slice) -> NDArray[np.float32]:
@@ -70,15 +70,15 @@ class TargetPlan:
 
 
 def blend_between(first: Floats, last: Floats, share: Floats) -> NDArray[np.float32]:
-    """A share (...) of the way from arrays (..., *) to others."""
-    way = share.reshape(*share.shape, *[1] * (first.ndim - share.ndim))
-    return np.asarray(first * (1 - way) + last * way, np.float32)
+    """Returns the blend of arrays (..., *) at shares (...) of the way from first to last."""
+    weight = share.reshape(*share.shape, *[1] * (first.ndim - share.ndim))
+    return np.asarray(first * (1 - weight) + last * weight, np.float32)
 
 
 def batch_targets(
     plans: Sequence[TargetPlan], steps: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], Floats | None]:
-    """Targets (B, N, 3) of B faces after their steps, and commands (B, 25) if all are known."""
+    """Returns targets (B, N, 3) of B faces after their steps, and commands (B, 25) if all are known."""
     common = plans[0]
     if all(plan.faces is common.faces for plan in plans):  # the atlas; B small blends cost far more
         rows = [(p.start[k], p.end[k], p.share[k]) for p, k in zip(plans, steps, strict=True)]
@@ -94,7 +94,7 @@ def batch_targets(
 def observation(
     position: Floats, target: Floats, landmarks: Floats, batch_noise: Floats | float = 0.0
 ) -> dict[str, Any]:
-    """What is observed of one face, or of many with a leading dimension, but for pictures."""
+    """Returns the observation without pictures, of one face or of many with a leading dimension."""
     return {
         "position": position.clip(-1, 1),
         "target": target.clip(-REACH, REACH),
@@ -105,17 +105,17 @@ def observation(
 def batch_noise(
     parameters: Sequence[Parameters], generators: Sequence[np.random.Generator], shape: tuple[int, ...]
 ) -> Floats:
-    """Of each face's observed landmarks, (B, *shape), from its own generator."""
+    """Draws landmark noise for each face from its own generator, (B, *shape)."""
     return np.stack([landmark_noise(p, rng, shape) for p, rng in zip(parameters, generators, strict=True)])
 
 
 def landmark_errors(landmarks: Floats, target: Floats) -> Floats:
-    """Mean distance of landmarks to their target, (..., N, 3) -> (...) [outer-eye distances]."""
+    """Returns the mean distance of landmarks to their target, (..., N, 3) -> (...) [outer-eye distances]."""
     error: Floats = np.linalg.norm(landmarks - target, axis=-1).mean(-1).astype(float)
     return error
 
 
 def reward_terms(error: Floats, sent: Floats, before: Floats) -> dict[str, Floats]:
-    """Terms of the reward, (...) each, from errors (...) and commands (..., 25) now and before."""
+    """Returns the reward terms, (...) each, from errors (...) and commands (..., 25) now and before."""
     change = np.square(sent - before).mean(-1).astype(float)
     return {"error": -ERROR_WEIGHT * error, "change": -CHANGE_WEIGHT * change}

@@ -1,4 +1,4 @@
-"""What an environment asks of a body, apart from how many bodies there are."""
+"""The task of an environment, independent of how many bodies there are."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from eva_sim.envs.target_plan import TargetPlan
 
 
 class TaskFace(Protocol):
-    """The face that a task is planned for."""
+    """The face that a task is planned for; the only thing a task knows of a body."""
 
     spec: FaceSpec
     neutral_landmarks: NDArray[np.float32]
 
     def settle(self, command: ArrayLike) -> NDArray[np.float32]:
-        """Landmarks (N, 3) of this very body when the command has been held from neutral."""
+        """Returns the landmarks (N, 3) of this body after the command was held from neutral."""
 
 
 class Task(ABC):
-    """Says what is wanted in an episode. See the pages of `PoseEnv` and `MimicEnv`."""
+    """Draws the targets of an episode. See the pages of `PoseEnv` and `MimicEnv`."""
 
-    #: Options of `reset`, and control steps in an episode unless told otherwise.
+    #: Options of `reset`, and control steps in an episode by default.
     OPTIONS: ClassVar[tuple[str, ...]]
     STEPS: ClassVar[int]
 

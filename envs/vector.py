@@ -1,4 +1,4 @@
-"""Many environments at once over `Twins`, by the same plans, observations and rewards as one."""
+"""N environments stepped together over `Twins`, with the plans, observations and rewards of one."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._over = ~everyone
         target, command = batch_targets(self._all_plans(), self._steps)
         info = self._info(landmark_errors(self._readings.landmarks, target), command)
-        return self._observe(target), {**info, **self._told_parameters(everyone)}
+        return self._observe(target), {**info, **self._parameter_info(everyone)}
 
     def step(self, actions: ArrayLike) -> tuple[Batch, Floats, NDArray, NDArray, dict[str, Any]]:
         """Sends one command to each face; copies whose episode has ended begin the next.
@@ -139,7 +139,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         last = np.array([plan.steps for plan in self._all_plans()])
         broken = np.array([bool(faults) for faults in self._readings.faults])
         self._over = ~begun & ((self._steps >= last) | broken)
-        info = {**self._info(error, command), **self._told_parameters(begun)}
+        info = {**self._info(error, command), **self._parameter_info(begun)}
         if not begun.all():
             info |= _masked({"reward_terms": _masked(terms, ~begun)}, ~begun)
         rewards = np.sum(list(terms.values()), axis=0)
@@ -175,11 +175,10 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         for face in faces if self.randomise else ():
             self._parameters[face] = draw_parameters(self.twins.spec, self._generators[face], without)
             self.twins.set_parameters(face, self._parameters[face])
-        bodies = _Bodies(self)
+        trials = _Trials(self)
         for face in faces:
-            bodies.face = face
             rng = self._generators[face]
-            self._plans[face] = self.task.plan(options, rng, self.episode_steps, bodies)
+            self._plans[face] = self.task.plan(options, rng, self.episode_steps, _OneOfMany(trials, face))
             rng.integers(2**31)  # what a single environment seeds its body with
         for face in faces:
             self.twins.reset(face)
@@ -214,36 +213,48 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
             info["target_command"] = command
         return _masked(info, np.ones(self.num_envs, bool))
 
-    def _told_parameters(self, which: NDArray[np.bool_]) -> dict[str, Any]:
-        """The parameters of the faces that begin an episode, in the form of an info."""
+    def _parameter_info(self, which: NDArray[np.bool_]) -> dict[str, Any]:
+        """Returns the parameters of the faces that begin an episode, in the form of an info."""
         if not (self.randomise and which.any()):
             return {}
-        names = next(p for p, told in zip(self._parameters, which, strict=True) if told)
-        told = {}
-        for name, value in names.items():
-            told[name] = np.zeros((self.num_envs, *value.shape))
+        first = self._parameters[int(np.argmax(which))]
+        stacked = {}
+        for name, value in first.items():
+            stacked[name] = np.zeros((self.num_envs, *value.shape))
             for face in np.flatnonzero(which).tolist():
-                told[name][face] = self._parameters[face][name]
-        return _masked({"parameters": _masked(told, which)}, which)
+                stacked[name][face] = self._parameters[face][name]
+        return _masked({"parameters": _masked(stacked, which)}, which)
 
 
-class _Bodies:
-    """The faces of a vector environment, as a task needs one: `face` says which."""
+class _Trials:
+    """Faces that commands settle to. One trial moves all faces, so each command is tried only once."""
 
     def __init__(self, envs: FaceVectorEnv) -> None:
         self.spec, self.neutral_landmarks = envs.twins.spec, envs.twins.neutral_landmarks
-        self.face, self._settle = 0, envs._settle
-        self._command: NDArray[np.float32] | None = None
+        self._settle = envs._settle
+        self._known: dict[bytes, NDArray[np.float32]] = {}
+
+    def landmarks(self, command: ArrayLike) -> NDArray[np.float32]:
+        """Returns the landmarks (B, N, 3) of all faces after the command was held from neutral."""
+        key = np.asarray(command, np.float32).tobytes()
+        if key not in self._known:
+            self._known[key] = self._settle(command).landmarks
+        return self._known[key]
+
+
+class _OneOfMany:
+    """Presents one face of a vector environment as a `TaskFace`."""
+
+    def __init__(self, trials: _Trials, face: int) -> None:
+        self.spec, self.neutral_landmarks = trials.spec, trials.neutral_landmarks
+        self._trials, self._face = trials, face
 
     def settle(self, command: ArrayLike) -> NDArray[np.float32]:
-        """Tries a command out with all faces; those that ask the same next get their own answer."""
-        if self._command is None or not np.array_equal(self._command, command):
-            self._command, self._landmarks = np.asarray(command), self._settle(command).landmarks
-        return self._landmarks[self.face]
+        return self._trials.landmarks(command)[self._face]
 
 
 def _masked(info: dict[str, Any], which: NDArray[np.bool_]) -> dict[str, Any]:
-    """An info with Gymnasium's masks: `_name` says which copies have `name`."""
+    """Adds Gymnasium's masks to an info: `_name` says which copies have `name`."""
     masks = {f"_{name}": which.copy() for name in info}
     return {**info, **masks}
 
@@ -258,7 +269,7 @@ def _seeds(seed: int | Sequence[int | None] | None, count: int) -> Sequence[int 
 
 
 def _check_single(body: str, options: dict[str, Any], **given: str | None) -> None:
-    """Refuses what only the single environment does."""
+    """Refuses options that only the single environment has."""
     if body != "twin":
         raise EvaError(f"body={body!r} is one face, not many: use the single environment, gym.make.")
     if options:
@@ -268,5 +279,5 @@ def _check_single(body: str, options: dict[str, Any], **given: str | None) -> No
         if value != able[name]:
             raise EvaError(
                 f"{name}={value!r} is for the single environment: gym.make, or make_vec with"
-                f" vectorization_mode='sync'; many faces at once take {able[name]!r}."
+                f" vectorization_mode='sync'; N faces at once take {able[name]!r}."
             )

@@ -1,4 +1,4 @@
-"""The atlas: settled expressions of the twin, so that a target can be drawn without simulating it."""
+"""The atlas: settled expressions of the twin, from which targets are drawn without simulating them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eva_sim.errors import DataError
 from eva_sim.files import read_arrays
 from eva_sim.landmarks import POINTS
 
-_AGAIN = "make it again with `python -m tools.build_atlas`"
+_ADVICE = "make it again with `python -m tools.build_atlas`"
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Atlas:
     """Commands and the faces they make. Arrays are read-only.
 
     Attributes:
-        commands: shape (K, 25) in [-1, 1]; the first row is neutral.
+        commands: (K, 25) in [-1, 1]; the first row is neutral.
         landmarks: settled, aligned landmarks, shape (K, N, 3) [neutral outer-eye distances].
-        digest: of the `FaceSpec` that made it.
+        digest: digest of the `FaceSpec` that made it.
     """
 
     commands: NDArray[np.float32]
@@ -45,7 +45,7 @@ def read_atlas(path: str | os.PathLike[str], spec: FaceSpec) -> Atlas:
     try:
         atlas = Atlas(arrays["commands"], arrays["landmarks"], str(arrays["digest"]))
     except KeyError as error:
-        raise DataError(f"{path} is not an atlas, it lacks {error}; {_AGAIN}.") from error
+        raise DataError(f"{path} is not an atlas, it lacks {error}; {_ADVICE}.") from error
     _check(atlas, str(path), spec)
     atlas.commands.setflags(write=False)
     atlas.landmarks.setflags(write=False)
@@ -64,9 +64,9 @@ def load_atlas(spec: FaceSpec) -> Atlas:
 
 def _check(atlas: Atlas, path: str, spec: FaceSpec) -> None:
     if atlas.digest != spec.digest:
-        raise DataError(f"{path} was made with another face.toml; {_AGAIN}.")
+        raise DataError(f"{path} was made with another face.toml; {_ADVICE}.")
     rows = len(atlas)
     if atlas.commands.shape != (rows, len(spec)) or atlas.landmarks.shape != (rows, len(POINTS), 3):
-        raise DataError(f"{path} has arrays of another shape or landmark set; {_AGAIN}.")
+        raise DataError(f"{path} has arrays of another shape or landmark set; {_ADVICE}.")
     if not (np.isfinite(atlas.landmarks).all() and (np.abs(atlas.commands) <= 1).all()):
-        raise DataError(f"{path} holds values that are not commands or landmarks; {_AGAIN}.")
+        raise DataError(f"{path} holds values that are not commands or landmarks; {_ADVICE}.")

@@ -1,4 +1,7 @@
-"""Time, as an argument: the wall's for a robot, the simulator's for a virtual one."""
+"""Clocks: the wall clock for a robot, simulated time for a virtual one.
+
+Code that waits takes its clock as an argument.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,24 @@ import select
 import time
 from typing import Any
 
-#: How often one looks at a port that cannot be waited for [s]; targets and status take 2.7 ms on the wire.
-GLANCE = 0.001
+#: Interval at which a port without a file descriptor is polled [s]; a frame takes 2.7 ms on the wire.
+POLL_INTERVAL = 0.001
 
 
 class Clock(abc.ABC):
-    """What the adapter knows of time. Seconds throughout."""
+    """A source of time [s] that can be waited on."""
 
     @abc.abstractmethod
     def now(self) -> float:
-        """Time since some fixed moment [s]; never goes back."""
+        """Returns the time since some fixed moment [s]; it never goes back."""
 
     @abc.abstractmethod
     def sleep(self, duration: float) -> None:
-        """Lets `duration` [s] pass; not positive: nothing."""
+        """Waits for `duration` [s]; returns at once if that is not positive."""
 
     def wait(self, port: Any, duration: float) -> None:
-        """Lets at most `duration` [s] pass, less if something arrives at `port` meanwhile."""
-        self.sleep(min(GLANCE, duration))
+        """Waits until something arrives at `port`, at most `duration` [s]."""
+        self.sleep(min(POLL_INTERVAL, duration))
 
 
 class WallClock(Clock):
@@ -38,7 +41,7 @@ class WallClock(Clock):
             time.sleep(duration)
 
     def wait(self, port: Any, duration: float) -> None:
-        if hasattr(port, "fileno"):  # to be woken costs less than to look again and again
+        if hasattr(port, "fileno"):  # being woken costs less than polling
             select.select([port], [], [], max(0.0, duration))
         else:
             super().wait(port, duration)

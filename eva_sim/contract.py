@@ -115,11 +115,11 @@ class FaceSpec:
         return round(self.control_dt / self.physics_dt)
 
     def column(self, attribute: str) -> Floats:
-        """One numeric column of the table, shape (25,), e.g. `spec.column("rate")`."""
+        """Returns one numeric column of the table, shape (25,), e.g. `spec.column("rate")`."""
         return np.array([getattr(a, attribute) for a in self.actuators], dtype=float)
 
     def index(self, name: str) -> int:
-        """Position of an actuator by name.
+        """Returns the position of an actuator in the table.
 
         Raises:
             CommandError: no such actuator.
@@ -129,7 +129,7 @@ class FaceSpec:
         return self.names.index(name)
 
     def where(self, *kinds: str) -> NDArray[np.intp]:
-        """Indices of all actuators of the given kinds, in table order."""
+        """Returns the indices of all actuators of the given kinds, in table order."""
         return np.array([i for i, a in enumerate(self.actuators) if a.kind in kinds])
 
     @property
@@ -138,32 +138,32 @@ class FaceSpec:
         return self.to_command(self.column("neutral"))
 
     def to_physical(self, command: ArrayLike) -> Floats:
-        """Commands in [-1, 1], shape (..., 25), to positions in each actuator's unit."""
+        """Converts commands in [-1, 1], shape (..., 25), to positions in each actuator's unit."""
         low, high = self.column("low"), self.column("high")
         return low + (np.asarray(command, dtype=float) + 1.0) * 0.5 * (high - low)
 
     def to_command(self, physical: ArrayLike) -> NDArray[np.float32]:
-        """Positions in each actuator's unit, shape (..., 25), to commands in [-1, 1]."""
+        """Converts positions in each actuator's unit, shape (..., 25), to commands in [-1, 1]."""
         low, high = self.column("low"), self.column("high")
         return (2.0 * (np.asarray(physical) - low) / (high - low) - 1.0).astype(np.float32)
 
     def drawn_in(self, position: Floats) -> Floats:
-        """Cable that the servos' horns draw in, (..., 12) [m], at positions (..., 25) [rad, m]."""
+        """Returns the cable that the horns draw in, (..., 12) [m], at positions (..., 25) [rad, m]."""
         drawn: Floats = np.sin(self._turned(position)) - np.sin(self._turned(self.column("low")))
         return self.cable["horn_radius"] * drawn
 
     def lever(self, position: Floats) -> Floats:
-        """What the horns draw in for each radian more, (..., 12) [m/rad]: the slope of `drawn_in`."""
+        """Returns the derivative of `drawn_in` by the servo angle, (..., 12) [m/rad]."""
         return self.cable["horn_radius"] * np.cos(self._turned(position))
 
     def _turned(self, position: Floats) -> Floats:
-        """Angles of the horns from where they stand across their cables, (..., 12) [rad]."""
+        """Returns the horn angles, measured from perpendicular to their cables, (..., 12) [rad]."""
         middle = 0.5 * (self.column("low") + self.column("high"))
         turned: Floats = (position - middle)[..., self.where("cable")]
         return turned
 
     def check(self, command: ArrayLike) -> NDArray[np.float32]:
-        """Returns `command` as float32 (25,).
+        """Checks a command and returns it as float32 (25,).
 
         Raises:
             CommandError: wrong shape, not a number, or outside [-1, 1].
@@ -176,13 +176,13 @@ class FaceSpec:
             raise CommandError(f"a command has shape ({len(self)},), not {array.shape}.")
         bad = ~(np.abs(array) <= 1.0)
         if bad.any():
-            told = ", ".join(f"{self.names[i]}={array[i]}" for i in np.flatnonzero(bad)[:4])
+            listed = ", ".join(f"{self.names[i]}={array[i]}" for i in np.flatnonzero(bad)[:4])
             more = f" and {bad.sum() - 4} more" if bad.sum() > 4 else ""
-            raise CommandError(f"commands must be numbers in [-1, 1]: {told}{more}.")
+            raise CommandError(f"commands must be numbers in [-1, 1]: {listed}{more}.")
         return array
 
     def command(self, **values: float) -> NDArray[np.float32]:
-        """The neutral command with some actuators set, e.g. `spec.command(jaw=0.5)`.
+        """Returns the neutral command with some actuators set, e.g. `spec.command(jaw=0.5)`.
 
         A name without its side (`zygomaticus=1`) sets both.
         """
@@ -195,18 +195,18 @@ class FaceSpec:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the face answers to one command.
+    """The answer of a face to one command.
 
     Attributes:
         time: since reset [s].
-        sent: the command after limits, float32 (25,) in [-1, 1].
+        sent: the command that was sent, after limits, float32 (25,) in [-1, 1].
         position: where the actuators are, float32 (25,) in command units.
         measured: whether `position` is measured (or, in the twin, simulated) rather than assumed.
         landmarks: aligned MediaPipe points, float32 (N, 3) [neutral outer-eye distances], in the
             order of `eva_sim.landmarks.POINTS`. All zero when `found` is False.
         found: whether the landmarks could be read.
         image: the camera's picture, uint8 (height, width, 3), or None without a camera.
-        faults: what is wrong, in words; empty when all is well.
+        faults: sentences that say what is wrong; empty when all is well.
     """
 
     time: float
@@ -221,7 +221,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a face can do, known before it is opened; see `eva_sim.face_capabilities`.
+    """The abilities of a face, known before it is opened; see `eva_sim.face_capabilities`.
 
     Attributes:
         measured_positions: whether `Reading.position` is measured (or simulated) rather than assumed.
@@ -252,7 +252,10 @@ class Face(abc.ABC):
 
     @abc.abstractmethod
     def reset(self, seed: int | None = None) -> Reading:
-        """Goes to neutral, forgets history, and reads."""
+        """Goes to neutral, clears the history, and reads.
+
+        On a robot the first reset arms: nothing moves before it.
+        """
 
     @abc.abstractmethod
     def move(self, command: ArrayLike) -> Reading:

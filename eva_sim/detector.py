@@ -1,4 +1,4 @@
-"""Reading a face in a picture, of a person or of the robot, with MediaPipe Tasks.
+"""Finds the landmarks of a face in a picture, of a person or of the robot, with MediaPipe Tasks.
 
 Everything runs on this machine's CPU: the model ships with the package and the pinned MediaPipe
 library has no network code.
@@ -36,7 +36,7 @@ class Detector:
     """Finds one face and its 478 points. Use it as a context manager.
 
     Args:
-        mode: `"picture"` looks at each picture afresh, and answers the same for the same picture.
+        mode: `"picture"` treats each picture by itself, and answers the same for the same picture.
             `"video"` follows the face from frame to frame and smooths its points; use one detector
             for each clip.
 
@@ -53,7 +53,7 @@ class Detector:
             self._run(np.zeros((64, 64, 3), np.uint8), 0.0)
 
     def detect(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
-        """All points of the face.
+        """Returns all points of the face.
 
         Args:
             image: RGB, (height, width, 3).
@@ -75,12 +75,12 @@ class Detector:
         return np.array([(p.x * width, -p.y * height, -p.z * width) for p in faces[0]])
 
     def landmarks(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
-        """The points of `eva_sim.landmarks.POINTS` only, (N, 3) [pixels]; see `detect`."""
+        """Returns the points of `eva_sim.landmarks.POINTS` only, (N, 3) [pixels]; see `detect`."""
         points = self.detect(image, time)
         return None if points is None else points[_POINTS]
 
     def close(self) -> None:
-        """Lets go of the native library. May be called twice."""
+        """Releases the native library. May be called twice."""
         self._close()
 
     def __enter__(self) -> Self:
@@ -107,7 +107,7 @@ class Detector:
 
 
 def canonical_face() -> Floats:
-    """MediaPipe's canonical face, (N, 3) [cm]: a stand-in for the neutral face of a stranger.
+    """Returns MediaPipe's canonical face, (N, 3) [cm]: a stand-in for the neutral face of a stranger.
 
     Raises:
         DataError: the model bundle is missing or not the one this package ships.
@@ -148,7 +148,7 @@ def _close(landmarker: Any) -> None:
 
 @contextmanager
 def silence_stderr() -> Iterator[None]:
-    """Hides what native libraries write to the error stream; its errors still come as exceptions."""
+    """Hides what native libraries write to the error stream; their errors are still raised."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

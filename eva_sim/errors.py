@@ -17,9 +17,9 @@ class PhysicsError(EvaError, RuntimeError):
     """The simulation diverged or could not be solved.
 
     Attributes:
-        state: what `restore` of the skin that raised takes to be where it was before, or None.
-        drive: what was asked of it, so that the failure can be repeated, or None.
-        faces: numbers of those that failed, where many are simulated; they are back at neutral.
+        state: state before the failure, for `restore` of the skin that raised, or None.
+        drive: the drive that failed, so that the failure can be repeated, or None.
+        faces: indices of the faces that failed, where N are simulated; they are back at neutral.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Commands by name: the expressions of `assets/expressions.toml`, and words to commands."""
+"""Named expressions of `expressions.toml`, and commands from words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load_expressions(spec: FaceSpec) -> dict[str, NDArray[np.float32]]:
 
 
 def expression_command(spec: FaceSpec, name: object) -> NDArray[np.float32]:
-    """The command (25,) of one named expression.
+    """Returns the command (25,) of one named expression.
 
     Raises:
         CommandError: no such expression.
@@ -31,7 +31,7 @@ def expression_command(spec: FaceSpec, name: object) -> NDArray[np.float32]:
 
 
 def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
-    """A command from words: an expression's name if any, then `actuator=value`, each changing a part.
+    """Parses a command: an expression's name if any, then `actuator=value`, each changing a part.
 
     Raises:
         CommandError: no such expression or actuator, a second expression, or a value not in -1..1.

@@ -1,4 +1,4 @@
-"""Finding assets, and writing files so that a crash never leaves half of one."""
+"""Finds assets, and writes files so that a crash never leaves half of one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASSETS = Path(__file__).resolve().parent / "assets"
 
 
 def asset(name: str) -> Path:
-    """Path of a file shipped with the package, e.g. `asset("meshes/skin.npz")`.
+    """Returns the path of a file shipped with the package, e.g. `asset("meshes/skin.npz")`.
 
     Raises:
         DataError: the installation lacks the file.
@@ -30,7 +30,7 @@ def asset(name: str) -> Path:
 
 
 def check_output_folder(path: str | os.PathLike[str]) -> Path:
-    """A folder that can be made, if it is not there; asked before the work whose results go there.
+    """Checks that a folder can be written, or made; called before the work whose results go there.
 
     Raises:
         DataError: something is in the way, or may not be written.

@@ -44,12 +44,12 @@ _ROW = {point: row for row, point in enumerate(POINTS)}
 
 
 def landmark_rows(*points: int) -> NDArray[np.intp]:
-    """Rows of `POINTS` that hold the given MediaPipe indices."""
+    """Returns the rows of `POINTS` that hold the given MediaPipe indices."""
     return np.array([_ROW[p] for p in points])
 
 
 _RIGID_ROWS = landmark_rows(*RIGID)
-#: RMS misfit of the rigid points above which a face is not believed [neutral outer-eye distances].
+#: RMS misfit of the rigid points above which a face is rejected [neutral outer-eye distances].
 #: A man turning, nodding, nearing and holding his chin reaches 0.026; a face lying on its side 0.07.
 MAX_RIGID_RESIDUAL = 0.05
 
@@ -67,8 +67,8 @@ REGIONS: dict[str, NDArray[np.intp]] = {
 }
 
 
-def similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
-    """Least-squares similarity `target ~ s * source @ R.T + t`, for one face or (...) faces.
+def fit_similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
+    """Fits the least-squares similarity `target ~ s * source @ R.T + t`, for one face or (...) faces.
 
     Umeyama, IEEE PAMI 13(4), 1991.
 
@@ -118,7 +118,7 @@ class Aligner:
 
     @classmethod
     def of(cls, points: Floats) -> Aligner:
-        """An aligner for the face whose neutral landmarks are `points`, (N, 3), any unit."""
+        """Returns an aligner for the face whose neutral landmarks are `points`, (N, 3), any unit."""
         right, left = points[landmark_rows(33)[0]], points[landmark_rows(263)[0]]
         forehead, bridge = points[landmark_rows(10)[0]], points[landmark_rows(195)[0]]
         size = float(np.linalg.norm(left - right))
@@ -130,13 +130,13 @@ class Aligner:
         return cls((points - (left + right) / 2) @ axes.T / size, size)
 
     def __call__(self, points: Floats) -> Floats:
-        """Aligned points of one face or many, (..., N, 3) [neutral outer-eye distances]."""
-        scale, rotation, shift = similarity(points[..., _RIGID_ROWS, :], self.neutral[_RIGID_ROWS])
+        """Returns aligned points of one face or many, (..., N, 3) [neutral outer-eye distances]."""
+        scale, rotation, shift = fit_similarity(points[..., _RIGID_ROWS, :], self.neutral[_RIGID_ROWS])
         turned = points @ np.swapaxes(rotation, -1, -2)
         return scale[..., None, None] * turned + shift[..., None, :]
 
     def residual(self, points: Floats) -> float:
-        """RMS misfit of the rigid points after alignment [neutral outer-eye distances].
+        """Returns the RMS misfit of the rigid points after alignment [neutral outer-eye distances].
 
         Large when the detector invents points, e.g. for a hand before the mouth.
         """
@@ -145,7 +145,7 @@ class Aligner:
 
 
 def face_measurements(aligned: Floats) -> dict[str, Floats]:
-    """Readable distances of aligned points, shape (..., N, 3) -> (...) each.
+    """Returns readable distances of aligned points, shape (..., N, 3) -> (...) each.
 
     All in neutral outer-eye distances: `jaw_opening` (gap of the inner lips), `mouth_width`
     (between the corners), `brow_height` (brows above the inner and outer eye corners, mean of both

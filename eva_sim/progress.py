@@ -1,4 +1,4 @@
-"""How far something long has come: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of long work: a bar on a terminal, elsewhere a line every 15 s."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 
 from tqdm import tqdm
 
-#: Between two lines where no terminal is, and before the first: what is short says nothing [s].
+#: Interval between two lines where no terminal is, and before the first; short work prints nothing [s].
 EVERY = 15.0
 _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} left{postfix}"
 
 
-def progress(over: Iterable[Any] | None = None, does: str = "", **told: Any) -> Any:
-    """A `tqdm` over something, or to `update` by hand.
+def progress(over: Iterable[Any] | None = None, does: str = "", **options: Any) -> Any:
+    """Returns a `tqdm` over an iterable, or one to `update` by hand.
 
     Args:
-        over: what is gone through; None to count by hand.
-        does: what is done, in a word or two.
-        **told: of `tqdm`, such as `total` and `unit`.
+        over: the iterable; None to count by hand.
+        does: name of the work, in a word or two.
+        **options: options of `tqdm`, such as `total` and `unit`.
     """
-    kind = tqdm if sys.stderr.isatty() else Lines
-    return kind(over, does, **told)
+    kind = tqdm if sys.stderr.isatty() else ProgressLines
+    return kind(over, does, **options)
 
 
-class Lines(tqdm):
-    """A bar that is written as lines, for logs; arguments are those of `tqdm`."""
+class ProgressLines(tqdm):
+    """A `tqdm` that writes lines instead of a bar, for logs."""
 
     monitor_interval = 0  # no thread that writes in between
 
-    def __init__(self, *given: Any, **told: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         rhythm = {"mininterval": EVERY, "maxinterval": EVERY, "delay": EVERY, "miniters": 1}
-        super().__init__(*given, **told, **rhythm, bar_format=_LINE, leave=False)
+        super().__init__(*arguments, **options, **rhythm, bar_format=_LINE, leave=False)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Writes a line; an empty one would wipe the last away, so there is none."""
+        """Writes a line; no empty one, since that would erase the last."""
         if msg is None:
             self.fp.write(f"{self}\n")
             self.fp.flush()
         return False
 
     def clear(self, nolock: bool = False) -> None:
-        """Nothing: a line that was written stays."""
+        """Does nothing: a line that was written stays."""

@@ -17,7 +17,7 @@ from eva_sim.actuators import ActuatorParameters
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 
-#: Name -> value, one number () or one for each cable, actuator or axis.
+#: Values by name: one number () or one for each cable, actuator or axis.
 Parameters = Mapping[str, Floats]
 
 
@@ -27,7 +27,7 @@ BOARDS = 2
 
 @dataclass(frozen=True)
 class RandomisedParameter:
-    """One line of `assets/randomise.toml`, whose head explains the columns."""
+    """One row of `randomise.toml`, whose head explains the columns."""
 
     name: str
     acts_on: str
@@ -55,10 +55,10 @@ class RandomisedParameter:
 
 @lru_cache(maxsize=8)
 def load_randomisation(spec: FaceSpec) -> tuple[RandomisedParameter, ...]:
-    """The table.
+    """Reads the face's `randomise.toml`.
 
     Raises:
-        DataError: a line has no meaning.
+        DataError: a row has no meaning.
     """
     table = tomllib.loads(spec.file("randomise.toml").read_text())
     lines = tuple(RandomisedParameter(**row) for row in table["lines"])
@@ -71,10 +71,13 @@ def load_randomisation(spec: FaceSpec) -> tuple[RandomisedParameter, ...]:
 def draw_parameters(
     spec: FaceSpec, rng: np.random.Generator, without: Collection[str] = (), robot: bool = False
 ) -> dict[str, Floats]:
-    """Parameters of one episode: every line, but for what acts on `without`.
+    """Draws the parameters of one episode.
 
-    Those are drawn too, so that what is left out changes nothing else. What only a robot has is drawn
-    after all others, and only for a `robot`.
+    Args:
+        spec: the face.
+        rng: source of randomness.
+        without: leaves out parameters that act on these; they are drawn too, so the others do not change.
+        robot: also draws what only a robot has, after all others.
     """
     lines = [line for line in load_randomisation(spec) if robot or line.acts_on != "robot"]
     drawn = {line: line.draw(spec, rng) for line in sorted(lines, key=lambda line: line.acts_on == "robot")}
@@ -82,14 +85,14 @@ def draw_parameters(
 
 
 def material_scales(parameters: Parameters) -> Floats:
-    """Scales of the skin's constants, (5,) in the order of `eva_sim.skin.forces.MATERIAL`."""
+    """Returns scales of the skin's constants, (5,) in the order of `eva_sim.skin.forces.MATERIAL`."""
     stiffness, thickness = (float(parameters.get(name, 1.0)) for name in ("stiffness", "thickness"))
     others = [float(parameters.get(name, 1.0)) for name in ("attachment", "ground", "cable_stiffness")]
     return np.array([stiffness * thickness, stiffness * thickness**3, *others])
 
 
 def actuator_parameters(spec: FaceSpec, parameters: Parameters) -> ActuatorParameters:
-    """The drive of a face with these parameters."""
+    """Returns the actuator constants of a face with these parameters."""
     table = ActuatorParameters.of(spec)
     scaled = {
         name: getattr(table, name) * parameters.get(name, 1.0)
@@ -100,6 +103,6 @@ def actuator_parameters(spec: FaceSpec, parameters: Parameters) -> ActuatorParam
 
 
 def landmark_noise(parameters: Parameters, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Noise on observed landmarks [outer-eye distances]; draws nothing where there is none."""
+    """Draws noise on observed landmarks [outer-eye distances]; draws nothing if its size is zero."""
     size = float(parameters.get("landmark_noise", 0.0))
     return rng.normal(0.0, size, shape) if size else np.zeros(shape)

@@ -1,8 +1,8 @@
-"""The Gymnasium ids of this package. Imported by `import eva_sim`, so it must stay light."""
+"""Registers the Gymnasium ids of this package. `import eva_sim` imports this, so it must stay light."""
 
 from gymnasium.envs.registration import register, registry
 
-#: id -> class of one environment; many at once are the class of that name with "Vector" in it. The
+#: Entry point of each id; N environments at once are the class of that name with "Vector" in it. The
 #: number after -v rises when results would no longer be comparable.
 IDS = {
     "EVA/Pose-v0": "eva_sim.envs.pose:PoseEnv",
@@ -14,5 +14,5 @@ def register_ids() -> None:
     """Registers every id once; calling it again changes nothing."""
     for name, entry_point in IDS.items():
         if name not in registry:
-            many = entry_point.replace("Env", "VectorEnv")
-            register(id=name, entry_point=entry_point, vector_entry_point=many)
+            vector = entry_point.replace("Env", "VectorEnv")
+            register(id=name, entry_point=entry_point, vector_entry_point=vector)

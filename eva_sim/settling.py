@@ -1,4 +1,4 @@
-"""Holding a command until the face has arrived."""
+"""Holds a command until all actuators have arrived."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eva_sim.contract import Face, FaceSpec, Reading
 
 
 def settling_steps(spec: FaceSpec) -> int:
-    """Control steps after which every actuator has arrived, wherever it started.
+    """Returns the control steps after which every actuator has arrived, wherever it started.
 
     The slowest full travel at its rate, and the delay, rounded up.
     """

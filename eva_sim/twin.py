@@ -1,4 +1,4 @@
-"""The simulated body, in one page: command -> actuators -> head and skin -> camera -> reading."""
+"""The simulated body, on one page: command -> actuators -> head and skin -> camera -> reading."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Twin(SimulatedFace):
         self.reset()
 
     def reset(self, seed: int | None = None) -> Reading:
-        """Goes to neutral and forgets history. The twin itself draws no random numbers."""
+        """Goes to neutral and clears the history. The twin itself draws no random numbers."""
         self.actuators.reset()
         self.head.reset()
         self.skin.reset()
@@ -86,7 +86,7 @@ class Twin(SimulatedFace):
         self._parameters = dict(parameters)
 
     def points(self) -> Floats:
-        """Landmark points on the skin now, (N, 3) [m] in the head frame."""
+        """Returns the landmark points on the skin now, (N, 3) [m] in the head frame."""
         points: Floats = (self._shares[:, :, None] * self.skin.points[self._corners]).sum(1)
         return points
 
@@ -114,13 +114,13 @@ class Twin(SimulatedFace):
         return picture
 
     def segmentation(self, size: int) -> NDArray[np.uint8]:
-        """Label of what each pixel shows, uint8 (size, size); 0 is background, see `Appearance`."""
+        """Returns the label of each pixel, uint8 (size, size); 0 is background, see `Appearance`."""
         self._open_camera()
         labels: NDArray[np.uint8] = self._camera.segmentation(self.placed(), size)
         return labels
 
     def placed(self) -> dict[str, Floats]:
-        """Where every visible part is now, as a `Renderer` takes it."""
+        """Returns the pose or vertices of every visible part now, as a `Renderer` takes them."""
         self._open_camera()
         placed: dict[str, Floats] = self._appearance.place(self.skin.points, self.head.pose)
         return placed
@@ -145,7 +145,7 @@ class Twin(SimulatedFace):
             sent=self._sent.copy(),
             position=self.spec.to_command(self.actuators.position),
             measured=True,
-            # Aligned landmarks do not know where the head is, so the head frame will do.
+            # Aligned landmarks do not depend on the head's pose, so the head frame suffices.
             landmarks=self._aligner(self.points()).astype(np.float32),
             image=None if self._image_size is None else self.render(self._image_size),
         )

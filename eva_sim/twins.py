@@ -1,4 +1,4 @@
-"""Many simulated bodies side by side: `Twin`'s chain with a leading dimension for faces.
+"""N simulated bodies side by side: `Twin`'s chain with a leading dimension for faces.
 
 command -> actuators -> kinematic head and skins -> landmarks. No camera and no legs: for pictures,
 or a head with weight, open a `Twin`.
@@ -25,14 +25,14 @@ UNSETTLED = "the skin did not settle; the face was reset"
 
 
 class Readings(NamedTuple):
-    """What N faces answer: `Reading`s, stacked.
+    """The answers of N faces: `Reading`s, stacked.
 
     Attributes:
         time: since each face's reset, (N,) [s].
         sent: float32 (N, 25).
         position: float32 (N, 25), in command units.
         landmarks: float32 (N, 150, 3) [neutral outer-eye distances].
-        faults: of each face, in words.
+        faults: sentences for each face.
     """
 
     time: Floats
@@ -43,7 +43,7 @@ class Readings(NamedTuple):
 
 
 class Twins:
-    """N EVAs in simulation, each as a `Twin` of its own with `neck="kinematic"`.
+    """N faces in simulation, each like a `Twin` with `neck="kinematic"`.
 
     Args:
         faces: how many, N.
@@ -74,7 +74,7 @@ class Twins:
         self._sent = np.tile(self.spec.neutral, (faces, 1))
 
     def reset(self, face: int | None = None) -> None:
-        """Goes to neutral and forgets history, for one face or all."""
+        """Goes to neutral and clears the history, for one face or all."""
         self.actuators.reset(face)
         self.skins.reset(face)
         which = ... if face is None else face
@@ -122,7 +122,7 @@ class Twins:
         return ()
 
     def read(self, faults: list[tuple[str, ...]] | None = None) -> Readings:
-        """What all faces answer now."""
+        """Returns the readings of all faces now."""
         return Readings(
             time=self._steps * self.spec.control_dt,
             sent=self._sent.copy(),
@@ -132,11 +132,11 @@ class Twins:
         )
 
     def pose(self, face: int) -> HeadPose:
-        """Where the head of one face is."""
+        """Returns the pose of one face's head."""
         return self._linkage.pose(self.actuators.position[face])
 
     def save(self) -> dict[str, Any]:
-        """A copy of everything that changes."""
+        """Returns a copy of everything that changes."""
         return {
             "actuators": self.actuators.save(),
             "skins": self.skins.save(),
@@ -159,10 +159,10 @@ class Twins:
         self.skins.close()
 
     def check(self, commands: ArrayLike) -> NDArray[np.float32]:
-        """Returns a copy of the commands as float32 (N, 25).
+        """Checks commands and returns a copy as float32 (N, 25).
 
         Raises:
-            CommandError: wrong shape, or one is not a number in [-1, 1]; says whose.
+            CommandError: wrong shape, or one is not a number in [-1, 1]; the message names the face.
         """
         array = np.array(commands, dtype=np.float32)
         if array.shape != (self.faces, len(self.spec)):

@@ -195,9 +195,13 @@ def record_face(
     """
     session = RecordingInfo.of(face, {**face.describe(), **(about or {})})
     recorder = Recorder(Path(folder), session, clock or face.clock, pictures)
-    simulated = isinstance(face, SimulatedFace)
+    recorded = (
+        RecordedSimulatedFace(face, recorder)
+        if isinstance(face, SimulatedFace)
+        else RecordedFace(face, recorder)
+    )
     try:
-        yield RecordedSimulatedFace(face, recorder) if simulated else RecordedFace(face, recorder)
+        yield recorded
     finally:
         recorder.close()
     if recorder.failed:

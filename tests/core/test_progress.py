@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from eva_sim import progress as module
-from eva_sim.progress import Lines, progress
+from eva_sim.progress import ProgressLines, progress
 
 
 def test_lines_come_now_and_then_and_stay(
@@ -36,4 +36,4 @@ def test_what_is_short_says_nothing(capsys: pytest.CaptureFixture) -> None:
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress(range(1), "sweep") as bar:
-        assert not isinstance(bar, Lines)
+        assert not isinstance(bar, ProgressLines)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import CommandError, EvaError
-from eva_sim.landmarks import Aligner, similarity
+from eva_sim.landmarks import Aligner, fit_similarity
 from eva_sim.randomise import draw_parameters
 from eva_sim.skin.block import TOLERANCE, Block
 from eva_sim.skin.many import Skins
@@ -226,7 +226,7 @@ def test_many_faces_are_aligned_as_each_alone() -> None:
     together = aligner(points)
     for face, one in enumerate(points):
         np.testing.assert_allclose(together[face], aligner(one), rtol=0, atol=1e-12)
-    scales, turns, shifts = similarity(points, points[0])
+    scales, turns, shifts = fit_similarity(points, points[0])
     assert scales.shape == (7,) and turns.shape == (7, 3, 3) and shifts.shape == (7, 3)
     np.testing.assert_allclose(np.linalg.det(turns), 1.0)
     np.testing.assert_allclose(turns[0], np.eye(3), atol=1e-12)
