@@ -22,7 +22,7 @@ def functions(tmp_path: Path) -> Path:
 
 
 def install(functions: Path, command: str = "test", ci: str = "") -> tuple[int, str, str]:
-    """Asks for a package without a terminal; returns exit status, message, and calls of a pretended apt-get."""
+    """Asks for a package without a terminal; gives exit status, message, and calls of a fake apt-get."""
     folder = functions.parent
     log = folder / "apt.log"
     (folder / "apt-get").write_text(f'#!/bin/sh\necho "$@" >>{log}\n')
