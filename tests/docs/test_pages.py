@@ -56,6 +56,23 @@ def test_dotted_names_exist(page: str) -> None:
     assert not unknown
 
 
+@pytest.mark.parametrize("page", PRESENT)
+def test_classes_and_functions_exist(page: str) -> None:
+    """Names such as `RobotFace` and calls such as `arm()` are defined somewhere in the code."""
+    named = set()
+    for text in inline_code(page):
+        if found := re.fullmatch(r"(?:\w+\.)*(\w+)\(.*\)|([A-Z][a-z]+(?:[A-Z][a-z]+)+)", text):
+            named.add(found[1] or found[2])
+    foreign = {"LeRobotDataset", "VectorEnv", "DeprecationWarning", "tan", "exp", "make", "make_vec", "help"}
+    assert not sorted(named - foreign - _defined())
+
+
+@lru_cache(maxsize=1)
+def _defined() -> set[str]:
+    code = "\n".join(page_text(name) for name in tracked() if name.endswith(".py"))
+    return set(re.findall(r"^\s*(?:class|def) (\w+)", code, flags=re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", pages())
 def test_nothing_is_left_to_do(page: str) -> None:
     assert not re.search(r"\b(TODO|FIXME|XXX)\b", page_text(page))

@@ -21,6 +21,7 @@ from tests.docs.markdown_pages import (
     Command,
     code_blocks,
     commands,
+    inline_code,
     page_text,
     pages,
 )
@@ -82,7 +83,7 @@ def test_eva_command_is_known(command: Command) -> None:
     known = _eva()[name]
     if not command.inline:  # all that it takes is there
         known.make_context(f"eva {name}", list(words)).close()
-    options = {option for p in known.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
+    options = _options(known) | {"--help"}
     assert not [word for word in words if word.startswith("--") and word not in options]
     if "--body" in words and len(words) > words.index("--body") + 1:
         assert words[words.index("--body") + 1] in BODIES
@@ -97,19 +98,23 @@ def test_cheap_eva_command_runs(line: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_options_in_sentences_are_known() -> None:
-    """Options without their command, as in `--seed`, belong to `eva`, or to a script."""
-    known = {
-        option
-        for command in _eva().values()
-        for p in command.params
-        for option in (*p.opts, *p.secondary_opts)
-    }
+    """Options without their command, as in `--seed`, belong to `eva` or to a script."""
+    known = {option for command in _eva().values() for option in _options(command)}
     for folder in ("benchmarks", "examples", "tools"):
         for script in (ROOT / folder).glob("*.py"):
-            known |= set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', script.read_text()))
+            known |= _script_options(script)
     pages_of_eva = [page for page in PRESENT if not page.startswith("real/")]
     named = {text.split()[0] for page in pages_of_eva for text in inline_code(page) if text.startswith("--")}
     assert not named - known
+
+
+def _options(command: Any) -> set[str]:
+    return {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+
+
+def _script_options(script: Path) -> set[str]:
+    """Options of a script, read from its text: importing all of them takes too long."""
+    return set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', script.read_text()))
 
 
 def test_readme_lists_every_eva_command() -> None:
@@ -136,7 +141,7 @@ def test_python_command_is_known(command: Command) -> None:
     else:
         return
     assert script.is_file()
-    options = set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', script.read_text()))
+    options = _script_options(script)
     assert not [word for word in words if word.startswith("--") and word not in options]
     if script.parts[-2] == "benchmarks" and not command.inline:
         wanted = '"wheel"' in script.read_text()
