@@ -1,0 +1,59 @@
+"""The `run` script installs system packages only where it was told to."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def functions(tmp_path: Path) -> Path:
+    """The functions of `run`, without what it does when it is called."""
+    text = (ROOT / "run").read_text()
+    path = tmp_path / "functions.sh"
+    path.write_text(text[: text.index("\ncommand=")])
+    return path
+
+
+def install(functions: Path, command: str = "test", ci: str = "") -> tuple[int, str, str]:
+    """Asks for a package without a terminal; gives exit status, message, and calls of a fake apt-get."""
+    folder = functions.parent
+    log = folder / "apt.log"
+    (folder / "apt-get").write_text(f'#!/bin/sh\necho "$@" >>{log}\n')
+    (folder / "apt-get").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", f"source {functions}; command={command}; apt_install renderer libegl1"],
+        env={**os.environ, "CI": ci, "PATH": f"{folder}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    return done.returncode, done.stderr, log.read_text() if log.exists() else ""
+
+
+def test_nothing_is_installed_unasked(functions: Path) -> None:
+    code, message, calls = install(functions)
+    assert code == 1 and not calls
+    assert "apt-get install --no-install-recommends libegl1" in message
+
+
+@pytest.mark.parametrize(("command", "ci"), [("test", "true"), ("packages", "")])
+def test_root_installs_in_ci_and_by_packages(functions: Path, command: str, ci: str) -> None:
+    code, message, calls = install(functions, command, ci)
+    assert "libegl1" in message
+    if os.geteuid() == 0:
+        assert code == 0 and "install -y" in calls and "libegl1" in calls
+    else:
+        assert code == 1 and not calls and "sudo apt-get" in message
+
+
+def test_help_names_every_command() -> None:
+    text = (ROOT / "run").read_text()
+    shown = subprocess.run([ROOT / "run"], capture_output=True, text=True, check=True).stdout
+    for name in re.findall(r"^  ([a-z |]+)\)", text[text.index("\ncommand=") :], re.MULTILINE):
+        for word in name.split(" | "):
+            assert f"./run {word}" in shown
