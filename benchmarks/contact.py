@@ -23,16 +23,15 @@ from rich.table import Table
 from scipy.optimize import brentq
 from tqdm import tqdm
 
-from benchmarks.patches import Flags, Ints, Load, disc, rectangle, settle, spans
-from eva_sim.contract import Floats
-from eva_sim.files import asset, read_arrays, write_json
+from benchmarks.patches import Flags, Ints, Load, disc, free_basis, rectangle, settle_patch
+from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.files import read_arrays, write_json
 from eva_sim.skin.anatomy import CONTACT, THICKNESS, YOUNG, Anatomy, Drive, load_anatomy
-from eva_sim.skin.block import Block, machine_of
-from eva_sim.skin.block import settle as settle_faces
+from eva_sim.skin.block import Block, resolve_unsettled, solver_context
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import Shell
-from eva_sim.skin.ground import Ground, lifts
-from eva_sim.skin.response import ranges
+from eva_sim.skin.ground import Ground, ground_lift
+from eva_sim.skin.warm_start import drive_ranges
 
 RADIUS, LENGTH, WIDTH = 0.03, 0.04, 0.04 * np.sqrt(3) / 4  # m, of the ground and of the sheet on it
 STRETCH = 1.04
@@ -54,52 +53,56 @@ class Press(NamedTuple):
     expected: float
 
 
-def flat(count: int, kind: str, pressure: float = 1000.0) -> Press:
+def pressed_on_plane(count: int, kind: str, pressure: float = 1000.0) -> Press:
     """A sheet that lies on a plane and is pressed on it from above."""
     mesh = rectangle(LENGTH, WIDTH, count, kind)
-    ground = bare(mesh.points, mesh.triangles, np.tile([0.0, 0.0, 1.0], (len(mesh.points), 1)), np.zeros(6))
+    ground = bare_ground(
+        mesh.points, mesh.triangles, np.tile([0.0, 0.0, 1.0], (len(mesh.points), 1)), np.zeros(6)
+    )
     shell = Shell.of(mesh.points, mesh.triangles, YOUNG, THICKNESS)
     push = -pressure * vertex_areas(mesh.points, mesh.triangles)[:, None] * [0.0, 0.0, 1.0]
     free = np.tile([False, False, True], (len(mesh.points), 1))
-    place = settle(shell, mesh.points - [0.0, 0.0, INSIDE], Load(push, ground=ground), spans(free))
+    place = settle_patch(shell, mesh.points - [0.0, 0.0, INSIDE], Load(push, ground=ground), free_basis(free))
     return _press(place, ground, np.ones(len(place), dtype=bool), pressure)
 
 
-def cylinder(count: int, kind: str) -> Press:
+def stretched_on_cylinder(count: int, kind: str) -> Press:
     """A sheet stretched round a cylinder along y: T = mu t (s - s^-3), for its width is held."""
     mesh = rectangle(LENGTH, WIDTH, count, kind)
     angle, y = mesh.points[:, 0] / RADIUS, mesh.points[:, 1]
     normal = np.stack([np.sin(angle), 0 * y, np.cos(angle)], axis=1)
     points = RADIUS * normal + y[:, None] * [0.0, 1.0, 0.0]
     along = np.stack([np.cos(angle), 0 * y, -np.sin(angle)], axis=1)
-    ground = bare(points, mesh.triangles, normal, _entries(along[:, :, None] * along[:, None]) / RADIUS)
+    ground = bare_ground(
+        points, mesh.triangles, normal, _entries(along[:, :, None] * along[:, None]) / RADIUS
+    )
     # Made narrower, it has its angles at rest, so that no moments lift its edges.
     shell = Shell.of(points / [STRETCH, 1.0, STRETCH], mesh.triangles, YOUNG, THICKNESS)
     end = np.abs(mesh.points[:, 0] - LENGTH / 2) > LENGTH / 2 - 1e-9
     side = np.abs(y - WIDTH / 2) > WIDTH / 2 - 1e-9
     free = np.stack([~end, ~end & ~side, ~end], axis=1)
-    expected = sunken(lambda stretch: YOUNG / 3 * THICKNESS * (stretch - stretch**-3))
+    expected = pressure_when_sunk(lambda stretch: YOUNG / 3 * THICKNESS * (stretch - stretch**-3))
     place = _wrapped(shell, ground, free, expected)
     inner = np.abs(mesh.points - [LENGTH / 2, WIDTH / 2, 0]) < np.array([LENGTH, WIDTH, 1]) / 4
     return _press(place, ground, inner.all(1), expected)
 
 
-def sphere(count: int, kind: str) -> Press:
+def stretched_on_sphere(count: int, kind: str) -> Press:
     """A cap stretched alike in all directions over a sphere: T = mu t (1 - s^-6) per present length."""
     mesh = disc(LENGTH / 2, count, kind)
     points = RADIUS * _onto_sphere(mesh.points / RADIUS)
     normal = points / RADIUS
     bent = (np.eye(3) - normal[:, :, None] * normal[:, None]) / RADIUS
-    ground = bare(points, mesh.triangles, normal, _entries(bent))
+    ground = bare_ground(points, mesh.triangles, normal, _entries(bent))
     shell = Shell.of(points / STRETCH, mesh.triangles, YOUNG, THICKNESS)
     far = np.linalg.norm(mesh.points, axis=1)
     free = np.repeat((far < LENGTH / 2 - 1e-9)[:, None], 3, axis=1)
-    expected = sunken(lambda stretch: 2 * YOUNG / 3 * THICKNESS * (1 - stretch**-6))
+    expected = pressure_when_sunk(lambda stretch: 2 * YOUNG / 3 * THICKNESS * (1 - stretch**-6))
     place = _wrapped(shell, ground, free, expected)
     return _press(place, ground, far < LENGTH / 4, expected)
 
 
-def sunken(pull: Callable[[float], float]) -> float:
+def pressure_when_sunk(pull: Callable[[float], float]) -> float:
     """Pressure [Pa] of a sheet that carries `pull` [N/m] at a stretch, once it has sunk and is less taut."""
 
     def left(depth: float) -> float:
@@ -113,7 +116,7 @@ def _wrapped(shell: Shell, ground: Ground, free: Flags, expected: float) -> Floa
     """Settled vertices (V, 3) [m], held at the depth where the expected pressure [Pa] has them."""
     depth = np.where(free.any(1), INSIDE, expected / CONTACT)
     start = ground.rest - depth[:, None] * ground.slope
-    return settle(shell, start, Load(np.zeros_like(start), ground=ground), spans(free))
+    return settle_patch(shell, start, Load(np.zeros_like(start), ground=ground), free_basis(free))
 
 
 def _onto_sphere(flat: Floats) -> Floats:
@@ -127,7 +130,7 @@ def _entries(matrices: Floats) -> Floats:
     return matrices[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
 
 
-def bare(points: Floats, triangles: Ints, normal: Floats, curvature: Floats) -> Ground:
+def bare_ground(points: Floats, triangles: Ints, normal: Floats, curvature: Floats) -> Ground:
     """Bone of the skin's stiffness under a patch that starts on it, without tissue that holds.
 
     Args:
@@ -144,24 +147,27 @@ def bare(points: Floats, triangles: Ints, normal: Floats, curvature: Floats) -> 
 
 
 def _press(place: Floats, ground: Ground, chosen: Flags, expected: float) -> Press:
-    lift, _ = lifts(place, np.tile([0.0, 1.0], (len(place), 1)), ground)
+    lift, _ = ground_lift(place, np.tile([0.0, 1.0], (len(place), 1)), ground)
     depth = -lift[chosen]
     return Press(CONTACT * depth, depth, expected)
+
+
+SCENES = {"flat": pressed_on_plane, "cylinder": stretched_on_cylinder, "sphere": stretched_on_sphere}
 
 
 # --- the face -----------------------------------------------------------------------------------------
 
 
-def random_drives(count: int, seed: int) -> list[Drive]:
+def random_drives(spec: FaceSpec, count: int, seed: int) -> list[Drive]:
     """Drives uniform over their own ranges."""
-    low, high = ranges()
+    low, high = drive_ranges(spec)
     given = np.random.default_rng(seed).uniform(low, high, (count, len(low)))
     return [Drive(float(row[0]), row[1:3], row[3:]) for row in given]
 
 
-def settled(anatomy: Anatomy, drives: list[Drive]) -> Floats:
+def settled_faces(anatomy: Anatomy, drives: list[Drive]) -> Floats:
     """Faces at rest under each drive, one after the other, (K, V, 3) [m]."""
-    block, out = Block(machine_of(anatomy), None), []
+    block, out = Block(solver_context(anatomy), None), []
     for drive in tqdm(drives, "settle", disable=None):
         come_to_rest(block, drive)
         out.append(block.points[0].astype(float))
@@ -170,26 +176,26 @@ def settled(anatomy: Anatomy, drives: list[Drive]) -> Floats:
 
 def come_to_rest(block: Block, drive: Drive) -> None:
     """The descent to its end; by Newton's method where it sticks on its way, as a `Skin` does."""
-    block.step(drive.alone, SETTLE)
-    settle_faces(block, drive.alone)
+    block.step(drive.as_batch, SETTLE)
+    resolve_unsettled(block, drive.as_batch)
     block.descend(SETTLE)
 
 
-def sunk(anatomy: Anatomy, drives: list[Drive]) -> Floats:
+def contact_depths(anatomy: Anatomy, drives: list[Drive]) -> Floats:
     """How far each free vertex of the settled face is pressed into its ground, (K, F) [m]."""
     depth = []
-    for drive, points in zip(drives, settled(anatomy, drives), strict=True):
-        lift, _ = lifts(points, anatomy.load(drive).turn, anatomy.ground)
+    for drive, points in zip(drives, settled_faces(anatomy, drives), strict=True):
+        lift, _ = ground_lift(points, anatomy.load(drive).turn, anatomy.ground)
         depth.append(np.maximum(-lift[anatomy.free], 0))
     return np.array(depth)
 
 
-def face(anatomy: Anatomy, drives: list[Drive]) -> list[dict[str, Any]]:
+def face_contact(anatomy: Anatomy, drives: list[Drive]) -> list[dict[str, Any]]:
     """Depth and pressure on the settled face, by what lies under the skin."""
-    arrays = read_arrays(asset("meshes/skin.npz"))
+    arrays = read_arrays(anatomy.spec.file("meshes/skin.npz"))
     tissue, lid = arrays["tissue"][anatomy.free], arrays["eyelid"][anatomy.free]
     pulled = (anatomy.patches[:, anatomy.free] > 0).any(0)
-    depth = 1000 * sunk(anatomy, drives)
+    depth = 1000 * contact_depths(anatomy, drives)
     parts = {
         "bone, under cables": (tissue > 0.5) & pulled,
         "bone elsewhere": (tissue > 0.5) & ~pulled & ~lid,
@@ -211,23 +217,24 @@ def face(anatomy: Anatomy, drives: list[Drive]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--drives", type=int, default=40)
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
     rows = [
         {
-            "patch": f"{scene.__name__}, {kind}",
+            "patch": f"{name}, {kind}",
             "theory_Pa": press.expected,
             "mean_error": float(press.pressure.mean() / press.expected - 1),
             "worst_error": float(np.abs(press.pressure / press.expected - 1).max()),
             "max_mm": 1000 * float(press.depth.max()),
         }
-        for scene in (flat, cylinder, sphere)
+        for name, scene in SCENES.items()
         for kind in ("regular", "random")
         for press in [scene(24, kind)]
     ]
-    parts = face(load_anatomy(), random_drives(given.drives, given.seed))
+    spec = load_spec()
+    parts = face_contact(load_anatomy(spec), random_drives(spec, given.drives, given.seed))
     for title, lines in (("patches", rows), (f"face, {given.drives} random drives", parts)):
         table = Table(*lines[0], title=title)
         for line in lines:

@@ -23,22 +23,22 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from benchmarks.meshes import LEVELS, anatomies
-from eva_sim.contract import Floats
+from benchmarks.meshes import LEVELS, load_level_anatomies
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import atomic_path, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
-from eva_sim.skin.block import Block, machine_of
+from eva_sim.skin.batch import Skins
+from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.lanes import LANES
-from eva_sim.skin.many import Skins
-from eva_sim.skin.response import ranges
+from eva_sim.skin.warm_start import drive_ranges
 
 FACES = (1, 4, 16, 64, 256, 1024, 4096)
 STEPS, EVALUATIONS = 10, 20
 
 
-def walk(faces: int, steps: int) -> list[Drives]:
+def random_walk(spec: FaceSpec, faces: int, steps: int) -> list[Drives]:
     """A random walk of all drives from rest, a fiftieth of their ranges a step."""
-    low, high = ranges()
+    low, high = drive_ranges(spec)
     rng, place = np.random.default_rng(faces), np.zeros((faces, len(low)))
     out = []
     for _ in range(steps):
@@ -47,7 +47,7 @@ def walk(faces: int, steps: int) -> list[Drives]:
     return out
 
 
-def least(step: Callable[[Drives], None], drives: list[Drives]) -> float:
+def least_step_time(step: Callable[[Drives], None], drives: list[Drives]) -> float:
     """Least time of a step [ms], for neighbours only ever add to it; without the first, which compiles."""
     step(drives[0])
     seconds = []
@@ -60,20 +60,22 @@ def least(step: Callable[[Drives], None], drives: list[Drives]) -> float:
 
 def one_face(anatomy: Anatomy) -> float:
     """Time per step of one face [ms]."""
-    block = Block(machine_of(anatomy), None)
-    return least(lambda drives: block.step(drives, EVALUATIONS), walk(1, 3 * STEPS + 1))
+    block = Block(solver_context(anatomy), None)
+    return least_step_time(
+        lambda drives: block.step(drives, EVALUATIONS), random_walk(anatomy.spec, 1, 3 * STEPS + 1)
+    )
 
 
 def many_faces(anatomy: Anatomy, faces: int) -> float:
     """Time per step of all of them [ms]."""
     skins = Skins(anatomy, faces)
     try:
-        return least(skins.step, walk(faces, STEPS + 1))
+        return least_step_time(skins.step, random_walk(anatomy.spec, faces, STEPS + 1))
     finally:
         skins.close()
 
 
-def exponent(x: Floats, y: Floats) -> float:
+def growth_exponent(x: Floats, y: Floats) -> float:
     """Slope of log y over log x."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
@@ -81,16 +83,16 @@ def exponent(x: Floats, y: Floats) -> float:
 def measure(wheel: Path) -> dict[str, Any]:
     vertices = [
         {"vertices": len(anatomy.points), "ms": one_face(anatomy)}
-        for anatomy in tqdm(anatomies(wheel, tuple(LEVELS)), "vertices", disable=None)
+        for anatomy in tqdm(load_level_anatomies(wheel, tuple(LEVELS)), "vertices", disable=None)
     ]
-    shipped = load_anatomy()
+    shipped = load_anatomy(load_spec())
     faces = [{"faces": n, "ms": many_faces(shipped, n)} for n in tqdm(FACES, "faces", disable=None)]
     whole = [row for row in faces if row["faces"] >= LANES]
     return {
         "vertices": vertices,
         "faces": faces,
-        "exponent_vertices": exponent(*_columns(vertices, "vertices")),
-        "exponent_faces": exponent(*_columns(whole, "faces")),
+        "exponent_vertices": growth_exponent(*_columns(vertices, "vertices")),
+        "exponent_faces": growth_exponent(*_columns(whole, "faces")),
     }
 
 
@@ -120,7 +122,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--picture", type=Path, help="file for the plot")
     given = parser.parse_args()
     found = measure(given.wheel)

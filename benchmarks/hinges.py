@@ -46,7 +46,7 @@ class Sides(NamedTuple):
     twin: Ints
 
 
-def sides(points: Floats, triangles: Ints, hinges: Ints) -> Sides:
+def hinge_sides(points: Floats, triangles: Ints, hinges: Ints) -> Sides:
     """Sides of triangles (F, 3) on points (V, 3) with hinges (H, 4) as in `Shell`."""
     corner = points[triangles]
     along = np.roll(corner, 1, axis=1) - np.roll(corner, -1, axis=1)  # from corner k+1 to k+2
@@ -81,7 +81,7 @@ def _numbers(triangles: Ints, hinges: Ints) -> tuple[Ints, Ints]:
     return hinge.reshape(-1, 3), twin.reshape(-1, 3)
 
 
-def angles(points: Floats, hinges: Ints) -> sparse.csr_matrix:
+def angle_gradient(points: Floats, hinges: Ints) -> sparse.csr_matrix:
     """Hinge angles that small heights over a flat mesh in the xy plane cause, (H, V) [1/m]."""
     a, b, c, d = (points[hinges[:, k], :2] for k in range(4))
     edge = b - a
@@ -97,18 +97,18 @@ def _cross(u: Floats, w: Floats) -> Floats:
     return u[:, 0] * w[:, 1] - u[:, 1] * w[:, 0]
 
 
-def halves(side: Sides, inner: Flags) -> Floats:
+def halved_on_mirrors(side: Sides, inner: Flags) -> Floats:
     """How much of each hinge belongs to the triangles that are `inner`, (F,) -> (H,)."""
     return np.bincount(side.hinge.ravel() + 1, np.repeat(0.5 * inner, 3))[1:].astype(float)
 
 
-def averaged(side: Sides, inner: Flags) -> sparse.csr_matrix:
+def averaged_weights(side: Sides, inner: Flags) -> sparse.csr_matrix:
     """Curvature of a triangle by the mean slope of both neighbours at each side; D = 1 J."""
     curvature = _divergence(side) @ (0.5 * _picked(side))
     return sparse.csr_matrix(curvature.T @ _plates(side.area * inner) @ curvature)
 
 
-def consistent(side: Sides, inner: Flags, penalty: float = 1.0) -> sparse.csr_matrix:
+def consistent_weights(side: Sides, inner: Flags, penalty: float = 1.0) -> sparse.csr_matrix:
     """Passes both halves of the patch test on any mesh; D = 1 J.
 
     A triangle's three hinge angles fix the one constant curvature that causes them (its fit). The slope

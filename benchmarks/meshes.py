@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eva_sim.contract import load_spec
 from eva_sim.files import read_arrays, write_arrays
-from eva_sim.skin.anatomy import Anatomy, build
-from tools.assets.source import read
-from tools.build_assets import LONGEST, SHORTEST, skin
+from eva_sim.skin.anatomy import Anatomy, build_anatomy
+from tools.assets.source import read_source
+from tools.build_assets import LONGEST, SHORTEST, build_skin
 
 #: Shortest and longest edge [m] by the rough number of vertices; "2k" is the shipped mesh.
 LEVELS = {"1k": (0.004, 0.016), "2k": (SHORTEST, LONGEST), "4k": (0.001, 0.0065), "8k": (0.0006, 0.004)}
 CACHE = Path("out/meshes")
 
 
-def anatomies(wheel: Path, levels: tuple[str, ...]) -> list[Anatomy]:
+def load_level_anatomies(wheel: Path, levels: tuple[str, ...]) -> list[Anatomy]:
     """Skins of these levels, from the cache in `out/` where they were made before.
 
     Args:
@@ -23,8 +24,9 @@ def anatomies(wheel: Path, levels: tuple[str, ...]) -> list[Anatomy]:
     """
     for level in levels:
         if not _file(level).exists():
-            write_arrays(_file(level), **skin(read(wheel), *LEVELS[level]))
-    return [build(read_arrays(_file(level))) for level in levels]
+            write_arrays(_file(level), **build_skin(read_source(wheel), *LEVELS[level]))
+    spec = load_spec()
+    return [build_anatomy(read_arrays(_file(level)), spec) for level in levels]
 
 
 def _file(level: str) -> Path:

@@ -41,7 +41,7 @@ class Load(NamedTuple):
     ground: Ground | None = None
 
 
-def spans(free: Flags, master: Ints | None = None) -> sparse.csc_matrix:
+def free_basis(free: Flags, master: Ints | None = None) -> sparse.csc_matrix:
     """Matrix from the unknowns to all coordinates, (3 V, N).
 
     Args:
@@ -55,7 +55,7 @@ def spans(free: Flags, master: Ints | None = None) -> sparse.csc_matrix:
     return sparse.csc_matrix((np.ones(len(row)), (row, column)), shape=(free.size, len(unknown)))
 
 
-def settle(
+def settle_patch(
     shell: Shell, points: Floats, load: Load, basis: sparse.csc_matrix, tolerance: float = 1e-9
 ) -> Floats:
     """Goes downhill from `points` to an equilibrium, by Newton's method.
@@ -71,16 +71,16 @@ def settle(
         Vertices, (V, 3) [m].
     """
     for _ in range(MOST):
-        energy, gradient = potential(shell, points, load)
+        energy, gradient = patch_energy(shell, points, load)
         force = basis.T @ gradient.ravel()
         if np.abs(force).max() < tolerance:
             return points
-        way = (basis @ _downhill(basis.T @ second(shell, points, load) @ basis, force)).reshape(-1, 3)
+        way = (basis @ _downhill(basis.T @ patch_hessian(shell, points, load) @ basis, force)).reshape(-1, 3)
         points = _search(shell, points, load, way, (energy, basis))
     raise RuntimeError(f"not settled: {np.abs(force).max():.1e} N are left.")
 
 
-def potential(shell: Shell, points: Floats, load: Load) -> tuple[float, Floats]:
+def patch_energy(shell: Shell, points: Floats, load: Load) -> tuple[float, Floats]:
     """Energy of shell, loads and ground [J], and its gradient (V, 3) [N].
 
     Pressure is conservative here: its energy is -p V, with V = 1/6 sum a . (b x c) over triangles
@@ -96,14 +96,16 @@ def potential(shell: Shell, points: Floats, load: Load) -> tuple[float, Floats]:
     return energy - load.pressure * volume - float((load.dead * points).sum()), gradient - load.dead
 
 
-def second(shell: Shell, points: Floats, load: Load) -> sparse.csc_matrix:
+def patch_hessian(shell: Shell, points: Floats, load: Load) -> sparse.csc_matrix:
     """Second derivative of `potential`, (3 V, 3 V) [N/m]."""
     faces, hinges = shell_hessian(points, shell, STEP)
     faces = faces - load.pressure / 6 * _volume_blocks(points[shell.triangles])
-    whole = scattered(shell.triangles, faces, len(points)) + scattered(shell.hinges, hinges, len(points))
+    whole = assemble_blocks(shell.triangles, faces, len(points)) + assemble_blocks(
+        shell.hinges, hinges, len(points)
+    )
     if load.ground:
         blocks = ground_hessian(points, _still(points), load.ground)
-        whole += scattered(np.arange(len(points))[:, None], blocks, len(points))
+        whole += assemble_blocks(np.arange(len(points))[:, None], blocks, len(points))
     return whole
 
 
@@ -112,7 +114,7 @@ def _still(points: Floats) -> Floats:
     return np.tile([0.0, 1.0], (len(points), 1))
 
 
-def scattered(vertices: NDArray, blocks: Floats, count: int) -> sparse.csc_matrix:
+def assemble_blocks(vertices: NDArray, blocks: Floats, count: int) -> sparse.csc_matrix:
     """Sum of element blocks (E, 3 n, 3 n) on vertices (E, n), in a matrix (3 count, 3 count)."""
     index = (3 * vertices[:, :, None].astype(np.int64) + np.arange(3)).reshape(len(vertices), -1)
     size = index.shape[1]
@@ -146,10 +148,10 @@ def _search(
 ) -> Floats:
     """Halves the step until the energy falls, or, where only rounding is left, until the force does."""
     (energy, basis), size = at, 1.0
-    least = np.abs(basis.T @ potential(shell, points, load)[1].ravel()).max()
+    least = np.abs(basis.T @ patch_energy(shell, points, load)[1].ravel()).max()
     while size > 1e-9:
         trial = points + size * way
-        new_energy, gradient = potential(shell, trial, load)
+        new_energy, gradient = patch_energy(shell, trial, load)
         if new_energy < energy or np.abs(basis.T @ gradient.ravel()).max() < 0.5 * least:
             return trial
         size *= 0.5
@@ -187,7 +189,9 @@ class Mesh(NamedTuple):
 Mirror = Callable[[Floats], tuple[Floats, Floats]]  # points -> their images, and distance inside [m]
 
 
-def joined(flat: Floats, inside: Callable[[Floats], Flags], mirrors: list[Mirror], reach: float) -> Mesh:
+def mesh_with_images(
+    flat: Floats, inside: Callable[[Floats], Flags], mirrors: list[Mirror], reach: float
+) -> Mesh:
     """Delaunay mesh of points (V, 2) and of the images of those within `reach` of a mirror."""
     master = np.arange(len(flat))
     for mirror in mirrors:
@@ -240,7 +244,7 @@ def rectangle(length: float, width: float, count: int, kind: str, mirrored: bool
     def inside(p: Floats) -> Flags:
         return np.asarray(((p > 0) & (p < [length, width])).all(1))
 
-    return joined(flat, inside, mirrors if mirrored else [], 1.9 * size)
+    return mesh_with_images(flat, inside, mirrors if mirrored else [], 1.9 * size)
 
 
 def _shifted_rows(length: float, width: float, count: int, rows: int) -> Floats:
@@ -286,7 +290,7 @@ def disc(radius: float, count: int, kind: str, mirrored: bool = False) -> Mesh:
     def inside(p: Floats) -> Flags:
         return np.linalg.norm(p, axis=1) < radius * np.cos(np.pi / len(angle)) - 1e-9
 
-    return joined(flat, inside, [mirror] if mirrored else [], 1.9 * size)
+    return mesh_with_images(flat, inside, [mirror] if mirrored else [], 1.9 * size)
 
 
 def triangle(height: float, count: int, kind: str) -> Mesh:
@@ -305,4 +309,4 @@ def triangle(height: float, count: int, kind: str) -> Mesh:
     inner = (i > 0) & (j > 0) & (i + j < count)
     if kind == "random":
         flat[inner] += np.random.default_rng(count).uniform(-0.3, 0.3, (inner.sum(), 2)) * side / count
-    return joined(flat, lambda p: np.ones(len(p), dtype=bool), [], 0.0)
+    return mesh_with_images(flat, lambda p: np.ones(len(p), dtype=bool), [], 0.0)

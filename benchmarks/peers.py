@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import bisect
-import importlib.util
 import os
 import tempfile
 import time
@@ -37,13 +36,13 @@ GRAVITY = 9.81  # m/s2
 SPAN = 1.0  # s that PyBullet's sheet must stay whole
 
 
-def held(mesh: Mesh) -> Flags:
+def held_vertices(mesh: Mesh) -> Flags:
     """Vertices at the two ends along x, (V,)."""
     x = mesh.points[:, 0]
     return np.asarray((x < x.min() + 1e-9) | (x > x.max() - 1e-9))
 
 
-def mass(mesh: Mesh) -> float:
+def sheet_mass(mesh: Mesh) -> float:
     """Mass of the sheet [kg]."""
     return DENSITY * THICKNESS * float(mesh.areas().sum())
 
@@ -69,7 +68,7 @@ def pybullet_cloth(count: int = 38) -> dict[str, Any]:
         seconds = _cloth(path, mesh, step)
     if seconds is None:
         raise RuntimeError("PyBullet's sheet flies apart at every step.")
-    return _figures("PyBullet cloth", mesh, step, seconds)
+    return _metrics("PyBullet cloth", mesh, step, seconds)
 
 
 def _obj(mesh: Mesh) -> str:
@@ -86,7 +85,7 @@ def _cloth(path: Path, mesh: Mesh, step: float) -> float | None:
         pybullet.setTimeStep(step, physicsClientId=client)
         body = pybullet.loadSoftBody(
             str(path),
-            mass=mass(mesh),
+            mass=sheet_mass(mesh),
             useMassSpring=1,
             useBendingSprings=1,
             springElasticStiffness=YOUNG * THICKNESS * np.sqrt(3) / 2,
@@ -96,7 +95,7 @@ def _cloth(path: Path, mesh: Mesh, step: float) -> float | None:
             collisionMargin=1e-4,
             physicsClientId=client,
         )
-        for node in np.flatnonzero(held(mesh)).tolist():
+        for node in np.flatnonzero(held_vertices(mesh)).tolist():
             pybullet.createSoftBodyAnchor(body, node, -1, -1, physicsClientId=client)
         return _watched(lambda: pybullet.stepSimulation(client), lambda: _reach(body, client), SPAN / step)
     finally:
@@ -132,12 +131,13 @@ def mujoco_flex(count: int = 44, step: float = CONTROL) -> dict[str, Any] | None
         count: edges along a side.
         step: [s].
     """
-    if importlib.util.find_spec("mujoco") is None:
+    try:
+        import mujoco
+    except ModuleNotFoundError:
         return None
-    import mujoco
 
     mesh = rectangle(SIZE, SIZE, count, "random")
-    model, data = flex(mesh, GRAVITY, "both", step)
+    model, data = mujoco_model(mesh, GRAVITY, "both", step)
 
     def reach() -> float:
         return float(np.abs(data.flexvert_xpos[:, 2]).max())
@@ -145,10 +145,10 @@ def mujoco_flex(count: int = 44, step: float = CONTROL) -> dict[str, Any] | None
     seconds = _watched(lambda: mujoco.mj_step(model, data), reach, 50)
     if seconds is None:
         raise RuntimeError("MuJoCo's sheet flew apart.")
-    return _figures("MuJoCo flex", mesh, step, seconds)
+    return _metrics("MuJoCo flex", mesh, step, seconds)
 
 
-def flex(mesh: Mesh, gravity: float, elastic: str, step: float) -> tuple[Any, Any]:
+def mujoco_model(mesh: Mesh, gravity: float, elastic: str, step: float) -> tuple[Any, Any]:
     """A MuJoCo model of the sheet and its state.
 
     Args:
@@ -166,12 +166,12 @@ def flex(mesh: Mesh, gravity: float, elastic: str, step: float) -> tuple[Any, An
       <mujoco>
         <option timestep="{step}" gravity="0 0 {-gravity}" integrator="discrete"/>
         <worldbody>
-          <flexcomp name="sheet" type="direct" dim="2" mass="{mass(mesh)}" radius="0.0005"
+          <flexcomp name="sheet" type="direct" dim="2" mass="{sheet_mass(mesh)}" radius="0.0005"
                     point="{words(mesh.points)}" element="{words(mesh.triangles)}">
             <elasticity young="{YOUNG}" poisson="0.499" thickness="{THICKNESS}" damping="0.02"
                         elastic2d="{elastic}"/>
             <contact selfcollide="none" contype="0" conaffinity="0"/>
-            <pin id="{words(np.flatnonzero(held(mesh)))}"/>
+            <pin id="{words(np.flatnonzero(held_vertices(mesh)))}"/>
           </flexcomp>
         </worldbody>
       </mujoco>""")
@@ -182,7 +182,7 @@ def mujoco_sag(mesh: Mesh, gravity: float, elastic: str) -> Floats:
     """Vertices (V, 3) [m] of the sheet once it hangs still in MuJoCo."""
     import mujoco
 
-    model, data = flex(mesh, gravity, elastic, 0.01)
+    model, data = mujoco_model(mesh, gravity, elastic, 0.01)
     for _ in range(1000):
         mujoco.mj_step(model, data)
         if data.time > 1.0 and np.abs(data.qvel).max() < 1e-8:
@@ -193,7 +193,7 @@ def mujoco_sag(mesh: Mesh, gravity: float, elastic: str) -> Floats:
 # --- table --------------------------------------------------------------------------------------------
 
 
-def _figures(engine: str, mesh: Mesh, step: float, seconds: float) -> dict[str, Any]:
+def _metrics(engine: str, mesh: Mesh, step: float, seconds: float) -> dict[str, Any]:
     return {
         "engine": engine,
         "vertices": len(mesh.points),
@@ -205,7 +205,7 @@ def _figures(engine: str, mesh: Mesh, step: float, seconds: float) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     given = parser.parse_args()
     rows = [row for row in (pybullet_cloth(), mujoco_flex(), mujoco_flex(step=0.005)) if row]
     table = Table(*rows[0], title="one sheet with the skin's stiffness, per control step of 20 ms")

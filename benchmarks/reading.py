@@ -20,7 +20,7 @@ from eva_sim.twin import Twin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--faces", type=int, default=500)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--seed", type=int, default=3)
@@ -30,10 +30,10 @@ def main() -> None:
         for _ in tqdm(range(given.faces), unit="face", disable=None):
             reset_and_hold(twin, sample_command(twin.spec, rng))
             found += detector.landmarks(twin.render(given.size)) is not None
-    figures = {"faces": given.faces, "found": found, "share": found / given.faces, "size": given.size}
-    print(figures)
+    metrics = {"faces": given.faces, "found": found, "share": found / given.faces, "size": given.size}
+    print(metrics)
     if given.json:
-        write_json(given.json, figures)
+        write_json(given.json, metrics)
 
 
 if __name__ == "__main__":

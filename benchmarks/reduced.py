@@ -21,19 +21,20 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from eva_sim.contract import Floats
-from eva_sim.files import asset, read_arrays, write_json
+from eva_sim.contract import Floats, load_spec
+from eva_sim.files import write_json
+from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
 from eva_sim.skin.reduced import ReducedSkins
-from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Reference
+from eva_sim.skin.solver import ReferenceSkin
+from eva_sim.skin.warm_start import drive_ranges
 from eva_sim.twin import Twin
 
 STEP = 0.12  # standard deviation of a command's change in one control step
 BATCHES, THREADS, SECONDS = (1, 64, 1024, 4096), (1, 2), 1.0
 
 
-def walk(steps: int, seed: int) -> list[Drive]:
+def twin_walk(steps: int, seed: int) -> list[Drive]:
     """Drives that a twin meets on a random walk of its commands."""
     rng, drives = np.random.default_rng(seed), []
     with Twin() as twin:
@@ -46,24 +47,24 @@ def walk(steps: int, seed: int) -> list[Drive]:
     return drives
 
 
-def stacked(drives: list[Drive]) -> Drives:
+def stack_drives(drives: list[Drive]) -> Drives:
     """Many drives as those of many faces."""
     return Drives(*(np.array(part) for part in zip(*drives, strict=True)))
 
 
 def accuracy(anatomy: Anatomy, drives: list[Drive]) -> dict[str, float]:
     """Errors against the reference, converged for each drive along its own path [mm, N]."""
-    reference, skins = Reference(anatomy), ReducedSkins(anatomy, len(drives))
+    reference, skins = ReferenceSkin(anatomy), ReducedSkins(anatomy, len(drives))
     solved = [(reference.step(drive), reference.tension) for drive in tqdm(drives, "reference", disable=None)]
     truth, tension = (np.array(part) for part in zip(*solved, strict=True))
-    skins.step(stacked(drives))
-    return compare(skins, truth, tension)
+    skins.step(stack_drives(drives))
+    return skin_errors(skins, truth, tension)
 
 
-def compare(skins: ReducedSkins, truth: Floats, tension: Floats) -> dict[str, float]:
+def skin_errors(skins: ReducedSkins, truth: Floats, tension: Floats) -> dict[str, float]:
     """Errors of skins against settled vertices (N, V, 3) [m] and tensions (N, 12) [N]."""
-    arrays = read_arrays(asset("precomputed/landmark_embedding.npz"))
-    points = np.einsum("pk,npkd->npd", arrays["shares"], truth[:, arrays["corners"]])
+    corners, shares = load_embedding(skins.anatomy.spec)
+    points = np.einsum("pk,npkd->npd", shares, truth[:, corners])
     vertex = 1000 * np.linalg.norm(skins.points - truth, axis=2)
     landmark = 1000 * np.linalg.norm(skins.landmarks - points, axis=2)
     return {
@@ -81,14 +82,14 @@ def _rms(error: Floats) -> float:
     return float(np.sqrt((error**2).mean()))
 
 
-def speed(anatomy: Anatomy, batch: int, threads: int, what: str = "landmarks") -> float:
-    """Faces per second of a batch, from numpy drives to numpy `what`, `"landmarks"` or `"points"`.
+def faces_per_second(anatomy: Anatomy, batch: int, threads: int, quantity: str = "landmarks") -> float:
+    """Faces per second of a batch, from numpy drives to numpy `quantity`, `"landmarks"` or `"points"`.
 
     Of the quickest of many calls, so that what else runs on the machine counts less.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    (low, high), skins = ranges(), ReducedSkins(anatomy, batch)
+    (low, high), skins = drive_ranges(anatomy.spec), ReducedSkins(anatomy, batch)
     given = np.random.default_rng(0).uniform(low, high, (batch, len(low)))
     drives, best, end = (
         Drives(given[:, 0], given[:, 1:3], given[:, 3:]),
@@ -98,29 +99,29 @@ def speed(anatomy: Anatomy, batch: int, threads: int, what: str = "landmarks") -
     while time.perf_counter() < end:
         began = time.perf_counter()
         skins.step(drives)
-        getattr(skins, what)
+        getattr(skins, quantity)
         best = min(best, time.perf_counter() - began)
     torch.set_num_threads(before)
     return batch / best
 
 
-def speeds(anatomy: Anatomy) -> list[dict[str, Any]]:
-    """`speed` for every batch, number of threads and result."""
+def speed_rows(anatomy: Anatomy) -> list[dict[str, Any]]:
+    """`faces_per_second` for every batch, number of threads and result."""
     return [
-        {"batch": batch, "threads": threads, "landmarks": speed(anatomy, batch, threads),
-         "points": speed(anatomy, batch, threads, "points")}
+        {"batch": batch, "threads": threads, "landmarks": faces_per_second(anatomy, batch, threads),
+         "points": faces_per_second(anatomy, batch, threads, "points")}
         for threads in THREADS for batch in BATCHES
     ]  # fmt: skip
 
 
-def show(figures: dict[str, Any]) -> None:
+def show(metrics: dict[str, Any]) -> None:
     """Prints what was measured."""
     table = Table("error", "value", title="reduced skin against the converged reference")
-    for name, value in figures["accuracy"].items():
+    for name, value in metrics["accuracy"].items():
         table.add_row(name, f"{value:.4g}")
     Console().print(table)
     table = Table("batch", "threads", "to landmarks", "to vertices", title="faces per second")
-    for row in figures["speed"]:
+    for row in metrics["speed"]:
         table.add_row(
             str(row["batch"]), str(row["threads"]), f"{row['landmarks']:,.0f}", f"{row['points']:,.0f}"
         )
@@ -129,19 +130,19 @@ def show(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
-    anatomy = load_anatomy()
-    figures = {
+    anatomy = load_anatomy(load_spec())
+    metrics = {
         "steps": given.steps, "seed": given.seed,
-        "accuracy": accuracy(anatomy, walk(given.steps, given.seed)), "speed": speeds(anatomy),
+        "accuracy": accuracy(anatomy, twin_walk(given.steps, given.seed)), "speed": speed_rows(anatomy),
         "machine": f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}",
     }  # fmt: skip
-    show(figures)
+    show(metrics)
     if given.json:
-        write_json(given.json, figures)
+        write_json(given.json, metrics)
 
 
 if __name__ == "__main__":

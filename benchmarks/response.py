@@ -31,7 +31,7 @@ from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import atomic_path, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
-from eva_sim.skin.many import Skins
+from eva_sim.skin.batch import Skins
 
 END = 0.05  # of the range, over which the slope at an end is taken
 PLACES, WAIT = 41, 12  # commands on the way up, and control steps at each
@@ -40,7 +40,7 @@ FREE = {"friction": 0.0, "backlash": 0.0}
 
 
 class Loops(NamedTuple):
-    """What N faces did, one cable each.
+    """Displacements of N faces, one cable each.
 
     Attributes:
         command: share of the servo's range, up and down again, (T,).
@@ -51,12 +51,12 @@ class Loops(NamedTuple):
     moved: Floats
 
 
-def changed(spec: FaceSpec, cable: dict[str, float]) -> FaceSpec:
-    """The table with some of its cable figures replaced."""
+def with_cable_constants(spec: FaceSpec, cable: dict[str, float]) -> FaceSpec:
+    """The table with some of its cable constants replaced."""
     return replace(spec, cable=MappingProxyType({**spec.cable, **cable}))
 
 
-def loops(
+def measure_loops(
     anatomy: Anatomy, specs: list[FaceSpec], cables: list[int], places: int = PLACES, wait: int = WAIT
 ) -> Loops:
     """Draws one cable of each face up and lets it down.
@@ -104,7 +104,7 @@ def logistic(command: Floats, low: float, high: float, rate: float, middle: floa
     return low + (high - low) * rise
 
 
-def explained(command: Floats, moved: Floats) -> float:
+def explained_variance(command: Floats, moved: Floats) -> float:
     """Share of the variance of a branch (T,) that the best generalised logistic explains, R^2."""
     best = np.inf
     for rate in (5.0, 10.0, 20.0):
@@ -114,16 +114,16 @@ def explained(command: Floats, moved: Floats) -> float:
     return float(1 - best / ((moved - moved.mean()) ** 2).sum())
 
 
-def shape(command: Floats, moved: Floats) -> dict[str, float]:
-    """Figures of one loop, (T,) and (T,) [mm]."""
+def loop_metrics(command: Floats, moved: Floats) -> dict[str, float]:
+    """Metrics of one loop, from commands (T,) and displacements (T,) [mm]."""
     top = len(command) // 2
     up, down, ramp = moved[: top + 1], moved[top:][::-1], command[: top + 1]
     half = 0.5 * moved.max()
     steepest = np.gradient(up, ramp).max()
     return {
         "travel_mm": float(moved.max()),
-        "r2_up": explained(ramp, up),
-        "r2_down": explained(ramp, down),
+        "r2_up": explained_variance(ramp, up),
+        "r2_down": explained_variance(ramp, down),
         "loop_mm": float(np.abs(up - down).max()),
         "loop_command": float(np.interp(half, up, ramp) - np.interp(half, down, ramp)),
         "start": float((np.interp(END, ramp, up) - up[0]) / END / steepest),
@@ -132,14 +132,14 @@ def shape(command: Floats, moved: Floats) -> dict[str, float]:
 
 
 def measure(anatomy: Anatomy) -> tuple[Loops, list[dict[str, Any]]]:
-    """Loops of all cables, with and then without friction, and their figures."""
-    spec = load_spec()
+    """Loops of all cables, with and then without friction, and their metrics."""
+    spec = anatomy.spec
     names = [spec.actuators[i].name for i in spec.where("cable")]
-    both = [spec] * len(names) + [changed(spec, FREE)] * len(names)
-    found = loops(anatomy, both, 2 * list(range(len(names))))
+    both = [spec] * len(names) + [with_cable_constants(spec, FREE)] * len(names)
+    found = measure_loops(anatomy, both, 2 * list(range(len(names))))
     rows = []
     for n, (name, moved) in enumerate(zip(2 * names, found.moved.T, strict=True)):
-        rows.append({"cable": name, "friction": n < len(names), **shape(found.command, moved)})
+        rows.append({"cable": name, "friction": n < len(names), **loop_metrics(found.command, moved)})
     return found, rows
 
 
@@ -164,10 +164,10 @@ def draw(found: Loops, rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--picture", type=Path, help="file for the curves")
     given = parser.parse_args()
-    found, rows = measure(load_anatomy())
+    found, rows = measure(load_anatomy(load_spec()))
     table = Table(*rows[0], title="patch displacement over command, up and down")
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))

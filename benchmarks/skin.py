@@ -37,7 +37,7 @@ from eva_sim.files import write_json
 from eva_sim.head import Linkage
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
-from eva_sim.skin.solver import Reference, make_skin, make_skins
+from eva_sim.skin.solver import ReferenceSkin, make_skin, make_skins
 from eva_sim.twin import Twin
 
 CHANGE = 0.12  # standard deviation of a command's change in one control step
@@ -47,7 +47,7 @@ MOVING_TOLERANCE = 1e-4  # N
 SOLVERS = ("full", "fine", "reduced", "dynamic")
 
 
-def commands(spec: FaceSpec, steps: int, rng: np.random.Generator) -> list[np.ndarray]:
+def random_commands(spec: FaceSpec, steps: int, rng: np.random.Generator) -> list[np.ndarray]:
     """A random walk of commands, each (25,)."""
     command, out = spec.neutral, []
     for _ in range(steps):
@@ -60,7 +60,9 @@ def twin_walk(steps: int, seed: int) -> tuple[list[Drive], Floats]:
     """Drives of the twin's skin on a random walk, and seconds per step of the whole twin (T,)."""
     drives, seconds = [], []
     with Twin() as twin:
-        for command in tqdm(commands(twin.spec, steps, np.random.default_rng(seed)), "twin", disable=None):
+        for command in tqdm(
+            random_commands(twin.spec, steps, np.random.default_rng(seed)), "twin", disable=None
+        ):
             began = time.perf_counter()
             twin.move(command)
             seconds.append(time.perf_counter() - began)
@@ -69,7 +71,7 @@ def twin_walk(steps: int, seed: int) -> tuple[list[Drive], Floats]:
     return drives, np.array(seconds)
 
 
-def follow(skin: Any, drives: list[Drive], name: str) -> tuple[Floats, Floats]:
+def run_drives(skin: Any, drives: list[Drive], name: str) -> tuple[Floats, Floats]:
     """Shapes (T, V, 3) [m] and seconds per step (T,) of one skin."""
     skin.step(drives[0])  # compiles
     skin.reset()
@@ -82,10 +84,10 @@ def follow(skin: Any, drives: list[Drive], name: str) -> tuple[Floats, Floats]:
 
 
 class MovingReference:
-    """The referee of the skin with mass: Newton's method with inertia, in the steps of `MovingBlock`."""
+    """The reference of the skin with mass: Newton's method with inertia, in the steps of `MovingBlock`."""
 
     def __init__(self, anatomy: Anatomy) -> None:
-        spec = load_spec()
+        spec = anatomy.spec
         self.anatomy, self._substeps, self._dt = anatomy, spec.substeps, spec.physics_dt
         self.reset()
 
@@ -105,12 +107,12 @@ class MovingReference:
         carried = self.points + self._dt * self._speed
         load = self.anatomy.load(drive)._replace(inertia=1 / self._dt**2, carried=carried)
         start = carried.copy()
-        start[self.anatomy.fixed] = self.anatomy.rest_of(drive)[self.anatomy.fixed]
-        points, _, _ = newton.solve(self.anatomy, start, load, MOVING_TOLERANCE)
+        start[self.anatomy.fixed] = self.anatomy.kinematic_points(drive)[self.anatomy.fixed]
+        points, _, _ = newton.solve_equilibrium(self.anatomy, start, load, MOVING_TOLERANCE)
         self._speed, self.points = (points - self.points) / self._dt, points
 
 
-def errors(shapes: Floats, truth: Floats) -> dict[str, float]:
+def error_metrics(shapes: Floats, truth: Floats) -> dict[str, float]:
     """Distances from the reference [mm], and how many vertices were ever over one."""
     distance = 1000 * np.linalg.norm(shapes - truth, axis=2)
     return {
@@ -121,17 +123,20 @@ def errors(shapes: Floats, truth: Floats) -> dict[str, float]:
     }
 
 
-def lanes(anatomy: Anatomy, spec: FaceSpec, name: str) -> float:
+def batch_rate(anatomy: Anatomy, name: str) -> float:
     """Face-control-steps per second of many faces on all cores, from commands to landmark points."""
+    spec = anatomy.spec
     actuators, linkage, skins = Actuators(spec, FACES), Linkage(spec), make_skins(anatomy, FACES, name)
-    rng, asked, seconds = np.random.default_rng(11), np.tile(spec.neutral, (FACES, 1)), []
+    rng, command, seconds = np.random.default_rng(11), np.tile(spec.neutral, (FACES, 1)), []
     for _ in range(LANE_STEPS):
-        asked = np.clip(asked + rng.normal(0, CHANGE, asked.shape), -1, 1).astype(np.float32)
+        command = np.clip(command + rng.normal(0, CHANGE, command.shape), -1, 1).astype(np.float32)
         began = time.perf_counter()
-        actuators.step(asked, skins.tension)
+        actuators.step(command, skins.tension)
         angles = linkage.angles(actuators.position)
         skins.step(Drives(angles.jaw, angles.lids, actuators.drawn))
-        assert np.isfinite(skins.landmarks).all()  # the reduced skin computes what is asked for
+        assert np.isfinite(
+            skins.landmarks
+        ).all()  # the reduced skin computes landmarks only when they are read
         seconds.append(time.perf_counter() - began)
     skins.close()
     return FACES / float(np.median(seconds[3:]))
@@ -150,30 +155,28 @@ def numpy_workload() -> float:
 
 
 def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
-    """All figures, as they are printed and written."""
-    anatomy = load_anatomy()
+    """All metrics, as they are printed and written."""
+    anatomy = load_anatomy(load_spec())
     twin_walk(5, seed)  # compiles
     drives, twin_seconds = twin_walk(steps, seed)
-    truth, reference_seconds = follow(Reference(anatomy), drives, "reference")
+    truth, reference_seconds = run_drives(ReferenceSkin(anatomy), drives, "reference")
     solvers: list[dict[str, Any]] = [
-        {"solver": "reference", **errors(truth, truth), **_speed(reference_seconds)}
+        {"solver": "reference", **error_metrics(truth, truth), **_speed(reference_seconds)}
     ]
-    with Twin() as twin:
-        spec = twin.spec
-    moving, _ = follow(MovingReference(anatomy), drives, "reference with inertia")
+    moving, _ = run_drives(MovingReference(anatomy), drives, "reference with inertia")
     for name in SOLVERS:
-        shapes, seconds = follow(make_skin(anatomy, name), drives, name)
-        rate = lanes(anatomy, spec, name)
+        shapes, seconds = run_drives(make_skin(anatomy, name), drives, name)
+        rate = batch_rate(anatomy, name)
         solvers.append(
             {
                 "solver": name,
-                **errors(shapes, moving if name == "dynamic" else truth),
+                **error_metrics(shapes, moving if name == "dynamic" else truth),
                 **_speed(seconds),
                 "lanes_faces_per_s": rate,
             }
         )
     workload = numpy_workload()
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "steps": steps,
         "seed": seed,
         "vertices": len(anatomy.points),
@@ -185,7 +188,7 @@ def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
         "twin_step_over_workload": float(np.mean(twin_seconds) / workload),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
-    return figures | {"peers": _peers(solvers[1]["lanes_faces_per_s"]) if peers else []}
+    return metrics | {"peers": _peers(solvers[1]["lanes_faces_per_s"]) if peers else []}
 
 
 def _speed(seconds: Floats) -> dict[str, float]:
@@ -198,16 +201,16 @@ def _peers(faces_per_second: float) -> list[dict[str, Any]]:
     return [{**row, "lanes_ratio": row["ms_per_control_step"] * faces_per_second / 1000} for row in rows]
 
 
-def show(figures: dict[str, Any]) -> None:
-    """Prints the figures as tables."""
-    for title, rows in (("solver against reference", figures["solvers"]), ("peers", figures["peers"])):
+def show(metrics: dict[str, Any]) -> None:
+    """Prints the metrics as tables."""
+    for title, rows in (("solver against reference", metrics["solvers"]), ("peers", metrics["peers"])):
         if rows:
             table = Table(*max(rows, key=len), title=title)
             for row in rows:
                 table.add_row(*(_text(value) for value in row.values()))
             Console(width=150).print(table)
-    table = Table("figure", "value")
-    for name, value in figures.items():
+    table = Table("metric", "value")
+    for name, value in metrics.items():
         if not isinstance(value, list):
             table.add_row(name, _text(value))
     Console().print(table)
@@ -219,15 +222,15 @@ def _text(value: Any) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--no-peers", action="store_true", help="leave the other engines out")
     given = parser.parse_args()
-    figures = measure(given.steps, given.seed, not given.no_peers)
-    show(figures)
+    metrics = measure(given.steps, given.seed, not given.no_peers)
+    show(metrics)
     if given.json:
-        write_json(given.json, figures)
+        write_json(given.json, metrics)
 
 
 if __name__ == "__main__":

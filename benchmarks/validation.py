@@ -2,8 +2,8 @@
 
     python -m benchmarks.validation [--json FILE]
 
-Patches of bare shell on irregular meshes are stretched, blown up and bent, and a cable is drawn up and
-let down. `order` is the power of the edge length with which the error falls from the
+Patches of bare shell on irregular meshes are stretched, inflated and bent, and a cable is drawn in and
+let out. `order` is the power of the edge length with which the error falls from the
 coarsest level to the finest.
 """
 
@@ -30,8 +30,15 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from benchmarks import peers
-from benchmarks.hinges import Sides, angles, averaged, consistent, halves, sides
-from benchmarks.patches import Flags, Load, Mesh, disc, rectangle, settle, spans, triangle
+from benchmarks.hinges import (
+    Sides,
+    angle_gradient,
+    averaged_weights,
+    consistent_weights,
+    halved_on_mirrors,
+    hinge_sides,
+)
+from benchmarks.patches import Flags, Load, Mesh, disc, free_basis, rectangle, settle_patch, triangle
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import write_json
@@ -79,7 +86,7 @@ STRETCHES: dict[str, Callable[[float], tuple[float, float]]] = {
 }
 
 
-def stretched(name: str, stretch: float, seed: int = 0) -> tuple[Floats, Floats]:
+def edge_forces(name: str, stretch: float, seed: int = 0) -> tuple[Floats, Floats]:
     """Pulls the edges of an irregular patch apart and lets its inside settle from a shaken start.
 
     Returns:
@@ -95,13 +102,13 @@ def stretched(name: str, stretch: float, seed: int = 0) -> tuple[Floats, Floats]
     sideways = {"uniaxial": 1.0, "equibiaxial": stretch, "pure shear": 1.0}[name]
     start = mesh.points * [stretch, sideways, 1.0]
     start += free * np.random.default_rng(seed).normal(0, 2e-4, start.shape)
-    points = settle(shell, start, Load(np.zeros_like(start)), spans(free))
+    points = settle_patch(shell, start, Load(np.zeros_like(start)), free_basis(free))
     force = shell.energy(points)[1]
     pulls = np.array([force[high[:, k], k].sum() for k in range(2)])
     return pulls, SHEAR * THICKNESS * np.array(STRETCHES[name](stretch)) * [WIDTH, LENGTH]
 
 
-def inflated(count: int, kind: str, pressure: float) -> tuple[float, float]:
+def inflated_disc(count: int, kind: str, pressure: float) -> tuple[float, float]:
     """Height [m] and volume [m3] of a disc held at its rim and blown up as a pure membrane."""
     mesh = disc(RADIUS, count, kind)
     shell = Shell.of(mesh.points, mesh.triangles, YOUNG, THICKNESS)
@@ -110,12 +117,12 @@ def inflated(count: int, kind: str, pressure: float) -> tuple[float, float]:
     free = np.repeat((far < RADIUS - 1e-9)[:, None], 3, axis=1)
     start = mesh.points.copy()
     start[:, 2] = 0.5 * RADIUS * (1 - (far / RADIUS) ** 2)
-    points = settle(shell, start, Load(np.zeros_like(start), pressure), spans(free))
+    points = settle_patch(shell, start, Load(np.zeros_like(start), pressure), free_basis(free))
     a, b, c = (points[mesh.triangles[:, k]] for k in range(3))
     return float(points[:, 2].max()), float((a * np.cross(b, c)).sum() / 6)
 
 
-def balloon(pressure: float) -> tuple[float, float]:
+def balloon_theory(pressure: float) -> tuple[float, float]:
     """The same height and volume from the ordinary differential equations of the membrane.
 
     A ring at rest radius R lies at radius r, its meridian inclined by phi; N1 and N2 are forces per rest
@@ -137,7 +144,7 @@ def balloon(pressure: float) -> tuple[float, float]:
 
 
 def _ring(rest: float, state: Floats, pressure: float) -> list[float]:
-    """Slopes of radius, inward pull R N1 cos(phi), drop and volume below it, along the rest radius."""
+    """Derivatives of radius, inward pull R N1 cos(phi), drop and volume below it, along the rest radius."""
     r, pull, _, _ = state
     across = r / rest
     lift = 0.5 * pressure * r * r
@@ -157,8 +164,8 @@ Weights = Callable[[Sides, Flags], sparse.csr_matrix]
 #: None is the shell as it is, solved as any other patch.
 BENDING: dict[str, Weights | None] = {
     "shell, D l2/A": None,
-    "averaged": averaged,
-    "consistent": consistent,
+    "averaged": averaged_weights,
+    "consistent": consistent_weights,
 }
 
 
@@ -182,11 +189,11 @@ def cantilever(count: int, kind: str, weights: Weights | None) -> Row:
     push[tip] = 0.5 * (np.append(gap, 0) + np.append(0, gap)) / WIDTH
     expected = 1e-3 * THICKNESS  # small against the thickness: the theory is linear
     push *= expected * 3 * RIGIDITY * WIDTH / LENGTH**3
-    place = bent(mesh, push, np.abs(mesh.points[:, 0]) < 1e-9, weights)
+    place = deflection(mesh, push, np.abs(mesh.points[:, 0]) < 1e-9, weights)
     return Row("cantilever, tip [m]", count, float(place[tip].mean()), expected)
 
 
-def plate(count: int, kind: str, weights: Weights | None) -> Row:
+def clamped_plate(count: int, kind: str, weights: Weights | None) -> Row:
     """Middle of a disc clamped at its rim under uniform pressure: p a^4 / (64 D) (Kirchhoff).
 
     Clamped as by a mirror: the ghosts outside the rim move as the vertices inside.
@@ -195,14 +202,14 @@ def plate(count: int, kind: str, weights: Weights | None) -> Row:
     far = np.linalg.norm(mesh.points, axis=1)
     expected = 1e-3 * THICKNESS
     push = expected * 64 * RIGIDITY / RADIUS**4 * mesh.shares()
-    place = bent(mesh, push, np.abs(far - RADIUS) < 1e-9, weights)
+    place = deflection(mesh, push, np.abs(far - RADIUS) < 1e-9, weights)
     # The random meshes have no vertex in the middle: the deflection is w0 (1 - (r/a)^2)^2.
     middle = np.argsort(far)[:3]
     measured = (place[middle] / (1 - (far[middle] / RADIUS) ** 2) ** 2).mean()
     return Row("clamped plate, middle [m]", count, float(measured), expected)
 
 
-def supported(count: int, kind: str, weights: Weights | None) -> Row:
+def supported_plate(count: int, kind: str, weights: Weights | None) -> Row:
     """Middle of an equilateral plate simply supported at its rim under uniform pressure: p a^4 / (972 D).
 
     With a its height (Timoshenko and Woinowsky-Krieger, Theory of Plates and Shells, section 71).
@@ -215,26 +222,26 @@ def supported(count: int, kind: str, weights: Weights | None) -> Row:
     push = expected * 972 * RIGIDITY / height**4 * mesh.shares()
     x, y, _ = mesh.points.T
     shape = 27 / 4 * (x**3 - 3 * y * y * x - height * far**2 + 4 / 27 * height**3) / height**3
-    place = bent(mesh, push, np.abs(shape) < 1e-9, weights)
+    place = deflection(mesh, push, np.abs(shape) < 1e-9, weights)
     # Not every mesh has a vertex in the middle, but the whole deflection is known.
     middle = np.argsort(far)[:3]
     share = shape[middle] * (1 - 9 / 4 * (far[middle] / height) ** 2)
     return Row("supported plate, middle [m]", count, float((place[middle] / share).mean()), expected)
 
 
-def bent(mesh: Mesh, push: Floats, held: Flags, weights: Weights | None) -> Floats:
-    """Deflection (V,) [m] under small forces (V,) [N] along z, held where told, and level there.
+def deflection(mesh: Mesh, push: Floats, held: Flags, weights: Weights | None) -> Floats:
+    """Deflection (V,) [m] under small forces (V,) [N] along z, zero and level where `held`.
 
     Hinges on a mirror carry half their energy: the other half is the image's.
     """
     free = np.zeros(mesh.points.shape, dtype=bool)
     free[:, 2] = ~held[mesh.master]
-    basis, shell = spans(free, mesh.master), _shell(mesh)
+    basis, shell = free_basis(free, mesh.master), _shell(mesh)
     if weights is None:
-        shell = shell._replace(bending=shell.bending * halves(_sides(mesh), mesh.inner))
+        shell = shell._replace(bending=shell.bending * halved_on_mirrors(_sides(mesh), mesh.inner))
         load = Load(push[:, None] * [0.0, 0.0, 1.0])
-        return settle(shell, mesh.points, load, basis, 1e-6 * np.abs(push).max())[:, 2]
-    angle = angles(mesh.points, shell.hinges.astype(np.int64))
+        return settle_patch(shell, mesh.points, load, basis, 1e-6 * np.abs(push).max())[:, 2]
+    angle = angle_gradient(mesh.points, shell.hinges.astype(np.int64))
     up = basis[2::3]
     stiffness = up.T @ (angle.T @ (RIGIDITY * weights(_sides(mesh), mesh.inner)) @ angle) @ up
     return up @ linalg.spsolve(sparse.csc_matrix(stiffness), up.T @ push)
@@ -245,26 +252,26 @@ def _shell(mesh: Mesh) -> Shell:
 
 
 def _sides(mesh: Mesh) -> Sides:
-    return sides(mesh.points, mesh.triangles, _shell(mesh).hinges.astype(np.int64))
+    return hinge_sides(mesh.points, mesh.triangles, _shell(mesh).hinges.astype(np.int64))
 
 
 # --- peer ---------------------------------------------------------------------------------------------
 
 
-def hanging(mesh: Mesh, gravity: float, shell: Shell) -> Floats:
-    """Vertices (V, 3) [m] of a sheet held at both ends and hanging by its weight, as `peers.flex`.
+def hanging_sheet(mesh: Mesh, gravity: float, shell: Shell) -> Floats:
+    """Vertices (V, 3) [m] of a sheet held at both ends and hanging by its weight, as `peers.mujoco_model`.
 
     MuJoCo shares the mass out equally among the vertices, so each has the same weight here.
     """
-    free = np.repeat(~peers.held(mesh)[:, None], 3, axis=1)
+    free = np.repeat(~peers.held_vertices(mesh)[:, None], 3, axis=1)
     weight = np.zeros(mesh.points.shape)
-    weight[:, 2] = -gravity * peers.mass(mesh) / len(weight)
+    weight[:, 2] = -gravity * peers.sheet_mass(mesh) / len(weight)
     start = mesh.points.copy()
     start[:, 2] = -0.003 * np.sin(np.pi * start[:, 0] / LENGTH)  # a flat sheet without bending is singular
-    return settle(shell, start, Load(weight), spans(free))
+    return settle_patch(shell, start, Load(weight), free_basis(free))
 
 
-def beside_mujoco(elastic: str, gravity: float = peers.GRAVITY) -> tuple[float, float, float]:
+def compare_with_mujoco(elastic: str, gravity: float = peers.GRAVITY) -> tuple[float, float, float]:
     """Sag of a hanging sheet here and in MuJoCo, and the distance between the two, rms [mm].
 
     Args:
@@ -274,7 +281,7 @@ def beside_mujoco(elastic: str, gravity: float = peers.GRAVITY) -> tuple[float, 
     mesh = rectangle(LENGTH, WIDTH, 16, "random")
     shell = _shell(mesh)
     shell = shell._replace(bending=(elastic == "both") * shell.bending)
-    ours, theirs = hanging(mesh, gravity, shell), peers.mujoco_sag(mesh, gravity, elastic)
+    ours, theirs = hanging_sheet(mesh, gravity, shell), peers.mujoco_sag(mesh, gravity, elastic)
     apart = 1000 * float(np.sqrt(((ours - theirs) ** 2).sum(1).mean()))
     return -1000 * float(ours[:, 2].min()), -1000 * float(theirs[:, 2].min()), apart
 
@@ -301,21 +308,21 @@ class Loop(NamedTuple):
 
 
 def cable_spec(**cable: float) -> FaceSpec:
-    """The real table, with servos that answer at once and some cable figures replaced."""
+    """The real table, with servos that answer at once and some cable constants replaced."""
     spec = load_spec()
     rows = tuple(replace(a, delay=0, dead_band=0.0, rate=1e3) for a in spec.actuators)
     return replace(spec, actuators=rows, cable=MappingProxyType({**spec.cable, **cable}))
 
 
-def cycled(spec: FaceSpec, spring: float, steps: int, wait: int = 1) -> Loop:
+def run_cable_cycle(spec: FaceSpec, spring: float, steps: int, wait: int = 1) -> Loop:
     """Turns the first cable's servo to 1.5 rad and back against `spring` [N/m].
 
-    The chain is told tensions that are one period old, so steps must be small or `wait` periods long.
+    The chain receives tensions that are one period old, so steps must be small or `wait` periods long.
     """
-    chain, tension, trace = Actuators(spec), np.zeros(12), []
+    chain, tension, trace = Actuators(spec), np.zeros(len(spec.where("cable"))), []
     physical, ramp = spec.column("neutral"), np.linspace(0, 1.5, steps)
     for angle in np.concatenate([ramp, ramp[::-1]]):
-        physical[:12] = angle
+        physical[spec.where("cable")] = angle
         for _ in range(wait):
             chain.step(spec.to_command(physical), tension)
             tension = spring * np.maximum(0.0, chain.take_up)
@@ -335,22 +342,22 @@ def cable_rows(spring: float = 400.0) -> Iterator[Row]:
     spec = cable_spec()
     line, play = spec.cable["bowden_stiffness"], spec.cable["backlash"]
     ratio = np.exp(spec.cable["friction"] * spec.cable["wrap_angle"])
-    loop, top = cycled(spec, spring, CYCLE), CYCLE - 1
+    loop, top = run_cable_cycle(spec, spring, CYCLE), CYCLE - 1
     slip = loop.pull[1:] / np.maximum(loop.tension[:-1], 1e-9)
     yield Row("capstan, drawing up", 0, float(slip[top - 1]), ratio)
     yield Row("capstan, letting down", 0, float(slip[top + CYCLE // 2]), 1 / ratio)
     tension = spring * line * (loop.gear[top] - play) / (line + ratio * spring)
     wide, lost = 0.5 * (ratio - 1 / ratio) * tension**2, 0.5 * (ratio - 1) * tension**2 / spring
-    yield Row("cable, loop [J]", 0, -area(loop.gear, loop.tension), play * tension + wide / line)
-    yield Row("cable, work in one loop [J]", 0, area(loop.line, loop.pull), wide / spring)
+    yield Row("cable, loop [J]", 0, -path_integral(loop.gear, loop.tension), play * tension + wide / line)
+    yield Row("cable, work in one loop [J]", 0, path_integral(loop.line, loop.pull), wide / spring)
     stored = 0.5 * tension**2 * (1 / spring + ratio**2 / line)
-    work = area(loop.line[: top + 1], loop.pull[: top + 1])
+    work = path_integral(loop.line[: top + 1], loop.pull[: top + 1])
     yield Row("cable, work drawing up [J]", 0, work, stored + lost)
-    free = cycled(cable_spec(friction=0.0, backlash=0.0), spring, 200, wait=40)
-    yield Row("cable, loop without friction [J]", 0, area(free.gear, free.tension), 0.0)
+    free = run_cable_cycle(cable_spec(friction=0.0, backlash=0.0), spring, 200, wait=40)
+    yield Row("cable, loop without friction [J]", 0, path_integral(free.gear, free.tension), 0.0)
 
 
-def area(x: Floats, y: Floats) -> float:
+def path_integral(x: Floats, y: Floats) -> float:
     """Integral of y over the path x."""
     return float(np.trapezoid(y, x))
 
@@ -360,17 +367,17 @@ def area(x: Floats, y: Floats) -> float:
 
 def membrane_rows() -> Iterator[Row]:
     for name in STRETCHES:
-        measured, expected = stretched(name, 1.3)
+        measured, expected = edge_forces(name, 1.3)
         yield Row(f"{name} to 1.3, edge force [N]", 12, float(measured[0]), float(expected[0]))
-    height, volume = balloon(PRESSURE)
+    height, volume = balloon_theory(PRESSURE)
     for kind in ("regular", "random"):
-        rows = [(count, inflated(count, kind, PRESSURE)) for count in DISCS]
+        rows = [(count, inflated_disc(count, kind, PRESSURE)) for count in DISCS]
         yield from (Row(f"inflation, height [m], {kind}", count, top, height) for count, (top, _) in rows)
         yield from (Row(f"inflation, volume [m3], {kind}", count, full, volume) for count, (_, full) in rows)
 
 
 def bending_rows() -> Iterator[Row]:
-    for scene, levels in ((cantilever, STRIPS), (plate, DISCS), (supported, STRIPS)):
+    for scene, levels in ((cantilever, STRIPS), (clamped_plate, DISCS), (supported_plate, STRIPS)):
         for name, weights in BENDING.items():
             for kind in ("regular", "random"):
                 for row in (scene(count, kind, weights) for count in levels):
@@ -380,11 +387,11 @@ def bending_rows() -> Iterator[Row]:
 def peer_rows() -> Iterator[Row]:
     """Only where MuJoCo is installed; the expected value is its own."""
     for elastic in ("stretch", "both") if importlib.util.find_spec("mujoco") else ():
-        ours, theirs, _ = beside_mujoco(elastic)
+        ours, theirs, _ = compare_with_mujoco(elastic)
         yield Row(f"hanging sheet beside MuJoCo, sag [mm], {elastic}", 16, ours, theirs)
 
 
-def figures(rows: list[Row]) -> list[dict[str, Any]]:
+def summary_rows(rows: list[Row]) -> list[dict[str, Any]]:
     """Rows with their errors; the last level of a case with the order over all its levels."""
     first, last = {row.case: row for row in reversed(rows)}, {row.case: row for row in rows}
     return [
@@ -392,13 +399,13 @@ def figures(rows: list[Row]) -> list[dict[str, Any]]:
             **row._asdict(),
             "expected": float(row.expected),
             "error": float(row.error),
-            "order": order(first[row.case], row) if row is last[row.case] else None,
+            "order": convergence_order(first[row.case], row) if row is last[row.case] else None,
         }
         for row in rows
     ]
 
 
-def order(coarse: Row, fine: Row) -> float | None:
+def convergence_order(coarse: Row, fine: Row) -> float | None:
     """Power of the edge length with which the error falls; 2 is a quarter at half the edge."""
     if coarse is fine:
         return None
@@ -407,9 +414,9 @@ def order(coarse: Row, fine: Row) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     given = parser.parse_args()
-    lines = figures([*membrane_rows(), *bending_rows(), *peer_rows(), *cable_rows()])
+    lines = summary_rows([*membrane_rows(), *bending_rows(), *peer_rows(), *cable_rows()])
     table = Table("case", "level", "measured", "closed form", "relative error", "order")
     for line in lines:
         rate = "" if line["order"] is None else f"{line['order']:.1f}"

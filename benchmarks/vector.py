@@ -6,7 +6,7 @@ One environment step is one action of one copy; the rate counts them all, target
 included. `walk` is a random walk of all actuators (standard deviation 0.12 a step, as in
 benchmarks/skin.py), `calm` half of that; `uniform` draws every action anew from the whole space, as
 an untrained policy may. `cpu_ms_per_step` is the work of a step of all copies, over all cores, which
-other processes on the machine disturb less. `rescued` is the share of face-steps that needed more
+other processes on the machine disturb less. `extra_solves` is the share of face-steps that needed more
 than the usual evaluations, `faults` the share that ended an episode. Bars: `walk` with "full" 4,000
 steps a second, "reduced" 20,000.
 """
@@ -35,7 +35,7 @@ ID = "EVA/Mimic-v0"
 WALKS = {"calm": 0.06, "walk": 0.12, "uniform": None}
 
 
-def actions_of(kind: str, steps: int, count: int) -> np.ndarray:
+def draw_actions(kind: str, steps: int, count: int) -> np.ndarray:
     """Actions, (steps, count, 25)."""
     rng, size, action = np.random.default_rng(7), WALKS[kind], np.tile(load_spec().neutral, (count, 1))
     path = []
@@ -49,25 +49,25 @@ def actions_of(kind: str, steps: int, count: int) -> np.ndarray:
 
 
 def measure(skin: str, kind: str, envs: int, steps: int) -> dict[str, Any]:
-    """Figures of one skin, moved in one way.
+    """Metrics of one skin under one kind of motion.
 
     Raises:
         EvaError: this version has no such skin.
     """
-    many: Any = gym.make_vec(ID, num_envs=envs, vectorization_mode="vector_entry_point", skin=skin)
+    envs_vector: Any = gym.make_vec(ID, num_envs=envs, vectorization_mode="vector_entry_point", skin=skin)
     began = time.perf_counter()
-    many.reset(seed=0)
+    envs_vector.reset(seed=0)
     reset = time.perf_counter() - began
-    path, faults, seconds, spent = actions_of(kind, steps + 3, envs), 0, [], 0.0
+    path, faults, seconds, spent = draw_actions(kind, steps + 3, envs), 0, [], 0.0
     for number, actions in enumerate(path):  # the first three compile and warm up
         spent = time.process_time() if number == 3 else spent
         began = time.perf_counter()
-        info = many.step(actions)[4]
+        info = envs_vector.step(actions)[4]
         seconds += [time.perf_counter() - began] if number >= 3 else []
-        faults += sum(bool(told) for told in info["faults"])
+        faults += sum(bool(messages) for messages in info["faults"])
     spent = time.process_time() - spent
-    rescued = int(getattr(many.twins.skins, "rescues", [0])[0])
-    many.close()
+    extra_solves = int(getattr(envs_vector.twins.skins, "extra_solves", [0])[0])
+    envs_vector.close()
     return {
         "skin": skin,
         "moved": kind,
@@ -75,7 +75,7 @@ def measure(skin: str, kind: str, envs: int, steps: int) -> dict[str, Any]:
         "steps_per_second": envs * steps / sum(seconds),
         "median_step_ms": 1000 * float(np.median(seconds)),
         "cpu_ms_per_step": 1000 * spent / steps,
-        "rescued": rescued / (envs * len(path)),
+        "extra_solves": extra_solves / (envs * len(path)),
         "faults": faults / (envs * len(path)),
         "reset_ms": 1000 * reset,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -86,7 +86,7 @@ def measure(skin: str, kind: str, envs: int, steps: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--envs", type=int, default=256)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--moved", nargs="+", choices=list(WALKS), default=list(WALKS))
@@ -98,7 +98,7 @@ def main() -> None:
         except EvaError as error:
             Console(stderr=True).print(f"{skin}: {error}")
     table = Table(
-        "figure",
+        "metric",
         *(f"{row['skin']}, {row['moved']}" for row in rows),
         title=f"{ID} by vector_entry_point; peak memory is of the process so far",
     )

@@ -1,4 +1,4 @@
-"""What the camera sees, part by part: the skin on its head shell, eyes, lid rims, teeth and mouth."""
+"""The visible parts of the face: the skin on its head shell, eyes, lid rims, teeth and mouth."""
 
 from __future__ import annotations
 
@@ -6,45 +6,55 @@ from functools import lru_cache
 
 import numpy as np
 
-from eva_sim.contract import Floats
-from eva_sim.files import asset, read_arrays
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
 from eva_sim.renderer import Part
-from eva_sim.skin.ground import turned
+from eva_sim.skin.ground import rotate_with_jaw
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
 LID_RADIUS = 0.0144  # m; the lid's inner edge lies just on the eyeball
-CENTRE = np.array([0.0, -0.02, -0.05])  # the texture is wrapped around the z axis through here
+CENTRE = np.array([0.0, -0.02, -0.05])  # m; the texture is wrapped around the z axis through this point
 
 
 def texture_coordinates(points: Floats) -> Floats:
-    """Texture u, v in 0..1 of points (V, 3): equidistant azimuthal about the face's forward axis."""
-    way = points - CENTRE
-    radius = np.linalg.norm(way[:, :2], axis=1)
-    angle = np.arctan2(radius, way[:, 2]) / np.pi
-    coordinates: Floats = 0.5 + 0.5 * angle[:, None] * way[:, :2] / np.maximum(radius, 1e-9)[:, None]
+    """Returns texture u, v in 0..1 of points (V, 3), azimuthal equidistant about the face's forward axis."""
+    offset = points - CENTRE
+    radius = np.linalg.norm(offset[:, :2], axis=1)
+    angle = np.arctan2(radius, offset[:, 2]) / np.pi
+    coordinates: Floats = 0.5 + 0.5 * angle[:, None] * offset[:, :2] / np.maximum(radius, 1e-9)[:, None]
     return coordinates
 
 
 class Appearance:
-    """Turns the skin's vertices and the head's pose into placed parts for a `Camera`."""
+    """Places the visible parts, for a `Renderer`, by the skin's vertices and the head's pose.
 
-    def __init__(self) -> None:
-        arrays = _arrays()
-        self._arrays = arrays
-        self._skin_size = len(read_arrays(asset("meshes/skin.npz"))["points"])
-        self._loops = _margins()
+    Args:
+        spec: the face, whose folder holds meshes and texture.
+
+    Attributes:
+        parts: the visible parts, for `Renderer`.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+
+    def __init__(self, spec: FaceSpec) -> None:
+        self._spec, self._arrays = spec, _visual_arrays(spec)
+        skin = read_arrays(spec.file("meshes/skin.npz"))
+        self._skin_size = len(skin["points"])
+        self._loops = _lid_loops(skin["points"], skin["lid_margin"])
         self.parts = self._make_parts()
 
     def place(self, skin: Floats, pose: HeadPose) -> dict[str, Floats]:
-        """World vertices (V, 3) or poses (4, 4) of every part.
+        """Returns world vertices (V, 3) or the pose (4, 4) of every part.
 
         Args:
             skin: the simulated vertices in the head frame, (V, 3) [m].
             pose: of the rigid head.
         """
         arrays, skull = self._arrays, pose.skull
-        shell = turned(arrays["head_points"], arrays["head_jaw"], pose.jaw)
+        shell = rotate_with_jaw(arrays["head_points"], arrays["head_jaw"], pose.jaw)
         shell[: self._skin_size] = skin
         lift = arrays["head_lift"][:, None]
         ring = arrays["mouth_ring"]
@@ -66,7 +76,7 @@ class Appearance:
         arrays = self._arrays
         self._rest = arrays["head_points"][: self._skin_size]
         uv = texture_coordinates(arrays["head_points"])
-        paint = np.asarray(Image.open(asset("textures/paint.png")).convert("RGB"))
+        paint = np.asarray(Image.open(self._spec.file("textures/paint.png")).convert("RGB"))
         parts = [
             Part("head", arrays["head_points"], arrays["head_triangles"], 1, uv=uv, texture=paint),
             Part(
@@ -93,15 +103,13 @@ class Appearance:
         return Part(name, points, triangles, 3, vertex_colours=colours, roughness=0.35)
 
 
-@lru_cache(maxsize=1)
-def _arrays() -> dict[str, np.ndarray]:
-    return read_arrays(asset("meshes/visual.npz"))
+@lru_cache(maxsize=4)
+def _visual_arrays(spec: FaceSpec) -> dict[str, np.ndarray]:
+    return read_arrays(spec.file("meshes/visual.npz"))
 
 
-def _margins() -> list[np.ndarray]:
-    """Vertices of the left and right lid margin, in order around the eye."""
-    skin = read_arrays(asset("meshes/skin.npz"))
-    points, margin = skin["points"], skin["lid_margin"]
+def _lid_loops(points: Floats, margin: np.ndarray) -> list[np.ndarray]:
+    """Returns the vertices of the left and right lid margin, in order around the eye."""
     loops = []
     for eye in EYES:
         side = margin[np.linalg.norm(points[margin] - eye, axis=1) < 0.03]
@@ -116,7 +124,7 @@ def _move(points: Floats, pose: Floats) -> Floats:
 
 
 def jaw_pose(angle: float) -> Floats:
-    """Head-from-jaw transform, (4, 4), at an opening of `angle` [rad]."""
+    """Returns the head-from-jaw transform, (4, 4), at an opening of `angle` [rad]."""
     pose = np.eye(4)
     pose[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     pose[:3, 3] = JAW_HINGE - pose[:3, :3] @ JAW_HINGE
@@ -124,7 +132,7 @@ def jaw_pose(angle: float) -> Floats:
 
 
 def eye_pose(centre: Floats, angles: Floats) -> Floats:
-    """Head-from-eye transform, (4, 4): Ry(yaw) Rx(-pitch) about the eye's centre."""
+    """Returns the head-from-eye transform, (4, 4): Ry(yaw) Rx(-pitch) about the eye's centre."""
     (sy, sp), (cy, cp) = np.sin(angles), np.cos(angles)
     pose = np.eye(4)
     pose[:3, :3] = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ [[1, 0, 0], [0, cp, sp], [0, -sp, cp]]
@@ -133,9 +141,9 @@ def eye_pose(centre: Floats, angles: Floats) -> Floats:
 
 
 def _lid_rim(margin: Floats, eye: Floats) -> Floats:
-    """The lid's thickness: from the skin's margin to the eyeball, (2 M, 3)."""
-    way = margin - eye
-    inner = eye + way * (LID_RADIUS / np.linalg.norm(way, axis=1, keepdims=True))
+    """Returns the edge of a lid, from the skin's margin to the eyeball, (2 M, 3)."""
+    offset = margin - eye
+    inner = eye + offset * (LID_RADIUS / np.linalg.norm(offset, axis=1, keepdims=True))
     return np.concatenate([margin, inner])
 
 
@@ -146,7 +154,7 @@ def _band(count: int) -> np.ndarray:
 
 
 def eyeball(rings: int = 48) -> tuple[Floats, np.ndarray, np.ndarray]:
-    """Points, triangles and colours of an eye that looks along z."""
+    """Returns points, triangles and colours of an eye that looks along z."""
     polar, around = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, rings), indexing="ij")
     bulge = EYE_RADIUS + CORNEA * np.clip(1 - (polar / (1.2 * IRIS)) ** 2, 0, 1)
     points = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], -1)

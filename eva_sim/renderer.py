@@ -1,8 +1,7 @@
 """The camera: colour, depth and labels of the face, by pyrender on EGL, without a screen.
 
-One renderer per process, made when first needed and never deleted: deleting one ends EGL for all.
-Vertices that move are written into the buffers that pyrender made, so nothing is allocated per
-frame.
+There is one renderer per process. It is made on first use and never deleted, because deleting one ends
+EGL for the whole process. Moving vertices are written into pyrender's buffers, so no frame allocates any.
 """
 
 from __future__ import annotations
@@ -21,21 +20,22 @@ from eva_sim.errors import RenderError
 from eva_sim.skin.elements import vertex_normals
 
 Picture = NDArray[np.uint8]
-EYE, TARGET, FIELD = (0.0, -0.03, 0.75), (0.0, -0.045, 0.0), 24.0  # m, m, degrees
+CAMERA_POSITION, CAMERA_TARGET = (0.0, -0.03, 0.75), (0.0, -0.045, 0.0)  # m
+FIELD_OF_VIEW = 24.0  # degrees
 AMBIENT = 0.30
-# Key, fill and rim light: from where, how strong.
+# Fill, key and rim light: position, intensity.
 LIGHTS = {"fill": ((0.7, 0.1, 0.8), 1.6), "key": ((-0.5, 0.6, 0.9), 3.2), "rim": ((0.1, 0.9, -0.5), 2.5)}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that is seen.
+    """One visible part.
 
     Attributes:
         name: unique.
         points: (V, 3) [m], in the part's own frame or, when placed by vertices, at rest.
         triangles: (F, 3).
-        label: what segmentation pictures hold for it, from 1.
+        label: its value in segmentation pictures, from 1.
         colour: linear red, green, blue.
         vertex_colours: (V, 3) uint8 instead.
         uv: (V, 2), with `texture` (H, W, 3) uint8 instead.
@@ -85,10 +85,10 @@ def _renderer() -> Any:
 
 
 class Renderer:
-    """Looks at parts from the front.
+    """A camera in front of the face.
 
     Args:
-        parts: what there is to see.
+        parts: the visible parts.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -96,8 +96,8 @@ class Renderer:
         self._parts = {part.name: part for part in parts}
         self._scene = self._render.Scene(ambient_light=[AMBIENT] * 3, bg_color=[0.86, 0.88, 0.90, 1.0])
         self._nodes = {p.name: self._scene.add(self._mesh(p), name=p.name) for p in parts}
-        camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD), znear=0.1, zfar=3.0)
-        self.pose = look_at(EYE, TARGET)
+        camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD_OF_VIEW), znear=0.1, zfar=3.0)
+        self.pose = look_at(CAMERA_POSITION, CAMERA_TARGET)
         self._camera = self._scene.add(camera, pose=self.pose, name="camera")
         self._scene._directional_light_nodes = _ByName()
         for name, (place, strength) in LIGHTS.items():
@@ -105,7 +105,7 @@ class Renderer:
             self._scene.add(light, pose=look_at(place, (0, 0, 0)), name=name)
 
     def colour(self, placed: Mapping[str, Floats], size: int) -> Picture:
-        """A picture, uint8 (size, size, 3).
+        """Returns a picture, uint8 (size, size, 3).
 
         Args:
             placed: per part its world vertices (V, 3) [m] or its pose (4, 4).
@@ -124,26 +124,26 @@ class Renderer:
         return np.ascontiguousarray(self._run(placed, size, flags, nodes)[0][..., 0])
 
     def move(self, pose: Floats) -> None:
-        """Puts the camera elsewhere: world-from-camera, (4, 4), looking along its -z."""
+        """Moves the camera; `pose` is world-from-camera, (4, 4), and the camera looks along its -z."""
         self.pose = pose
         self._scene.set_pose(self._camera, pose)
 
     def light(self, strength: float) -> None:
-        """Makes every light so much stronger than those of `LIGHTS`."""
+        """Scales the intensity of every light of `LIGHTS`."""
         self._scene.ambient_light = np.full(3, AMBIENT * strength)
         for node in self._scene.directional_light_nodes:
             node.light.intensity = LIGHTS[node.name][1] * strength
 
     def unproject(self, pixels: Floats, depth: Floats, size: int) -> Floats:
-        """World points (N, 3) [m] of pixels (N, 2) from the top left, at depths (N,) [m]."""
-        half = np.tan(np.radians(FIELD) / 2)
+        """Returns world points (N, 3) [m] of pixels (N, 2) from the top left, at depths (N,) [m]."""
+        half = np.tan(np.radians(FIELD_OF_VIEW) / 2)
         x, y = (2 * pixels[:, 0] / size - 1) * half, (1 - 2 * pixels[:, 1] / size) * half
-        there = np.stack([x * depth, y * depth, -depth], axis=1)
-        world: Floats = there @ self.pose[:3, :3].T + self.pose[:3, 3]
+        points = np.stack([x * depth, y * depth, -depth], axis=1)
+        world: Floats = points @ self.pose[:3, :3].T + self.pose[:3, 3]
         return world
 
     def tint(self, name: str, colours: NDArray[np.uint8]) -> None:
-        """Paints a part anew, vertex by vertex, (V, 3) uint8, instead of its texture."""
+        """Replaces the texture or colours of a part by vertex colours, (V, 3) uint8."""
         part = self._parts[name]
         plain = Part(part.name, part.points, part.triangles, part.label, vertex_colours=colours)
         self._parts[name] = plain
@@ -188,7 +188,7 @@ class Renderer:
             raise RenderError(f"the picture could not be made ({error}).") from error
 
     def _shape(self, name: str, points: Floats) -> None:
-        """New vertices for a part; into the buffer on the graphics side once there is one."""
+        """Moves the vertices of a part, in its graphics buffer if that exists."""
         primitive = self._nodes[name].mesh.primitives[0]
         primitive.positions = points.astype(np.float32)
         primitive.normals = vertex_normals(points, self._parts[name].triangles).astype(np.float32)
@@ -205,19 +205,19 @@ class Renderer:
 
 
 def _by_name(scene: Any) -> list[Any]:
-    """Meshes in the order of their names.
+    """Returns the meshes in the order of their names.
 
-    pyrender draws opaque ones in the order of their addresses, and where two touch, as lid and skin
-    do, the first one wins: pictures would differ between processes.
+    pyrender draws opaque meshes in the order of their addresses. Where two touch, as lid and skin do, the
+    first one is visible, so pictures would differ between processes.
     """
     return sorted(scene.mesh_nodes, key=lambda node: node.name)
 
 
 class _ByName(set):
-    """A set of nodes in the order of their names, also after pyrender's own union with other sets.
+    """A set of nodes in the order of their names, also after pyrender's union with other sets.
 
-    pyrender keeps lights in a plain set, whose order depends on addresses, and with it the last bit
-    of the sum over lights: pictures would differ between processes.
+    pyrender keeps lights in a plain set, whose order depends on addresses. The last bit of the sum over
+    lights depends on that order, so pictures would differ between processes.
     """
 
     def __iter__(self) -> Iterator[Any]:
@@ -231,12 +231,12 @@ def _opaque(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.hstack([colours / 255.0, np.ones((len(colours), 1))]).astype(np.float32)
 
 
-def look_at(eye: Any, target: Any) -> Floats:
-    """World-from-camera pose (4, 4) that looks from one point at another, upright."""
-    eye, target = np.asarray(eye, dtype=float), np.asarray(target, dtype=float)
-    z = (eye - target) / np.linalg.norm(eye - target)
+def look_at(position: Any, target: Any) -> Floats:
+    """Returns the world-from-camera pose (4, 4) of an upright camera that looks at a target."""
+    position, target = np.asarray(position, dtype=float), np.asarray(target, dtype=float)
+    z = (position - target) / np.linalg.norm(position - target)
     x = np.cross((0.0, 1.0, 0.0), z)
     x /= np.linalg.norm(x)
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), eye
+    pose[:3, :3], pose[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), position
     return pose

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, Reading, SimulatedFace, load_spec
 from eva_sim.errors import EvaError
-from eva_sim.head import open_head
+from eva_sim.head import HeadModel, open_head
 from eva_sim.landmarks import Aligner, load_embedding
 from eva_sim.randomise import Parameters, actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drive, load_anatomy
+from eva_sim.skin.interface import SkinSolver
 from eva_sim.skin.solver import make_skin
 
 
@@ -45,8 +46,8 @@ class Twin(SimulatedFace):
     ) -> None:
         self.spec = spec or load_spec()
         self.actuators = Actuators(self.spec)
-        self.head = open_head(self.spec, neck)
-        self.skin = make_skin(load_anatomy(), skin)
+        self.head: HeadModel = open_head(self.spec, neck)
+        self.skin: SkinSolver = make_skin(load_anatomy(self.spec), skin)
         self.varies_material = self.skin.varies_material
         self._image_size = camera
         self._corners, self._shares = load_embedding(self.spec)
@@ -129,14 +130,15 @@ class Twin(SimulatedFace):
         self.head.close()
 
     def _open_camera(self) -> None:
-        from eva_sim.renderer import EYE, TARGET, Renderer, look_at
+        from eva_sim.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
 
         if self._camera is None:
             from eva_sim.appearance import Appearance
 
-            self._appearance = Appearance()
+            self._appearance = Appearance(self.spec)
             self._camera = Renderer(self._appearance.parts)
-        self._camera.move(look_at(EYE + self._parameters.get("camera", np.zeros(3)), TARGET))
+        position = CAMERA_POSITION + self._parameters.get("camera", np.zeros(3))
+        self._camera.move(look_at(position, CAMERA_TARGET))
         self._camera.light(float(self._parameters.get("light", 1.0)))
 
     def _read(self) -> Reading:

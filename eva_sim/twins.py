@@ -19,6 +19,7 @@ from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
 from eva_sim.randomise import actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drives, load_anatomy
+from eva_sim.skin.interface import BatchSkinSolver
 from eva_sim.skin.solver import make_skins
 
 UNSETTLED = "the skin did not settle; the face was reset"
@@ -64,7 +65,7 @@ class Twins:
         self.faces, self.spec = faces, spec or load_spec()
         self.actuators = Actuators(self.spec, faces)
         self._linkage = Linkage(self.spec)
-        self.skins = make_skins(load_anatomy(), faces, skin)
+        self.skins: BatchSkinSolver = make_skins(load_anatomy(self.spec), faces, skin)
         self.varies_material = self.skins.varies_material
         self._parameters: list[Mapping[str, Floats]] = [{}] * faces
         self._aligner = Aligner.of(self.skins.landmarks[0])

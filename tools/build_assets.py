@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from eva_sim.files import atomic_path, write_arrays
-from tools.assets.paint import paint
-from tools.assets.regions import regions
-from tools.assets.source import Source, read
-from tools.assets.topology import QuadMesh, Remesher, mirror, triangulate
-from tools.assets.visual import visual
+from tools.assets.paint import paint_texture
+from tools.assets.regions import skin_regions
+from tools.assets.source import Source, read_source
+from tools.assets.topology import QuadMesh, Remesher, mirror_half, triangulate
+from tools.assets.visual import visual_meshes
 
 OUT = Path(__file__).resolve().parents[1] / "assets"
 # First two vertices of the edge loops of MakeHuman's base where lips and lid skin are cut.
@@ -35,32 +35,34 @@ def half_mask(source: Source) -> np.ndarray:
     return body[keep]
 
 
-def skin(source: Source, shortest: float = SHORTEST, longest: float = LONGEST) -> dict[str, np.ndarray]:
+def build_skin(source: Source, shortest: float = SHORTEST, longest: float = LONGEST) -> dict[str, np.ndarray]:
     """Rest points (V, 3) [m], triangles (F, 3), each vertex's mirror image (V,), and all regions."""
     triangles = triangulate(source.points, half_mask(source))
     used, inverse = np.unique(triangles, return_inverse=True)
     mesh = Remesher(source.points[used], inverse.reshape(triangles.shape))
     mesh.collapse_shorter_than(shortest)
     mesh.split_longer_than(longest)
-    points, faces, partner = mirror(*mesh.result())
-    return {"points": points, "triangles": faces, "mirror": partner, **regions(points, faces, partner)}
+    points, faces, partner = mirror_half(*mesh.result())
+    return {"points": points, "triangles": faces, "mirror": partner, **skin_regions(points, faces, partner)}
 
 
-def build(source: Source, out: Path) -> dict[str, np.ndarray]:
+def build_meshes(source: Source, out: Path) -> dict[str, np.ndarray]:
     """Writes meshes and texture into the folders of a head, `out`; returns the skin."""
-    built = skin(source)
+    built = build_skin(source)
     write_arrays(out / "meshes" / "skin.npz", **built)
     mesh = QuadMesh(source.quads["body"])
     lips = mesh.loop(*LIPS)
     bag, lid = mesh.pocket(lips), mesh.pocket(mesh.loop(*LID))
-    write_arrays(out / "meshes" / "visual.npz", **visual(source, built, half_mask(source), lips, bag, lid))
+    write_arrays(
+        out / "meshes" / "visual.npz", **visual_meshes(source, built, half_mask(source), lips, bag, lid)
+    )
     with atomic_path(out / "textures" / "paint.png") as part:
-        paint(built).save(part)
+        paint_texture(built).save(part)
     return built
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    built = build(read(Path(sys.argv[1])), OUT)
+    built = build_meshes(read_source(Path(sys.argv[1])), OUT)
     print(f"skin: {len(built['points'])} vertices, {len(built['triangles'])} triangles")

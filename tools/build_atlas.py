@@ -22,7 +22,7 @@ ROWS, SEED = 256, 1
 OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "atlas.npz"
 
 
-def build(face: Face, out: Path, rows: int = ROWS) -> None:
+def build_atlas(face: Face, out: Path, rows: int = ROWS) -> None:
     """Settles the face in `rows` expressions, the first neutral, and writes them."""
     rng = np.random.default_rng(SEED)
     commands = [face.spec.neutral, *(sample_command(face.spec, rng) for _ in range(rows - 1))]
@@ -32,4 +32,4 @@ def build(face: Face, out: Path, rows: int = ROWS) -> None:
 
 if __name__ == "__main__":
     with make_face("twin") as twin:
-        build(twin, Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)
+        build_atlas(twin, Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)

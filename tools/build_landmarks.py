@@ -15,12 +15,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from eva_sim.appearance import Appearance
+from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.detector import Detector, canonical_face
 from eva_sim.errors import MediaError
-from eva_sim.files import asset, read_arrays, write_arrays
+from eva_sim.files import read_arrays, write_arrays
 from eva_sim.head import HeadPose
 from eva_sim.landmarks import POINTS
-from eva_sim.renderer import EYE, TARGET, Renderer, look_at
+from eva_sim.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "landmark_embedding.npz"
 SIZE, YAWS = 640, (-0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35)
@@ -46,15 +47,15 @@ class Samples:
         return int(chosen[cKDTree(self.points[chosen]).query(at)[1]])
 
 
-def seen() -> np.ndarray:
-    """Points as the detector sees them on the neutral robot, head frame, (N, 3) [m]."""
-    appearance, detector = Appearance(), Detector("picture")
-    skin = read_arrays(asset("meshes/skin.npz"))["points"]
+def detect_landmarks(spec: FaceSpec) -> np.ndarray:
+    """Detects the landmarks on pictures of the neutral robot; head frame, (N, 3) [m]."""
+    appearance, detector = Appearance(spec), Detector("picture")
+    skin = read_arrays(spec.file("meshes/skin.npz"))["points"]
     placed, camera = appearance.place(skin, REST), Renderer(appearance.parts)
     found = []
     for yaw in YAWS:
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-        camera.move(look_at(turn @ np.array(EYE), TARGET))
+        camera.move(look_at(turn @ np.array(CAMERA_POSITION), CAMERA_TARGET))
         picture, depth = camera.colour(placed, SIZE), camera.depth(placed, SIZE)
         for flipped in (False, True):
             face = detector.detect(np.ascontiguousarray(picture[:, ::-1]) if flipped else picture)
@@ -66,22 +67,22 @@ def seen() -> np.ndarray:
             at = np.clip(pixels.astype(int), 0, SIZE - 1)
             world = camera.unproject(pixels, depth[at[:, 1], at[:, 0]], SIZE)
             world[depth[at[:, 1], at[:, 0]] == 0] = np.nan
-            found.append(world[partners()] if flipped else world)
+            found.append(world[mirror_partners()] if flipped else world)
     if not found:
         raise MediaError("the detector does not find the robot's neutral face.")
     print(f"{len(found)} of {2 * len(YAWS)} pictures read")
     return np.nanmedian(np.stack(found), axis=0)
 
 
-def partners() -> np.ndarray:
+def mirror_partners() -> np.ndarray:
     """Row of each landmark's mirror image, (N,), read off MediaPipe's symmetric average face."""
     average = canonical_face()
     return np.asarray(cKDTree(average).query(average * [-1, 1, 1])[1])
 
 
-def embed(points: np.ndarray) -> dict[str, np.ndarray]:
+def embed_landmarks(spec: FaceSpec, points: np.ndarray) -> dict[str, np.ndarray]:
     """Pins landmarks (N, 3) [m] to skin triangles, exactly symmetric."""
-    skin, partner = read_arrays(asset("meshes/skin.npz")), partners()
+    skin, partner = read_arrays(spec.file("meshes/skin.npz")), mirror_partners()
     points = 0.5 * (points + points[partner] * [-1, 1, 1])
     samples = Samples(skin["points"], skin["triangles"])
     corners, shares = np.zeros((len(points), 3), int), np.zeros((len(points), 3))
@@ -108,6 +109,7 @@ def _allowed(skin: dict[str, np.ndarray], index: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    built = embed(seen())
+    spec = load_spec()
+    built = embed_landmarks(spec, detect_landmarks(spec))
     write_arrays(OUT, **built)
     print(f"{len(built['points'])} landmarks on the skin")

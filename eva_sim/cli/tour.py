@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
+from eva_sim.contact_sheet import draw_contact_sheet, save_picture
 from eva_sim.expressions import expression_command
-from eva_sim.files import atomic_path, check_output_folder, write_json
+from eva_sim.files import check_output_folder, write_json
 from eva_sim.real.robot import RobotFace
 
 #: What is shown, and for how long each is held [control periods].
 EXPRESSIONS = ("joy", "sadness", "surprise", "anger")
 HOLD = 15
-#: Side of a picture in the strip, height of its caption [pixels].
-_SIDE, _CAPTION = 320, 26
+#: Side of a picture in the strip [pixels].
+_SIDE = 320
 
 
 def describe_robot_face(face: RobotFace) -> dict[str, str]:
@@ -64,12 +64,6 @@ def run_tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> 
 def _write_strip(tiles: list[tuple[str, np.ndarray]], path: Path) -> None:
     from eva_sim.real.vision.camera_source import crop_square
 
-    if not tiles:
-        return
-    strip = Image.new("RGB", (len(tiles) * _SIDE, _SIDE + _CAPTION), (250, 250, 248))
-    draw = ImageDraw.Draw(strip)
-    for n, (name, picture) in enumerate(tiles):
-        strip.paste(Image.fromarray(crop_square(picture, _SIDE)), (n * _SIDE, _CAPTION))
-        draw.text((n * _SIDE + 8, 5), name, fill=(30, 34, 40), font=ImageFont.load_default(14))
-    with atomic_path(path) as part:
-        strip.save(part)
+    if tiles:
+        squares = [(name, crop_square(picture, _SIDE)) for name, picture in tiles]
+        save_picture(draw_contact_sheet(squares, columns=len(squares)), path)

@@ -1,4 +1,4 @@
-"""Tells PyBullet what the head is made of. Nothing collides: the skin does its own contact."""
+"""Builds the head's bodies in PyBullet. None of them collides; contact belongs to the skin."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from eva_sim.head.geometry import (
 )
 
 TIPS = list(range(2, 18, 3))  # links of the neck: gimbal about x, gimbal about y, rod; six times
-_CLOSURE = {"maxForce": 2000.0, "erp": 0.8}  # N, share of the gap closed in a step; see FACTS
+_CLOSURE = {"maxForce": 2000.0, "erp": 0.8}  # N, share of the gap closed in a step
 _LEVEL = (0.0, 0.0, 0.0, 1.0)
 
 
 def open_world(physics_dt: float) -> int:
-    """A PyBullet world of its own with gravity along -y; returns its client id."""
+    """Opens a separate PyBullet world with gravity along -y; returns its client id."""
     client: int = bullet.connect(bullet.DIRECT)
     bullet.setGravity(0.0, -9.81, 0.0, physicsClientId=client)
-    # Impulses carried over from the last step cannot be read or set, so a saved state could not
-    # repeat; starting each solve from zero makes a step a function of what can be.
+    # Impulses kept from the last step cannot be read or set, so a saved state could not be repeated. With
+    # warm starting off, a step is a function of the state that can be read and set.
     bullet.setPhysicsEngineParameter(fixedTimeStep=physics_dt, warmStartingFactor=0.0, physicsClientId=client)
     return client
 
 
 def add_skull(client: int) -> int:
-    """The skull with its hinges, links in the order of `JOINTS`; its base frame is at its COM."""
+    """Adds the skull with its hinges, links in the order of `JOINTS`; its base frame is at its COM."""
     parents = np.array([j.parent for j in JOINTS])
     origins = [j.at - SKULL_COM if j.parent < 0 else j.at for j in JOINTS]
     body = _add_body(
@@ -57,7 +57,7 @@ def add_skull(client: int) -> int:
 
 
 def add_neck(client: int) -> int:
-    """Six legs on a fixed base plate, each turning about x and y and sliding along its z."""
+    """Adds six legs on a fixed base plate; each turns about x and y and slides along its z."""
     positions, turns, centres = [], [], []
     for anchor, tip, length in zip(BASE, PLATFORM, LEG_LENGTHS, strict=True):
         positions += [anchor, np.zeros(3), np.array([0.0, 0.0, length])]
@@ -110,7 +110,7 @@ def _add_body(
     axes: Sequence[Floats],
     at: Floats,
 ) -> int:
-    """A multibody without shapes; parents count from 1, 0 being the base."""
+    """Adds a multibody without shapes; parents count from 1, and 0 is the base."""
     links = len(masses)
     body: int = bullet.createMultiBody(
         baseMass=mass,
@@ -131,13 +131,13 @@ def _add_body(
 
 
 def _set_inertia(client: int, body: int, inertia: list[float]) -> None:
-    """PyBullet takes inertia from shapes, and here are none: base first, then the links [kg m2]."""
+    """Sets inertias [kg m2], base first, then links; without shapes PyBullet cannot derive them."""
     for link, moment in enumerate(inertia, start=-1):
         bullet.changeDynamics(body, link, localInertiaDiagonal=[moment] * 3, physicsClientId=client)
 
 
 def _free_gimbals(client: int, neck: int) -> None:
-    """PyBullet brakes every new joint with a velocity motor; the passive ones must run free."""
+    """Turns off the velocity motors of passive joints; PyBullet brakes every new joint with one."""
     passive = [joint for joint in range(18) if joint not in TIPS]
     bullet.setJointMotorControlArray(
         neck, passive, bullet.VELOCITY_CONTROL, forces=[0.0] * 12, physicsClientId=client
@@ -145,7 +145,7 @@ def _free_gimbals(client: int, neck: int) -> None:
 
 
 def _towards(direction: Floats) -> tuple[float, ...]:
-    """The shortest turn (quaternion x, y, z, w) that brings z along `direction`."""
+    """Returns the shortest turn (quaternion x, y, z, w) from z to `direction`."""
     x, y, z = direction / np.linalg.norm(direction)
     quaternion = np.array([-y, x, 0.0, 1.0 + z])
     return tuple((quaternion / np.linalg.norm(quaternion)).tolist())

@@ -1,7 +1,7 @@
-"""Where the rigid parts are and what they weigh: head frame at neutral, metres, kilograms.
+"""Positions and masses of the rigid parts, in the head frame at neutral [m, kg].
 
 The head frame has x to the robot's own left, y up, z out of the face, its origin midway between
-the eye centres. All figures are design choices; the published paper's could not be read.
+the eye centres. All values are design choices; those of the published paper could not be read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Joint:
 
 
 def _eye(side: str, parent: int, at: Floats) -> list[Joint]:
-    """Yaw to the robot's left about y, then pitch up about -x; the ball's mass is on the pitch."""
+    """Two joints of an eye: yaw to the robot's left about y, then pitch up about -x with the ball's mass."""
     centre = np.zeros(3)
     return [
         Joint(f"eye_{side}_yaw", -1, at, UP, 0.010, centre, 0.012),
@@ -53,7 +53,7 @@ def _eye(side: str, parent: int, at: Floats) -> list[Joint]:
 
 
 def _lid(side: str, at: Floats) -> Joint:
-    """Opens upwards about -x."""
+    """The joint of a lid, which opens upwards about -x."""
     return Joint(f"lid_{side}", -1, at, -RIGHT, 0.005, np.array([0.0, 0.005, 0.010]), 0.015)
 
 

@@ -1,7 +1,7 @@
-"""The head without physics: every hinge is where its servo is, the skull where the legs say.
+"""The head without physics: every hinge is at its servo's angle, and leg lengths give the skull's pose.
 
-For training. Nothing here remembers anything but where the servos are, so N faces cost no more
-than an index, and the skull's pose is solved only when somebody asks, as a camera does.
+It is meant for training. Its only state is the servo positions, so N faces are one array. The skull's pose
+is solved only when it is read, for example to render a picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eva_sim.head.geometry import JOINTS
 
 
 class Angles(NamedTuple):
-    """What the hinges of one head, or of (...) heads, are at.
+    """Angles of the hinges of one head, or of (...) heads.
 
     Attributes:
         jaw: opening, (...) [rad]; the jaw turns by it about +x through `JAW_HINGE`, chin down and back.
@@ -34,13 +34,13 @@ class Angles(NamedTuple):
 
     @classmethod
     def of(cls, joints: Floats) -> Angles:
-        """From hinge angles in the order of `JOINTS`, (..., 7) [rad]."""
+        """Makes them from hinge angles in the order of `JOINTS`, (..., 7) [rad]."""
         return cls(joints[..., 0], joints[..., 1:5].reshape(*joints.shape[:-1], 2, 2), joints[..., 5:7])
 
 
 @dataclass(frozen=True)
 class HeadPose:
-    """Where the rigid parts of one head are; `jaw`, `eyes` and `lids` as in `Angles`.
+    """Pose of the rigid parts of one head; `jaw`, `eyes` and `lids` as in `Angles`.
 
     Attributes:
         skull: world-from-head transform, (4, 4); the identity at neutral.
@@ -55,36 +55,38 @@ class HeadPose:
 
     @classmethod
     def of(cls, angles: Angles, skull: Floats, leg_gap: float = 0.0) -> HeadPose:
-        """From the hinges of one head and its skull's transform (4, 4)."""
+        """Makes it from the angles of one head and the transform of its skull (4, 4)."""
         return cls(skull, float(angles.jaw), angles.eyes, angles.lids, leg_gap)
 
 
 class Linkage:
-    """Which actuators move the head, and where they put it; for any number of faces."""
+    """Servo positions to hinge angles and pose, for any number of faces."""
 
     def __init__(self, spec: FaceSpec) -> None:
         self.hinges = [spec.index(joint.name) for joint in JOINTS]
         self.legs = [spec.index(f"neck_leg_{leg}") for leg in range(1, 7)]
 
     def angles(self, position: Floats) -> Angles:
-        """Of heads whose servos are at `position`, (..., 25) [rad, m for legs]."""
+        """Returns the hinge angles at servo positions (..., A) for A actuators [rad, m for legs]."""
         return Angles.of(position[..., self.hinges])
 
     def pose(self, position: Floats) -> HeadPose:
-        """Of one head, (25,). The skull is sought from neutral, so its pose depends on nothing else.
+        """Returns the pose of one head at servo positions (A,).
+
+        The search for the skull's pose starts at neutral, so the result depends on the positions only.
 
         Raises:
-            PhysicsError: the legs fit no pose.
+            PhysicsError: the leg lengths fit no pose.
         """
-        skull = neck.matrix(neck.solve_pose(position[self.legs], neck.NEUTRAL))
+        skull = neck.pose_matrix(neck.solve_pose(position[self.legs], neck.NEUTRAL))
         return HeadPose.of(self.angles(position), skull)
 
 
 def check_position(spec: FaceSpec, position: Floats) -> Floats:
-    """Where the servos are, as float64 (25,).
+    """Returns servo positions as float64 (A,).
 
     Raises:
-        PhysicsError: another shape, or not a number.
+        PhysicsError: they have another shape, or are not finite.
     """
     position = np.asarray(position, dtype=float)
     if position.shape != (len(spec),) or not np.isfinite(position).all():
@@ -93,7 +95,7 @@ def check_position(spec: FaceSpec, position: Floats) -> Floats:
 
 
 class KinematicHead:
-    """Skull, jaw, eyes, lids and neck of one face, in the place of `rigid.Head`."""
+    """A `HeadModel` without physics: hinges and skull are where the servos put them."""
 
     def __init__(self, spec: FaceSpec) -> None:
         self.spec, self._linkage = spec, Linkage(spec)
@@ -101,33 +103,33 @@ class KinematicHead:
 
     @property
     def angles(self) -> Angles:
-        """Where the hinges are now."""
+        """Present angles of the hinges."""
         return self._linkage.angles(self._position)
 
     @property
     def pose(self) -> HeadPose:
-        """Where the head is now; solves the neck.
+        """Present pose of the rigid parts; solves the neck.
 
         Raises:
-            PhysicsError: the legs fit no pose.
+            PhysicsError: the leg lengths fit no pose.
         """
         return self._linkage.pose(self._position)
 
     def reset(self) -> None:
-        """Everything at neutral."""
+        """Puts everything at neutral."""
         self._position = self.spec.column("neutral")
 
     def step(self, position: Floats) -> Angles:
-        """Goes where the servos are, (25,) [rad, m for legs], at once.
+        """Moves to the servo positions, (A,) for A actuators [rad, m for legs], at once.
 
         Raises:
-            PhysicsError: a position is not a number; the head stays where it was.
+            PhysicsError: a position is not finite; the head is unchanged.
         """
         self._position = check_position(self.spec, position).copy()
         return self.angles
 
     def save(self) -> dict[str, Floats]:
-        """A copy of everything that changes."""
+        """Returns a copy of everything that changes."""
         return {"position": self._position.copy()}
 
     def restore(self, state: dict[str, Floats]) -> None:
@@ -135,4 +137,4 @@ class KinematicHead:
         self._position = state["position"].copy()
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Does nothing; there is no physics engine to release."""

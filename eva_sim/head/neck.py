@@ -16,8 +16,8 @@ _CLOSE = 1e-12  # m
 _TRIES = 20
 
 
-def rotation(quaternion: Floats) -> Floats:
-    """Rotation matrix (3, 3) of a unit quaternion x, y, z, w."""
+def rotation_matrix(quaternion: Floats) -> Floats:
+    """Returns the rotation matrix (3, 3) of a unit quaternion x, y, z, w."""
     x, y, z, w = quaternion
     return np.array(
         [
@@ -28,26 +28,26 @@ def rotation(quaternion: Floats) -> Floats:
     )
 
 
-def matrix(pose: Floats) -> Floats:
-    """World-from-head transform (4, 4) of a pose (7,)."""
+def pose_matrix(pose: Floats) -> Floats:
+    """Returns the world-from-head transform (4, 4) of a pose (7,)."""
     out = np.eye(4)
-    out[:3, :3], out[:3, 3] = rotation(pose[3:]), pose[:3]
+    out[:3, :3], out[:3, 3] = rotation_matrix(pose[3:]), pose[:3]
     return out
 
 
 def solve_pose(extension: Floats, guess: Floats) -> Floats:
-    """Pose (7,) at which each leg has its neutral length plus `extension`, by Newton's method.
+    """Finds the pose (7,) at which each leg has its neutral length plus `extension`, by Newton's method.
 
     Args:
         extension: (6,) [m].
-        guess: a pose nearby, which chooses among the up to 40 ways to assemble such a neck.
+        guess: a pose nearby; it selects one of up to 40 assemblies of such a neck.
 
     Raises:
         PhysicsError: no such pose near the guess.
     """
     pose = guess.copy()
     for _ in range(_TRIES):
-        arm = PLATFORM @ rotation(pose[3:]).T
+        arm = PLATFORM @ rotation_matrix(pose[3:]).T
         leg = arm + pose[:3] - BASE
         length = np.sqrt((leg * leg).sum(axis=1))
         error = LEG_LENGTHS + extension - length

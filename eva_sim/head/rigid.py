@@ -1,9 +1,9 @@
 """The head as rigid bodies under gravity: actuator positions in, pose out.
 
-Everything that changes is one small dict of arrays. A control step writes it into PyBullet, lets
-the rigid steps run and reads it back, so PyBullet is used as a function of that state and nothing
-it may remember besides can leak from one step into the next. That is what makes `save` and
-`restore` bit-exact, within a process and into a fresh head.
+Everything that changes is one small dict of arrays. A control step writes it into PyBullet, runs the
+rigid steps and reads it back. So PyBullet acts as a function of that state, and nothing else that it
+stores can affect the next step. This makes `save` and `restore` bit-exact, within a process and into a
+new head.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from eva_sim.head import bodies, neck
 from eva_sim.head.geometry import JOINTS, PLATFORM, SKULL_COM
 from eva_sim.head.kinematic import Angles, HeadPose, Linkage, check_position
 
-GAP_LIMIT = 0.005  # m; more than this and the neck has come apart
+GAP_LIMIT = 0.005  # m; beyond it the neck counts as apart
 HINGE_TORQUE = 2.0  # N m; a standard hobby servo [choice]
 LEG_FORCE = 150.0  # N [choice]
 GAIN = 0.5  # share of the remaining error a servo closes in one rigid step [choice]
 
 
-class Head:
-    """Skull, jaw, two eyes, two lids and a neck of six sliding legs, on which the skull balances.
+class RigidHead:
+    """A `HeadModel` of rigid bodies: skull, jaw, eyes, lids and a neck of six sliding legs.
 
     Args:
         spec: the face.
@@ -43,16 +43,16 @@ class Head:
 
     @property
     def angles(self) -> Angles:
-        """Where the hinges are now."""
+        """Present angles of the hinges."""
         return Angles.of(self._state["joints"][:, 0].copy())
 
     @property
     def pose(self) -> HeadPose:
-        """Where the head is now."""
-        return HeadPose.of(self.angles, neck.matrix(self._state["skull"]), self._gap)
+        """Present pose of the rigid parts."""
+        return HeadPose.of(self.angles, neck.pose_matrix(self._state["skull"]), self._gap)
 
     def reset(self) -> None:
-        """Everything at neutral and at rest."""
+        """Puts everything at neutral and at rest."""
         rest = self.spec.column("neutral")
         joints = np.zeros((len(JOINTS), 2))
         joints[:, 0] = rest[self._linkage.hinges]
@@ -66,15 +66,14 @@ class Head:
         self._gap = 0.0
 
     def step(self, position: Floats) -> Angles:
-        """Follows the servos for one control period.
+        """Moves with the servos for one control period.
 
         Args:
-            position: where the servos are at the end of the period, (25,) [rad, m for legs]; they
-                get there at constant speed. Cables move nothing here.
+            position: servo positions at the end of the period, (A,) for A actuators [rad, m for legs]. The
+                servos reach them at constant speed. Cables have no effect here.
 
         Raises:
-            PhysicsError: a position is not a number, or the neck came apart; the head stays where it
-                was before the step.
+            PhysicsError: a position is not finite, or the neck came apart; the head is unchanged.
         """
         position = check_position(self.spec, position)
         self._write(self._state)
@@ -83,7 +82,7 @@ class Head:
         return self.angles
 
     def save(self) -> dict[str, Floats]:
-        """A copy of everything that changes."""
+        """Returns a copy of everything that changes."""
         return {name: value.copy() for name, value in self._state.items()}
 
     def restore(self, state: dict[str, Floats]) -> None:
@@ -105,7 +104,7 @@ class Head:
 
     def _place(self, pose: Floats, velocity: Floats) -> None:
         # PyBullet places a base by its centre of mass.
-        centre = pose[:3] + neck.rotation(pose[3:]) @ SKULL_COM
+        centre = pose[:3] + neck.rotation_matrix(pose[3:]) @ SKULL_COM
         world = {"physicsClientId": self._client}
         bullet.resetBasePositionAndOrientation(self._skull, centre.tolist(), pose[3:].tolist(), **world)
         bullet.resetBaseVelocity(self._skull, velocity[:3].tolist(), velocity[3:].tolist(), **world)
@@ -132,7 +131,7 @@ class Head:
     def _read(self) -> dict[str, Floats]:
         world = {"physicsClientId": self._client}
         centre, quaternion = (np.array(v) for v in bullet.getBasePositionAndOrientation(self._skull, **world))
-        position = centre - neck.rotation(quaternion) @ SKULL_COM
+        position = centre - neck.rotation_matrix(quaternion) @ SKULL_COM
         return {
             "skull": np.concatenate([position, quaternion]),
             "velocity": np.concatenate(bullet.getBaseVelocity(self._skull, **world)),
@@ -145,11 +144,15 @@ class Head:
         return np.array([s[:2] for s in states])
 
     def _find_gap(self, skull: Floats) -> float:
-        """Largest distance between a leg's tip and its pin on the skull, whose pose is (7,) [m]."""
+        """Returns the largest distance between a leg's tip and its pin on the skull [m].
+
+        Args:
+            skull: pose of the skull, (7,).
+        """
         links = bullet.getLinkStates(
             self._neck, bodies.TIPS, computeForwardKinematics=True, physicsClientId=self._client
         )
-        place = neck.matrix(skull)
+        place = neck.pose_matrix(skull)
         pins = PLATFORM @ place[:3, :3].T + place[:3, 3]
         return float(np.linalg.norm(np.array([s[4] for s in links]) - pins, axis=1).max())
 

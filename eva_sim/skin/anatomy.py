@@ -1,7 +1,7 @@
-"""The face's skin as the solvers see it: constants from `assets/meshes/skin.npz`, and its energy.
+"""The face's skin as the solvers see it: the constants of `meshes/skin.npz`, and its energy.
 
-A skin is solved in the head frame, where the skull stands still. What may change from step to step
-is one `Drive`: the jaw, the lids and how much cable is taken in.
+The skin is solved in the head frame, in which the skull does not move. Only the `Drive` changes from
+step to step: the angles of jaw and lids, and the length of cable taken in.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
-from eva_sim.files import asset, read_arrays
+from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE
+from eva_sim.skin.cables_and_lips import Cables, Lips, add_cables, add_lips, tensions
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import POISSON, Shell, add_shell
-from eva_sim.skin.ground import Ground, add_ground, turned, turned_many
-from eva_sim.skin.pulls import Cables, Lips, add_cables, add_lips, tensions
+from eva_sim.skin.ground import Ground, add_ground, rotate_about_x, rotate_with_jaw
 
 YOUNG = 0.10e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
 THICKNESS = 0.0040  # m [choice]
 DENSITY = 1070.0  # kg/m3; platinum-cured silicone
 TETHER = 2.0e4  # N/m3; loose tissue where the skin slides [choice]
-BACKING = 1.0e7  # N/m3; suction of the film it slides on, 10 kPa at 1 mm, so that it does not buckle [choice]
-CONTACT = 2 * YOUNG / THICKNESS  # N/m3; bone is hard: the inner half of the silicone itself is squeezed
-LIP_CONTACT = 200.0  # N/m; gives 0.1 mm under the hardest press [choice]
+# Suction of the film on which the skin slides, 10 kPa at 1 mm; it prevents buckling [choice].
+BACKING = 1.0e7  # N/m3
+CONTACT = 2 * YOUNG / THICKNESS  # N/m3; bone does not yield, so the inner half of the silicone is squeezed
+LIP_CONTACT = 200.0  # N/m; the lips overlap by 0.1 mm under the hardest press [choice]
 
 
 class Drive(NamedTuple):
-    """What moves the skin.
+    """The inputs of one face's skin.
 
     Attributes:
         jaw: opening [rad].
         lids: left, right, (2,) [rad], positive open.
-        take_up: cable taken in at the skin end, (12,) [m].
+        take_up: length of each cable taken in at the skin end, (C,) [m]; EVA has C = 12 cables.
     """
 
     jaw: float
@@ -46,18 +47,18 @@ class Drive(NamedTuple):
     take_up: Floats
 
     @property
-    def alone(self) -> Drives:
-        """As the drives of one face."""
+    def as_batch(self) -> Drives:
+        """The same as `Drives` of a single face."""
         return Drives(np.array([self.jaw]), np.asarray(self.lids)[None], np.asarray(self.take_up)[None])
 
 
 class Drives(NamedTuple):
-    """What moves the skins of L faces: `Drive`s, stacked.
+    """The inputs of the skins of L faces: `Drive`s, stacked.
 
     Attributes:
         jaw: (L,) [rad].
         lids: (L, 2) [rad].
-        take_up: (L, 12) [m].
+        take_up: (L, C) [m].
     """
 
     jaw: Floats
@@ -69,25 +70,31 @@ class Drives(NamedTuple):
         return Drive(float(self.jaw[number]), self.lids[number], self.take_up[number])
 
 
-@dataclass(frozen=True, eq=False)  # so that it can be a key of caches
+@dataclass(frozen=True, eq=False)  # compared by identity, so that it can be a key of caches
 class Anatomy:
-    """Constant description of the skin.
+    """Constant description of the skin. C is the number of cables, 12 for EVA.
 
     Attributes:
+        spec: the face that the skin belongs to.
         points: rest vertices, (V, 3) [m].
         triangles: (F, 3).
         mirror: each vertex's mirror image, (V,).
-        fixed: vertices whose place is prescribed: outer rim, lid margins and corners of the eyes.
-        free: all others.
+        fixed: vertices whose position is prescribed: outer rim, lid margins and corners of the eyes.
+        free: all other vertices.
         centres: y and z of the x axis that each prescribed vertex turns about, (B, 2) [m].
-        gains: its turn per radian of jaw, left and right lid, (B, 3).
-        patches: cable weights, (12, V), each row with sum one.
-        exits: mouths of the Bowden tubes at rest, (12, 3) [m].
-        exit_jaw: share of the jaw's turn that they follow, (12,).
-        mass: of each vertex's share of silicone, (V,) [kg].
-        digest: of all that makes this skin, so that what was computed for it can be recognised.
+        gains: angle of that turn per radian of jaw, left lid and right lid, (B, 3).
+        patches: weights of the vertices that each cable pulls, (C, V); each row has sum one.
+        exits: openings of the Bowden tubes at rest, (C, 3) [m].
+        exit_jaw: share of the jaw's turn that the openings follow, (C,).
+        mass: silicone that each vertex carries, (V,) [kg].
+        digest: SHA-256 of everything that defines this skin. Precomputed files carry it.
+        shell: membrane and bending elements.
+        ground: bone, tissue and eyeballs under the skin.
+        lips: contact between the lips.
+        cables: free ends of the cables.
     """
 
+    spec: FaceSpec
     points: Floats
     triangles: NDArray[np.int64]
     mirror: NDArray[np.int64]
@@ -105,46 +112,48 @@ class Anatomy:
     lips: Lips
     cables: Cables
 
-    def rest_of(self, drive: Drive) -> Floats:
-        """Where every vertex would be if only ground and boundary moved, (V, 3) [m]."""
-        place = turned(self.points, self.ground.jaw, drive.jaw)
-        place[self.fixed] = self.boundary(drive.alone)[:, :, 0]
-        return place
+    def kinematic_points(self, drive: Drive) -> Floats:
+        """Positions without elasticity: free vertices move with the ground only, (V, 3) [m]."""
+        points = rotate_with_jaw(self.points, self.ground.jaw, drive.jaw)
+        points[self.fixed] = self.boundary(drive.as_batch)[:, :, 0]
+        return points
 
     def boundary(self, drives: Drives) -> Floats:
-        """Where the prescribed vertices are, (B, 3, L) [m]."""
-        # Sums written out: a matrix product would round by the number of faces and of threads.
+        """Positions of the prescribed vertices, (B, 3, L) [m]."""
+        # The sum is written out, because the rounding of a matrix product depends on its size and threads.
         by_jaw, by_left, by_right = self.gains.T[:, :, None]
         angles = by_jaw * drives.jaw + by_left * drives.lids[:, 0] + by_right * drives.lids[:, 1]
-        return turned_many(self.points[self.fixed], self.centres, angles)
+        return rotate_about_x(self.points[self.fixed], self.centres, angles)
 
     def scaled(self, material: Floats) -> Anatomy:
-        """This face with its constants scaled by `material` (5,), in the order of `forces.MATERIAL`."""
-        membrane, bending, attachment, ground, cable = (float(scale) for scale in material)
-        held = self.ground
+        """The same skin with its constants scaled by `material` (5,), in the order of `forces.MATERIAL`."""
+        membrane, bending, attachment, contact, cable = (float(scale) for scale in material)
+        ground = self.ground
         return replace(
             self,
             shell=self.shell._replace(
                 membrane=membrane * self.shell.membrane, bending=bending * self.shell.bending
             ),
-            ground=held._replace(
-                tether=attachment * held.tether, backing=ground * held.backing, contact=ground * held.contact
+            ground=ground._replace(
+                tether=attachment * ground.tether,
+                backing=contact * ground.backing,
+                contact=contact * ground.contact,
             ),
             cables=self.cables._replace(stiffness=cable * self.cables.stiffness),
         )
 
     def load(self, drive: Drive) -> Load:
-        """The drive in the form that the compiled energy takes."""
+        """Evaluates a drive into the form that the compiled energy takes."""
         turn = self.ground.jaw * drive.jaw
         return Load(
             turn=np.stack([np.sin(turn), np.cos(turn)], axis=1),
             jaw=float(drive.jaw),
-            exits=turned(self.exits, self.exit_jaw, drive.jaw),
+            exits=rotate_with_jaw(self.exits, self.exit_jaw, drive.jaw),
             take_up=np.asarray(drive.take_up, dtype=float),
         )
 
     def energy(self, points: Floats, load: Load) -> tuple[float, Floats]:
-        """Energy [J] and gradient (V, 3) [N]; prescribed vertices get none."""
+        """Energy [J] and its gradient (V, 3) [N], which is zero at prescribed vertices."""
         gradient = np.zeros_like(points)
         total = add_shell(points, self.shell, gradient)
         total += add_ground(points, load.turn, self.ground, gradient)
@@ -156,21 +165,21 @@ class Anatomy:
         return float(total), gradient
 
     def tension(self, points: Floats, load: Load) -> Floats:
-        """Pull of each cable on its patch, (12,) [N]."""
-        pulls: Floats = tensions(points, self.cables, load.exits, load.take_up)
-        return pulls
+        """Tension of each cable, (C,) [N]."""
+        tension: Floats = tensions(points, self.cables, load.exits, load.take_up)
+        return tension
 
 
 class Load(NamedTuple):
-    """A drive, evaluated.
+    """An evaluated drive.
 
     Attributes:
-        turn: sine and cosine of each vertex's ground turn, (V, 2).
+        turn: sine and cosine of the turn of the ground under each vertex, (V, 2).
         jaw: opening [rad].
-        exits: of the cables, (12, 3) [m].
-        take_up: of the cables, (12,) [m].
-        inertia: 1/h^2 of a step h in time; zero for a skin without mass [1/s2].
-        carried: where inertia alone would carry the vertices in that step, (V, 3) [m].
+        exits: openings of the Bowden tubes, (C, 3) [m].
+        take_up: length of each cable taken in, (C,) [m].
+        inertia: 1/h^2 for a time step h; zero for a skin without mass [1/s2].
+        carried: positions to which inertia alone would carry the vertices in that step, (V, 3) [m].
     """
 
     turn: Floats
@@ -182,32 +191,46 @@ class Load(NamedTuple):
 
 
 def _add_inertia(lag: Floats, weight: Floats, gradient: Floats) -> float:
-    """Energy [J] of vertices that lag (V, 3) [m] behind where their weights (V,) [N/m] would carry them."""
+    """Adds the gradient of inertia, and returns its energy [J].
+
+    Args:
+        lag: distance of the vertices from where inertia alone would carry them, (V, 3) [m].
+        weight: mass over the square of the time step, (V,) [N/m].
+        gradient: (V, 3) [N]; changed in place.
+    """
     force = weight[:, None] * lag
     gradient += force
     return 0.5 * float(np.vdot(lag, force))
 
 
-@lru_cache(maxsize=1)
-def load_anatomy() -> Anatomy:
-    """The skin shipped with the package.
+@lru_cache(maxsize=4)
+def load_anatomy(spec: FaceSpec) -> Anatomy:
+    """Reads the skin of a face, `meshes/skin.npz` in its folder.
 
     Raises:
-        DataError: the file is missing, damaged or of an older version.
+        DataError: the file is missing, damaged, of an older version, or has other cables than the face.
     """
-    arrays = read_arrays(asset("meshes/skin.npz"))
+    arrays = read_arrays(spec.file("meshes/skin.npz"))
     try:
-        return build(arrays)
+        return build_anatomy(arrays, spec)
     except KeyError as error:
         raise DataError(f"meshes/skin.npz lacks {error}; run `python -m tools.build_assets`.") from error
 
 
-def build(arrays: dict[str, NDArray]) -> Anatomy:
-    """An anatomy from the arrays of a skin file."""
+def build_anatomy(arrays: dict[str, NDArray], spec: FaceSpec) -> Anatomy:
+    """Builds an anatomy from the arrays of a skin file.
+
+    Raises:
+        DataError: the skin has another number of cables than the actuator table.
+    """
+    patches, cables = len(arrays["patches"]), len(spec.where("cable"))
+    if patches != cables:
+        raise DataError(f"meshes/skin.npz has {patches} cables, but face.toml has {cables}; make both agree.")
     points, triangles = arrays["points"], arrays["triangles"]
     fixed = np.unique(np.concatenate([arrays["rim"], arrays["lid_margin"], arrays["canthi"]]))
     centres, gains = _turns(arrays, fixed)
     return Anatomy(
+        spec=spec,
         points=points,
         triangles=triangles,
         mirror=arrays["mirror"],
@@ -219,30 +242,30 @@ def build(arrays: dict[str, NDArray]) -> Anatomy:
         exits=arrays["exits"],
         exit_jaw=arrays["exit_jaw"],
         mass=DENSITY * THICKNESS * vertex_areas(points, triangles),
-        digest=_digest(arrays),
+        digest=_digest(arrays, spec),
         shell=Shell.of(points, triangles, YOUNG, THICKNESS),
         ground=_ground(arrays),
         lips=_lips(points, arrays["lip_pairs"]),
-        cables=_cables(points, arrays["patches"], arrays["exits"]),
+        cables=_cables(points, arrays["patches"], arrays["exits"], spec),
     )
 
 
 def _turns(arrays: dict[str, NDArray], fixed: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Axes (B, 2) and gains (B, 3) of prescribed vertices: lid margins turn about their eye."""
+    """Axes (B, 2) and gains (B, 3) of the prescribed vertices; lid margins turn about their eye."""
     left = arrays["points"][fixed, 0] > 0
-    lid = -arrays["lid_gain"][fixed]  # a positive lid opens: about -x
+    lid = -arrays["lid_gain"][fixed]  # a positive lid angle opens, about -x
     eye = EYES[np.where(left, 0, 1), 1:]
     centres = np.where((lid != 0)[:, None], eye, JAW_HINGE[1:])
     jaw = np.where(lid != 0, 0.0, arrays["jaw_weight"][fixed])
     return centres, np.stack([jaw, np.where(left, lid, 0.0), np.where(left, 0.0, lid)], axis=1)
 
 
-def _digest(arrays: dict[str, NDArray]) -> str:
-    constants = (YOUNG, POISSON, THICKNESS, TETHER, BACKING, CONTACT, LIP_CONTACT, load_spec().digest)
-    found = hashlib.sha256(repr(constants).encode())
+def _digest(arrays: dict[str, NDArray], spec: FaceSpec) -> str:
+    constants = (YOUNG, POISSON, THICKNESS, TETHER, BACKING, CONTACT, LIP_CONTACT, spec.digest)
+    digest = hashlib.sha256(repr(constants).encode())
     for name in sorted(arrays):
-        found.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    return found.hexdigest()
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _ground(arrays: dict[str, NDArray]) -> Ground:
@@ -251,10 +274,8 @@ def _ground(arrays: dict[str, NDArray]) -> Ground:
         rest=arrays["points"],
         jaw=arrays["jaw_weight"],
         tether=TETHER * area * arrays["hold"],
-        backing=BACKING
-        * area
-        * arrays["tissue"]
-        * (1 - arrays["eyelid"]),  # an eyeball does not hold its lid
+        # An eyeball does not hold its lid back.
+        backing=BACKING * area * arrays["tissue"] * (1 - arrays["eyelid"]),
         contact=CONTACT * area * arrays["tissue"],
         gap=arrays["ground_gap"],
         slope=arrays["ground_slope"],
@@ -266,8 +287,7 @@ def _lips(points: Floats, pairs: NDArray[np.int64]) -> Lips:
     return Lips(pairs, points[pairs[:, 0], 1] - points[pairs[:, 1], 1], LIP_CONTACT)
 
 
-def _cables(points: Floats, patches: Floats, exits: Floats) -> Cables:
-    spec = load_spec()
+def _cables(points: Floats, patches: Floats, exits: Floats, spec: FaceSpec) -> Cables:
     rows, vertices = np.nonzero(patches)
     length = np.linalg.norm((patches[:, :, None] * points).sum(1) - exits, axis=1) + spec.cable["slack"]
     return Cables(

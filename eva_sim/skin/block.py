@@ -1,8 +1,8 @@
-"""A block: one face, or sixteen side by side in lanes, solved together.
+"""A block: the skin of one face, or of sixteen side by side in lanes, solved together.
 
-A step starts from the last shape, moved by how the skin is known to answer each drive alone
-(`response.py`), and goes a fixed number of evaluations downhill (`descent.py`). The residual is
-checked, never assumed: a face that is not settled gets more, then Newton's method, then an error.
+A step starts from the last shape, moved by the warm start (`warm_start.py`), and runs a fixed number of
+evaluations of the descent (`descent.py`). The residual is always checked. A face that has not settled
+gets more evaluations, then Newton's method, and raises an error if that does not converge either.
 """
 
 from __future__ import annotations
@@ -14,119 +14,135 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import Floats
 from eva_sim.errors import EvaError, PhysicsError
 from eva_sim.head import JAW_HINGE
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
-from eva_sim.skin.descent import Metric, descend, memory_of, metric_of, scratch_of
-from eva_sim.skin.forces import MATERIAL, Elements, Loads, cable_ways, elements
-from eva_sim.skin.ground import turned_many
-from eva_sim.skin.lanes import add_modes, empty
-from eva_sim.skin.response import Response, load_response
+from eva_sim.skin.descent import (
+    Preconditioner,
+    Problem,
+    descend,
+    empty_memory,
+    empty_scratch,
+    make_preconditioner,
+)
+from eva_sim.skin.forces import MATERIAL, Elements, Loads, build_elements, cable_directions
+from eva_sim.skin.ground import rotate_about_x
+from eva_sim.skin.lanes import add_modes, empty_field
+from eva_sim.skin.warm_start import WarmStart, load_warm_start
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
 EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
-STAGES = (12, 36, 100, 200)  # further evaluations for a face that has not settled, before Newton takes over
-TOLERANCE = 2e-2  # N, root mean square residual per vertex that is still an answer
-SETTLED = TOLERANCE / 2  # N; a face that was helped is taken this far, or it would soon need help again
+STAGES = (12, 36, 100, 200)  # further evaluations for a face that has not settled, before Newton's method
+TOLERANCE = 2e-2  # N, largest root mean square residual per vertex that is accepted
+SETTLED = TOLERANCE / 2  # N; extra evaluations go this far, or the face would soon need them again
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What all faces of one anatomy share; made once.
+class SolverContext:
+    """Constants that all faces of one anatomy share; made once.
 
     Attributes:
+        anatomy: the skin.
+        preconditioner: approximate second derivative, factored.
         order: the anatomy's vertices in the solver's order, (V,); the free ones come first.
-        place: its inverse.
+        position: inverse of `order`: each vertex's position in it, (V,).
         free: number of free vertices.
-        one, many: the anatomy's elements for one face and for LANES faces.
+        single_elements, lane_elements: the anatomy's elements for one face and for LANES faces.
+        warm_start: displacement under each drive alone.
     """
 
     anatomy: Anatomy
-    metric: Metric
+    preconditioner: Preconditioner
     order: NDArray[np.intp]
-    place: NDArray[np.intp]
+    position: NDArray[np.intp]
     free: int
-    one: Elements
-    many: Elements
-    response: Response
+    single_elements: Elements
+    lane_elements: Elements
+    warm_start: WarmStart
 
 
 @lru_cache(maxsize=4)
-def machine_of(anatomy: Anatomy, inertia: float = 0.0) -> Machine:
-    """The solver's constants of an anatomy; `inertia` is 1/h^2 of a step h in time [1/s2]."""
-    metric, order = metric_of(anatomy, inertia)
-    return Machine(
-        anatomy, metric, order, np.argsort(order), len(anatomy.free),
-        elements(anatomy, order, many=False), elements(anatomy, order, many=True),
-        load_response(anatomy, order),
+def solver_context(anatomy: Anatomy, inertia: float = 0.0) -> SolverContext:
+    """Returns the solver's constants of an anatomy; `inertia` is 1/h^2 for a time step h [1/s2]."""
+    preconditioner, order = make_preconditioner(anatomy, inertia)
+    return SolverContext(
+        anatomy, preconditioner, order, np.argsort(order), len(anatomy.free),
+        build_elements(anatomy, order, lanes=False), build_elements(anatomy, order, lanes=True),
+        load_warm_start(anatomy, order),
     )  # fmt: skip
 
 
 class Block:
-    """One face, or LANES faces in lanes, with all that changes from step to step.
+    """One face, or LANES faces in lanes, with everything that changes from step to step.
 
     Args:
-        machine: of the anatomy.
+        context: the solver's constants.
         faces: None for one face, LANES for that many.
         material: scales of the anatomy's constants per face, in the order of `MATERIAL`, (5, L).
+
+    Attributes:
+        lanes: number of faces, L.
+        residual: root mean square force left on a free vertex, (L,) [N].
+        extra_solves: number of times that a face took extra evaluations, and Newton's method, (2,).
     """
 
-    def __init__(self, machine: Machine, faces: int | None, material: Floats | None = None) -> None:
-        self._machine, self._faces = machine, faces
-        self.lanes, vertices = faces or 1, len(machine.order)
-        self._parts = machine.many if faces else machine.one
-        self._x, self._scratch = empty(vertices, faces), scratch_of(vertices, faces)
-        self._memory = memory_of(machine.free, faces)
-        single = np.float32
+    def __init__(self, context: SolverContext, faces: int | None, material: Floats | None = None) -> None:
+        self._context, self._faces = context, faces
+        self.lanes, vertices = faces or 1, len(context.order)
+        self._elements = context.lane_elements if faces else context.single_elements
+        self._x, self._scratch = empty_field(vertices, faces), empty_scratch(vertices, faces)
+        self._memory = empty_memory(context.free, faces)
+        single, cables = np.float32, len(context.anatomy.exits)
         scales = np.ones((len(MATERIAL), self.lanes)) if material is None else material
         self._loads = Loads(
-            np.zeros(self.lanes, single), np.zeros((12, 3, self.lanes), single),
-            np.zeros((12, self.lanes), single), np.ascontiguousarray(scales, single),
+            np.zeros(self.lanes, single), np.zeros((cables, 3, self.lanes), single),
+            np.zeros((cables, self.lanes), single), np.ascontiguousarray(scales, single),
             np.zeros(self.lanes, single), self._x,
         )  # fmt: skip
-        self.residual, self.rescues = np.zeros(self.lanes, single), np.zeros(2, np.int64)
-        self._answered = np.zeros((machine.response.rank, self.lanes), single)
-        self._rest = Drives(np.zeros(self.lanes), np.zeros((self.lanes, 2)), np.zeros((self.lanes, 12)))
+        self.residual, self.extra_solves = np.zeros(self.lanes, single), np.zeros(2, np.int64)
+        self._coefficients = np.zeros((context.warm_start.rank, self.lanes), single)
+        self._rest = Drives(np.zeros(self.lanes), np.zeros((self.lanes, 2)), np.zeros((self.lanes, cables)))
         self.reset()
 
     def reset(self, lane: int | None = None) -> None:
-        """The stress-free face at neutral, for one lane or all."""
+        """Puts one lane, or all, at the stress-free face at neutral."""
         lanes = slice(None) if lane is None else slice(lane, lane + 1)
-        self._view(self._x)[:, :, lanes] = self._machine.anatomy.points[self._machine.order][:, :, None]
+        anatomy, order = self._context.anatomy, self._context.order
+        self._view(self._x)[:, :, lanes] = anatomy.points[order][:, :, None]
         self._memory.scale[:, lanes] = 0.0
-        self._answered[:, lanes] = self._machine.response.coefficients(self._rest)[:, lanes]
+        self._coefficients[:, lanes] = self._context.warm_start.coefficients(self._rest)[:, lanes]
         self.residual[lanes] = 0.0
         self._loads.jaw[lanes], self._loads.take_up[:, lanes] = 0.0, 0.0
-        self._loads.exits[:, :, lanes] = self._machine.anatomy.exits[:, :, None]
+        self._loads.exits[:, :, lanes] = anatomy.exits[:, :, None]
 
     def _view(self, field: Floats) -> Floats:
-        """A field as (vertices, 3, L)."""
+        """Returns a field as (vertices, 3, L)."""
         return field.reshape(-1, 3, self.lanes)
 
     def step(self, drives: Drives, evaluations: int) -> None:
-        """Moves to new drives, by what is foreseen and then downhill."""
-        self._foresee(drives)
+        """Moves to new drives: first by the warm start, then by the descent."""
+        self._apply_warm_start(drives)
         self.descend(evaluations)
 
-    def _foresee(self, drives: Drives) -> None:
-        """Sets what pulls, puts the boundary in its place and moves the rest by the known response."""
-        machine = self._machine
-        self.load(drives)
-        answer = machine.response.coefficients(drives)
-        change = answer - self._answered
-        add_modes(self._x, machine.response.modes, change, machine.free, self._scratch.row)
-        self._view(self._x)[machine.free :] = machine.anatomy.boundary(drives)
-        self._answered = answer
+    def _apply_warm_start(self, drives: Drives) -> None:
+        """Sets the loads and the prescribed vertices, and moves the free ones by the warm start."""
+        context = self._context
+        self.set_loads(drives)
+        coefficients = context.warm_start.coefficients(drives)
+        change = coefficients - self._coefficients
+        add_modes(self._x, context.warm_start.modes, change, context.free, self._scratch.row)
+        self._view(self._x)[context.free :] = context.anatomy.boundary(drives)
+        self._coefficients = coefficients
 
-    def load(self, drives: Drives) -> None:
-        """Sets what pulls, without moving anything."""
-        anatomy, loads = self._machine.anatomy, self._loads
+    def set_loads(self, drives: Drives) -> None:
+        """Sets the loads without moving any vertex."""
+        anatomy, loads = self._context.anatomy, self._loads
         loads.jaw[:] = drives.jaw
         loads.take_up[:] = drives.take_up.T
         turn = anatomy.exit_jaw[:, None] * drives.jaw
-        loads.exits[:] = turned_many(anatomy.exits, JAW_HINGE[None, 1:], turn)
+        loads.exits[:] = rotate_about_x(anatomy.exits, JAW_HINGE[None, 1:], turn)
 
     def scale_material(self, lane: int, scales: Floats) -> None:
         """Scales one face's constants from now on, (5,) in the order of `MATERIAL`."""
@@ -138,167 +154,165 @@ class Block:
 
     def shape(self, lane: int) -> Floats:
         """One face's vertices in the anatomy's order, (V, 3) [m]."""
-        shape: Floats = self._view(self._x)[self._machine.place, :, lane]
+        shape: Floats = self._view(self._x)[self._context.position, :, lane]
         return shape
 
+    def set_shape(self, lane: int, points: Floats) -> None:
+        """Replaces one face's vertices, (V, 3) [m], and forgets its pairs of L-BFGS."""
+        self._view(self._x)[:, :, lane] = points[self._context.order]
+        self._memory.scale[:, lane] = 0.0
+
     def descend(self, evaluations: int) -> None:
-        """Goes downhill under the present load; leaves `residual` (L,) [N]."""
-        machine = self._machine
-        descend(
-            self._x, machine.free, self._parts, machine.metric, self._loads, self._memory,
-            self._scratch, evaluations, self.residual,
-        )  # fmt: skip
+        """Runs the descent under the present loads; sets `residual`."""
+        context = self._context
+        problem = Problem(context.free, self._elements, self._loads, context.preconditioner)
+        descend(self._x, problem, self._memory, self._scratch, evaluations, self.residual)
 
     @property
     def points(self) -> Floats:
         """Vertices in the anatomy's order, (L, V, 3) [m]."""
-        points: Floats = np.moveaxis(self._view(self._x)[self._machine.place], 2, 0)
+        points: Floats = np.moveaxis(self._view(self._x)[self._context.position], 2, 0)
         return points
 
-    def put(self, lane: int, points: Floats) -> None:
-        """Replaces one face's shape, (V, 3) [m]; what was learned on its way there is forgotten."""
-        self._view(self._x)[:, :, lane] = points[self._machine.order]
-        self._memory.scale[:, lane] = 0.0
-
-    def at(self, corners: NDArray[np.intp], shares: Floats) -> Floats:
-        """Points within triangles, corners (P, 3) with shares (P, 3), (L, P, 3) [m]."""
-        places = np.moveaxis(self._view(self._x)[self._machine.place[corners]], -1, 0).astype(float)
-        points: Floats = (shares[:, :, None] * places).sum(2)
+    def embedded_points(self, corners: NDArray[np.intp], shares: Floats) -> Floats:
+        """Points within triangles, (L, P, 3) [m], from corners (P, 3) and barycentric shares (P, 3)."""
+        vertices = self._view(self._x)[self._context.position[corners]]
+        points: Floats = (shares[:, :, None] * np.moveaxis(vertices, -1, 0).astype(float)).sum(2)
         return points
 
     @property
     def tension(self) -> Floats:
-        """Pull of each cable on its patch, (L, 12) [N]."""
-        way = np.empty((12, 3, self.lanes), np.float32)
-        tension = np.empty((12, self.lanes), np.float32)
-        cable_ways(self._x, self._parts, self._loads, way, tension)
+        """Tension of each cable, (L, C) [N]."""
+        cables = len(self._context.anatomy.exits)
+        directions = np.empty((cables, 3, self.lanes), np.float32)
+        tension = np.empty((cables, self.lanes), np.float32)
+        cable_directions(self._x, self._elements, self._loads, directions, tension)
         return tension.T
 
-    def rescue(self, lane: int, drive: Drive) -> None:
-        """Settles one face by itself: more evaluations, then Newton's method from where it stands.
+    def resolve(self, lane: int, drive: Drive) -> None:
+        """Solves one face again from its present shape: more evaluations, then Newton's method.
 
         Raises:
             PhysicsError: it does not settle.
         """
-        alone, residual = self._alone(lane, drive), np.inf
-        self.rescues[0] += 1
+        single, residual = self._single_block(lane, drive), np.inf
+        self.extra_solves[0] += 1
         for evaluations in STAGES:
-            alone.put(0, alone.points[0])
-            alone.descend(evaluations)
-            residual = float(alone.residual[0])
+            single.set_shape(0, single.points[0])
+            single.descend(evaluations)
+            residual = float(single.residual[0])
             if residual <= SETTLED:
                 break
-        points = alone.points[0]
+        points = single.points[0]
         if not residual <= TOLERANCE:
-            self.rescues[1] += 1
-            points, residual = self._converge(lane, drive)
-        self.put(lane, points)
+            self.extra_solves[1] += 1
+            points, residual = self._solve_by_newton(lane, drive)
+        self.set_shape(lane, points)
         self.residual[lane] = residual
 
-    def _alone(self, lane: int, drive: Drive) -> Block:
-        """One face of this block as a block of its own."""
-        alone = Block(self._machine, None, self._loads.material[:, lane : lane + 1])
-        alone.load(drive.alone)
-        alone.put(0, self.shape(lane))
-        return alone
+    def _single_block(self, lane: int, drive: Drive) -> Block:
+        """Returns a copy of one lane as a block of one face."""
+        single = Block(self._context, None, self._loads.material[:, lane : lane + 1])
+        single.set_loads(drive.as_batch)
+        single.set_shape(0, self.shape(lane))
+        return single
 
-    def _converge(self, lane: int, drive: Drive) -> tuple[Floats, float]:
-        anatomy = self._machine.anatomy.scaled(self._loads.material[:, lane])
+    def _solve_by_newton(self, lane: int, drive: Drive) -> tuple[Floats, float]:
+        anatomy = self._context.anatomy.scaled(self._loads.material[:, lane])
         start = self.shape(lane).astype(float)
-        points, residual, _ = newton.solve(anatomy, start, anatomy.load(drive), TOLERANCE / 10)
+        points, residual, _ = newton.solve_equilibrium(anatomy, start, anatomy.load(drive), TOLERANCE / 10)
         return points, residual
 
     def save(self) -> dict[str, Any]:
-        """A copy of everything that changes."""
+        """Returns a copy of everything that changes."""
         memory = [part.copy() for part in self._memory]
-        return {"x": self._x.copy(), "memory": memory, "answered": self._answered.copy(),
+        return {"x": self._x.copy(), "memory": memory, "coefficients": self._coefficients.copy(),
                 "residual": self.residual.copy(),
                 "loads": [part.copy() for part in self._loads[:3]]}  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         self._x[:] = state["x"]
-        self._answered, self.residual[:] = state["answered"].copy(), state["residual"]
-        for mine, saved in zip(
+        self._coefficients, self.residual[:] = state["coefficients"].copy(), state["residual"]
+        for own, saved in zip(
             [*self._memory, *self._loads[:3]], [*state["memory"], *state["loads"]], strict=True
         ):
-            mine[:] = saved
+            own[:] = saved
 
 
 class MovingBlock(Block):
-    """A block whose skin has mass: a step is cut into the rigid head's steps, by implicit Euler.
+    """A block whose skin has mass. A step is divided into the rigid head's steps, by implicit Euler.
 
-    Each step h minimises the energy plus m |x - (x0 + h v0)|^2 / 2 h^2, so that where the face comes to
-    rest the two kinds of block agree.
+    Each step h minimises the energy plus m |x - (x0 + h v0)|^2 / 2 h^2, so both kinds of block have the
+    same equilibria.
     """
 
     def __init__(self, anatomy: Anatomy, faces: int | None, material: Floats | None = None) -> None:
-        spec = load_spec()
+        spec = anatomy.spec
         self._substeps, self._step = spec.substeps, np.float32(spec.physics_dt)
-        machine = machine_of(anatomy, 1 / spec.physics_dt**2)
-        self._speed = empty(len(machine.order), faces)
-        super().__init__(machine, faces, material)
-        self._loads = self._loads._replace(carried=empty(len(machine.order), faces))
+        context = solver_context(anatomy, 1 / spec.physics_dt**2)
+        self._velocity = empty_field(len(context.order), faces)
+        super().__init__(context, faces, material)
+        self._loads = self._loads._replace(carried=empty_field(len(context.order), faces))
         self._loads.inertia[:] = 1 / self._step**2
 
     def reset(self, lane: int | None = None) -> None:
-        """The stress-free face at neutral and at rest, for one lane or all."""
+        """Puts one lane, or all, at the stress-free face at neutral, without velocity."""
         super().reset(lane)
         lanes = slice(None) if lane is None else slice(lane, lane + 1)
-        self._view(self._speed)[:, :, lanes] = 0.0
+        self._view(self._velocity)[:, :, lanes] = 0.0
         if lane is None:
             self._drives = self._rest
-        for mine, rest in zip(self._drives, self._rest, strict=True):
-            mine[lanes] = rest[lanes]
+        for own, rest in zip(self._drives, self._rest, strict=True):
+            own[lanes] = rest[lanes]
 
     def step(self, drives: Drives, evaluations: int) -> None:
-        """Moves through one control period, the drives going evenly to where they are wanted."""
-        begin, end = self._drives, Drives(*(np.array(part, dtype=float) for part in drives))
+        """Moves through one control period, in which the drives change linearly."""
+        start, end = self._drives, Drives(*(np.array(part, dtype=float) for part in drives))
         for share in np.arange(1, self._substeps + 1) / self._substeps:
-            self._advance(
-                Drives(*(a + share * (b - a) for a, b in zip(begin, end, strict=True))), evaluations
-            )
+            between = Drives(*(a + share * (b - a) for a, b in zip(start, end, strict=True)))
+            self._advance(between, evaluations)
         self._drives = end
 
     def _advance(self, drives: Drives, evaluations: int) -> None:
         before = self._x.copy()
-        self._loads.carried[:] = before + self._step * self._speed
-        self._foresee(drives)
+        self._loads.carried[:] = before + self._step * self._velocity
+        self._apply_warm_start(drives)
         self.descend(evaluations)
-        self._speed[:] = (self._x - before) / self._step
+        self._velocity[:] = (self._x - before) / self._step
 
-    def _alone(self, lane: int, drive: Drive) -> Block:
-        alone = super()._alone(lane, drive)
-        alone._loads.inertia[:] = self._loads.inertia[lane]
+    def _single_block(self, lane: int, drive: Drive) -> Block:
+        single = super()._single_block(lane, drive)
+        single._loads.inertia[:] = self._loads.inertia[lane]
         carried = np.ascontiguousarray(self._view(self._loads.carried)[:, :, lane]).ravel()
-        alone._loads = alone._loads._replace(carried=carried)
-        return alone
+        single._loads = single._loads._replace(carried=carried)
+        return single
 
-    def _converge(self, lane: int, drive: Drive) -> tuple[Floats, float]:
+    def _solve_by_newton(self, lane: int, drive: Drive) -> tuple[Floats, float]:
         raise PhysicsError(
             f"the moving skin did not settle in a step; {self.residual[lane]:.1e} N are left. "
             "Move more slowly, or use skin='full'."
         )
 
     def save(self) -> dict[str, Any]:
-        """A copy of everything that changes."""
-        return {**super().save(), "speed": self._speed.copy(), "drives": self._drives}
+        """Returns a copy of everything that changes."""
+        return {**super().save(), "velocity": self._velocity.copy(), "drives": self._drives}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         super().restore(state)
-        self._speed[:], self._drives = state["speed"], state["drives"]
+        self._velocity[:], self._drives = state["velocity"], state["drives"]
 
 
-def block_of(anatomy: Anatomy, solver: str, faces: int | None, material: Floats | None = None) -> Block:
-    """A block that a solver steps."""
+def make_block(anatomy: Anatomy, solver: str, faces: int | None, material: Floats | None = None) -> Block:
+    """Makes a block by the name of its solver."""
     if solver == "dynamic":
         return MovingBlock(anatomy, faces, material)
-    return Block(machine_of(anatomy), faces, material)
+    return Block(solver_context(anatomy), faces, material)
 
 
-def evaluations_of(anatomy: Anatomy, solver: str) -> int:
-    """Evaluations in a solve; where nothing is foreseen, they must reach further.
+def solver_evaluations(anatomy: Anatomy, solver: str) -> int:
+    """Returns the evaluations of a solve; without a precomputed warm start it needs more of them.
 
     Raises:
         EvaError: no such solver.
@@ -306,25 +320,25 @@ def evaluations_of(anatomy: Anatomy, solver: str) -> int:
     if solver not in EVALUATIONS:
         known = ", ".join(repr(name) for name in (*EVALUATIONS, "reduced", "reference"))
         raise EvaError(f"skin={solver!r}; choose one of {known}.")
-    return EVALUATIONS[solver] * (1 if machine_of(anatomy).response.rank else 5)
+    return EVALUATIONS[solver] * (1 if solver_context(anatomy).warm_start.rank else 5)
 
 
 def check_drive(drive: Drive | Drives) -> None:
-    """Refuses what is no number.
+    """Checks that a drive is finite.
 
     Raises:
-        PhysicsError: a part of the drive is not finite.
+        PhysicsError: it is not.
     """
     if not all(np.isfinite(part).all() for part in drive):
-        raise PhysicsError(f"the skin is driven by what is no number: {drive}.")
+        raise PhysicsError(f"the skin's drive is not finite: {drive}; reset the face.")
 
 
-def settle(block: Block, drives: Drives) -> dict[int, PhysicsError]:
-    """Gives those faces of a block that have not settled more; returns what still fails, by lane."""
+def resolve_unsettled(block: Block, drives: Drives) -> dict[int, PhysicsError]:
+    """Solves the faces of a block that have not settled again; returns the errors by lane."""
     failed = {}
     for lane in np.flatnonzero(~(block.residual <= TOLERANCE)).tolist():
         try:
-            block.rescue(lane, drives.face(lane))
+            block.resolve(lane, drives.face(lane))
         except PhysicsError as error:
             failed[lane] = error
     return failed

@@ -1,9 +1,9 @@
 """The quasi-Newton descent that both the single face and the lanes run.
 
-L-BFGS (Nocedal, Math. Comp. 35, 1980) over a constant scalar matrix, the same for x, y and z, which
-is factored once (Liu, Bouaziz and Kavan, ACM TOG 36(3), 2017); cables that are taut enter that
-matrix by the inversion lemma. What was learned is kept from step to step. Every face takes the same
-number of evaluations, whoever its neighbours are, so that results do not depend on them.
+L-BFGS (Nocedal, Math. Comp. 35, 1980) with a constant initial matrix. That matrix is scalar, the same for
+x, y and z, and is factored once (Liu, Bouaziz and Kavan, ACM TOG 36(3), 2017); taut cables enter it by
+the inversion lemma of Woodbury. The pairs of L-BFGS are kept from step to step. Every face takes the same
+number of evaluations, whatever its neighbours do, so results do not depend on the neighbours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eva_sim.skin.anatomy import THICKNESS, YOUNG, Anatomy
 from eva_sim.skin.elements import laplacian, vertex_areas
 from eva_sim.skin.energy import POISSON, compiled
 from eva_sim.skin.factor import Factor
-from eva_sim.skin.forces import cable_ways, evaluate
+from eva_sim.skin.forces import Elements, Loads, cable_directions, evaluate
 from eva_sim.skin.lanes import (
     LANES,
     PANEL,
@@ -29,7 +29,7 @@ from eva_sim.skin.lanes import (
     clear,
     copy,
     dot,
-    empty,
+    empty_field,
     pull_panel,
     pull_panel_flat,
     push_panel,
@@ -41,22 +41,22 @@ from eva_sim.skin.lanes import (
 )
 
 MEMORY = 4  # pairs of L-BFGS
-# Shares of each stiffness in the scalar matrix, which knows no direction: too little overshoots, too much
-# creeps [measured: fewest evaluations on a random walk].
+# Weight of each stiffness in the scalar matrix, which has no direction. A smaller weight overshoots, a
+# larger one converges slowly [measured: fewest evaluations on a random walk].
 MEMBRANE, BENDING, BACKING, CONTACT = 3.0, 1.0, 0.33, 0.12
-SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo)
+ARMIJO = 1e-4  # share of the decrease predicted by the slope that a step must reach
 
 
-class Metric(NamedTuple):
-    """Approximate second derivative in the solver's order; see `metric_of`.
+class Preconditioner(NamedTuple):
+    """Approximate second derivative, factored, in the solver's order; see `make_preconditioner`.
 
     Attributes:
-        start, row, value: the factor L below its panels of PANEL columns each: where a panel's rows
-            begin, (P + 1,), the rows, (K,), and their entries, (K, PANEL).
-        corner: L within each panel, row by row, (P, PANEL * PANEL); below its diagonal.
-        inverse: of the diagonal D, filled up with ones, (P * PANEL,).
+        start, row, value: the factor L below its panels of PANEL columns each: index of each panel's first
+            row, (P + 1,), the rows, (K,), and their entries, (K, PANEL).
+        corner: L within each panel below its diagonal, row by row, (P, PANEL * PANEL).
+        inverse: inverse of the diagonal D, filled up with ones, (P * PANEL,).
         reply: displacement of each free vertex per newton on each patch, (C, F) [m/N].
-        give: of each patch per newton on each patch, (C, C) [m/N].
+        give: displacement of each patch per newton on each patch, (C, C) [m/N].
     """
 
     start: NDArray[np.int64]
@@ -69,12 +69,12 @@ class Metric(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What L-BFGS learned: steps, the changes of force they made, and one over their products.
+    """The pairs of L-BFGS: steps, and the changes of force over them.
 
     Attributes:
         steps, changes: fields of MEMORY * F vertices.
-        scale: (MEMORY, L); zero where there is nothing to learn from.
-        head: the pair to be written next, (1,).
+        scale: one over the product of each pair, (MEMORY, L); zero for a pair that is not used.
+        head: index of the pair to be written next, (1,).
     """
 
     steps: Floats
@@ -84,36 +84,70 @@ class Memory(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room to work in, so that no step allocates: fields of V vertices, and one row."""
+    """Buffers, so that no step allocates: fields of V vertices, and one row."""
 
     force: Floats
     trial: Floats
     trial_force: Floats
-    way: Floats
+    direction: Floats
     row: Floats
 
 
-def memory_of(free: int, faces: int | None) -> Memory:
-    """An empty memory for one face (None) or LANES faces."""
+class Problem(NamedTuple):
+    """The energy to minimise.
+
+    Attributes:
+        free: number of free vertices F, the first in the solver's order.
+        elements: the anatomy.
+        loads: the faces' drives and materials.
+        preconditioner: approximate second derivative.
+    """
+
+    free: int
+    elements: Elements
+    loads: Loads
+    preconditioner: Preconditioner
+
+
+class CableTerms(NamedTuple):
+    """Contribution of the cables and of the material to the preconditioner, per face.
+
+    Attributes:
+        directions: unit vectors from exit to patch, (C, 3, L).
+        coupling: (K^-1 + give)^-1 of the taut cables with K their stiffness, (C, C, L) [N/m].
+        softness: one over the largest of a face's material scales, (L,).
+    """
+
+    directions: Floats
+    coupling: Floats
+    softness: Floats
+
+
+def empty_memory(free: int, faces: int | None) -> Memory:
+    """Makes an empty memory for one face (None) or LANES faces."""
     lanes = LANES if faces else 1
     return Memory(
-        empty(MEMORY * free, faces), empty(MEMORY * free, faces),
+        empty_field(MEMORY * free, faces), empty_field(MEMORY * free, faces),
         np.zeros((MEMORY, lanes), np.float32), np.zeros(1, np.int64),
     )  # fmt: skip
 
 
-def scratch_of(vertices: int, faces: int | None) -> Scratch:
-    """Room for one face (None) or LANES faces."""
-    force, trial, trial_force, way = (empty(vertices, faces) for _ in range(4))
-    return Scratch(force, trial, trial_force, way, np.zeros((1, ROW), np.float32))
+def empty_scratch(vertices: int, faces: int | None) -> Scratch:
+    """Makes buffers for one face (None) or LANES faces."""
+    force, trial, trial_force, direction = (empty_field(vertices, faces) for _ in range(4))
+    return Scratch(force, trial, trial_force, direction, np.zeros((1, ROW), np.float32))
 
 
-def metric_of(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Metric, NDArray[np.intp]]:
-    """The metric, and the solver's order of vertices: free ones as the factor wants them, then fixed.
+def make_preconditioner(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Preconditioner, NDArray[np.intp]]:
+    """Factors the scalar stiffness matrix.
 
     Args:
         anatomy: the skin.
-        inertia: 1/h^2 of a step h in time, zero for none [1/s2].
+        inertia: 1/h^2 for a time step h, zero for a skin without mass [1/s2].
+
+    Returns:
+        The preconditioner, and the solver's order of the vertices: free ones in the factor's order, then
+        prescribed ones.
     """
     free, single = anatomy.free, np.float32
     matrix = scalar_matrix(anatomy) + inertia * sparse.diags(anatomy.mass)
@@ -126,18 +160,18 @@ def metric_of(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Metric, NDArray[n
             for c in range(len(patches))
         ]
     )
-    metric = Metric(
+    preconditioner = Preconditioner(
         *_panels(factor),
         reply.astype(single), np.einsum("cf,df->cd", patches, reply).astype(single),
     )  # fmt: skip
-    return metric, order
+    return preconditioner, order
 
 
 def _panels(factor: Factor) -> tuple[NDArray, NDArray, Floats, Floats, Floats]:
-    """The factor in panels of neighbouring columns, which mostly have the same rows.
+    """Arranges the factor in panels of PANEL neighbouring columns, which mostly have the same rows.
 
-    A row is then fetched once for PANEL columns; where one has no entry there is a zero. The last
-    panel is filled up with columns of nothing.
+    A row is then loaded once for PANEL columns. Missing entries are zero, and the last panel is filled up
+    with zero columns.
     """
     lower, count = factor.lower, len(factor.diagonal)
     starts, rows, values, corners = [0], [], [], []
@@ -163,56 +197,54 @@ def _panels(factor: Factor) -> tuple[NDArray, NDArray, Floats, Floats, Floats]:
 
 
 def scalar_matrix(anatomy: Anatomy) -> sparse.csr_matrix:
-    """One stiffness for every direction: membrane, bending and ground, (V, V) [N/m]."""
+    """Builds the stiffness of membrane, bending and ground, the same for x, y and z, (V, V) [N/m]."""
     points, triangles, ground = anatomy.points, anatomy.triangles, anatomy.ground
-    shape = laplacian(points, triangles)
+    laplace = laplacian(points, triangles)
     shear = YOUNG / (2 * (1 + POISSON)) * THICKNESS
     rigidity = YOUNG * THICKNESS**3 / (12 * (1 - POISSON**2))
-    bending = shape @ sparse.diags(rigidity / vertex_areas(points, triangles)) @ shape
-    hold = ground.tether + BACKING * ground.backing + CONTACT * ground.contact
-    return sparse.csr_matrix(MEMBRANE * shear * shape + BENDING * bending + sparse.diags(hold))
+    bending = laplace @ sparse.diags(rigidity / vertex_areas(points, triangles)) @ laplace
+    held = ground.tether + BACKING * ground.backing + CONTACT * ground.contact
+    return sparse.csr_matrix(MEMBRANE * shear * laplace + BENDING * bending + sparse.diags(held))
 
 
 @compiled
-def _substitute(x, metric):  # type: ignore[no-untyped-def]
+def _substitute(x, preconditioner):  # type: ignore[no-untyped-def]
     """Solves L D L^T x = b in place on a field that has PANEL - 1 vertices more than the factor."""
-    start, row, value, corner = metric.start, metric.row, metric.value, metric.corner
+    start, row, value = preconditioner.start, preconditioner.row, preconditioner.value
+    corner, inverse = preconditioner.corner, preconditioner.inverse
     panels = len(corner)
     if x.ndim == 2:
         for p in range(panels):
             push_panel(x, p * PANEL, corner[p], row, value, start[p], start[p + 1])
         for p in range(panels - 1, -1, -1):
-            pull_panel(
-                x,
-                p * PANEL,
-                metric.inverse,
-                metric.corner[p],
-                metric.row,
-                metric.value,
-                start[p],
-                start[p + 1],
-            )
+            pull_panel(x, p * PANEL, inverse, corner[p], row, value, start[p], start[p + 1])
     else:
         for p in range(panels):
             push_panel_flat(x, p * PANEL, corner[p], row, value, start[p], start[p + 1])
         for p in range(panels - 1, -1, -1):
-            pull_panel_flat(
-                x,
-                p * PANEL,
-                metric.inverse,
-                metric.corner[p],
-                metric.row,
-                metric.value,
-                start[p],
-                start[p + 1],
-            )
+            pull_panel_flat(x, p * PANEL, inverse, corner[p], row, value, start[p], start[p + 1])
 
 
 @compiled
-def _tighten(way, tension, stiffness, soft, metric, tight):  # type: ignore[no-untyped-def]
-    """Per face, (K^-1 + give)^-1 of the taut cables into `tight` (C, C, L), with K their stiffness.
+def _cable_terms(x, problem, lanes):  # type: ignore[no-untyped-def]
+    """Evaluates `CableTerms` at x."""
+    elements, loads = problem.elements, problem.loads
+    cables = len(elements.length)
+    directions, tension = np.empty((cables, 3, lanes), np.float32), np.empty((cables, lanes), np.float32)
+    coupling, softness = np.empty((cables, cables, lanes), np.float32), np.empty(lanes, np.float32)
+    cable_directions(x, elements, loads, directions, tension)
+    for m in range(lanes):  # too soft a matrix overshoots, so the largest of a face's scales counts
+        softness[m] = np.float32(1) / loads.material[:4, m].max()
+    stiffness = elements.stiffness * loads.material[4]
+    _couple_cables(directions, tension, stiffness, softness, problem.preconditioner, coupling)
+    return CableTerms(directions, coupling, softness)
 
-    Written as K^1/2 (1 + K^1/2 give K^1/2)^-1 K^1/2, so that slack cables drop out as zeros.
+
+@compiled
+def _couple_cables(directions, tension, stiffness, softness, preconditioner, coupling):  # type: ignore[no-untyped-def]
+    """Per face, (K^-1 + give)^-1 of the taut cables into `coupling` (C, C, L), with K their stiffness.
+
+    It is computed as K^1/2 (1 + K^1/2 give K^1/2)^-1 K^1/2, in which slack cables are zeros.
     """
     cables, lanes = tension.shape
     matrix = np.empty((cables, cables))
@@ -221,126 +253,137 @@ def _tighten(way, tension, stiffness, soft, metric, tight):  # type: ignore[no-u
             for d in range(cables):
                 taut = tension[c, m] > 0 and tension[d, m] > 0
                 along = (
-                    way[c, 0, m] * way[d, 0, m] + way[c, 1, m] * way[d, 1, m] + way[c, 2, m] * way[d, 2, m]
+                    directions[c, 0, m] * directions[d, 0, m]
+                    + directions[c, 1, m] * directions[d, 1, m]
+                    + directions[c, 2, m] * directions[d, 2, m]
                 )
-                matrix[c, d] = (stiffness[m] * soft[m] * metric.give[c, d] * along if taut else 0.0) + (
-                    c == d
-                )
+                give = stiffness[m] * softness[m] * preconditioner.give[c, d] * along if taut else 0.0
+                matrix[c, d] = give + (c == d)
         inverse = np.linalg.inv(matrix)
         for c in range(cables):
             for d in range(cables):
                 taut = tension[c, m] > 0 and tension[d, m] > 0
-                tight[c, d, m] = np.float32(stiffness[m] * inverse[c, d]) if taut else np.float32(0)
+                coupling[c, d, m] = np.float32(stiffness[m] * inverse[c, d]) if taut else np.float32(0)
 
 
 @compiled
-def _precondition(x, metric, parts, way, tight, soft, count, row):  # type: ignore[no-untyped-def]
-    """Turns a force into the step that would answer it, in place (Woodbury's inversion lemma)."""
-    _substitute(x, metric)
-    scale(x, soft, count, row)
-    cables, lanes = way.shape[0], way.shape[2]
+def _precondition(x, problem, terms, row):  # type: ignore[no-untyped-def]
+    """Turns a force into the step that would balance it, in place (Woodbury's inversion lemma)."""
+    preconditioner, elements, free = problem.preconditioner, problem.elements, problem.free
+    directions, coupling, softness = terms
+    _substitute(x, preconditioner)
+    scale(x, softness, free, row)
+    cables, lanes = directions.shape[0], directions.shape[2]
     stretch, pull = np.zeros((cables, lanes), np.float32), np.zeros((3, lanes), np.float32)
     for c in range(cables):
-        for n in range(parts.start[c], parts.start[c + 1]):
-            i, share = parts.vertex[n], parts.weight[n]
-            if i < count:
+        for n in range(elements.start[c], elements.start[c + 1]):
+            i, share = elements.vertex[n], elements.weight[n]
+            if i < free:
                 for k in range(3):
                     for m in range(lanes):
                         moved = x[i, k * LANES + m] if x.ndim == 2 else x[3 * i + k]
-                        stretch[c, m] += share * moved * way[c, k, m]
+                        stretch[c, m] += share * moved * directions[c, k, m]
     for c in range(cables):
         pull[:] = np.float32(0)
         for d in range(cables):
             for m in range(lanes):
                 for k in range(3):
-                    pull[k, m] -= soft[m] * tight[c, d, m] * stretch[d, m] * way[c, k, m]
+                    pull[k, m] -= softness[m] * coupling[c, d, m] * stretch[d, m] * directions[c, k, m]
         if np.abs(pull).max() > np.float32(0):
-            add_outer(x, metric.reply[c], pull, count, row)
+            add_outer(x, preconditioner.reply[c], pull, free, row)
 
 
 @compiled
-def _newton_way(way, memory, metric, parts, ways, tight, soft, count, row):  # type: ignore[no-untyped-def]
-    """Applies the approximate inverse second derivative to the force in `way` (two-loop recursion)."""
+def _two_loop_direction(direction, problem, terms, memory, row):  # type: ignore[no-untyped-def]
+    """Applies the approximate inverse second derivative to a force, in place (two-loop recursion)."""
+    free = problem.free
     size, lanes = memory.scale.shape
-    share, some = np.empty((size, lanes), np.float32), np.empty(lanes, np.float32)
+    share, factor = np.empty((size, lanes), np.float32), np.empty(lanes, np.float32)
     for back in range(size):
         p = (memory.head[0] - 1 - back) % size
-        dot(memory.steps, p * count, way, 0, count, row, some)
+        dot(memory.steps, p * free, direction, 0, free, row, factor)
         for m in range(lanes):
-            share[p, m] = some[m] * memory.scale[p, m]
-            some[m] = -share[p, m]
-        add_scaled(way, some, memory.changes, p * count, count, row)
-    _precondition(way, metric, parts, ways, tight, soft, count, row)
+            share[p, m] = factor[m] * memory.scale[p, m]
+            factor[m] = -share[p, m]
+        add_scaled(direction, factor, memory.changes, p * free, free, row)
+    _precondition(direction, problem, terms, row)
     for forth in range(size):
         p = (memory.head[0] + forth) % size
-        dot(memory.changes, p * count, way, 0, count, row, some)
+        dot(memory.changes, p * free, direction, 0, free, row, factor)
         for m in range(lanes):
-            some[m] = share[p, m] - some[m] * memory.scale[p, m]
-        add_scaled(way, some, memory.steps, p * count, count, row)
+            factor[m] = share[p, m] - factor[m] * memory.scale[p, m]
+        add_scaled(direction, factor, memory.steps, p * free, free, row)
 
 
 @compiled
-def descend(x, count, parts, metric, loads, memory, scratch, evaluations, residual):  # type: ignore[no-untyped-def]
+def _set_trial(x, problem, terms, memory, scratch, length):  # type: ignore[no-untyped-def]
+    """Writes a step of the given `length` (L,) into the memory, and x after that step into `trial`."""
+    free, direction, row = problem.free, scratch.direction, scratch.row
+    lanes, first = len(length), memory.head[0] * free
+    copy(direction, scratch.force, free)
+    _two_loop_direction(direction, problem, terms, memory, row)
+    factor, one = np.empty(lanes, np.float32), np.ones(lanes, np.float32)
+    for m in range(lanes):
+        factor[m] = -length[m]
+    set_scaled(memory.steps, first, factor, direction, free, row)
+    copy(scratch.trial, x, len(x) // (width(x) if x.ndim == 1 else 1))
+    add_scaled(scratch.trial, one, memory.steps, first, free, row)
+
+
+@compiled
+def _judge_trial(problem, memory, scratch, energy, trial_energy, accepted, length):  # type: ignore[no-untyped-def]
+    """Accepts the trial of each face that went down, and adds its pair to the memory.
+
+    A rejected trial still adds its pair if its curvature is positive. Writes `accepted`, 1 or 0, and the
+    `length` of the next step, both (L,), and updates `energy`.
+    """
+    free, row, p = problem.free, scratch.row, memory.head[0]
+    lanes, first = len(energy), p * free
+    slope, product = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    subtract(memory.changes, first, scratch.trial_force, scratch.force, free)
+    dot(memory.steps, first, scratch.force, 0, free, row, slope)
+    dot(memory.steps, first, memory.changes, first, free, row, product)
+    for m in range(lanes):
+        limit = energy[m] + np.float32(ARMIJO) * slope[m] + np.float32(1e-6) * abs(energy[m])
+        down = trial_energy[m] <= limit
+        convex = product[m] > np.float32(0) and product[m] < np.float32(np.inf)
+        if not convex and not down:
+            clear(memory.changes, first, m, free)
+        memory.scale[p, m] = np.float32(1) / product[m] if convex else np.float32(0)
+        accepted[m] = np.float32(1) if down else np.float32(0)
+        length[m] = np.float32(1) if down or convex else np.float32(0.25) * length[m]
+        if down:
+            energy[m] = trial_energy[m]
+
+
+@compiled
+def descend(x, problem, memory, scratch, evaluations, residual):  # type: ignore[no-untyped-def]
     """Moves the free vertices of x downhill with a fixed number of evaluations of the energy.
 
-    A trial that does not go down is not taken, but what it says of the curvature is learned.
-
     Args:
-        x: field of V vertices, in place.
-        count: free vertices F, the first in the order.
-        parts: `Elements`.
-        metric: `Metric`.
-        loads: `Loads`.
-        memory: `Memory`; goes on learning.
+        x: field of V vertices; changed in place.
+        problem: `Problem`.
+        memory: `Memory`; updated.
         scratch: `Scratch`.
-        evaluations: of energy and force.
+        evaluations: number of evaluations of energy and force.
         residual: root mean square force left on a free vertex, (L,) [N]; written.
     """
-    force, trial, trial_force, way, row = scratch
+    free, elements, loads = problem.free, problem.elements, problem.loads
+    force, row = scratch.force, scratch.row
     lanes, size = len(residual), len(memory.scale)
-    energy, new = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
-    some, slope, product = (
-        np.empty(lanes, np.float32),
-        np.empty(lanes, np.float32),
-        np.empty(lanes, np.float32),
-    )
-    one, taken, length = np.ones(lanes, np.float32), np.ones(lanes, np.float32), np.ones(lanes, np.float32)
-    cables = len(parts.length)
-    ways, tension = np.empty((cables, 3, lanes), np.float32), np.empty((cables, lanes), np.float32)
-    tight = np.empty((cables, cables, lanes), np.float32)
-    cable_ways(x, parts, loads, ways, tension)
-    soft = np.empty(lanes, np.float32)
-    for m in range(lanes):  # a metric too soft overshoots, so the stiffest of a face's scales counts
-        soft[m] = np.float32(1) / loads.material[:4, m].max()
-    _tighten(ways, tension, parts.stiffness * loads.material[4], soft, metric, tight)
-    evaluate(x, parts, loads, force, energy)
+    energy, trial_energy = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    accepted, length = np.ones(lanes, np.float32), np.ones(lanes, np.float32)
+    terms = _cable_terms(x, problem, lanes)
+    evaluate(x, elements, loads, force, energy)
     for _ in range(evaluations - 1):
-        copy(way, force, count)
-        _newton_way(way, memory, metric, parts, ways, tight, soft, count, row)
-        p = memory.head[0]
-        first = p * count
-        for m in range(lanes):
-            some[m] = -length[m]
-        set_scaled(memory.steps, first, some, way, count, row)
-        copy(trial, x, len(x) // (width(x) if x.ndim == 1 else 1))
-        add_scaled(trial, one, memory.steps, first, count, row)
-        evaluate(trial, parts, loads, trial_force, new)
-        subtract(memory.changes, first, trial_force, force, count)
-        dot(memory.steps, first, force, 0, count, row, slope)
-        dot(memory.steps, first, memory.changes, first, count, row, product)
-        for m in range(lanes):
-            down = new[m] <= energy[m] + np.float32(SUFFICIENT) * slope[m] + np.float32(1e-6) * abs(energy[m])
-            learned = product[m] > np.float32(0) and product[m] < np.float32(np.inf)
-            if not learned and not down:
-                clear(memory.changes, first, m, count)
-            memory.scale[p, m] = np.float32(1) / product[m] if learned else np.float32(0)
-            taken[m] = np.float32(1) if down else np.float32(0)
-            length[m] = np.float32(1) if down or learned else np.float32(0.25) * length[m]
-            if down:
-                energy[m] = new[m]
-        memory.head[0] = (p + 1) % size
-        add_scaled(x, taken, memory.steps, first, count, row)
-        add_scaled(force, taken, memory.changes, first, count, row)
-    dot(force, 0, force, 0, count, row, some)
+        first = memory.head[0] * free
+        _set_trial(x, problem, terms, memory, scratch, length)
+        evaluate(scratch.trial, elements, loads, scratch.trial_force, trial_energy)
+        _judge_trial(problem, memory, scratch, energy, trial_energy, accepted, length)
+        memory.head[0] = (memory.head[0] + 1) % size
+        add_scaled(x, accepted, memory.steps, first, free, row)
+        add_scaled(force, accepted, memory.changes, first, free, row)
+    square = trial_energy
+    dot(force, 0, force, 0, free, row, square)
     for m in range(lanes):
-        residual[m] = np.sqrt(some[m] / np.float32(count))
+        residual[m] = np.sqrt(square[m] / np.float32(free))

@@ -10,7 +10,7 @@ from eva_sim.contract import Floats
 
 
 def vertex_areas(points: Floats, triangles: NDArray[np.int64]) -> Floats:
-    """A third of the area around each vertex, (V,) [m2]."""
+    """Returns a third of the area around each vertex, (V,) [m2]."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
     areas: Floats = np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(points)).astype(
@@ -20,7 +20,7 @@ def vertex_areas(points: Floats, triangles: NDArray[np.int64]) -> Floats:
 
 
 def vertex_normals(points: Floats, triangles: NDArray[np.int64]) -> Floats:
-    """Area-weighted unit normals, (V, 3)."""
+    """Returns area-weighted unit normals, (V, 3)."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     face = np.cross(b - a, c - a)
     total = np.stack(
@@ -32,7 +32,7 @@ def vertex_normals(points: Floats, triangles: NDArray[np.int64]) -> Floats:
 
 
 def laplacian(points: Floats, triangles: NDArray[np.int64]) -> sparse.csr_matrix:
-    """Cotangent stiffness matrix, (V, V), positive semi-definite (Pinkall and Polthier, 1993)."""
+    """Returns the cotangent stiffness matrix, (V, V), positive semi-definite (Pinkall and Polthier, 1993)."""
     size = len(points)
     matrix = sparse.csr_matrix((size, size))
     for k in range(3):

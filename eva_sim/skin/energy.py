@@ -4,10 +4,10 @@ Membrane: incompressible neo-Hookean in plane stress, per rest area and thicknes
 W = mu/2 (tr C + 1/det C - 3), with C the 2 x 2 right Cauchy-Green tensor. It stays finite under any
 rigid motion and depends on the 3D embedding only through C, so no triangle can invert.
 
-Bending: a hinge per interior edge, E = 1/2 k b^2 with b = 2 tan((theta - theta0) / 2), which is the
-change of angle while it is small and grows without bound as the skin folds flat, so that it never
-does; k = D l^2 / A with D = E t^3 / 12 (1 - nu^2), l the rest edge and A its two rest areas. That is
-the plate's own stiffness on equilateral triangles (docs/validation.md; the factor 3 of Grinspun et al.,
+Bending: a hinge per interior edge, E = 1/2 k b^2 with b = 2 tan((theta - theta0) / 2). For small angles
+b is the change of angle; it grows without bound as the skin folds flat, which prevents that. The stiffness
+is k = D l^2 / A with D = E t^3 / 12 (1 - nu^2), l the rest edge and A its two rest areas. That is the
+stiffness of a plate on equilateral triangles (docs/validation.md; the factor 3 of Grinspun et al.,
 Discrete Shells, SCA 2003, belongs to a sum over other areas).
 """
 
@@ -23,13 +23,13 @@ from eva_sim.contract import Floats
 
 POISSON = 0.5  # silicone is nearly incompressible
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
-#: A formula of scalars in whatever precision it is given; the one text serves the double-precision
-#: referee, the single face and the lanes.
+#: A formula of scalars in the precision of its arguments. The double-precision reference, the single face
+#: and the lanes all compile the same formula.
 formula = numba.njit(cache=True, forceinline=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 
 
 class Shell(NamedTuple):
-    """A shell at rest; a tuple of arrays, so that compiled code can take it whole.
+    """A shell at rest; a tuple of arrays, so that compiled code can take it as one argument.
 
     Attributes:
         triangles: (F, 3).
@@ -50,7 +50,7 @@ class Shell(NamedTuple):
 
     @classmethod
     def of(cls, points: Floats, triangles: NDArray[np.int64], young: float, thickness: float) -> Shell:
-        """A shell whose stress-free shape is `points`.
+        """Builds a shell whose stress-free shape is `points`.
 
         Args:
             points: (V, 3) [m].
@@ -67,7 +67,7 @@ class Shell(NamedTuple):
         rigidity = young * thickness**3 / (12 * (1 - POISSON**2))
         edge = np.linalg.norm(points[hinges[:, 0]] - points[hinges[:, 1]], axis=1)
         return cls(
-            triangles=triangles.astype(np.uint32),  # unsigned: compiled code need not look for negative ones
+            triangles=triangles.astype(np.uint32),  # unsigned: no checks for negative indices when compiled
             inverse=np.stack([1 / length, -along / (length * height), 1 / height], axis=1),
             membrane=young / (2 * (1 + POISSON)) * thickness * area,
             hinges=hinges.astype(np.uint32),
@@ -107,8 +107,8 @@ def _angles(points: Floats, hinges: NDArray[np.int64]) -> Floats:
 
 
 @formula
-def membrane(x0, x1, x2, y0, y1, y2, z0, z1, z2, q00, q01, q11, weight):  # type: ignore[no-untyped-def]
-    """Energy of a triangle with corners x, y, z, then its gradient by x, y and z."""
+def membrane_energy(x0, x1, x2, y0, y1, y2, z0, z1, z2, q00, q01, q11, weight):  # type: ignore[no-untyped-def]
+    """Returns the energy of a triangle with corners x, y, z, then its gradient by x, y and z."""
     number = type(weight)
     one, half, three = number(1), number(0.5), number(3)
     u0, u1, u2, w0, w1, w2 = y0 - x0, y1 - x1, y2 - x2, z0 - x0, z1 - x1, z2 - x2
@@ -130,8 +130,8 @@ def membrane(x0, x1, x2, y0, y1, y2, z0, z1, z2, q00, q01, q11, weight):  # type
 
 
 @formula
-def bend(a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2, sin0, cos0, stiffness):  # type: ignore[no-untyped-def]
-    """Energy of a hinge with edge a-b and opposite corners c and d, then its gradient by the four."""
+def bending_energy(a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2, sin0, cos0, stiffness):  # type: ignore[no-untyped-def]
+    """Returns the energy of a hinge with edge a-b and opposite corners c and d, then its gradient."""
     number = type(stiffness)
     one, two, half, quarter = number(1), number(2), number(0.5), number(0.25)
     e0, e1, e2 = b0 - a0, b1 - a1, b2 - a2
@@ -163,20 +163,20 @@ def bend(a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2, sin0, cos0, stiffness):
 
 
 @formula
-def triangle(x, corners, inverse, weight):  # type: ignore[no-untyped-def]
-    """`membrane` on rows of x (V, 3)."""
+def triangle_energy(x, corners, inverse, weight):  # type: ignore[no-untyped-def]
+    """`membrane_energy` on rows of x (V, 3)."""
     i, j, k = corners[0], corners[1], corners[2]
-    return membrane(
+    return membrane_energy(
         x[i, 0], x[i, 1], x[i, 2], x[j, 0], x[j, 1], x[j, 2], x[k, 0], x[k, 1], x[k, 2],
         inverse[0], inverse[1], inverse[2], weight,
     )  # fmt: skip
 
 
 @formula
-def hinge(x, corners, rest, stiffness):  # type: ignore[no-untyped-def]
-    """`bend` on rows of x (V, 3)."""
+def hinge_energy(x, corners, rest, stiffness):  # type: ignore[no-untyped-def]
+    """`bending_energy` on rows of x (V, 3)."""
     a, b, c, d = corners[0], corners[1], corners[2], corners[3]
-    return bend(
+    return bending_energy(
         x[a, 0], x[a, 1], x[a, 2], x[b, 0], x[b, 1], x[b, 2], x[c, 0], x[c, 1], x[c, 2],
         x[d, 0], x[d, 1], x[d, 2], rest[0], rest[1], stiffness,
     )  # fmt: skip
@@ -188,22 +188,22 @@ def add_shell(x, shell, gradient):  # type: ignore[no-untyped-def]
     total = 0.0
     for f in range(len(shell.triangles)):
         corners = shell.triangles[f]
-        found = triangle(x, corners, shell.inverse[f], shell.membrane[f])
-        total += found[0]
-        add_corners(gradient, corners, found)
+        element = triangle_energy(x, corners, shell.inverse[f], shell.membrane[f])
+        total += element[0]
+        add_corners(gradient, corners, element)
     for h in range(len(shell.hinges)):
         corners = shell.hinges[h]
-        found = hinge(x, corners, shell.rest[h], shell.bending[h])
-        total += found[0]
-        add_corners(gradient, corners, found)
+        element = hinge_energy(x, corners, shell.rest[h], shell.bending[h])
+        total += element[0]
+        add_corners(gradient, corners, element)
     return total
 
 
 @formula
-def add_corners(gradient, corners, found):  # type: ignore[no-untyped-def]
-    """Adds an element's answer, its energy first, to its corners' rows."""
-    for n in range(len(found) - 1):
-        gradient[corners[n // 3], n % 3] += found[n + 1]
+def add_corners(gradient, corners, element):  # type: ignore[no-untyped-def]
+    """Adds the gradient of an element (energy first, then gradient) to the rows of its corners."""
+    for n in range(len(element) - 1):
+        gradient[corners[n // 3], n % 3] += element[n + 1]
 
 
 @compiled
@@ -221,9 +221,9 @@ def shell_hessian(x, shell, step):  # type: ignore[no-untyped-def]
         for n in range(9):
             c, k = n // 3, n % 3
             near[c, k] += step
-            plus = triangle(near, order, shell.inverse[f], shell.membrane[f])
+            plus = triangle_energy(near, order, shell.inverse[f], shell.membrane[f])
             near[c, k] -= 2 * step
-            minus = triangle(near, order, shell.inverse[f], shell.membrane[f])
+            minus = triangle_energy(near, order, shell.inverse[f], shell.membrane[f])
             near[c, k] += step
             for m in range(9):
                 faces[f, m, n] = (plus[m + 1] - minus[m + 1]) / (2 * step)
@@ -233,9 +233,9 @@ def shell_hessian(x, shell, step):  # type: ignore[no-untyped-def]
         for n in range(12):
             c, k = n // 3, n % 3
             near[c, k] += step
-            plus = hinge(near, order, shell.rest[h], shell.bending[h])
+            plus = hinge_energy(near, order, shell.rest[h], shell.bending[h])
             near[c, k] -= 2 * step
-            minus = hinge(near, order, shell.rest[h], shell.bending[h])
+            minus = hinge_energy(near, order, shell.rest[h], shell.bending[h])
             near[c, k] += step
             for m in range(12):
                 hinges[h, m, n] = (plus[m + 1] - minus[m + 1]) / (2 * step)

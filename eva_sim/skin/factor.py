@@ -1,7 +1,7 @@
-"""A sparse factor made once and applied thousands of times, to three right-hand sides at a time.
+"""A sparse factor that is made once and applied thousands of times, to three right-hand sides at a time.
 
-SciPy finds the fill-reducing order and factors; its own solve takes one side at a time and checks
-its input on every call, so the two triangular solves are compiled here.
+SciPy finds the fill-reducing order and the factor. Its own solve takes one right-hand side at a time and
+checks its input on every call, so the two triangular solves are compiled here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eva_sim.skin.energy import compiled
 
 
 class Factor:
-    """L D L^T of a symmetric positive definite matrix.
+    """The factor L D L^T of a symmetric positive definite matrix.
 
     Args:
         matrix: (N, N).
@@ -38,7 +38,7 @@ class Factor:
         self.diagonal = lu.U.diagonal()
 
     def solve(self, sides: Floats) -> Floats:
-        """Solution (N, 3) for right-hand sides (N, 3)."""
+        """Returns the solution (N, 3) for right-hand sides (N, 3)."""
         work = sides[self.order]
         _substitute(self.lower.indptr, self.lower.indices, self.lower.data, self.diagonal, work)
         out = np.empty_like(work)

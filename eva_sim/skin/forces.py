@@ -1,8 +1,8 @@
 """Energy and forces of the whole skin in single precision, for one face or LANES faces at once.
 
-The formulas are those of the double-precision referee (`energy.py`, `ground.py`); only the loops
-around them differ. With many faces a lane is a face; with one face a lane is an element, so that
-the widest instructions are used either way. See `lanes.py` for the shape of fields.
+The formulas are those of the double-precision reference (`energy.py`, `ground.py`); only the loops
+around them differ. With many faces a lane is a face. With one face a lane is an element. The widest
+instructions are used in both cases. See `lanes.py` for the shape of fields.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.skin.anatomy import Anatomy
-from eva_sim.skin.energy import bend, compiled, membrane
-from eva_sim.skin.ground import hold
+from eva_sim.skin.energy import bending_energy, compiled, membrane_energy
+from eva_sim.skin.ground import ground_energy
 from eva_sim.skin.lanes import LANES, ROW, add_row
 
-#: Columns of `Material`, which scales the anatomy's constants per face.
+#: Constants of the anatomy that can be scaled per face, in the order of every array of scales.
 MATERIAL = ("membrane", "bending", "attachment", "ground", "cable")
 
 
 class Elements(NamedTuple):
     """The anatomy in single precision, vertices in the solver's order (free ones first).
 
-    For many faces each row is an element; for one face LANES elements lie side by side, as
-    (groups, columns, LANES), the last group filled up with elements of no weight.
+    For many faces each row is an element. For one face, LANES elements lie side by side, as
+    (groups, columns, LANES); the last group is filled up with elements of zero weight.
 
     Attributes:
         triangles, membrane: corners (F, 3); inverse edge matrix and weight (F, 4).
@@ -34,7 +34,7 @@ class Elements(NamedTuple):
         ground: jaw share, rest, tether, backing, contact, gap, slope, curvature, (V, 17).
         inertia: each vertex's mass [kg], (V,).
         lips, lip_gap, lip_stiffness: pairs (P, 2), gap at rest (P,) [m], [N/m].
-        start, vertex, weight, length, stiffness: the cables, as in `pulls.Cables`.
+        start, vertex, weight, length, stiffness: the cables, as in `cables_and_lips.Cables`.
     """
 
     triangles: NDArray[np.uint32]
@@ -54,15 +54,16 @@ class Elements(NamedTuple):
 
 
 class Loads(NamedTuple):
-    """What differs between faces; the last axis is the face.
+    """Loads of L faces; the last axis is the face.
 
     Attributes:
         jaw: opening, (L,) [rad].
-        exits: of the cables, (12, 3, L) [m].
-        take_up: (12, L) [m].
+        exits: openings of the Bowden tubes, (C, 3, L) [m].
+        take_up: length of each cable taken in, (C, L) [m].
         material: scales in the order of `MATERIAL`, (5, L).
-        inertia: 1/h^2 with inertia, 0 without, (L,) [1/s2].
-        carried: field of where each vertex would be if nothing pulled; read only with inertia.
+        inertia: 1/h^2 for a time step h; zero for a skin without mass, (L,) [1/s2].
+        carried: field of the positions to which inertia alone would carry the vertices; read only if
+            `inertia` is not zero.
     """
 
     jaw: Floats
@@ -73,24 +74,31 @@ class Loads(NamedTuple):
     carried: Floats
 
 
-def elements(anatomy: Anatomy, order: NDArray[np.intp], many: bool) -> Elements:
-    """The anatomy for `evaluate`; `order` lists the anatomy's vertices in the solver's order."""
-    place = np.argsort(order)
+def build_elements(anatomy: Anatomy, order: NDArray[np.intp], lanes: bool) -> Elements:
+    """Arranges the anatomy for `evaluate`.
+
+    Args:
+        anatomy: the skin.
+        order: its vertices in the solver's order.
+        lanes: for LANES faces, instead of one.
+    """
+    position = np.argsort(order)
     shell, ground, cables = anatomy.shell, anatomy.ground, anatomy.cables
-    held = np.column_stack(
+    constants = np.column_stack(
         [ground.jaw, ground.rest, ground.tether, ground.backing, ground.contact, ground.gap,
          ground.slope, ground.curvature]
     )[order]  # fmt: skip
-    arrange = _rows if many else _groups
-    triangles, membranes = arrange(place[shell.triangles], np.column_stack([shell.inverse, shell.membrane]))
-    hinges, bending = arrange(place[shell.hinges], np.column_stack([shell.rest, shell.bending]))
+    arrange = _rows if lanes else _groups
+    membrane = np.column_stack([shell.inverse, shell.membrane])
+    triangles, membrane = arrange(position[shell.triangles], membrane)
+    hinges, bending = arrange(position[shell.hinges], np.column_stack([shell.rest, shell.bending]))
     single = np.float32
     return Elements(
-        triangles, membranes, hinges, bending,
-        held.astype(single) if many else _groups(np.zeros((len(held), 1), int), held)[1],
+        triangles, membrane, hinges, bending,
+        constants.astype(single) if lanes else _groups(np.zeros((len(constants), 1), int), constants)[1],
         anatomy.mass[order].astype(single),
-        place[anatomy.lips.pairs], anatomy.lips.gap.astype(single), single(anatomy.lips.stiffness),
-        cables.start, place[cables.vertex], cables.weight.astype(single), cables.length.astype(single),
+        position[anatomy.lips.pairs], anatomy.lips.gap.astype(single), single(anatomy.lips.stiffness),
+        cables.start, position[cables.vertex], cables.weight.astype(single), cables.length.astype(single),
         single(cables.stiffness),
     )  # fmt: skip
 
@@ -100,7 +108,7 @@ def _rows(corners: NDArray, constants: Floats) -> tuple[NDArray[np.uint32], Floa
 
 
 def _groups(corners: NDArray, constants: Floats) -> tuple[NDArray[np.uint32], Floats]:
-    """Elements side by side; the last column, a weight, is zero in those that only fill up."""
+    """Puts LANES elements side by side; the last column, a weight, is zero in those that only fill up."""
     missing = -len(corners) % LANES
     filled = np.concatenate([corners, np.repeat(corners[-1:], missing, axis=0)])
     numbers = np.concatenate([constants, np.repeat(constants[-1:], missing, axis=0)])
@@ -113,39 +121,38 @@ def _groups(corners: NDArray, constants: Floats) -> tuple[NDArray[np.uint32], Fl
 
 
 @compiled
-def evaluate(x, parts, loads, force, energy):  # type: ignore[no-untyped-def]
+def evaluate(x, elements, loads, force, energy):  # type: ignore[no-untyped-def]
     """Writes the gradient of the energy at x into the field `force`, and the energies (L,) [J]."""
     energy[:] = np.float32(0)
     if x.ndim == 2:
         force[:, :] = np.float32(0)
-        _triangles(x, parts, loads.material, force, energy)
-        _hinges(x, parts, loads.material, force, energy)
-        _ground(x, parts, loads, force, energy)
-        _inertia(x, parts, loads, force, energy)
-        _lips(x, parts, loads.jaw, force, energy)
-        _cables(x, parts, loads, force, energy)
+        _triangles(x, elements, loads.material, force, energy)
+        _hinges(x, elements, loads.material, force, energy)
+        _ground(x, elements, loads, force, energy)
+        _inertia(x, elements, loads, force, energy)
+        _lips(x, elements, loads.jaw, force, energy)
+        _cables(x, elements, loads, force, energy)
     else:
         force[:] = np.float32(0)
-        total = _triangle_groups(x, parts, loads.material[0, 0], force)
-        total += _hinge_groups(x, parts, loads.material[1, 0], force)
-        total += _ground_groups(x, parts, loads, force)
-        total += _flat_inertia(x, parts, loads, force)
-        total += _flat_lips(x, parts, loads.jaw[0], force)
-        total += _flat_cables(x, parts, loads, force)
+        total = _triangle_groups(x, elements, loads.material[0, 0], force)
+        total += _hinge_groups(x, elements, loads.material[1, 0], force)
+        total += _ground_groups(x, elements, loads, force)
+        total += _flat_inertia(x, elements, loads, force)
+        total += _flat_lips(x, elements, loads.jaw[0], force)
+        total += _flat_cables(x, elements, loads, force)
         energy[0] = total
 
 
 @compiled
-def _triangles(x, parts, material, force, energy):  # type: ignore[no-untyped-def]
+def _triangles(x, elements, material, force, energy):  # type: ignore[no-untyped-def]
     g = np.empty((3, ROW), np.float32)
-    for n in range(len(parts.triangles)):
-        i, j, k = parts.triangles[n, 0], parts.triangles[n, 1], parts.triangles[n, 2]
-        q0, q1, q2, weight = (
-            parts.membrane[n, 0], parts.membrane[n, 1], parts.membrane[n, 2], parts.membrane[n, 3],
-        )  # fmt: skip
+    for n in range(len(elements.triangles)):
+        i, j, k = elements.triangles[n, 0], elements.triangles[n, 1], elements.triangles[n, 2]
+        c = elements.membrane[n]
+        q0, q1, q2, weight = c[0], c[1], c[2], c[3]
         for m in range(LANES):
             (e, g[0, m], g[0, LANES + m], g[0, 2 * LANES + m], g[1, m], g[1, LANES + m], g[1, 2 * LANES + m],
-             g[2, m], g[2, LANES + m], g[2, 2 * LANES + m]) = membrane(
+             g[2, m], g[2, LANES + m], g[2, 2 * LANES + m]) = membrane_energy(
                 x[i, m], x[i, LANES + m], x[i, 2 * LANES + m],
                 x[j, m], x[j, LANES + m], x[j, 2 * LANES + m],
                 x[k, m], x[k, LANES + m], x[k, 2 * LANES + m],
@@ -158,15 +165,16 @@ def _triangles(x, parts, material, force, energy):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _hinges(x, parts, material, force, energy):  # type: ignore[no-untyped-def]
+def _hinges(x, elements, material, force, energy):  # type: ignore[no-untyped-def]
     g = np.empty((4, ROW), np.float32)
-    for n in range(len(parts.hinges)):
-        i, j, k, o = parts.hinges[n, 0], parts.hinges[n, 1], parts.hinges[n, 2], parts.hinges[n, 3]
-        sine, cosine, stiffness = parts.bending[n, 0], parts.bending[n, 1], parts.bending[n, 2]
+    for n in range(len(elements.hinges)):
+        corners = elements.hinges[n]
+        i, j, k, o = corners[0], corners[1], corners[2], corners[3]
+        sine, cosine, stiffness = elements.bending[n, 0], elements.bending[n, 1], elements.bending[n, 2]
         for m in range(LANES):
             (e, g[0, m], g[0, LANES + m], g[0, 2 * LANES + m], g[1, m], g[1, LANES + m], g[1, 2 * LANES + m],
              g[2, m], g[2, LANES + m], g[2, 2 * LANES + m], g[3, m], g[3, LANES + m],
-             g[3, 2 * LANES + m]) = bend(
+             g[3, 2 * LANES + m]) = bending_energy(
                 x[i, m], x[i, LANES + m], x[i, 2 * LANES + m],
                 x[j, m], x[j, LANES + m], x[j, 2 * LANES + m],
                 x[k, m], x[k, LANES + m], x[k, 2 * LANES + m],
@@ -182,7 +190,7 @@ def _hinges(x, parts, material, force, energy):  # type: ignore[no-untyped-def]
 
 @compiled
 def _sine(angle):  # type: ignore[no-untyped-def]
-    """To the last bit of single precision below half a radian; the library's is not done in lanes."""
+    """Exact to the last bit of single precision below 0.5 rad; the library's sine is not vectorised."""
     square = angle * angle
     return angle * (
         np.float32(1)
@@ -200,14 +208,14 @@ def _cosine(angle):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _ground(x, parts, loads, force, energy):  # type: ignore[no-untyped-def]
+def _ground(x, elements, loads, force, energy):  # type: ignore[no-untyped-def]
     g = np.empty((1, ROW), np.float32)
     for i in range(len(x)):
-        c = parts.ground[i]
+        c = elements.ground[i]
         for m in range(LANES):
             angle = c[0] * loads.jaw[m]
             held, based = loads.material[2, m], loads.material[3, m]
-            e, g[0, m], g[0, LANES + m], g[0, 2 * LANES + m] = hold(
+            e, g[0, m], g[0, LANES + m], g[0, 2 * LANES + m] = ground_energy(
                 x[i, m], x[i, LANES + m], x[i, 2 * LANES + m], _sine(angle), _cosine(angle),
                 c[1], c[2], c[3], c[4] * held, c[5] * based, c[6] * based, c[7],
                 c[8], c[9], c[10], c[11], c[12], c[13], c[14], c[15], c[16],
@@ -217,29 +225,29 @@ def _ground(x, parts, loads, force, energy):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _inertia(x, parts, loads, force, energy):  # type: ignore[no-untyped-def]
+def _inertia(x, elements, loads, force, energy):  # type: ignore[no-untyped-def]
     if loads.inertia.max() == np.float32(0):
         return
     half = np.float32(0.5)
     for i in range(len(x)):
         for m in range(ROW):
-            stiffness = parts.inertia[i] * loads.inertia[m % LANES]
+            stiffness = elements.inertia[i] * loads.inertia[m % LANES]
             away = x[i, m] - loads.carried[i, m]
             force[i, m] += stiffness * away
             energy[m % LANES] += half * stiffness * away * away
 
 
 @compiled
-def _lips(x, parts, jaw, force, energy):  # type: ignore[no-untyped-def]
+def _lips(x, elements, jaw, force, energy):  # type: ignore[no-untyped-def]
     half, none = np.float32(0.5), np.float32(0)
-    for p in range(len(parts.lips)):
-        up, low = parts.lips[p, 0], parts.lips[p, 1]
+    for p in range(len(elements.lips)):
+        up, low = elements.lips[p, 0], elements.lips[p, 1]
         for m in range(LANES):
             ny, nz = _cosine(half * jaw[m]), _sine(half * jaw[m])
             y, z = LANES + m, 2 * LANES + m
             gap = (x[up, y] - x[low, y]) * ny + (x[up, z] - x[low, z]) * nz
-            pressed = min(none, gap - parts.lip_gap[p])
-            push = parts.lip_stiffness * pressed
+            pressed = min(none, gap - elements.lip_gap[p])
+            push = elements.lip_stiffness * pressed
             force[up, y] += push * ny
             force[up, z] += push * nz
             force[low, y] -= push * ny
@@ -248,13 +256,13 @@ def _lips(x, parts, jaw, force, energy):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def cable_ways(x, parts, loads, way, tension):  # type: ignore[no-untyped-def]
-    """Unit vectors from exit to patch into `way` (C, 3, L), and tensions (C, L) [N]; slack ones have none."""
+def cable_directions(x, elements, loads, direction, tension):  # type: ignore[no-untyped-def]
+    """Writes unit vectors from exit to patch into `direction` (C, 3, L), and `tension` (C, L) [N]."""
     for c in range(len(tension)):
         for m in range(tension.shape[1]):
             w0, w1, w2 = -loads.exits[c, 0, m], -loads.exits[c, 1, m], -loads.exits[c, 2, m]
-            for n in range(parts.start[c], parts.start[c + 1]):
-                i, share = parts.vertex[n], parts.weight[n]
+            for n in range(elements.start[c], elements.start[c + 1]):
+                i, share = elements.vertex[n], elements.weight[n]
                 if x.ndim == 2:
                     w0 += share * x[i, m]
                     w1 += share * x[i, LANES + m]
@@ -264,38 +272,39 @@ def cable_ways(x, parts, loads, way, tension):  # type: ignore[no-untyped-def]
                     w1 += share * x[3 * i + 1]
                     w2 += share * x[3 * i + 2]
             length = np.sqrt(w0 * w0 + w1 * w1 + w2 * w2)
-            way[c, 0, m], way[c, 1, m], way[c, 2, m] = w0 / length, w1 / length, w2 / length
-            stretch = max(np.float32(0), length - parts.length[c] + loads.take_up[c, m])
-            tension[c, m] = parts.stiffness * loads.material[4, m] * stretch
+            direction[c, 0, m], direction[c, 1, m], direction[c, 2, m] = w0 / length, w1 / length, w2 / length
+            stretch = max(np.float32(0), length - elements.length[c] + loads.take_up[c, m])
+            tension[c, m] = elements.stiffness * loads.material[4, m] * stretch
 
 
 @compiled
-def _cables(x, parts, loads, force, energy):  # type: ignore[no-untyped-def]
-    way = np.empty((len(parts.length), 3, LANES), np.float32)
-    tension = np.empty((len(parts.length), LANES), np.float32)
-    cable_ways(x, parts, loads, way, tension)
+def _cables(x, elements, loads, force, energy):  # type: ignore[no-untyped-def]
+    direction = np.empty((len(elements.length), 3, LANES), np.float32)
+    tension = np.empty((len(elements.length), LANES), np.float32)
+    cable_directions(x, elements, loads, direction, tension)
     half = np.float32(0.5)
     for c in range(len(tension)):
         for m in range(LANES):
-            energy[m] += half * tension[c, m] ** 2 / (parts.stiffness * loads.material[4, m])
-        for n in range(parts.start[c], parts.start[c + 1]):
-            i, share = parts.vertex[n], parts.weight[n]
+            energy[m] += half * tension[c, m] ** 2 / (elements.stiffness * loads.material[4, m])
+        for n in range(elements.start[c], elements.start[c + 1]):
+            i, share = elements.vertex[n], elements.weight[n]
             for k in range(3):
                 for m in range(LANES):
-                    force[i, k * LANES + m] += share * tension[c, m] * way[c, k, m]
+                    force[i, k * LANES + m] += share * tension[c, m] * direction[c, k, m]
 
 
 @compiled
-def _triangle_groups(x, parts, scale, force):  # type: ignore[no-untyped-def]
+def _triangle_groups(x, elements, scale, force):  # type: ignore[no-untyped-def]
     u, g = np.empty((9, LANES), np.float32), np.empty((9, LANES), np.float32)
     total = np.zeros(LANES, np.float32)
-    for n in range(len(parts.triangles)):
-        corners, c = parts.triangles[n], parts.membrane[n]
+    for n in range(len(elements.triangles)):
+        corners, c = elements.triangles[n], elements.membrane[n]
         for m in range(LANES):
             for k in range(9):
                 u[k, m] = x[3 * corners[k // 3, m] + k % 3]
         for m in range(LANES):
-            (e, g[0, m], g[1, m], g[2, m], g[3, m], g[4, m], g[5, m], g[6, m], g[7, m], g[8, m]) = membrane(
+            (e, g[0, m], g[1, m], g[2, m], g[3, m], g[4, m], g[5, m], g[6, m], g[7, m],
+             g[8, m]) = membrane_energy(
                 u[0, m], u[1, m], u[2, m], u[3, m], u[4, m], u[5, m], u[6, m], u[7, m], u[8, m],
                 c[0, m], c[1, m], c[2, m], c[3, m] * scale,
             )  # fmt: skip
@@ -307,17 +316,17 @@ def _triangle_groups(x, parts, scale, force):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _hinge_groups(x, parts, scale, force):  # type: ignore[no-untyped-def]
+def _hinge_groups(x, elements, scale, force):  # type: ignore[no-untyped-def]
     u, g = np.empty((12, LANES), np.float32), np.empty((12, LANES), np.float32)
     total = np.zeros(LANES, np.float32)
-    for n in range(len(parts.hinges)):
-        corners, c = parts.hinges[n], parts.bending[n]
+    for n in range(len(elements.hinges)):
+        corners, c = elements.hinges[n], elements.bending[n]
         for m in range(LANES):
             for k in range(12):
                 u[k, m] = x[3 * corners[k // 3, m] + k % 3]
         for m in range(LANES):
             (e, g[0, m], g[1, m], g[2, m], g[3, m], g[4, m], g[5, m], g[6, m], g[7, m], g[8, m],
-             g[9, m], g[10, m], g[11, m]) = bend(
+             g[9, m], g[10, m], g[11, m]) = bending_energy(
                 u[0, m], u[1, m], u[2, m], u[3, m], u[4, m], u[5, m], u[6, m], u[7, m], u[8, m],
                 u[9, m], u[10, m], u[11, m], c[0, m], c[1, m], c[2, m] * scale,
             )  # fmt: skip
@@ -329,20 +338,20 @@ def _hinge_groups(x, parts, scale, force):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _ground_groups(x, parts, loads, force):  # type: ignore[no-untyped-def]
+def _ground_groups(x, elements, loads, force):  # type: ignore[no-untyped-def]
     u, g = np.zeros((3, LANES), np.float32), np.empty((3, LANES), np.float32)
     total = np.zeros(LANES, np.float32)
     jaw, held, based = loads.jaw[0], loads.material[2, 0], loads.material[3, 0]
     vertices = len(x) // 3
-    for n in range(len(parts.ground)):
-        c, first = parts.ground[n], n * LANES
+    for n in range(len(elements.ground)):
+        c, first = elements.ground[n], n * LANES
         here = min(LANES, vertices - first)
         for m in range(here):
             for k in range(3):
                 u[k, m] = x[3 * (first + m) + k]
         for m in range(LANES):
             angle = c[0, m] * jaw
-            e, g[0, m], g[1, m], g[2, m] = hold(
+            e, g[0, m], g[1, m], g[2, m] = ground_energy(
                 u[0, m], u[1, m], u[2, m], _sine(angle), _cosine(angle), c[1, m], c[2, m], c[3, m],
                 c[4, m] * held, c[5, m] * based, c[6, m] * based, c[7, m],
                 c[8, m], c[9, m], c[10, m], c[11, m], c[12, m], c[13, m], c[14, m], c[15, m], c[16, m],
@@ -355,25 +364,25 @@ def _ground_groups(x, parts, loads, force):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _flat_inertia(x, parts, loads, force):  # type: ignore[no-untyped-def]
+def _flat_inertia(x, elements, loads, force):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     if loads.inertia[0] > np.float32(0):
         for n in range(len(x)):
-            stiffness, away = parts.inertia[n // 3] * loads.inertia[0], x[n] - loads.carried[n]
+            stiffness, away = elements.inertia[n // 3] * loads.inertia[0], x[n] - loads.carried[n]
             force[n] += stiffness * away
             total += np.float32(0.5) * stiffness * away * away
     return total
 
 
 @compiled
-def _flat_lips(x, parts, jaw, force):  # type: ignore[no-untyped-def]
+def _flat_lips(x, elements, jaw, force):  # type: ignore[no-untyped-def]
     half, total = np.float32(0.5), np.float32(0)
     ny, nz = _cosine(half * jaw), _sine(half * jaw)
-    for p in range(len(parts.lips)):
-        up, low = 3 * parts.lips[p, 0], 3 * parts.lips[p, 1]
+    for p in range(len(elements.lips)):
+        up, low = 3 * elements.lips[p, 0], 3 * elements.lips[p, 1]
         gap = (x[up + 1] - x[low + 1]) * ny + (x[up + 2] - x[low + 2]) * nz
-        pressed = min(np.float32(0), gap - parts.lip_gap[p])
-        push = parts.lip_stiffness * pressed
+        pressed = min(np.float32(0), gap - elements.lip_gap[p])
+        push = elements.lip_stiffness * pressed
         force[up + 1] += push * ny
         force[up + 2] += push * nz
         force[low + 1] -= push * ny
@@ -383,14 +392,14 @@ def _flat_lips(x, parts, jaw, force):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _flat_cables(x, parts, loads, force):  # type: ignore[no-untyped-def]
-    way = np.empty((len(parts.length), 3, 1), np.float32)
-    tension = np.empty((len(parts.length), 1), np.float32)
-    cable_ways(x, parts, loads, way, tension)
+def _flat_cables(x, elements, loads, force):  # type: ignore[no-untyped-def]
+    direction = np.empty((len(elements.length), 3, 1), np.float32)
+    tension = np.empty((len(elements.length), 1), np.float32)
+    cable_directions(x, elements, loads, direction, tension)
     total = np.float32(0)
     for c in range(len(tension)):
-        total += np.float32(0.5) * tension[c, 0] ** 2 / (parts.stiffness * loads.material[4, 0])
-        for n in range(parts.start[c], parts.start[c + 1]):
+        total += np.float32(0.5) * tension[c, 0] ** 2 / (elements.stiffness * loads.material[4, 0])
+        for n in range(elements.start[c], elements.start[c + 1]):
             for k in range(3):
-                force[3 * parts.vertex[n] + k] += parts.weight[n] * tension[c, 0] * way[c, k, 0]
+                force[3 * elements.vertex[n] + k] += elements.weight[n] * tension[c, 0] * direction[c, k, 0]
     return total

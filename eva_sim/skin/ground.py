@@ -1,10 +1,11 @@
-"""What the skin lies on: bone it may slide over but not enter, tissue that holds it, eyeballs.
+"""The ground under the skin: bone that the skin slides over, tissue that holds it, and the eyeballs.
 
-The ground under each vertex turns with a share of the jaw: all of it at the chin, none at the
-brow. In that vertex's own ground frame rest is always the same place, so a moving jaw creates no
-stress by itself. How far a vertex is lifted off or pressed in is a second-order surface about its
-place at rest, lift = gap + s . q + q . H q / 2 with q the displacement, fitted to the head at
-build time (`tools/assets/regions.py`): smooth, without look-ups, and its second derivative exact.
+The ground under each vertex turns with a share of the jaw: fully at the chin, not at all at the brow.
+In the frame of that ground, the position at rest never changes, so a moving jaw creates no stress by
+itself. The lift is the distance of a vertex off the ground, negative where it is pressed in. It is a
+second-order function of the displacement q from rest, lift = gap + s . q + q . H q / 2, which is fitted
+to the head at build time (`tools/assets/regions.py`). It is smooth, needs no look-up tables, and its
+second derivative is exact.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Ground(NamedTuple):
         tether: stiffness against any displacement from rest, (V,) [N/m].
         backing: stiffness against being lifted off, (V,) [N/m].
         contact: stiffness against being pressed in, (V,) [N/m].
-        gap: lift at rest, (V,) [m]; above zero only where an eyelid bridges its eyeball's edge.
+        gap: lift at rest, (V,) [m]; above zero only where an eyelid bridges the edge of its eyeball.
         slope: s, the outward normal, (V, 3).
         curvature: H's entries xx, yy, zz, xy, xz, yz, (V, 6) [1/m].
     """
@@ -44,8 +45,8 @@ class Ground(NamedTuple):
     curvature: Floats
 
 
-def turned(points: Floats, share: Floats, jaw: float) -> Floats:
-    """Points (V, 3) after a jaw opening of `jaw` [rad], each following it by `share` (V,)."""
+def rotate_with_jaw(points: Floats, share: Floats, jaw: float) -> Floats:
+    """Rotates points (V, 3) about the jaw's hinge by `jaw` [rad] times their `share` (V,)."""
     out = points.copy()
     sine, cosine = np.sin(share * jaw), np.cos(share * jaw)
     y, z = points[:, 1] - HINGE_Y, points[:, 2] - HINGE_Z
@@ -53,8 +54,8 @@ def turned(points: Floats, share: Floats, jaw: float) -> Floats:
     return out
 
 
-def turned_many(points: Floats, centres: Floats, angles: Floats) -> Floats:
-    """Points (N, 3) turned about x axes through centres (N or 1, 2) [y, z] by angles (N, L), (N, 3, L)."""
+def rotate_about_x(points: Floats, centres: Floats, angles: Floats) -> Floats:
+    """Rotates points (N, 3) about x axes through centres (N or 1, 2) [y, z] by angles (N, L); (N, 3, L)."""
     sine, cosine = np.sin(angles), np.cos(angles)
     y, z = (points[:, 1:] - centres).T[:, :, None]
     x = np.broadcast_to(points[:, 0, None], angles.shape)
@@ -63,11 +64,11 @@ def turned_many(points: Floats, centres: Floats, angles: Floats) -> Floats:
 
 
 @formula
-def hold(  # type: ignore[no-untyped-def]
+def ground_energy(  # type: ignore[no-untyped-def]
     x0, x1, x2, sine, cosine, r0, r1, r2, tether, backing, contact, gap,
     s0, s1, s2, xx, yy, zz, xy, xz, yz,
 ):  # fmt: skip
-    """Energy of a vertex at x on a ground turned by (sine, cosine), then its gradient."""
+    """Returns the energy of a vertex at x on ground turned by (sine, cosine), then its gradient."""
     number = type(tether)
     half, hinge_y, hinge_z = number(0.5), number(HINGE_Y), number(HINGE_Z)
     y, z = x1 - hinge_y, x2 - hinge_z
@@ -90,7 +91,7 @@ def add_ground(x, turn, ground, gradient):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(len(x)):
         r, s, c = ground.rest[i], ground.slope[i], ground.curvature[i]
-        energy, g0, g1, g2 = hold(
+        energy, g0, g1, g2 = ground_energy(
             x[i, 0], x[i, 1], x[i, 2], turn[i, 0], turn[i, 1], r[0], r[1], r[2],
             ground.tether[i], ground.backing[i], ground.contact[i], ground.gap[i],
             s[0], s[1], s[2], c[0], c[1], c[2], c[3], c[4], c[5],
@@ -102,29 +103,29 @@ def add_ground(x, turn, ground, gradient):  # type: ignore[no-untyped-def]
     return total
 
 
-def lifts(x: Floats, turn: Floats, ground: Ground) -> tuple[Floats, Floats]:
-    """Lift of every vertex, (V,) [m], below zero where pressed in, and its slope in ground axes (V, 3)."""
+def ground_lift(x: Floats, turn: Floats, ground: Ground) -> tuple[Floats, Floats]:
+    """Returns the lift of every vertex, (V,) [m], and its gradient in ground axes, (V, 3)."""
     q = ground_frame(x, turn) - ground.rest
     bent = np.einsum("vij,vj->vi", full_curvature(ground), q)
     return ground.gap + ((ground.slope + 0.5 * bent) * q).sum(1), ground.slope + bent
 
 
 def ground_frame(x: Floats, turn: Floats) -> Floats:
-    """Points (V, 3) in their own ground's axes."""
+    """Transforms points (V, 3) to the axes of the ground under them."""
     y, z, (sine, cosine) = x[:, 1] - HINGE_Y, x[:, 2] - HINGE_Z, turn.T
     return np.stack([x[:, 0], HINGE_Y + cosine * y + sine * z, HINGE_Z - sine * y + cosine * z], axis=1)
 
 
 def full_curvature(ground: Ground) -> Floats:
-    """H of every vertex as a matrix, (V, 3, 3) [1/m]."""
+    """Returns H of every vertex as a matrix, (V, 3, 3) [1/m]."""
     order = np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])
     matrices: Floats = ground.curvature[:, order]
     return matrices
 
 
 def ground_hessian(x: Floats, turn: Floats, ground: Ground) -> Floats:
-    """Second derivative blocks, (V, 3, 3) [N/m]."""
-    lift, slope = lifts(x, turn, ground)
+    """Returns the second derivative of the ground's energy by vertex, (V, 3, 3) [N/m]."""
+    lift, slope = ground_lift(x, turn, ground)
     stiffness = np.where(lift < 0, ground.contact, ground.backing)
     blocks = stiffness[:, None, None] * slope[:, :, None] * slope[:, None, :]
     blocks += (stiffness * lift)[:, None, None] * full_curvature(ground)

@@ -1,12 +1,28 @@
-"""Linear algebra on the vertices of one face, or of sixteen side by side.
+"""Linear algebra on the vertices of one face, or of sixteen faces side by side.
 
-A *field* holds three numbers per vertex: flat, (3 N,), for one face, or in rows, (N, 3 LANES), for
-many, each row being LANES x, then y, then z. Every load of a triangle or of an entry of the factor
-then serves LANES faces at once. Compiled code branches on the number of dimensions, which numba
-resolves while compiling, so that one algorithm serves both.
+A *field* holds three numbers per vertex. For one face it is flat, (3 N,). For many faces it has rows,
+(N, 3 LANES); each row is LANES values of x, then of y, then of z. A triangle, or an entry of the factor,
+is then loaded once for LANES faces. Compiled code branches on the number of dimensions. Numba resolves
+that branch at compile time, so one algorithm serves both.
 
-Numba unrolls short loops over lanes into scalars, because it cannot know that rows do not overlap;
-hence the row operations below, which emit whole vectors.
+Why this module emits LLVM IR, and how to change it
+---------------------------------------------------
+Numba cannot know that two rows do not overlap. So it unrolls a short loop over lanes into scalar code
+instead of using vector instructions. The functions marked `@intrinsic` therefore emit vector instructions
+themselves, through llvmlite. Everything else is ordinary numba.
+
+- An intrinsic's docstring gives its formula, and the argument order. Its `generate` function is Python
+  that runs once, at compile time, and emits instructions: `_Rows.load` and `_Rows.store` access rows,
+  `_spread` copies a number to all lanes, `_multiply_add` and `_subtract` are arithmetic, `_Total` is an
+  accumulator in registers, and `cgutils.for_range` is a loop at run time.
+- An intrinsic is called only through the wrapper below it (`dot`, `add_scaled`, `add_outer`, ...), which
+  has the plain loop for one face in its other branch. Change both branches together.
+- Nothing checks types or bounds: a wrong index reads foreign memory. To try a new formula, write the plain
+  loop first and compare both; `tests/skin/test_lanes.py` compares lanes with single faces and with the
+  double-precision reference.
+- Results are bit-reproducible, so the order of additions is part of the behaviour. `_FUSE` allows fused
+  multiply-adds, as `compiled` does.
+- `LANES` fits AVX-512. On narrower processors LLVM splits the vectors.
 """
 
 from __future__ import annotations
@@ -25,7 +41,7 @@ from eva_sim.skin.energy import compiled
 
 LANES = 16  # single precision numbers in the widest vector of today's processors (AVX-512)
 ROW = 3 * LANES
-PANEL = 4  # columns of the factor that are taken together; with them 12 of 32 vector registers
+PANEL = 4  # columns of the factor that are processed together; they occupy 12 of 32 vector registers
 _VECTOR, _INDEX, _WORD = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64), ir.IntType(32)
 _FUSE = ("contract",)
 Vectors = list[Any]  # the x, y and z of LANES faces, in three vector registers
@@ -57,7 +73,7 @@ class _Rows:
 
 
 def _spread(builder: Any, number: Any) -> Any:
-    """One number in all lanes of a vector."""
+    """Copies one number to all lanes of a vector."""
     empty = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(empty, number, _WORD(0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES))
@@ -70,7 +86,7 @@ def _multiply_add(builder: Any, a: Vectors, b: Vectors, c: Vectors) -> Vectors:
 
 
 class _Total:
-    """Vectors that a loop adds up; the compiler keeps them in registers."""
+    """Accumulators of a loop; the compiler keeps them in registers."""
 
     def __init__(self, builder: Any, begin: Vectors) -> None:
         self._builder = builder
@@ -89,7 +105,11 @@ def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 
 
 def _procedure(generate: Callable[..., None]) -> Callable[..., Any]:
-    """An intrinsic that returns nothing, from a function (context, builder, kinds, arguments)."""
+    """Makes the type function of an intrinsic that returns nothing.
+
+    Args:
+        generate: emits the code; takes context, builder, argument types and arguments.
+    """
 
     def typed(typing: Any, *kinds: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -193,7 +213,7 @@ def add_mode_rows(typing, out, mode, scale, count):  # type: ignore[no-untyped-d
 
 @intrinsic
 def push_panel(typing, x, first, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
-    """Forward substitution with PANEL columns from `first`; see `descent.Metric` for the arrays."""
+    """Forward substitution with PANEL columns from `first`; see `descent.Preconditioner` for the arrays."""
 
     def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
         field = _Rows(context, builder, kinds[0], arguments[0])
@@ -248,12 +268,12 @@ def pull_panel(typing, x, first, inverse, corner, rows, values, start, stop):  #
 
 
 def _numbers(context: Any, builder: Any, kinds: Any, arguments: Any) -> Callable[[int, Any], Any]:
-    """Reads number `index` of the array that is argument `which`, as one run of memory."""
+    """Returns a function that reads number `index` of array argument `which`, as flat memory."""
     return lambda which, index: _element(context, builder, kinds[which], arguments[which], index)
 
 
 def _subtract(builder: Any, value: Vectors, number: Any, row: Vectors) -> Vectors:
-    """Value - number * row."""
+    """Returns value - number * row."""
     return _multiply_add(builder, [_spread(builder, builder.fneg(number))] * 3, row, value)
 
 
@@ -312,11 +332,9 @@ def _flat_dot(a, first, b, start, count):  # type: ignore[no-untyped-def]
 
 @compiled
 def dot(a, first, b, start, count, row, out):  # type: ignore[no-untyped-def]
-    """Per face, the product of `count` vertices of fields a and b, into `out`.
+    """Writes, per face, the scalar product of `count` vertices of fields a and b into `out` (L,).
 
-    They count from vertices `first` of a and `start` of b.
-
-    `row` is scratch of one row, (1, ROW).
+    The vertices start at `first` in a and at `start` in b. `row` is a buffer of one row, (1, ROW).
     """
     if b.ndim == 2:
         dot_rows(row, a, first, b, start, count)
@@ -340,7 +358,7 @@ def add_scaled(out, scale, a, first, count, row):  # type: ignore[no-untyped-def
 
 @compiled
 def set_scaled(out, first, scale, a, count, row):  # type: ignore[no-untyped-def]
-    """Per face, scale times `count` vertices of field a into field `out` from vertex `first`."""
+    """Writes, per face, scale times `count` vertices of field a into field `out` from vertex `first`."""
     if out.ndim == 2:
         _fill_row(row, scale)
         scale_rows(out, first, row, a, count)
@@ -402,24 +420,24 @@ def clear(field, first, lane, count):  # type: ignore[no-untyped-def]
 
 @compiled
 def copy(out, a, count):  # type: ignore[no-untyped-def]
-    """The first `count` vertices of field a into those of field `out`."""
-    to, given = out.ravel(), a.ravel()
+    """Copies the first `count` vertices of field a into field `out`."""
+    target, source = out.ravel(), a.ravel()
     for n in range(count * width(a)):
-        to[n] = given[n]
+        target[n] = source[n]
 
 
 @compiled
 def subtract(out, first, a, b, count):  # type: ignore[no-untyped-def]
-    """`count` vertices of a - b into field `out` from vertex `first`."""
-    to, left, right = out.ravel(), a.ravel(), b.ravel()
+    """Writes `count` vertices of a - b into field `out` from vertex `first`."""
+    target, left, right = out.ravel(), a.ravel(), b.ravel()
     start = first * width(a)
     for n in range(count * width(a)):
-        to[start + n] = left[n] - right[n]
+        target[start + n] = left[n] - right[n]
 
 
 @compiled
 def width(field):  # type: ignore[no-untyped-def]
-    """Numbers per vertex."""
+    """Returns the numbers per vertex."""
     return ROW if field.ndim == 2 else 3
 
 
@@ -429,8 +447,8 @@ def _fill_row(row, scale):  # type: ignore[no-untyped-def]
         row[0, lane] = row[0, LANES + lane] = row[0, 2 * LANES + lane] = scale[lane]
 
 
-def empty(vertices: int, faces: int | None) -> np.ndarray:
-    """A field of zeros for one face (None) or LANES faces, aligned to cache lines."""
+def empty_field(vertices: int, faces: int | None) -> np.ndarray:
+    """Makes a field of zeros for one face (None) or LANES faces, aligned to cache lines."""
     size = 3 * vertices * (LANES if faces else 1)
     room = np.zeros(size + 16, dtype=np.float32)
     start = (-room.ctypes.data % 64) // 4

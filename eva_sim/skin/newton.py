@@ -1,4 +1,4 @@
-"""The referee: Newton's method with the exact second derivative, to convergence."""
+"""The reference solver: Newton's method with the exact second derivative, to convergence."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ import scipy.sparse.linalg as linalg
 from eva_sim.contract import Floats
 from eva_sim.errors import PhysicsError
 from eva_sim.skin.anatomy import Anatomy, Load
+from eva_sim.skin.cables_and_lips import cable_state, lip_normal
 from eva_sim.skin.energy import shell_hessian
 from eva_sim.skin.ground import ground_hessian
-from eva_sim.skin.pulls import cable_state, lip_normal
 
-STEP = 1e-7  # m, of the differences of gradients
-MOST = 100  # iterations
+STEP = 1e-7  # m, of the finite differences of gradients
+MAX_ITERATIONS = 100
 SHIFTS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4)  # N/m added where the second derivative is indefinite
 
 
-def solve(anatomy: Anatomy, points: Floats, load: Load, tolerance: float) -> tuple[Floats, float, int]:
-    """Goes downhill from `points` to an equilibrium.
+def solve_equilibrium(
+    anatomy: Anatomy, points: Floats, load: Load, tolerance: float
+) -> tuple[Floats, float, int]:
+    """Minimises the energy from `points` to an equilibrium.
 
     Args:
         anatomy: the skin.
-        points: (V, 3) [m]; prescribed vertices already in place.
-        load: what pulls.
+        points: start, (V, 3) [m]; prescribed vertices are already in place.
+        load: the evaluated drive.
         tolerance: largest force component left on any free vertex [N].
 
     Returns:
         Vertices, root mean square residual [N], iterations.
 
     Raises:
-        PhysicsError: not converged, or not a number.
+        PhysicsError: it did not converge, or a force is not finite.
     """
     free = anatomy.free
     energy, gradient = anatomy.energy(points, load)
-    for iteration in range(MOST):
+    for iteration in range(MAX_ITERATIONS):
         force = gradient[free]
         if not np.isfinite(force).all():
             raise PhysicsError("the skin's forces are not numbers; reset the face.")
         if np.abs(force).max() < tolerance:
             return points, float(np.sqrt((force**2).sum(1).mean())), iteration
-        way = _direction(hessian(anatomy, points, load), force)
-        points, energy, gradient = _search(anatomy, points, load, way, (energy, gradient))
+        direction = _direction(hessian(anatomy, points, load), force)
+        points, energy, gradient = _search(anatomy, points, load, direction, (energy, gradient))
     raise PhysicsError(
-        f"the skin did not settle in {MOST} Newton steps; {np.abs(gradient).max():.1e} N are left."
+        f"the skin did not settle in {MAX_ITERATIONS} Newton steps; {np.abs(gradient).max():.1e} N are left."
     )
 
 
 def _direction(matrix: sparse.csc_matrix, force: Floats) -> Floats:
-    """A Newton step that goes downhill; shifts the matrix until it does."""
+    """Returns a Newton step of descent; shifts the matrix until it is positive definite."""
     for shift in SHIFTS:
         shifted = matrix + shift * sparse.identity(matrix.shape[0], format="csc")
         lu = linalg.splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
@@ -60,32 +62,43 @@ def _direction(matrix: sparse.csc_matrix, force: Floats) -> Floats:
 
 
 def _search(
-    anatomy: Anatomy, points: Floats, load: Load, way: Floats, at: tuple[float, Floats]
+    anatomy: Anatomy, points: Floats, load: Load, direction: Floats, start: tuple[float, Floats]
 ) -> tuple[Floats, float, Floats]:
-    """Halves the step until the energy falls, or, near the bottom, until the force does."""
-    free, (energy, gradient), size = anatomy.free, at, 1.0
-    slope = float(np.vdot(way, gradient[free]))
-    least = np.abs(gradient).max()
+    """Halves the step until the energy falls, or, near the minimum, until the force falls.
+
+    Args:
+        anatomy: the skin.
+        points: (V, 3) [m].
+        load: the evaluated drive.
+        direction: of the search, on the free vertices, (F, 3) [m].
+        start: energy and gradient at `points`.
+
+    Returns:
+        Vertices, energy and gradient after the step.
+    """
+    free, (energy, gradient), size = anatomy.free, start, 1.0
+    slope = float(np.vdot(direction, gradient[free]))
+    largest = np.abs(gradient).max()
     while size > 1e-9:
         trial = points.copy()
-        trial[free] += size * way
+        trial[free] += size * direction
         new_energy, new_gradient = anatomy.energy(trial, load)
-        if new_energy <= energy + 1e-4 * size * slope or np.abs(new_gradient).max() < 0.5 * least:
+        if new_energy <= energy + 1e-4 * size * slope or np.abs(new_gradient).max() < 0.5 * largest:
             return trial, new_energy, new_gradient
         size *= 0.5
-    raise PhysicsError(f"the skin is stuck with {least:.1e} N left; reset the face.")
+    raise PhysicsError(f"the skin is stuck with {largest:.1e} N left; reset the face.")
 
 
 def hessian(anatomy: Anatomy, points: Floats, load: Load) -> sparse.csc_matrix:
-    """Second derivative over the free vertices, (3 F, 3 F) [N/m]."""
+    """Returns the second derivative of the energy over the free vertices, (3 F, 3 F) [N/m]."""
     faces, hinges = shell_hessian(points, anatomy.shell, STEP)
     ground = ground_hessian(points, load.turn, anatomy.ground)
     ground += load.inertia * anatomy.mass[:, None, None] * np.eye(3)
-    everyone = np.arange(len(points))[:, None]
+    vertices = np.arange(len(points))[:, None]
     parts = [
         _scatter(anatomy.shell.triangles, faces),
         _scatter(anatomy.shell.hinges, hinges),
-        _scatter(everyone, ground),
+        _scatter(vertices, ground),
         _lips(anatomy, points, load),
         *_cables(anatomy, points, load),
     ]
@@ -111,16 +124,16 @@ def _lips(anatomy: Anatomy, points: Floats, load: Load) -> Triplets:
     pairs, gap, stiffness = anatomy.lips
     normal = np.array([0.0, *lip_normal(load.jaw)])
     closed = ((points[pairs[:, 0]] - points[pairs[:, 1]]) @ normal < gap) * stiffness
-    both = np.concatenate([normal, -normal])
-    return _scatter(pairs, closed[:, None, None] * np.outer(both, both))
+    pair_normal = np.concatenate([normal, -normal])
+    return _scatter(pairs, closed[:, None, None] * np.outer(pair_normal, pair_normal))
 
 
 def _cables(anatomy: Anatomy, points: Floats, load: Load) -> list[Triplets]:
-    out, cables, way = [], anatomy.cables, np.empty(3)
+    out, cables, direction = [], anatomy.cables, np.empty(3)
     for c in range(len(load.take_up)):
-        length, tension = cable_state(points, c, cables, load.exits, load.take_up, way)
+        length, tension = cable_state(points, c, cables, load.exits, load.take_up, direction)
         if tension > 0:
-            along = np.outer(way, way)
+            along = np.outer(direction, direction)
             block = cables.stiffness * along + tension / length * (np.eye(3) - along)
             part = slice(cables.start[c], cables.start[c + 1])
             weight = cables.weight[part]

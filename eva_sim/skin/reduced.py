@@ -1,9 +1,9 @@
 """The `reduced` skin: a learned map from drives to skin, for thousands of faces at once.
 
-The skin has one equilibrium for each drive, so no history is needed: a small network gives the
+The skin has one equilibrium for each drive, so no history is needed. A small network gives the
 coefficients of a few modes of settled skins, and how far each cable is stretched. Landmarks come
-from the modes at their own points, without the vertices between. All of it is a torch module, so
-its slopes are exact and cheap. `python -m tools.build_reduced` makes it and tells its error;
+from the modes at their own points, without the vertices between them. All of it is a torch module, so
+exact derivatives are cheap. `python -m tools.build_reduced` makes the map and prints its error;
 `benchmarks/reduced.py` measures it against the reference.
 """
 
@@ -17,21 +17,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError, EvaError
-from eva_sim.files import asset, read_arrays
+from eva_sim.files import read_arrays
+from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.block import check_drive
 
 FILE = "precomputed/reduced_skin.npz"
-DRIVES, CABLES = 15, 12  # jaw, lids left and right, take-ups; the last of them
-#: Faces that are computed together on a CPU. A matrix product may round by the number of its rows, so
-#: that number never changes and a face does not depend on how many others there are.
-BLOCK = 64
+DIRECT = 3  # drives before the take-ups: jaw, left lid, right lid
+#: Faces that are computed together on a CPU. The rounding of a matrix product may depend on the number of
+#: its rows. So that number never changes, and a face does not depend on how many others there are.
+CPU_BATCH = 64
 
 
-class Shape(NamedTuple):
-    """What turns coefficients into places.
+class LinearModes(NamedTuple):
+    """A linear map from coefficients to points.
 
     Attributes:
         mean: (3 P,) [m].
@@ -47,63 +48,69 @@ class Shape(NamedTuple):
         return flat.view(len(coefficients), -1, 3)
 
 
-class Network(nn.Module):
+class DriveNetwork(nn.Module):
     """Drives to coefficients and stretches: three hidden layers beside a linear map.
 
     Args:
-        width: of a hidden layer.
-        outputs: R coefficients and the stretches of the cables.
+        drives: number of drives D, of which the last C = D - 3 are the take-ups of the cables.
+        width: number of units in a hidden layer.
+        outputs: number of outputs, R coefficients and C stretches of the cables.
 
     Attributes:
-        low, high: least and greatest drives that were learned from, (15,) [rad, m].
-        scale: of the outputs, (R + 12,) [m].
+        cables: C.
+        low, high: least and greatest drives in the training data, (D,) [rad, m].
+        scale: unit of each output, (R + C,) [m].
     """
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, drives: int, width: int, outputs: int) -> None:
         super().__init__()
-        self.enter, self.middle, self.deep = (nn.Linear(n, width) for n in (DRIVES, width, width))
-        self.leave, self.direct = nn.Linear(width, outputs), nn.Linear(DRIVES, outputs, bias=False)
+        self.cables = drives - DIRECT
+        self.enter, self.middle, self.deep = (nn.Linear(n, width) for n in (drives, width, width))
+        self.leave, self.direct = nn.Linear(width, outputs), nn.Linear(drives, outputs, bias=False)
         for name in ("low", "high", "scale"):
-            self.register_buffer(name, torch.ones(outputs if name == "scale" else DRIVES))
+            self.register_buffer(name, torch.ones(outputs if name == "scale" else drives))
 
     low: Tensor
     high: Tensor
     scale: Tensor
 
     def forward(self, drives: Tensor) -> Tensor:
-        """Outputs (N, R + 12): coefficients [m], then stretches [m], of drives (N, 15) [rad, m]."""
-        # Cable paid out farther than any that was learned from: the skin is as there, the cable looser.
-        held = drives.clamp(min=self.low)
-        given = (held - self.low) / (self.high - self.low) * 2 - 1
-        hidden = functional.silu(self.enter(given))
+        """Outputs (N, R + C): coefficients [m], then stretches [m], for drives (N, D) [rad, m]."""
+        # For cable paid out beyond the training data, the skin stays the same and the cable is looser.
+        clamped = drives.clamp(min=self.low)
+        inputs = (clamped - self.low) / (self.high - self.low) * 2 - 1
+        hidden = functional.silu(self.enter(inputs))
         hidden = functional.silu(self.middle(hidden))
         hidden = functional.silu(self.deep(hidden))
-        out = (self.leave(hidden) + self.direct(given)) * self.scale
-        return out + functional.pad((drives - held)[:, -CABLES:], (out.shape[1] - CABLES, 0))
+        outputs = (self.leave(hidden) + self.direct(inputs)) * self.scale
+        looser = (drives - clamped)[:, -self.cables :]
+        return outputs + functional.pad(looser, (outputs.shape[1] - self.cables, 0))
 
 
-class Reduced(nn.Module):
-    """The whole map; everything may be differentiated by the drives.
+class ReducedModel(nn.Module):
+    """The whole map from drives to points and tensions. All of it is differentiable by the drives.
 
     Args:
         network: drives to coefficients and stretches.
-        skin: of the vertices.
-        face: of the landmark points.
+        vertices: coefficients to vertices.
+        landmarks: coefficients to landmark points.
         stiffness: of the cables [N/m].
     """
 
-    def __init__(self, network: Network, skin: Shape, face: Shape, stiffness: float) -> None:
+    def __init__(
+        self, network: DriveNetwork, vertices: LinearModes, landmarks: LinearModes, stiffness: float
+    ) -> None:
         super().__init__()
         self.network, self.stiffness = network, stiffness
-        for name, value in (
-            ("mean", skin.mean), ("modes", skin.modes), ("face_mean", face.mean), ("face_modes", face.modes)
-        ):  # fmt: skip
-            self.register_buffer(name, value)
+        self.register_buffer("mean", vertices.mean)
+        self.register_buffer("modes", vertices.modes)
+        self.register_buffer("landmark_mean", landmarks.mean)
+        self.register_buffer("landmark_modes", landmarks.modes)
 
     mean: Tensor
     modes: Tensor
-    face_mean: Tensor
-    face_modes: Tensor
+    landmark_mean: Tensor
+    landmark_modes: Tensor
 
     @property
     def rank(self) -> int:
@@ -111,81 +118,79 @@ class Reduced(nn.Module):
         return len(self.modes)
 
     def points(self, outputs: Tensor) -> Tensor:
-        """Vertices (N, V, 3) [m] of what the network says (N, R + 12)."""
-        return Shape(self.mean, self.modes)(outputs[:, : self.rank])
+        """Vertices (N, V, 3) [m] from the network's outputs (N, R + C)."""
+        return LinearModes(self.mean, self.modes)(outputs[:, : self.rank])
 
     def landmarks(self, outputs: Tensor) -> Tensor:
-        """Landmark points (N, P, 3) [m] in the head frame, of what the network says."""
-        return Shape(self.face_mean, self.face_modes)(outputs[:, : self.rank])
+        """Landmark points (N, P, 3) [m] in the head frame, from the network's outputs."""
+        return LinearModes(self.landmark_mean, self.landmark_modes)(outputs[:, : self.rank])
 
     def tension(self, outputs: Tensor) -> Tensor:
-        """Pull of each cable on its patch, (N, 12) [N]: it can only pull."""
+        """Tension of each cable, (N, C) [N], never negative, from the network's outputs."""
         return self.stiffness * functional.relu(outputs[:, self.rank :])
 
 
-def flat(drives: Drive | Drives) -> Floats:
-    """Drives in the order jaw, lids, take-ups, float32 (N, 15); one of a `Drive`."""
-    many = drives.alone if isinstance(drives, Drive) else drives
-    return np.column_stack([many.jaw, many.lids, many.take_up]).astype(np.float32)
+def drive_matrix(drives: Drive | Drives) -> Floats:
+    """Returns drives as rows in the order jaw, lids, take-ups, float32 (N, D); one row for a `Drive`."""
+    stacked = drives.as_batch if isinstance(drives, Drive) else drives
+    return np.column_stack([stacked.jaw, stacked.lids, stacked.take_up]).astype(np.float32)
 
 
 @lru_cache(maxsize=4)
-def load_reduced(anatomy: Anatomy, device: str = "cpu") -> Reduced:
-    """The shipped map.
+def load_reduced(anatomy: Anatomy, device: str = "cpu") -> ReducedModel:
+    """Reads the map from the folder of the anatomy's face.
 
     Raises:
         DataError: it is missing, damaged, or of another skin.
     """
-    arrays = read_arrays(asset(FILE))
+    arrays = read_arrays(anatomy.spec.file(FILE))
     if str(arrays["digest"]) != anatomy.digest:
         raise DataError(f"{FILE} was built for another skin; run `python -m tools.build_reduced`.")
-    return assemble(arrays).to(device).eval().requires_grad_(False)
+    return build_reduced_model(arrays, anatomy.spec).to(device).eval().requires_grad_(False)
 
 
-def assemble(arrays: dict[str, np.ndarray]) -> Reduced:
-    """The map from the arrays of its file.
+def build_reduced_model(arrays: dict[str, np.ndarray], spec: FaceSpec) -> ReducedModel:
+    """Builds the map from the arrays of its file.
 
     Raises:
-        DataError: of another version or another landmark set.
+        DataError: the file is of another version or another landmark set.
     """
-    embedding = read_arrays(asset("precomputed/landmark_embedding.npz"))
     try:
         state = {name[4:]: _tensor(value) for name, value in arrays.items() if name.startswith("net.")}
-        network = Network(len(state["enter.bias"]), len(state["leave.bias"]))
+        network = DriveNetwork(len(state["low"]), len(state["enter.bias"]), len(state["leave.bias"]))
         network.load_state_dict(state)
-        skin = Shape(_tensor(arrays["mean"]).view(-1), _tensor(arrays["modes"]).flatten(1))
+        vertices = LinearModes(_tensor(arrays["mean"]).view(-1), _tensor(arrays["modes"]).flatten(1))
     except (KeyError, RuntimeError) as error:
         raise DataError(f"{FILE} is of another version; run `python -m tools.build_reduced`.") from error
-    face = _embedded(skin, embedding["corners"], embedding["shares"])
-    return Reduced(network, skin, face, float(load_spec().cable["stiffness"]))
+    landmarks = _modes_at(vertices, *load_embedding(spec))
+    return ReducedModel(network, vertices, landmarks, float(spec.cable["stiffness"]))
 
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _embedded(skin: Shape, corners: np.ndarray, shares: Floats) -> Shape:
-    """The shape of points that lie in triangles: corners (P, 3) with shares (P, 3)."""
+def _modes_at(vertices: LinearModes, corners: np.ndarray, shares: Floats) -> LinearModes:
+    """Modes of points within triangles: corners (P, 3) with barycentric shares (P, 3)."""
     index, weight = torch.from_numpy(corners.astype(np.int64)), _tensor(shares)
 
     def at(field: Tensor) -> Tensor:
         return torch.einsum("pk,...pkd->...pd", weight, field.unflatten(-1, (-1, 3))[..., index, :])
 
-    return Shape(at(skin.mean).flatten(), at(skin.modes).flatten(-2))
+    return LinearModes(at(vertices.mean).flatten(), at(vertices.modes).flatten(-2))
 
 
 class ReducedSkins:
-    """Many faces of one anatomy, by the learned map, in the place of `Skins`.
+    """A `BatchSkinSolver` that uses the learned map.
 
     Args:
         anatomy: the skin's constants.
-        faces: how many, N.
+        faces: number of faces, N.
         device: of torch, e.g. `"cuda"`.
 
     Attributes:
-        faces: N.
-        residual: nan, (N,) [N]: a learned map knows no forces.
-        varies_material: False, since it knows one material.
+        residual: nan, (N,) [N], because a learned map computes no forces.
+        varies_material: False, because the map was learned for one material.
     """
 
     varies_material = False
@@ -193,88 +198,87 @@ class ReducedSkins:
     def __init__(self, anatomy: Anatomy, faces: int, device: str = "cpu") -> None:
         self.anatomy, self.faces = anatomy, faces
         self.model, self._device = load_reduced(anatomy, device), device
-        self._block = BLOCK if device == "cpu" else faces
+        self._batch = CPU_BATCH if device == "cpu" else faces
         self.residual: Floats = np.full(faces, np.nan)
-        self._drives = np.zeros((faces, DRIVES), np.float32)
+        self._drives = np.zeros((faces, len(self.model.network.low)), np.float32)
         self.reset()
 
     def reset(self, face: int | None = None) -> None:
-        """The face at rest, for one face or all."""
+        """Puts one face or all at rest."""
         self._drives[slice(None) if face is None else face] = 0.0
-        self._kept: dict[str, Any] = {}
+        self._cache: dict[str, Any] = {}
 
     def scale_material(self, face: int, scales: Floats) -> None:
-        """As `Skins.scale_material`, which nothing but ones can be asked for.
+        """Accepts a scale of one only.
 
         Raises:
-            EvaError: another material was asked for.
+            EvaError: another scale was given.
         """
         if (np.asarray(scales) != 1).any():
             raise EvaError("the reduced skin knows one material only; use skin='full'.")
 
     def step(self, drives: Drives) -> None:
-        """Moves every face to its drives; what it then looks like is computed when asked for.
+        """Moves every face to its drives. Points and tensions are computed only when they are read.
 
         Raises:
             PhysicsError: a drive is not finite.
         """
         check_drive(drives)
-        self._drives, self._kept = flat(drives), {}
+        self._drives, self._cache = drive_matrix(drives), {}
 
     def _outputs(self) -> Tensor:
-        """What the network says, in whole blocks; what is missing of the last repeats a face."""
-        if "outputs" not in self._kept:
-            extra = -self.faces % self._block
-            given = np.concatenate([self._drives, np.repeat(self._drives[-1:], extra, axis=0)])
-            self._kept["outputs"] = self._blockwise(
-                self.model.network, torch.from_numpy(given).to(self._device)
-            )
-        return self._kept["outputs"]
+        """Outputs of the network in whole batches; the last batch is filled up with copies of a face."""
+        if "outputs" not in self._cache:
+            extra = -self.faces % self._batch
+            rows = np.concatenate([self._drives, np.repeat(self._drives[-1:], extra, axis=0)])
+            inputs = torch.from_numpy(rows).to(self._device)
+            self._cache["outputs"] = self._batchwise(self.model.network, inputs)
+        return self._cache["outputs"]
 
-    def _blockwise(self, function: Any, given: Tensor) -> Tensor:
+    def _batchwise(self, function: Any, inputs: Tensor) -> Tensor:
         with torch.inference_mode():
-            return torch.cat([function(part) for part in given.split(self._block)])
+            return torch.cat([function(part) for part in inputs.split(self._batch)])
 
-    def _get(self, name: str) -> Floats:
-        """`Reduced.<name>` of all faces; computed when first asked for."""
-        if name not in self._kept:
-            found = self._blockwise(getattr(self.model, name), self._outputs())
-            self._kept[name] = found[: self.faces].cpu().numpy()
-        return self._kept[name]
+    def _read(self, name: str) -> Floats:
+        """Returns `ReducedModel.<name>` of all faces; computed on the first read after a step."""
+        if name not in self._cache:
+            values = self._batchwise(getattr(self.model, name), self._outputs())
+            self._cache[name] = values[: self.faces].cpu().numpy()
+        return self._cache[name]
 
     @property
     def points(self) -> Floats:
         """Vertices, float32 (N, V, 3) [m] in the head frame."""
-        return self._get("points")
+        return self._read("points")
 
     @property
     def landmarks(self) -> Floats:
         """Landmark points, float32 (N, P, 3) [m] in the head frame, in the order of `POINTS`."""
-        return self._get("landmarks")
+        return self._read("landmarks")
 
     @property
     def tension(self) -> Floats:
-        """Of the cables, float32 (N, 12) [N]."""
-        return self._get("tension")
+        """Tensions of the cables, float32 (N, C) [N]."""
+        return self._read("tension")
 
     def save(self) -> Floats:
-        """A copy of everything that changes: the drives, (N, 15)."""
+        """Returns a copy of everything that changes: the drives, (N, D)."""
         return self._drives.copy()
 
     def restore(self, state: Floats) -> None:
         """Goes back to a saved state, bit for bit."""
-        self._drives, self._kept = state.copy(), {}
+        self._drives, self._cache = state.copy(), {}
 
     def close(self) -> None:
-        """Nothing to let go of; `Skins` has threads."""
+        """Does nothing; this solver holds no threads."""
 
 
 class ReducedSkin:
-    """One face by the learned map, in the place of a `Skin`.
+    """A `SkinSolver` that uses the learned map.
 
     Attributes:
-        residual: nan [N]: a learned map knows no forces.
-        varies_material: False, since it knows one material.
+        residual: nan [N], because a learned map computes no forces.
+        varies_material: False, because the map was learned for one material.
     """
 
     varies_material = False
@@ -284,16 +288,24 @@ class ReducedSkin:
         self.reset()
 
     def reset(self) -> None:
-        """The face at rest."""
+        """Puts the face at rest."""
         self._skins.reset()
 
     def scale_material(self, scales: Floats) -> None:
-        """As `ReducedSkins.scale_material`."""
+        """Accepts a scale of one only.
+
+        Raises:
+            EvaError: another scale was given.
+        """
         self._skins.scale_material(0, scales)
 
     def step(self, drive: Drive) -> Floats:
-        """As `Skin.step`."""
-        self._skins.step(drive.alone)
+        """Moves the face to its drive; returns the vertices, (V, 3) [m] in the head frame.
+
+        Raises:
+            PhysicsError: the drive is not finite.
+        """
+        self._skins.step(drive.as_batch)
         return self.points
 
     @property
@@ -308,11 +320,11 @@ class ReducedSkin:
 
     @property
     def tension(self) -> Floats:
-        """Of the cables, (12,) [N]."""
+        """Tensions of the cables, (C,) [N]."""
         return self._skins.tension[0].astype(float)
 
     def save(self) -> Floats:
-        """A copy of everything that changes."""
+        """Returns a copy of everything that changes."""
         return self._skins.save()
 
     def restore(self, state: Floats) -> None:

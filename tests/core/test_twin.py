@@ -12,12 +12,13 @@ import pytest
 
 from eva_sim import EvaError, make_face
 from eva_sim.agents.data.babbling import sample_command
+from eva_sim.contract import load_spec
 from eva_sim.detector import Detector
 from eva_sim.errors import CommandError, PhysicsError, RenderError
 from eva_sim.landmarks import face_measurements
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
-from eva_sim.skin.solver import Reference, Skin
+from eva_sim.skin.solver import ReferenceSkin, Skin
 from eva_sim.twin import Twin
 
 REST = np.zeros(2)
@@ -32,7 +33,7 @@ def twin() -> Iterator[Twin]:
 
 @pytest.fixture(scope="module")
 def anatomy() -> Anatomy:
-    return load_anatomy()
+    return load_anatomy(load_spec())
 
 
 def hold(twin: Twin, values: dict[str, float] | None = None, steps: int = 14) -> np.ndarray:
@@ -46,7 +47,7 @@ def hold(twin: Twin, values: dict[str, float] | None = None, steps: int = 14) ->
 def disturbed(anatomy: Anatomy) -> tuple[np.ndarray, Drive]:
     rng = np.random.default_rng(0)
     drive = Drive(0.15, np.array([-0.2, 0.1]), rng.uniform(0, 0.01, 12))
-    return anatomy.rest_of(drive) + rng.normal(0, 2e-4, anatomy.points.shape), drive
+    return anatomy.kinematic_points(drive) + rng.normal(0, 2e-4, anatomy.points.shape), drive
 
 
 def test_gradient_is_the_slope_of_the_whole_energy(anatomy: Anatomy) -> None:
@@ -78,7 +79,7 @@ def test_neutral_is_free_of_stress(anatomy: Anatomy) -> None:
 
 
 def test_full_stays_with_the_reference_along_a_walk(anatomy: Anatomy) -> None:
-    full, reference = Skin(anatomy), Reference(anatomy)
+    full, reference = Skin(anatomy), ReferenceSkin(anatomy)
     errors = []
     for share in np.linspace(0.1, 1, 10):
         take_up = np.array([0.006, 0.004, 0, 0, 0, 0, 0, 0, 0.008, 0.009, 0, 0]) * share

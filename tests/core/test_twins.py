@@ -12,8 +12,8 @@ from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import CommandError, EvaError
 from eva_sim.landmarks import Aligner, fit_similarity
 from eva_sim.randomise import draw_parameters
+from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import TOLERANCE, Block
-from eva_sim.skin.many import Skins
 from eva_sim.twin import Twin
 from eva_sim.twins import UNSETTLED, Twins
 
@@ -66,12 +66,13 @@ def test_a_million_random_steps_over_random_parameters(capsys: pytest.CaptureFix
             failures += sum(UNSETTLED in faults for faults in readings.faults)
             numbers = np.isfinite(readings.landmarks).all((1, 2)) & np.isfinite(twins.skins.tension).all(1)
             silent += int((~numbers | (twins.skins.residual > TOLERANCE)).sum())
-    more, newtons = twins.skins.rescues  # type: ignore[union-attr]
+    assert isinstance(twins.skins, Skins)
+    more, newtons = twins.skins.extra_solves
     twins.close()
     with capsys.disabled():
         print(
             f"\n{faces * episodes * steps:,} steps: {more:,} helped, {newtons:,} by Newton's method; "
-            f"{failures:,} failed and were reported, {silent:,} were no number or not settled unreported"
+            f"{failures:,} failed and were reported, {silent:,} were not finite or not settled unreported"
         )
     assert silent == 0
     assert failures < 1e-5 * faces * episodes * steps
@@ -146,7 +147,7 @@ def test_a_face_that_does_not_settle_is_reset_and_told(twins: Twins, monkeypatch
     def broken(block: Block, evaluations: int) -> None:
         descend(block, evaluations)
         if block is skins._blocks[1]:
-            block.put(1, np.full_like(block.points[1], np.nan))
+            block.set_shape(1, np.full_like(block.points[1], np.nan))
             block.residual[1] = np.nan
 
     with monkeypatch.context() as patch:
@@ -164,7 +165,7 @@ def test_faces_in_need_are_settled_near_where_one_alone_would_be(twins: Twins) -
     """A jump of all cables is more than the usual evaluations settle."""
     rng = np.random.default_rng(8)
     assert isinstance(twins.skins, Skins)
-    before, worst = twins.skins.rescues[0], 0.0
+    before, worst = twins.skins.extra_solves[0], 0.0
     with Twin() as alone:
         for _ in range(3):
             commands = rng.uniform(-1, 1, (FACES, 25)).astype(np.float32)
@@ -172,7 +173,7 @@ def test_faces_in_need_are_settled_near_where_one_alone_would_be(twins: Twins) -
             if together.faults[4]:
                 break
             worst = max(worst, np.abs(together.landmarks[4] - reading.landmarks).max())
-    assert twins.skins.rescues[0] > before
+    assert twins.skins.extra_solves[0] > before
     assert 0 < worst < 0.01  # 1 mm: both stop as soon as the residual is small enough
 
 

@@ -1,4 +1,4 @@
-"""The fast solver: its forces are the referee's, its lanes are alike, and it says when it fails."""
+"""The fast solver: forces equal to the reference's, lanes that agree, and reported failures."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from eva_sim.contract import load_spec
 from eva_sim.errors import EvaError, PhysicsError
 from eva_sim.skin import block, newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
-from eva_sim.skin.block import Block, machine_of
+from eva_sim.skin.batch import Skins
+from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.forces import evaluate
 from eva_sim.skin.lanes import LANES
-from eva_sim.skin.many import Skins
-from eva_sim.skin.response import ranges
-from eva_sim.skin.solver import Reference, Skin
+from eva_sim.skin.solver import ReferenceSkin, Skin
+from eva_sim.skin.warm_start import drive_ranges
 
 OPEN = Drive(0.26, np.zeros(2), np.zeros(12))
 
 
 @pytest.fixture(scope="module")
 def anatomy() -> Anatomy:
-    return load_anatomy()
+    return load_anatomy(load_spec())
 
 
 def walk(faces: int, steps: int, seed: int = 0) -> list[Drives]:
@@ -45,21 +45,21 @@ def walk(faces: int, steps: int, seed: int = 0) -> list[Drives]:
 
 
 @pytest.mark.parametrize("faces", [None, LANES])
-def test_forces_are_those_of_the_referee(anatomy: Anatomy, faces: int | None) -> None:
-    machine, rng = machine_of(anatomy), np.random.default_rng(0)
-    block = Block(machine, faces)
+def test_forces_are_those_of_the_reference(anatomy: Anatomy, faces: int | None) -> None:
+    context, rng = solver_context(anatomy), np.random.default_rng(0)
+    block = Block(context, faces)
     expected = []
     for lane in range(block.lanes):
         drive = Drive(0.2 * rng.random(), rng.uniform(-0.4, 0.2, 2), rng.uniform(0, 0.01, 12))
-        points = anatomy.rest_of(drive) + rng.normal(0, 3e-5, anatomy.points.shape)
+        points = anatomy.kinematic_points(drive) + rng.normal(0, 3e-5, anatomy.points.shape)
         expected.append((drive, *anatomy.energy(points, anatomy.load(drive))))
-        block.put(lane, points)
+        block.set_shape(lane, points)
     drives = [drive for drive, *_ in expected]
-    block.load(Drives(*(np.array([d[part] for d in drives]) for part in range(3))))
+    block.set_loads(Drives(*(np.array([d[part] for d in drives]) for part in range(3))))
     energy = np.zeros(block.lanes, np.float32)
-    parts = machine.many if faces else machine.one
-    evaluate(block._x, parts, block._loads, block._scratch.force, energy)
-    force = np.moveaxis(block._scratch.force.reshape(-1, 3, block.lanes)[machine.place], 2, 0)
+    elements = context.lane_elements if faces else context.single_elements
+    evaluate(block._x, elements, block._loads, block._scratch.force, energy)
+    force = np.moveaxis(block._scratch.force.reshape(-1, 3, block.lanes)[context.position], 2, 0)
     force[:, anatomy.fixed] = 0
     for lane, (_, joules, gradient) in enumerate(expected):
         assert energy[lane] == pytest.approx(joules, rel=1e-4)
@@ -99,7 +99,7 @@ def test_each_face_has_its_own_material(anatomy: Anatomy) -> None:
     take_up[:, 8:10] = 0.01
     for _ in range(5):
         skins.step(Drives(np.zeros(2), np.zeros((2, 2)), take_up))
-    reference = Reference(anatomy.scaled(material[:, 1]))
+    reference = ReferenceSkin(anatomy.scaled(material[:, 1]))
     for share in (0.5, 1.0):
         reference.step(Drive(0.0, np.zeros(2), share * take_up[1]))
     assert 1000 * np.abs(skins.points[1] - reference.points).max() < 0.05
@@ -136,7 +136,7 @@ def test_a_face_that_is_not_settled_gets_more(anatomy: Anatomy, monkeypatch: pyt
     skin = Skin(anatomy)
     skin.step(Drive(0.2, np.full(2, -0.3), np.full(12, 0.008)))
     assert skin.residual <= block.TOLERANCE
-    settled = Reference(anatomy)
+    settled = ReferenceSkin(anatomy)
     for share in (0.5, 1.0):
         settled.step(Drive(0.2 * share, np.full(2, -0.3 * share), np.full(12, 0.008 * share)))
     assert 1000 * np.sqrt(((skin.points - settled.points) ** 2).sum(1).mean()) < 0.1
@@ -150,7 +150,7 @@ def test_failure_tells_the_residual_and_how_to_repeat_it(
     before = skin.points.copy()
     monkeypatch.setitem(block.EVALUATIONS, "full", 1)
     monkeypatch.setattr(block, "STAGES", ())
-    monkeypatch.setattr(newton, "MOST", 1)
+    monkeypatch.setattr(newton, "MAX_ITERATIONS", 1)
     skin._evaluations = 1
     with pytest.raises(PhysicsError, match=r"did not settle in 1 Newton steps; .* N are left") as caught:
         skin.step(Drive(0.26, np.full(2, -0.6), np.full(12, 0.014)))
@@ -167,7 +167,7 @@ def test_faces_that_fail_are_named_and_the_others_go_on(
 ) -> None:
     skins, alone = Skins(anatomy, LANES + 2), Skins(anatomy, LANES + 2)
     given = walk(LANES + 2, 1)[0]
-    monkeypatch.setattr(block.Block, "rescue", _refuse)
+    monkeypatch.setattr(block.Block, "resolve", _refuse)
     skins._blocks[1]._view(skins._blocks[1]._x)[:, :, 1] = np.nan  # face LANES + 1
     with pytest.raises(PhysicsError, match=f"1 of {LANES + 2} faces .* face {LANES + 1}") as caught:
         skins.step(given)
@@ -185,7 +185,7 @@ def _refuse(block: Block, lane: int, drive: Drive) -> None:
 def test_wild_drives_on_strange_skins(anatomy: Anatomy, capsys: pytest.CaptureFixture[str]) -> None:
     """Harder than any face meets: each constant halved or doubled by itself, drives that no servo limits."""
     faces, steps, rng = 512, 100, np.random.default_rng(0)
-    low, high = ranges()
+    low, high = drive_ranges(load_spec())
     skins = Skins(anatomy, faces, material=np.exp(rng.uniform(np.log(0.5), np.log(2.0), (5, faces))))
     given, failures, broken = np.zeros((faces, 15)), 0, 0
     for _ in tqdm(range(steps), "random steps", disable=None):
@@ -198,27 +198,27 @@ def test_wild_drives_on_strange_skins(anatomy: Anatomy, capsys: pytest.CaptureFi
         except PhysicsError as error:
             failures += len(error.faces)
         broken += int((~np.isfinite(skins.tension)).any(1).sum() + (skins.residual > block.TOLERANCE).sum())
-    more, newtons = skins.rescues
+    more, newtons = skins.extra_solves
     with capsys.disabled():
         print(
             f"\n{faces * steps:,} steps: {more:,} took more evaluations, {newtons:,} Newton's method, "
-            f"{failures:,} failed and were reported, {broken:,} were no number or not settled unreported"
+            f"{failures:,} failed and were reported, {broken:,} were not finite or not settled unreported"
         )
     assert broken == 0
     assert failures < 1e-3 * faces * steps
 
 
-def test_the_response_foresees_most_of_a_step(anatomy: Anatomy) -> None:
-    drives, exact = walk(1, 12, seed=3), Reference(anatomy)
-    response, left, moved = machine_of(anatomy).response, 0.0, 0.0
-    order = machine_of(anatomy).order[: len(anatomy.free)]
-    known, before = response.coefficients(OPEN._replace(jaw=0.0).alone), exact.points
+def test_the_warm_start_predicts_most_of_a_step(anatomy: Anatomy) -> None:
+    drives, exact = walk(1, 12, seed=3), ReferenceSkin(anatomy)
+    warm_start, left, moved = solver_context(anatomy).warm_start, 0.0, 0.0
+    order = solver_context(anatomy).order[: len(anatomy.free)]
+    known, before = warm_start.coefficients(OPEN._replace(jaw=0.0).as_batch), exact.points
     for given in drives:
-        answer, shape = response.coefficients(given), exact.step(given.face(0))
-        foreseen = (response.modes.T @ (answer - known)).reshape(-1, 3)
-        left += (((shape - before)[order] - foreseen) ** 2).sum()
+        coefficients, shape = warm_start.coefficients(given), exact.step(given.face(0))
+        predicted = (warm_start.modes.T @ (coefficients - known)).reshape(-1, 3)
+        left += (((shape - before)[order] - predicted) ** 2).sum()
         moved += ((shape - before)[order] ** 2).sum()
-        known, before = answer, shape
+        known, before = coefficients, shape
     assert left < 0.2 * moved  # squares
 
 
@@ -226,9 +226,9 @@ def test_a_moving_skin_overshoots_and_comes_to_the_same_rest(anatomy: Anatomy) -
     still, moving = Skin(anatomy, "fine"), Skin(anatomy, "dynamic")
     for _ in range(12):
         still.step(OPEN)
-    way = still.points - anatomy.points
-    far = np.linalg.norm(way, axis=1) > 0.002
-    direction = way[far] / np.linalg.norm(way[far], axis=1, keepdims=True)
+    moved = still.points - anatomy.points
+    far = np.linalg.norm(moved, axis=1) > 0.002
+    direction = moved[far] / np.linalg.norm(moved[far], axis=1, keepdims=True)
     beyond = []
     for step in range(14):
         moving.step(OPEN._replace(jaw=0.26 * min(1.0, (step + 1) / 2)))
@@ -237,9 +237,9 @@ def test_a_moving_skin_overshoots_and_comes_to_the_same_rest(anatomy: Anatomy) -
     assert 1000 * np.abs(moving.points - still.points).max() < 0.02
 
 
-def test_a_response_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
+def test_a_warm_start_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
     other = replace(anatomy, digest="of another skin")
-    assert machine_of(other).response.rank == 0
+    assert solver_context(other).warm_start.rank == 0
     skin = Skin(other)
     skin.step(OPEN)
     assert skin.residual <= block.TOLERANCE

@@ -9,34 +9,34 @@ import numpy as np
 import pytest
 import torch
 
-from eva_sim.contract import Floats
+from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError, PhysicsError
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
-from eva_sim.skin.many import Skins
-from eva_sim.skin.reduced import BLOCK, ReducedSkin, ReducedSkins, assemble, load_reduced
-from eva_sim.skin.response import ranges
-from eva_sim.skin.sensitivity import of_reduced
+from eva_sim.skin.batch import Skins
+from eva_sim.skin.reduced import CPU_BATCH, ReducedSkin, ReducedSkins, build_reduced_model, load_reduced
+from eva_sim.skin.sensitivity import reduced_jacobian
 from eva_sim.skin.solver import make_skin
+from eva_sim.skin.warm_start import drive_ranges
 from eva_sim.twin import Twin
 from tools import build_reduced
 
 
 @pytest.fixture(scope="module")
 def anatomy() -> Anatomy:
-    return load_anatomy()
+    return load_anatomy(load_spec())
 
 
-def drawn(faces: int, seed: int = 0) -> Drives:
+def random_drives(faces: int, seed: int = 0) -> Drives:
     """Random drives; a third of the muscles pull."""
-    (low, high), rng = ranges(), np.random.default_rng(seed)
+    (low, high), rng = drive_ranges(load_spec()), np.random.default_rng(seed)
     given = rng.uniform(low, high, (faces, len(low)))
     given[:, 3:] *= rng.random((faces, 12)) < 1 / 3
     return Drives(given[:, 0], given[:, 1:3], given[:, 3:])
 
 
 def test_is_near_the_settled_skin(anatomy: Anatomy) -> None:
-    drives, skins, reduced = drawn(16, seed=5), Skins(anatomy, 16, "fine"), ReducedSkins(anatomy, 16)
+    drives, skins, reduced = random_drives(16, seed=5), Skins(anatomy, 16, "fine"), ReducedSkins(anatomy, 16)
     for share in np.linspace(0.1, 1, 10).tolist() + [1.0] * 5:
         skins.step(Drives(*(share * part for part in drives)))
     skins.close()
@@ -49,21 +49,21 @@ def test_is_near_the_settled_skin(anatomy: Anatomy) -> None:
 
 def test_landmarks_are_those_of_the_vertices(anatomy: Anatomy) -> None:
     skins, embedding = ReducedSkins(anatomy, 3), read_arrays(asset("precomputed/landmark_embedding.npz"))
-    skins.step(drawn(3))
-    long_way = np.einsum("pk,npkd->npd", embedding["shares"], skins.points[:, embedding["corners"]])
-    assert np.abs(skins.landmarks - long_way).max() < 1e-6
+    skins.step(random_drives(3))
+    expected = np.einsum("pk,npkd->npd", embedding["shares"], skins.points[:, embedding["corners"]])
+    assert np.abs(skins.landmarks - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize("faces", [2, BLOCK - 1, BLOCK + 1, 300])
+@pytest.mark.parametrize("faces", [2, CPU_BATCH - 1, CPU_BATCH + 1, 300])
 def test_a_face_does_not_depend_on_the_others(anatomy: Anatomy, faces: int) -> None:
-    drives, many = drawn(faces), ReducedSkins(anatomy, faces)
+    drives, many = random_drives(faces), ReducedSkins(anatomy, faces)
     many.step(drives)
     order = np.random.default_rng(1).permutation(faces)
     shuffled = ReducedSkins(anatomy, faces)
     shuffled.step(Drives(*(part[order] for part in drives)))
     alone = ReducedSkin(anatomy)
-    for what in ("points", "landmarks", "tension"):
-        assert np.array_equal(getattr(many, what)[order], getattr(shuffled, what))
+    for quantity in ("points", "landmarks", "tension"):
+        assert np.array_equal(getattr(many, quantity)[order], getattr(shuffled, quantity))
     for face in (0, faces // 2, faces - 1):
         alone.step(drives.face(face))
         assert np.array_equal(alone.points, many.points[face])
@@ -71,7 +71,7 @@ def test_a_face_does_not_depend_on_the_others(anatomy: Anatomy, faces: int) -> N
 
 
 def test_reset_save_and_restore(anatomy: Anatomy) -> None:
-    skins, drives = ReducedSkins(anatomy, 5), drawn(5)
+    skins, drives = ReducedSkins(anatomy, 5), random_drives(5)
     rest = skins.points.copy()
     skins.step(drives)
     saved, points, tension = skins.save(), skins.points.copy(), skins.tension.copy()
@@ -88,9 +88,9 @@ def test_reset_save_and_restore(anatomy: Anatomy) -> None:
     assert (skins.tension >= 0).all() and not ReducedSkins(anatomy, 1).tension.any()
 
 
-def test_slopes_are_those_of_its_own_differences(anatomy: Anatomy) -> None:
-    drive = drawn(1, seed=3).face(0)
-    points, landmarks = of_reduced(drive, anatomy)
+def test_jacobian_matches_finite_differences(anatomy: Anatomy) -> None:
+    drive = random_drives(1, seed=3).face(0)
+    points, landmarks = reduced_jacobian(anatomy, drive)
     model = load_reduced(anatomy)
     values = torch.tensor([drive.jaw, *drive.lids, *drive.take_up], dtype=torch.float64)
     precise = load_reduced.__wrapped__(anatomy).double()
@@ -106,7 +106,7 @@ def test_slopes_are_those_of_its_own_differences(anatomy: Anatomy) -> None:
         measured = (at(values + step) - at(values - step)) / 2e-6
         error = np.linalg.norm(landmarks.points[..., column] - measured)
         assert error < 1e-4 * np.linalg.norm(measured) + 1e-5
-    assert np.abs(points.landmarks.points - landmarks.points).max() < 1e-4
+    assert np.abs(points.at_landmarks(anatomy.spec).points - landmarks.points).max() < 1e-4
 
 
 def test_another_skin_wrong_drives_and_drives_beyond(anatomy: Anatomy) -> None:
@@ -116,7 +116,7 @@ def test_another_skin_wrong_drives_and_drives_beyond(anatomy: Anatomy) -> None:
     loose.step(Drive(0.1, np.zeros(2), np.full(12, -0.01)))
     looser.step(Drive(0.1, np.zeros(2), np.full(12, -0.05)))
     assert np.array_equal(loose.points, looser.points) and not looser.tension.any()
-    with pytest.raises(PhysicsError, match="no number"):
+    with pytest.raises(PhysicsError, match="not finite"):
         ReducedSkin(anatomy).step(Drive(float("nan"), np.zeros(2), np.zeros(12)))
 
 
@@ -140,13 +140,13 @@ def test_tool_writes_what_the_skin_reads(
 ) -> None:
     for name, value in {"WALKS": 3, "GOALS": 1, "HOPS": 8, "EPOCHS": 30, "BATCH": 64, "RANK": 16}.items():
         monkeypatch.setattr(build_reduced, name, value)
-    build_reduced.build(anatomy, tmp_path / "reduced.npz")
+    build_reduced.build_reduced(anatomy, tmp_path / "reduced.npz")
     arrays = read_arrays(tmp_path / "reduced.npz")
     assert str(arrays["digest"]) == anatomy.digest
-    model = assemble(arrays)
+    model = build_reduced_model(arrays, anatomy.spec)
     with torch.inference_mode():
         rest = model.points(model.network(torch.zeros(1, 15)))[0].numpy()
     assert np.linalg.norm(rest - anatomy.points, axis=1).mean() < 0.005
     del arrays["modes"]
     with pytest.raises(DataError, match="another version"):
-        assemble(arrays)
+        build_reduced_model(arrays, anatomy.spec)

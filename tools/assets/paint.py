@@ -1,4 +1,4 @@
-"""The painted texture: blue silicone, brows and lips that people and a landmark detector can read."""
+"""The painted texture: blue silicone, with brows and lips that a landmark detector finds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BROW_LINE = (
 HAIRS, HAIR, FADE = 480, 5.0, 0.34
 
 
-def paint(skin: dict[str, np.ndarray]) -> Image.Image:
+def paint_texture(skin: dict[str, np.ndarray]) -> Image.Image:
     """The texture, RGB 1024 x 1024."""
     image = Image.new("RGB", (SIZE * OVER, SIZE * OVER), BASE)
     draw = ImageDraw.Draw(image)
@@ -70,11 +70,13 @@ def _brow(draw: ImageDraw.ImageDraw, place: _Surface, side: int) -> None:
         fade = np.clip(0.25 + 0.75 * t / FADE, 0, 1)  # fine hairs, through which the skin shows
         colour = tuple(int(c) for c in np.round(fade * np.array(BROW) + (1 - fade) * np.array(BASE)))
         length = HAIR * (0.6 + 0.4 * stretch) * (0.5 + 0.5 * half / 3)
-        way = np.linspace(-0.5, 0.5, 4) * length
-        bend = (way / length) ** 2 * length * 0.12
+        along_hair = np.linspace(-0.5, 0.5, 4) * length
+        bend = (along_hair / length) ** 2 * length * 0.12
         x, y = x, y + half * (1.7 * across - 0.85)
         draw.line(
-            place(side * (x + way * np.cos(angle)), y + way * np.sin(angle) - bend), fill=colour, width=OVER
+            place(side * (x + along_hair * np.cos(angle)), y + along_hair * np.sin(angle) - bend),
+            fill=colour,
+            width=OVER,
         )
 
 

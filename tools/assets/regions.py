@@ -1,4 +1,4 @@
-"""Where the skin is fixed, what moves it and what it lies on: everything about it beyond its shape.
+"""Regions of the skin: where it is fixed, which cables and hinges move it, and the ground under it.
 
 All positions are in the head frame [m]; the left side is designed and the right side is its mirror.
 """
@@ -36,7 +36,7 @@ HEIGHTS = (-0.002, 0.0, 0.002, 0.004)  # m over the rest surface
 EYELID = 0.006  # m from the lid margin: skin that lies on the eyeball, not on bone
 
 
-def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
+def skin_regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
     """All the skin's regions, see `eva_sim.skin.anatomy.Anatomy` for what each array is."""
     loops = boundary_loops(triangles)
     rim, lips = loops[0], loops[1]
@@ -50,12 +50,12 @@ def regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Ar
         "lip_loop": np.array(lips),
         "lid_gain": lid_gain(points, lids),
         "lid_margin": np.sort(np.concatenate(lids)),
-        "canthi": canthi(points, mirror, lids[0]),
-        "tissue": tissue(points, mirror),
-        "hold": hold(points, mirror, lips, jaw),
+        "canthi": canthus_vertices(points, mirror, lids[0]),
+        "tissue": tissue_hardness(points, mirror),
+        "hold": sliding_resistance(points, mirror, lips, jaw),
     }
-    fields |= cables(points, triangles, mirror)
-    fields |= ground(points, triangles, mirror, [lips, *lids])
+    fields |= cable_patches(points, triangles, mirror)
+    fields |= ground_surface(points, triangles, mirror, [lips, *lids])
     return fields
 
 
@@ -84,7 +84,7 @@ def split_loop(points: np.ndarray, loop: list[int]) -> tuple[list[int], list[int
     return halves[0], halves[1]
 
 
-def harmonic(points: np.ndarray, triangles: np.ndarray, known: dict[int, float]) -> np.ndarray:
+def harmonic_field(points: np.ndarray, triangles: np.ndarray, known: dict[int, float]) -> np.ndarray:
     """The smoothest field (V,) with the known values, in the sense of the cotangent Laplacian."""
     field = np.zeros(len(points))
     fixed = np.array(sorted(known))
@@ -95,7 +95,7 @@ def harmonic(points: np.ndarray, triangles: np.ndarray, known: dict[int, float])
     return field
 
 
-def symmetric(field: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+def symmetrise(field: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Removes the last rounding between left and right."""
     return 0.5 * (field + field[mirror])
 
@@ -120,7 +120,7 @@ def jaw_weight(
     for i in rim:
         if y[i] < -0.06:
             known[i] = float(np.clip((0.045 + z[i]) / 0.041, 0, 1)) if y[i] < -0.10 else 0.0
-    return symmetric(np.clip(harmonic(points, triangles, known), 0, 1), mirror)
+    return symmetrise(np.clip(harmonic_field(points, triangles, known), 0, 1), mirror)
 
 
 def lip_pairs(points: np.ndarray, upper: list[int], lower: list[int]) -> np.ndarray:
@@ -148,7 +148,7 @@ def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
     return gain
 
 
-def canthi(points: np.ndarray, mirror: np.ndarray, left: list[int]) -> np.ndarray:
+def canthus_vertices(points: np.ndarray, mirror: np.ndarray, left: list[int]) -> np.ndarray:
     """Vertices about the corners of the eyes, which tendons tie to the bone; else a pleat there snaps."""
     upper = split_loop(points, left)[0]
     near = cKDTree(points[[upper[0], upper[-1]]]).query(points)[0] < CANTHUS
@@ -161,7 +161,9 @@ def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.
     return np.clip(1 - distance**2, 0, 1) ** 2
 
 
-def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarray) -> np.ndarray:
+def sliding_resistance(
+    points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarray
+) -> np.ndarray:
     """How firmly the skin is held against sliding, (V,): about 1 held .. 0 free.
 
     Held on the nose bridge and the bony sides, loose at brows, cheeks and lips.
@@ -177,15 +179,15 @@ def hold(points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarra
     held = np.clip(held, 0.0, 1.5)
     # The middle of the lower lip is bonded to the jaw: else it would hang between the corners.
     held += 60 * np.exp(-((x / 0.018) ** 4)) * np.clip((0.009 - near) / 0.004, 0, 1) * (jaw > 0.7)
-    return symmetric(held, mirror)
+    return symmetrise(held, mirror)
 
 
-def tissue(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+def tissue_hardness(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """How hard the tissue under the skin is, (V,): 1 over bone .. 0.05 over the cheeks' hollow."""
     x, y = np.abs(points[:, 0]), points[:, 1]
     cheek = np.exp(-(((x - 0.042) / 0.018) ** 2 + ((y + 0.058) / 0.022) ** 2))
     lips = np.exp(-((x / 0.034) ** 2 + ((y + 0.064) / 0.014) ** 2))
-    return symmetric(1 - 0.9 * np.clip(cheek + lips, 0, 1), mirror)
+    return symmetrise(1 - 0.9 * np.clip(cheek + lips, 0, 1), mirror)
 
 
 def _surface_height(points: np.ndarray, at: np.ndarray) -> float:
@@ -195,7 +197,7 @@ def _surface_height(points: np.ndarray, at: np.ndarray) -> float:
     return float((weight * points[index, 2]).sum() / weight.sum())
 
 
-def cables(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
+def cable_patches(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
     """Patch weights (12, V) and exits; left and right in turn."""
     area = vertex_areas(points, triangles)
     weights, exits, jaws = [], [], []
@@ -210,7 +212,9 @@ def cables(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arr
     return {"patches": np.array(weights), "exits": np.array(exits), "exit_jaw": np.array(jaws)}
 
 
-def ground(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, slits: list[list[int]]) -> Arrays:
+def ground_surface(
+    points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, slits: list[list[int]]
+) -> Arrays:
     """The surface under each vertex to second order, see `eva_sim.skin.ground`.
 
     Bone is fitted to the smoothed distance field within `REACH` of the vertex; a lid's skin lies on
@@ -218,7 +222,7 @@ def ground(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, slits:
     """
     grid, origin = distance_grid(points, triangles, slits)
     slope, curvature = np.empty((len(points), 3)), np.empty((len(points), 6))
-    surface, normals = sample(points, triangles, 3)
+    surface, normals = sample_surface(points, triangles, 3)
     tree = cKDTree(surface)
     for i in range(len(points)):
         near = np.array(tree.query_ball_point(points[i], REACH))
@@ -233,7 +237,7 @@ def ground(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray, slits:
     return {
         "ground_slope": 0.5 * (slope + flip[0] * slope[mirror]),
         "ground_curvature": 0.5 * (curvature + flip[1] * curvature[mirror]),
-        "ground_gap": symmetric(gap, mirror),
+        "ground_gap": symmetrise(gap, mirror),
         "eyelid": eyelid,
     }
 
@@ -284,13 +288,13 @@ def distance_grid(
 
 def signed_distance(points: np.ndarray, triangles: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Distance (K,) from dense samples of the surface, signed by the nearest sample's normal."""
-    samples, normals = sample(points, triangles, 6)
+    samples, normals = sample_surface(points, triangles, 6)
     distance, index = cKDTree(samples).query(at)
     side = ((at - samples[index]) * normals[index]).sum(1)
     return np.where(side >= 0, distance, -distance)
 
 
-def sample(points: np.ndarray, triangles: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+def sample_surface(points: np.ndarray, triangles: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
     """Places all over a surface (K, 3) [m], edges cut into `parts`, and its smooth normals there (K, 3)."""
     grid = [(i, j, parts - i - j) for i in range(parts + 1) for j in range(parts + 1 - i)]
     steps, normal = np.array(grid) / parts, vertex_normals(points, triangles)

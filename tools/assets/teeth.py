@@ -25,7 +25,7 @@ GUM, ENAMEL, GAP = (88, 40, 66), (190, 184, 170), 0.3
 DARK_FROM, DARK_OVER = 0.004, 0.026  # m behind the front: where light falls off, and over which way
 
 
-def teeth(row: str) -> Arrays:
+def teeth_row(row: str) -> Arrays:
     """Points (V, 3) [m], triangles (F, 3) and colours (V, 3) of the `"upper"` or `"lower"` row."""
     at, across, tooth = _columns(WIDTHS[row])
     arch = np.array(ARCH)[:, [0, 1, *((2, 3) if row == "upper" else (4, 5))]]
@@ -70,7 +70,7 @@ def teeth(row: str) -> Arrays:
 
 
 def _columns(widths: tuple[float, ...]) -> tuple[np.ndarray, ...]:
-    """Way along the arch [mm], place across its tooth (-1..1) and number of the tooth, per column."""
+    """Returns distance along the arch [mm], position across its tooth (-1..1) and its number, per column."""
     ends = np.concatenate([[0.0], np.cumsum(widths)])
     middle, half = (ends[1:] + ends[:-1]) / 2, np.diff(ends) / 2
     at = (middle[:, None] + half[:, None] * ACROSS).ravel()

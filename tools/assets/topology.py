@@ -199,7 +199,7 @@ class Remesher:
         return True
 
 
-def mirror(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mirror_half(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Completes a left half (x >= 0) to a whole face.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What is seen but not simulated: head shell, eyes, lid rims, teeth, mouth. Left is built, right mirrored."""
+"""Meshes that are rendered but not simulated: head shell, teeth and mouth. The right side is a mirror."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import scipy.sparse.linalg as linalg
 from scipy.spatial import cKDTree
 
 from eva_sim.skin.elements import laplacian
-from tools.assets.regions import harmonic
+from tools.assets.regions import harmonic_field
 from tools.assets.source import Source
-from tools.assets.teeth import teeth
-from tools.assets.topology import mirror, triangulate
+from tools.assets.teeth import teeth_row
+from tools.assets.topology import mirror_half, triangulate
 
 Arrays = dict[str, np.ndarray]
 NECK_CUT = -0.165  # m; the neck ends here
 BAG_BACK = 0.030  # m; the mouth is hollow, so that teeth stand free in it
 
 
-def visual(
+def visual_meshes(
     source: Source, skin: Arrays, mask: np.ndarray, lips: list[int], bag: set[int], lid: set[int]
 ) -> Arrays:
     """All render-only meshes.
@@ -30,10 +30,10 @@ def visual(
         bag: source vertices of the mouth bag.
         lid: source vertices of the left lid pocket.
     """
-    out = shell(source, skin, mask, bag | lid)
-    out |= mouth(source, skin, lips, bag)
+    out = head_shell(source, skin, mask, bag | lid)
+    out |= mouth_bag(source, skin, lips, bag)
     for row in ("upper", "lower"):
-        out |= {f"{row}_teeth_{key}": value for key, value in teeth(row).items()}
+        out |= {f"{row}_teeth_{key}": value for key, value in teeth_row(row).items()}
     return out
 
 
@@ -42,7 +42,7 @@ def _compact(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.
     return points[used], inverse.reshape(triangles.shape)
 
 
-def shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> Arrays:
+def head_shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> Arrays:
     """Head and neck around the mask; the first vertices of its mesh are the skin's own."""
     body, points = source.quads["body"], source.points
     inside = {tuple(sorted(q)) for q in mask.tolist()}
@@ -51,7 +51,7 @@ def shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> A
     keep &= ~np.isin(body, list(hidden)).any(1) & (np.abs(corners[:, :, 0]) < 0.13).all(1)
     keep &= np.array([tuple(sorted(q)) not in inside for q in body.tolist()])
     half = _compact(points, triangulate(points, body[keep]))
-    around, faces, _ = mirror(*half)
+    around, faces, _ = mirror_half(*half)
     around[:, 1] = np.maximum(around[:, 1], NECK_CUT)  # a clean, level end
     distance, index = cKDTree(skin["points"]).query(around)
     welded = distance < 1e-6
@@ -69,10 +69,10 @@ def _shell_jaw(points: np.ndarray, triangles: np.ndarray, skin: Arrays) -> np.nd
     known = dict(enumerate(skin["jaw_weight"].tolist()))
     still = np.flatnonzero((points[:, 1] < NECK_CUT + 0.012) | (points[:, 2] < -0.06))
     known |= dict.fromkeys([i for i in still.tolist() if i >= len(skin["points"])], 0.0)
-    return np.clip(harmonic(points, triangles, known), 0, 1)
+    return np.clip(harmonic_field(points, triangles, known), 0, 1)
 
 
-def mouth(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Arrays:
+def mouth_bag(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Arrays:
     """The dark bag behind the lips; its opening follows the skin, the rest what is around it."""
     body = source.quads["body"]
     inside = np.isin(body, [*bag, *lips]).all(1) & np.isin(body, list(bag)).any(1)

@@ -1,4 +1,4 @@
-"""What acts on the skin at places of its own: twelve cables, and the lips on each other."""
+"""Forces at single places of the skin: the pull of the cables, and the contact between the lips."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Cables(NamedTuple):
     """Cables that pull the weighted centre of a patch towards the mouth of their Bowden tube.
 
     Attributes:
-        start: where each cable's patch begins in the next two, (C + 1,).
-        vertex: patch vertices, (K,).
-        weight: their shares, one in sum per cable, (K,).
-        length: from patch centre to tube at rest, plus slack, (C,) [m].
-        stiffness: of the free end [N/m].
+        start: index of each cable's first entry in `vertex` and `weight`, (C + 1,).
+        vertex: vertices of the patches, (K,).
+        weight: share of each vertex; the shares of a cable have sum one, (K,).
+        length: distance from patch centre to tube at rest, plus slack, (C,) [m].
+        stiffness: of the free end of a cable [N/m].
     """
 
     start: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Cables(NamedTuple):
 
 
 class Lips(NamedTuple):
-    """Pairs of lip vertices that must not come nearer along their common normal than at rest.
+    """Pairs of lip vertices whose gap along their common normal must not become smaller than at rest.
 
     Attributes:
         pairs: upper and lower vertex, (P, 2).
@@ -44,42 +44,45 @@ class Lips(NamedTuple):
 
 
 @compiled
-def cable_state(x, c, cables, exits, take_up, way):  # type: ignore[no-untyped-def]
-    """Distance from patch to exit [m] and tension [N] of cable c; unit vector from exit into `way`."""
-    way[:] = -exits[c]
+def cable_state(x, c, cables, exits, take_up, direction):  # type: ignore[no-untyped-def]
+    """Returns distance from patch to exit [m] and tension [N] of cable c.
+
+    The unit vector from exit to patch is written into `direction`.
+    """
+    direction[:] = -exits[c]
     for n in range(cables.start[c], cables.start[c + 1]):
         for k in range(3):
-            way[k] += cables.weight[n] * x[cables.vertex[n], k]
-    length = np.sqrt(way[0] ** 2 + way[1] ** 2 + way[2] ** 2)
-    way /= max(length, 1e-9)
+            direction[k] += cables.weight[n] * x[cables.vertex[n], k]
+    length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
+    direction /= max(length, 1e-9)
     return length, cables.stiffness * max(0.0, length - cables.length[c] + take_up[c])
 
 
 @compiled
 def tensions(x, cables, exits, take_up):  # type: ignore[no-untyped-def]
-    """Tension of every cable, (C,) [N]."""
-    out, way = np.empty(len(take_up)), np.empty(3)
+    """Returns the tension of every cable, (C,) [N]."""
+    out, direction = np.empty(len(take_up)), np.empty(3)
     for c in range(len(out)):
-        out[c] = cable_state(x, c, cables, exits, take_up, way)[1]
+        out[c] = cable_state(x, c, cables, exits, take_up, direction)[1]
     return out
 
 
 @compiled
 def add_cables(x, cables, exits, take_up, gradient):  # type: ignore[no-untyped-def]
     """Adds the cables' gradient to `gradient` (V, 3) and returns their energy."""
-    total, way = 0.0, np.empty(3)
+    total, direction = 0.0, np.empty(3)
     for c in range(len(take_up)):
-        tension = cable_state(x, c, cables, exits, take_up, way)[1]
+        tension = cable_state(x, c, cables, exits, take_up, direction)[1]
         total += 0.5 * tension * tension / cables.stiffness
         for n in range(cables.start[c], cables.start[c + 1]):
             for k in range(3):
-                gradient[cables.vertex[n], k] += tension * cables.weight[n] * way[k]
+                gradient[cables.vertex[n], k] += tension * cables.weight[n] * direction[k]
     return total
 
 
 @compiled
 def lip_normal(jaw):  # type: ignore[no-untyped-def]
-    """From lower to upper lip, half-way between skull and jaw: y and z."""
+    """Returns y and z of the normal from lower to upper lip, halfway between skull and jaw."""
     return np.cos(0.5 * jaw), np.sin(0.5 * jaw)
 
 

@@ -1,4 +1,4 @@
-"""The skins of many faces, sixteen to a block, on all cores."""
+"""The skins of many faces, solved in blocks of sixteen lanes, on all cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import Floats
 from eva_sim.errors import PhysicsError
 from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drives
@@ -20,29 +20,28 @@ from eva_sim.skin.block import (
     TOLERANCE,
     Block,
     MovingBlock,
-    block_of,
     check_drive,
-    evaluations_of,
-    machine_of,
-    settle,
+    make_block,
+    resolve_unsettled,
+    solver_context,
+    solver_evaluations,
 )
 from eva_sim.skin.forces import MATERIAL
 from eva_sim.skin.lanes import LANES
 
 
 class Skins:
-    """Many faces of one anatomy, LANES at a time, on all cores.
+    """A `BatchSkinSolver` that solves LANES faces at a time, on all cores.
 
     Args:
         anatomy: the skin's constants.
-        faces: how many, N.
+        faces: number of faces, N.
         solver: `"full"`, `"fine"` or `"dynamic"`.
         material: scales of the anatomy's constants per face, in the order of `MATERIAL`, (5, N).
-        threads: how many to use; None for one per core.
+        threads: number of threads; None for one per core.
 
     Attributes:
-        faces: N.
-        varies_material: whether their materials can be scaled.
+        varies_material: True; every face may have a material of its own.
     """
 
     varies_material = True
@@ -56,15 +55,16 @@ class Skins:
         threads: int | None = None,
     ) -> None:
         self.anatomy, self.faces = anatomy, faces
-        self._evaluations = evaluations_of(anatomy, solver)
+        self._evaluations = solver_evaluations(anatomy, solver)
         scales = np.ones((len(MATERIAL), faces)) if material is None else np.asarray(material)
         self._parts = [slice(first, min(first + LANES, faces)) for first in range(0, faces, LANES)]
-        self._blocks = [block_of(anatomy, solver, LANES, _fill(scales[:, part].T).T) for part in self._parts]
+        per_block = [_fill(scales[:, part].T).T for part in self._parts]
+        self._blocks = [make_block(anatomy, solver, LANES, block_scales) for block_scales in per_block]
         self._pool = ThreadPoolExecutor(threads or os.cpu_count())
-        self._corners, self._shares = load_embedding(load_spec())
+        self._corners, self._shares = load_embedding(anatomy.spec)
 
     def reset(self, face: int | None = None) -> None:
-        """The stress-free face at neutral, for one face or all."""
+        """Puts one face, or all, at the stress-free face at neutral."""
         if face is not None:
             self._blocks[face // LANES].reset(face % LANES)
             return
@@ -79,15 +79,15 @@ class Skins:
         """Finds every face's equilibrium near its last shape.
 
         Raises:
-            PhysicsError: some faces did not settle. They are named in its `faces` and go back to
-                neutral; all others have made their step.
+            PhysicsError: a drive is not finite; or some faces did not settle. The error's `faces` names
+                those; they are back at neutral, and all other faces have made their step.
         """
         check_drive(drives)
         list(self._pool.map(self._step_block, self._blocks, self._parts, repeat(drives)))
         if not isinstance(self._blocks[0], MovingBlock):
-            self._settle_together(drives)
-        found = self._pool.map(self._settle_block, self._blocks, self._parts, repeat(drives))
-        failed = {face: error for part in found for face, error in part.items()}
+            self._resolve_in_lanes(drives)
+        errors = self._pool.map(self._resolve_block, self._blocks, self._parts, repeat(drives))
+        failed = {face: error for part in errors for face, error in part.items()}
         if failed:
             face, error = next(iter(failed.items()))
             count = f"{len(failed)} of {self.faces} faces did not settle and are back at neutral"
@@ -96,42 +96,42 @@ class Skins:
     def _step_block(self, block: Block, part: slice, drives: Drives) -> None:
         block.step(_rows(drives, np.arange(part.start, part.stop)), self._evaluations)
 
-    def _settle_together(self, drives: Drives) -> None:
-        """Takes the faces that have not settled further, in lanes of their own."""
-        lost = np.flatnonzero(~(self.residual <= TOLERANCE))
-        for face in lost.tolist():
-            self._blocks[face // LANES].rescues[0] += 1
+    def _resolve_in_lanes(self, drives: Drives) -> None:
+        """Gives the faces that have not settled extra evaluations, together in blocks of their own."""
+        unsettled = np.flatnonzero(~(self.residual <= TOLERANCE))
+        for face in unsettled.tolist():
+            self._blocks[face // LANES].extra_solves[0] += 1
         for evaluations in STAGES:
-            groups = [lost[first : first + LANES] for first in range(0, len(lost), LANES)]
-            list(self._pool.map(self._take_further, groups, repeat(drives), repeat(evaluations)))
-            lost = lost[~(self.residual[lost] <= SETTLED)]
+            groups = [unsettled[first : first + LANES] for first in range(0, len(unsettled), LANES)]
+            list(self._pool.map(self._descend_further, groups, repeat(drives), repeat(evaluations)))
+            unsettled = unsettled[~(self.residual[unsettled] <= SETTLED)]
 
-    def _take_further(self, faces: NDArray[np.intp], drives: Drives, evaluations: int) -> None:
-        """Up to LANES faces, in a block of their own, so that no other face is touched."""
-        homes = [(self._blocks[face // LANES], face % LANES) for face in _fill(faces).tolist()]
-        material = np.stack([block.material(lane) for block, lane in homes], axis=1)
-        spare = Block(machine_of(self.anatomy), LANES, material)
-        spare.load(_rows(drives, faces))
-        for lane, (block, there) in enumerate(homes):
-            spare.put(lane, block.shape(there))
-        spare.descend(evaluations)
-        for lane, (block, there) in enumerate(homes[: len(faces)]):
-            block.put(there, spare.shape(lane))
-            block.residual[there] = spare.residual[lane]
+    def _descend_further(self, faces: NDArray[np.intp], drives: Drives, evaluations: int) -> None:
+        """Runs more evaluations on up to LANES faces, in a temporary block: no other face is touched."""
+        sources = [(self._blocks[face // LANES], face % LANES) for face in _fill(faces).tolist()]
+        material = np.stack([block.material(lane) for block, lane in sources], axis=1)
+        temporary = Block(solver_context(self.anatomy), LANES, material)
+        temporary.set_loads(_rows(drives, faces))
+        for lane, (block, source_lane) in enumerate(sources):
+            temporary.set_shape(lane, block.shape(source_lane))
+        temporary.descend(evaluations)
+        for lane, (block, source_lane) in enumerate(sources[: len(faces)]):
+            block.set_shape(source_lane, temporary.shape(lane))
+            block.residual[source_lane] = temporary.residual[lane]
 
-    def _settle_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
-        failed = settle(block, _rows(drives, np.arange(part.start, part.stop)))
+    def _resolve_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
+        failed = resolve_unsettled(block, _rows(drives, np.arange(part.start, part.stop)))
         for lane in failed:
             block.reset(lane)
         return {part.start + lane: error for lane, error in failed.items() if part.start + lane < part.stop}
 
-    def _gather(self, what: str) -> Floats:
-        return np.concatenate([getattr(block, what) for block in self._blocks])[: self.faces]
+    def _gather(self, name: str) -> Floats:
+        return np.concatenate([getattr(block, name) for block in self._blocks])[: self.faces]
 
     @property
-    def rescues(self) -> NDArray[np.int64]:
-        """How often a face took more evaluations than its share, and how often Newton's method, (2,)."""
-        return np.sum([block.rescues for block in self._blocks], axis=0)
+    def extra_solves(self) -> NDArray[np.int64]:
+        """Number of times that a face took extra evaluations, and Newton's method, (2,)."""
+        return np.sum([block.extra_solves for block in self._blocks], axis=0)
 
     @property
     def points(self) -> Floats:
@@ -141,11 +141,12 @@ class Skins:
     @property
     def landmarks(self) -> Floats:
         """Landmark points, (N, P, 3) [m] in the head frame, in the order of `POINTS`."""
-        return np.concatenate([block.at(self._corners, self._shares) for block in self._blocks])[: self.faces]
+        points = [block.embedded_points(self._corners, self._shares) for block in self._blocks]
+        return np.concatenate(points)[: self.faces]
 
     @property
     def tension(self) -> Floats:
-        """Of the cables, (N, 12) [N]."""
+        """Tensions of the cables, (N, C) [N]."""
         return self._gather("tension")
 
     @property
@@ -154,7 +155,7 @@ class Skins:
         return self._gather("residual")
 
     def save(self) -> list[dict[str, Any]]:
-        """A copy of everything that changes."""
+        """Returns a copy of everything that changes."""
         return [block.save() for block in self._blocks]
 
     def restore(self, state: list[dict[str, Any]]) -> None:
@@ -168,10 +169,10 @@ class Skins:
 
 
 def _rows(drives: Drives, faces: NDArray[np.intp]) -> Drives:
-    """The drives of up to LANES faces, filled up."""
+    """Returns the drives of up to LANES faces, filled up to LANES."""
     return Drives(*(np.asarray(part)[_fill(faces)] for part in drives))
 
 
 def _fill(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows for all lanes of a block; what is missing repeats the last."""
+    """Fills rows up to LANES with copies of the last."""
     return np.concatenate([rows, np.repeat(rows[-1:], LANES - len(rows), axis=0)])
