@@ -17,15 +17,15 @@ from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.vision.camera_source import CameraSource
-from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.fault_injection import UNANSWERED, LineFilter
 from eva_sim.testing.pulse_watcher import GRAIN, PulseWatcher
 
 PERIOD = 0.02
-ALL = set(range(wire.CHANNELS))
-#: Of each actuator.
-CHANNEL = load_spec().column("channel").astype(int)
+SPEC = load_spec()
+ALL = set(range(len(SPEC)))
+#: Channel of each actuator.
+CHANNEL = SPEC.column("channel").astype(int)
 #: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock as the wire does.
 STEP = {"mock": 0.0, "virtual": 122 / 25}
 #: Within what a silent host's face holds and is limp [s].
@@ -133,7 +133,7 @@ class Bench:
         """Opens a new session."""
         self.port = Line(self.machine.port)
         self.link = Link(self.port, self.clock)
-        self.board = FirmwareBoard(self.link)
+        self.board = FirmwareBoard(SPEC, self.link)
         arm = self.board.arm
 
         def counted(actuators: Any) -> BoardStatus:
@@ -150,7 +150,7 @@ class Bench:
 
     def ready(self) -> None:
         """Connects, calibrates, arms, and moves."""
-        calibration = Calibration.nominal(self.connect().identity.robot)
+        calibration = Calibration.nominal(self.connect().identity.robot_id)
         self.board.configure(calibration.limits, calibration.crc)
         self.board.arm(range(len(ALL)))
         self.move(30)
@@ -223,7 +223,7 @@ class Bench:
     def face(self, eye: CameraSource | None = None) -> RobotFace:
         """The whole adapter in place of the bare board."""
         return RobotFace(
-            self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot), eye
+            self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot_id), eye
         )  # fmt: skip
 
 
@@ -233,7 +233,7 @@ def answered(told: BoardStatus) -> bool:
 
 def open_machine(body: str, **options: Any) -> Any:
     if body == "mock":
-        return MockBoard(**options)
+        return MockBoard(SPEC, **options)
     from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-    return SimulatedBoard(**options)
+    return SimulatedBoard(SPEC, **options)

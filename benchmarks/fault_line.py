@@ -225,7 +225,7 @@ def stale(trial: Trial) -> None:
     with trial.bench() as bench:
         bench.connect()
         bench.port.out = record
-        calibration = Calibration.nominal(bench.board.identity.robot)
+        calibration = Calibration.nominal(bench.board.identity.robot_id)
         bench.board.configure(calibration.limits, calibration.crc)
         tape[:-1] = []  # what is to be replayed begins with the HELLO of the session that moved
         bench.board.arm(range(25))
@@ -286,7 +286,7 @@ def _play_slowly(bench: Bench, frames: list[bytes], baud: int) -> None:
 def _session(bench: Bench, session: int = 1) -> list[bytes]:
     """All that makes a board move, as the first session of a new one would have it."""
     limits = bench.limits
-    table = np.empty((wire.CHANNELS, 4), int)
+    table = np.empty((len(ALL), 4), int)
     table[CHANNEL] = 4 * np.stack([limits.low, limits.high, limits.rest, limits.slew], 1)
     messages: list[wire.Message] = [wire.Hello()]
     messages += [wire.Limits(session, n, *map(int, row)) for n, row in enumerate(table)]

@@ -135,7 +135,7 @@ def broken_bus(trial: Trial) -> None:
 def calibration_file(trial: Trial) -> None:
     """Cut to every length, every byte changed, of another robot: refused, and nothing moves."""
     with tempfile.TemporaryDirectory() as folder, trial.bench() as bench:
-        path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot)
+        path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot_id)
         whole = nominal.save(path).read_bytes().rstrip()
         for length in trial.some(range(len(whole)), 60):
             path.write_bytes(whole[:length])

@@ -43,13 +43,15 @@ from rich.table import Table
 
 from benchmarks import virtual_robot
 from eva_sim.clock import WallClock
+from eva_sim.contract import load_spec
 from eva_sim.files import write_json
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import Board
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.simulation.mock_board import MockBoard
-from eva_sim.real.simulation.virtual_board import missing_packages
+from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import open_serial
 
@@ -79,7 +81,7 @@ class CountingClock(WallClock):
 
 def serve(master: int) -> None:
     """A mock board at the other end of a terminal."""
-    mock = MockBoard(realtime=True)
+    mock = MockBoard(load_spec(), realtime=True)
     while True:
         select.select([master], [], [])
         try:
@@ -91,9 +93,10 @@ def serve(master: int) -> None:
 
 def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFace:
     """A face without a camera, whose answers are timed."""
+    spec = load_spec()
 
     def connect() -> Board:
-        board = FirmwareBoard(Link(open_serial(path), clock))
+        board = FirmwareBoard(spec, Link(open_serial(path, robot_config(spec)["wire"]["baud"]), clock))
         send = board.send
 
         def timed(raw: Any) -> Any:
@@ -105,7 +108,7 @@ def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFac
         board.send = timed  # type: ignore[method-assign]
         return board
 
-    return RobotFace(connect, clock, lambda identity: Calibration.nominal(identity.robot))
+    return RobotFace(connect, clock, lambda identity: Calibration.nominal(identity.robot_id))
 
 
 def measure(path: str, steps: int) -> dict[str, Any]:
@@ -165,13 +168,13 @@ class Stopwatch:
 
 def hot(steps: int) -> np.ndarray:
     """Processor time of each step when time is virtual, less the mock's [s]; no terminal."""
-    mock, found = MockBoard(), list[float]()
+    mock, found = MockBoard(load_spec()), list[float]()
     port = Stopwatch(mock.port)
 
     def connect() -> Board:
-        return FirmwareBoard(Link(port, mock.clock))
+        return FirmwareBoard(mock.spec, Link(port, mock.clock))
 
-    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot)) as face:
+    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot_id)) as face:
         face.reset()
         for command in wild(steps):
             taken, begin = port.taken, time.thread_time()

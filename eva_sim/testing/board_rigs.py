@@ -24,7 +24,7 @@ from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, MemoryPort
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.wire.bus_port import BusPort
 
-SPEC, RULES = load_spec(), load_motion_rules()
+SPEC, RULES = load_spec(), load_motion_rules(load_spec())
 ALL = range(len(SPEC))
 KINDS = ("maestro", "feetech", "dynamixel")
 BUSES = ("feetech", "dynamixel")
@@ -92,7 +92,7 @@ def pins(*devices: FakeDevice) -> Floats:
     bus = devices[0]
     if isinstance(bus, ServoBus):
         at, size = bus.POSITION, bus.GOAL_SIZE
-        return np.array([bus.get(i, at, size) if bus.torque(i) else np.nan for i in default_bus_ids()])
+        return np.array([bus.get(i, at, size) if bus.torque(i) else np.nan for i in default_bus_ids(SPEC)])
     maestros = [device for device in devices if isinstance(device, FakeMaestro)]
     quarters = [pulse for maestro in maestros for row in maestro.pulses.values() for pulse in row]
     return np.array([quarters[a.channel] / 4 or np.nan for a in SPEC.actuators])
@@ -130,18 +130,18 @@ def build(kind: str, clock: HandClock, line: FakeLine | None = None) -> BoardRig
     )  # a fake answers at once, or not at all
     board: HostManagedBoard
     if kind == "maestro":
-        board = Maestro([port], (12, 13), robot="fake", clock=clock)
+        board = Maestro(SPEC, [port], (12, 13), robot_id="fake", clock=clock)
     else:
-        board = (Feetech if kind == "feetech" else Dynamixel)(port, robot="fake", clock=clock)
+        board = (Feetech if kind == "feetech" else Dynamixel)(SPEC, port, robot_id="fake", clock=clock)
     return BoardRig(kind, line, clock, board, limits_of(kind))
 
 
 def open_board(kind: str, name: str, clock: Clock | None = None) -> HostManagedBoard:
     if kind == "maestro":
-        return open_maestro(name, robot="fake", clock=clock)
+        return open_maestro(SPEC, name, robot_id="fake", clock=clock)
     if kind == "feetech":
-        return Feetech.open(name, robot="fake", clock=clock)
-    return Dynamixel.open(name, robot="fake", clock=clock)
+        return Feetech.open(SPEC, name, robot_id="fake", clock=clock)
+    return Dynamixel.open(SPEC, name, robot_id="fake", clock=clock)
 
 
 def limits_of(kind: str) -> BoardLimits:

@@ -21,13 +21,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from eva_sim.clock import Clock
-from eva_sim.contract import Floats
+from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import MediaError
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardStatus
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
-from eva_sim.real.wire.protocol import CHANNELS
 from eva_sim.recording.reader import Recording, load_recording
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,7 +148,7 @@ class Terminal:
     """A mock in real time at the other end of a pseudo-terminal, served by a thread."""
 
     def __init__(self) -> None:
-        self.machine = MockBoard(realtime=True)
+        self.machine = MockBoard(load_spec(), realtime=True)
         self.clock = self.machine.clock
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
@@ -188,12 +187,15 @@ import sys, time
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.clock import WallClock
+from eva_sim.contract import load_spec
+from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import open_serial
-board = FirmwareBoard(Link(open_serial(sys.argv[1]), WallClock()))
-calibration = Calibration.nominal(board.identity.robot)
+spec = load_spec()
+board = FirmwareBoard(spec, Link(open_serial(sys.argv[1], robot_config(spec)["wire"]["baud"]), WallClock()))
+calibration = Calibration.nominal(board.identity.robot_id)
 board.configure(calibration.limits, calibration.crc)
-board.arm(range(25))
+board.arm(range(len(spec)))
 while True:
     for end in (["low"] * 8 + ["high"] * 8):
         board.send(getattr(calibration.limits, end))
@@ -228,7 +230,7 @@ def _move_and_kill(terminal: str, watcher: Any) -> float | None:
     """When it was killed; None if it ended by itself."""
     begin = watcher.events
     if watcher.armable is not None:
-        watcher.armable = set(range(CHANNELS))
+        watcher.armable = set(range(len(load_spec())))
     mover = start(MOVER, terminal, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: watcher.events - begin > 400 or mover.poll() is not None)
@@ -258,7 +260,7 @@ class Ticks(WallClock):
         self.last = super().now()
         return self.last
 clock = Ticks()
-with record(face, sys.argv[1], clock=clock) as recorded:
+with record_face(face, sys.argv[1], clock=clock) as recorded:
     recorded.reset(3)
     number = 0
     while True:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.protocol_oracle import Host
 
-SOURCES = Path(__file__).resolve().parent.parent / "real/firmware"
+SOURCES = Path(__file__).resolve().parents[2] / "real/firmware"
 CAN_COMPILE = bool(shutil.which("cc") and shutil.which("make"))
-REST = [row.rest for row in channel_rows()]
+REST = [row.rest for row in channel_rows(load_spec())]
 
 
 def make(goal: str, out: Path) -> Path:

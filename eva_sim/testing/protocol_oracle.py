@@ -6,11 +6,12 @@ import binascii
 import struct
 from typing import Any, NamedTuple
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import channel_rows
 
 HELLO, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ = range(1, 11)
 IDENT, STATUS, CHANNEL = 0x81, 0x82, 0x8A
-TAKEN, SESSION, STALE, STATE, VALUE, NOT_CALIBRATED = range(6)
+TAKEN, WRONG_SESSION, STALE, WRONG_STATE, BAD_VALUE, NOT_CALIBRATED = range(6)
 LIMP, ARMING, ACTIVE, HOLD, STOPPED, FAULT = range(6)
 SUPPLY, BUS, WATCHDOG, SILENCE, UNCALIBRATED, CLAMPED = (1 << bit for bit in range(6))
 KEY = 0x5241454C
@@ -143,7 +144,7 @@ class Host:
 
     def calibrate(self, number: int = 7) -> Status:
         """Gives every channel the widest limits that flash allows."""
-        for channel, row in enumerate(channel_rows()):
+        for channel, row in enumerate(channel_rows(load_spec())):
             assert self.limits(channel, row.low, row.high, row.rest, row.slew).answer == TAKEN
         return self.commit(number)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eva_sim import make_face
-from eva_sim.contract import Face
+from eva_sim.contract import Face, load_spec
 from eva_sim.errors import RobotError
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardState
@@ -23,7 +23,7 @@ from eva_sim.testing.pulse_watcher import PulseWatcher
 
 @pytest.fixture
 def mock() -> MockBoard:
-    return MockBoard()
+    return MockBoard(load_spec())
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def face(mock: MockBoard, watcher: PulseWatcher) -> Iterator[RobotFace]:
 
 @pytest.fixture
 def board(mock: MockBoard, watcher: PulseWatcher) -> FirmwareBoard:
-    return armed(FirmwareBoard(Link(mock.port, mock.clock)), mock)
+    return armed(FirmwareBoard(load_spec(), Link(mock.port, mock.clock)), mock)
 
 
 def armed(board: FirmwareBoard, mock: MockBoard) -> FirmwareBoard:
-    calibration = Calibration.nominal(board.identity.robot)
+    calibration = Calibration.nominal(board.identity.robot_id)
     board.configure(calibration.limits, calibration.crc)
     board.arm(range(25))
     for _ in range(20):
@@ -100,10 +100,10 @@ def open_machine(body: str) -> Any:
 
     def opened() -> Any:
         if body == "mock":
-            return MockBoard()
+            return MockBoard(load_spec())
         from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-        return SimulatedBoard(0)
+        return SimulatedBoard(load_spec())
 
     return skipping(body, opened)
 

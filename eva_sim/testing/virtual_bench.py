@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.simulation.virtual_board import SimulatedBoard
 from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.protocol_oracle import Host
 
+ROWS = channel_rows(load_spec())
 COUNT = 4.88  # us, step of a PCA9685 at 50 Hz
-REST = [row.rest for row in channel_rows()]
-HIGH, LOW = [row.high for row in channel_rows()], [row.low for row in channel_rows()]
+REST = [row.rest for row in ROWS]
+HIGH, LOW = [row.high for row in ROWS], [row.low for row in ROWS]
 
 
 class Watch:
@@ -26,7 +28,7 @@ class Watch:
         self.events: list[tuple[float, int, float]] = []
 
     def __call__(self, time: float, channel: int, width: float) -> None:
-        row = channel_rows()[channel]
+        row = ROWS[channel]
         self.events.append((time, channel, width))
         if math.isnan(width):
             self.last.pop(channel, None)
@@ -49,7 +51,7 @@ class Bench:
     """A machine with a host and a watch."""
 
     def __init__(self, **options: Any) -> None:
-        self.machine = SimulatedBoard(**options)
+        self.machine = SimulatedBoard(load_spec(), **options)
         self.watch = Watch()
         self.machine.listen(self.watch)
         self.host = Host(lambda data: self.machine.port.write(data), self.wait)

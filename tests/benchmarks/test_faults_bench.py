@@ -9,8 +9,8 @@ import pytest
 from benchmarks import faults
 from benchmarks.fault_bench import Trial
 from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.simulation.firmware_rules import FirmwareRules, _Channel
-from eva_sim.real.simulation.virtual_board import missing_packages
 
 BODIES = [
     "mock",

@@ -39,7 +39,7 @@ from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, PtyLine
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.vision import camera_source
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
-from eva_sim.real.wire import bus_port
+from eva_sim.real.wire import bus_port, serial_ports
 from eva_sim.recording.reader import load_recording
 from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, HandClock, Listed, pins
 
@@ -52,7 +52,7 @@ def fakes(kind: str) -> list[FakeDevice]:
     """What a face of this kind has: two Maestros at ports of their own, or one bus."""
     if kind == "maestro":
         return [FakeMaestro([12]), FakeMaestro([12], channels=6)]
-    ids = default_bus_ids()
+    ids = default_bus_ids(SPEC)
     return [FakeFeetech(ids) if kind == "feetech" else FakeDynamixel(ids)]
 
 
@@ -77,7 +77,7 @@ class Desk:
         """Somebody turns the limp servos, (25,) [raw]; hobby servos tell nobody."""
         bus = self.devices[0]
         if isinstance(bus, ServoBus):
-            for number, place in zip(default_bus_ids(), raw.round().astype(int).tolist(), strict=True):
+            for number, place in zip(default_bus_ids(SPEC), raw.round().astype(int).tolist(), strict=True):
                 bus.put(number, bus.POSITION, place, bus.GOAL_SIZE)
 
     def face(self, **more: Any) -> Face:
@@ -316,9 +316,9 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         ("maestro", {"port": ["/dev/null", "/dev/none"]}, "no port /dev/none"),
         ("maestro", {"port": "a, b, c"}, "2 ports at most, not a, b, c"),
         ("feetech", {"port": "a,b"}, "1 port at most, not a, b"),
-        ("firmware", {"robot": "desk"}, "id of its own; leave its name out"),
-        ("maestro", {"robot": "../desk"}, "name it by letters"),
-        ("maestro", {"robot": 3}, "name it by letters"),
+        ("firmware", {"robot": "desk"}, "id of its own; leave robot_id out"),
+        ("maestro", {"robot": "../desk"}, "names a file"),
+        ("maestro", {"robot": 3}, "names a file"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_opened(board: str, more: dict[str, Any], told: str) -> None:
@@ -348,11 +348,11 @@ def test_a_missing_library_is_named(
 def test_auto_asks_who_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """By USB id first; where several ports have it, only who answers as this board counts."""
     monkeypatch.setattr(bus_port, "LATENCY", 0.3)
-    vid, pid = sorted(bus_port.USB_IDS[desk.kind])[0]
+    vid, pid = sorted(serial_ports.USB_IDS[desk.kind])[0]
     listed = [Listed("/dev/ttyS0")]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: listed)
     with pytest.raises(LinkError, match=rf"no {desk.kind} board answers \(no port has its USB id\)"):
-        board_opener(desk.kind)
+        board_opener(SPEC, desk.kind)
     whole = fakes(desk.kind)[0] if desk.kind != "maestro" else FakeMaestro([12, 13])
     other = FakeFeetech([77]) if desk.kind != "feetech" else FakeDynamixel([77])
     with (
@@ -362,20 +362,20 @@ def test_auto_asks_who_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     ):
         ports = [Listed(pty.name, vid, pid) for pty in (foreign, one, two)]
         listed += ports[:2]
-        board = board_opener(desk.kind, "auto", NAME)()
-        assert (board.identity.kind, board.identity.robot) == (desk.kind, NAME)
+        board = board_opener(SPEC, desk.kind, "auto", NAME)()
+        assert (board.identity.kind, board.identity.robot_id) == (desk.kind, NAME)
         board.close()
         assert not other.driven
         listed.append(ports[2])
         if desk.kind == "maestro":  # half a face does not answer as a whole one
             listed.remove(ports[1])
             with pytest.raises(LinkError, match=r"no maestro board answers .*--port FIRST,SECOND"):
-                board_opener(desk.kind)
+                board_opener(SPEC, desk.kind)
         else:
             with pytest.raises(LinkError, match=rf"several {desk.kind} boards answer .*--port PATH"):
-                board_opener(desk.kind)
+                board_opener(SPEC, desk.kind)
 
 
 def test_an_adapter_without_a_number_asks_for_a_name(desk: Desk) -> None:
-    with pytest.raises(LinkError, match=r"no USB serial number .*--name NAME \(robot="):
+    with pytest.raises(LinkError, match=r"no USB serial number .*--robot-id NAME \(robot_id="):
         make_face("robot", board=desk.kind, port=desk.port, camera=None)

@@ -53,7 +53,7 @@ def test_needs_limits_to_arm(rig: BoardRig) -> None:
 def test_arms_group_by_group_at_rest(rig: BoardRig) -> None:
     rig.board.configure(rig.limits, 1)
     if rig.kind != "maestro":
-        for i in default_bus_ids():
+        for i in default_bus_ids(SPEC):
             rig.bus.put(i, rig.bus.POSITION, 2000, rig.bus.GOAL_SIZE)
     assert rig.board.arm(ALL).state is BoardState.ARMING
     for done in range(1, len(RULES.groups) + 1):
@@ -138,7 +138,7 @@ def test_exclusion_holds_on_the_way(rig: BoardRig) -> None:
     slew = np.where(np.arange(25) == one, 0.1, 0.01) * span
     rig.limits = BoardLimits(low, high, low, slew)
     if rig.kind != "maestro":
-        for i in default_bus_ids():
+        for i in default_bus_ids(SPEC):
             rig.bus.put(i, rig.bus.POSITION, int(low[0]), rig.bus.GOAL_SIZE)
     rig.ready()
     most = 0.0
@@ -241,14 +241,14 @@ def test_asking_is_no_sign_of_life(rig: BoardRig) -> None:
 
 def test_limps_when_the_owner_dies(rig: BoardRig) -> None:
     rig.ready()
-    rig.board._deadman._limp()
+    rig.board._watchdog._limp()
     assert limp(rig)
 
 
 def test_close_limps_and_ends_all(rig: BoardRig) -> None:
     rig.ready()
     rig.board.close()
-    assert limp(rig) and not rig.board._deadman.watching
+    assert limp(rig) and not rig.board._watchdog.watching
     rig.board.close()
     rig.board.disarm()
     with pytest.raises(LinkError, match="connect again"):
@@ -295,11 +295,11 @@ def test_says_whether_it_measures(rig: BoardRig) -> None:
     identity = rig.board.identity
     assert identity.kind == rig.kind and identity.unit == ("us" if rig.kind == "maestro" else "ticks")
     assert identity.measured == (rig.kind != "maestro")
-    assert identity.dead_man == ("board" if rig.kind == "dynamixel" else "host")
+    assert identity.watchdog == ("board" if rig.kind == "dynamixel" else "host")
     if rig.kind == "maestro":
         assert np.isnan(rig.board.status().load).all()
     else:
-        rig.bus.put(default_bus_ids()[7], rig.bus.POSITION, 1987, 2)
+        rig.bus.put(default_bus_ids(SPEC)[7], rig.bus.POSITION, 1987, 2)
         assert rig.board.status().output[7] == 1987
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.robot_fixtures import open_machine
 
-ROWS = channel_rows()
+ROWS = channel_rows(load_spec())
 #: None of their sums is where a period matters: 0 to 20 ms after a group is armed or silence counts.
 WAITS = (0.066, 0.066, 0.066, 0.37, 1.3)
 

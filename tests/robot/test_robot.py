@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from eva_sim import make_face
-from eva_sim.contract import Face, FaceSpec, SimulatedFace
+from eva_sim.contract import Face, FaceSpec, SimulatedFace, load_spec
 from eva_sim.envs.mimic import MimicEnv
 from eva_sim.errors import CommandError, DataError, EvaError, RenderError, RobotError
 from eva_sim.real.calibration.model import Calibration
@@ -137,7 +137,7 @@ def test_closing_leaves_it_limp(face: RobotFace, watcher: PulseWatcher) -> None:
 def test_runs_repeat_to_the_bit(spec: FaceSpec) -> None:
     def run() -> list[tuple[float, int, float]]:
         events: list[tuple[float, int, float]] = []
-        mock = MockBoard()
+        mock = MockBoard(load_spec())
         mock.listen(lambda *event: events.append(event))
         with open_hidden(mock, size=None) as face:
             face.reset()
@@ -207,7 +207,7 @@ def serve(master: int) -> None:
 
     Its time passes with each message, so that a busy machine is no silence.
     """
-    mock = MockBoard()
+    mock = MockBoard(load_spec())
     with contextlib.suppress(OSError):
         while data := os.read(master, 4096):
             mock.clock.sleep(0.02)

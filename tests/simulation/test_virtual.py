@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.errors import RobotError
-from eva_sim.real.simulation import virtual_board
-from eva_sim.real.simulation.virtual_board import SimulatedBoard, missing_packages
-from eva_sim.real.wire.firmware_table import channel_rows
+from eva_sim.real.simulation import firmware_build
+from eva_sim.real.simulation.firmware_build import missing_packages
+from eva_sim.real.simulation.simulator_process import HERTZ
+from eva_sim.real.simulation.virtual_board import SimulatedBoard
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.fault_injection import kill_mover
 from eva_sim.testing.protocol_oracle import frame
 from eva_sim.testing.pulse_watcher import PulseWatcher
-from eva_sim.testing.virtual_bench import COUNT, HIGH, LOW, REST, Bench, active, bench  # noqa: F401
+from eva_sim.testing.virtual_bench import COUNT, HIGH, LOW, REST, ROWS, Bench, active, bench  # noqa: F401
 
 serial = pytest.importorskip("serial")
 if missing := missing_packages():
@@ -30,9 +32,7 @@ def test_it_is_limp_until_armed_group_by_group(bench: Bench) -> None:
     bench.ready()
     assert not bench.watch.events and np.isnan(bench.machine.pulses).all()
     bench.arm()
-    starts = [
-        {round(t, 2) for t, c, _ in bench.watch.events if channel_rows()[c].group == g} for g in range(4)
-    ]
+    starts = [{round(t, 2) for t, c, _ in bench.watch.events if ROWS[c].group == g} for g in range(4)]
     times = [start.pop() for start in starts]
     assert not any(starts) and np.allclose(np.diff(times), 0.1, atol=0.02)
     assert np.abs(bench.machine.pulses - np.array(REST) / 4).max() <= COUNT
@@ -43,7 +43,7 @@ def test_it_moves_within_limits_and_slew(active: Bench) -> None:
         active.aim(end, 0.6)
     assert len({c for _, c, _ in active.watch.events}) == 25
     far = active.machine.pulses[12] * 4
-    assert far == pytest.approx(channel_rows()[12].low, abs=4 * COUNT)
+    assert far == pytest.approx(ROWS[12].low, abs=4 * COUNT)
 
 
 def test_random_targets_never_leave_limits_or_slew(active: Bench) -> None:
@@ -74,13 +74,13 @@ def test_the_shortest_sleep_lets_time_pass(bench: Bench) -> None:
     assert bench.now() > began
     bench.sleep(0)
     bench.sleep(-1)
-    assert bench.now() == pytest.approx(began + 1 / virtual_board.HERTZ, abs=1e-12)
+    assert bench.now() == pytest.approx(began + 1 / HERTZ, abs=1e-12)
 
 
 def test_robots_differ_and_repeat() -> None:
     ids = []
     for robot in (0, 1, 0):
-        bench = Bench(robot=robot)
+        bench = Bench(seed=robot)
         ids.append(bench.host.hello().robot)
         bench.machine.close()
     assert ids[0] == ids[2] != ids[1]
@@ -108,7 +108,7 @@ def wander(bench: Bench, frames: int, note: Callable[[protocol_oracle.Status], N
 def test_three_runs_are_the_same_to_the_byte() -> None:
     digests = set()
     for _ in range(3):
-        bench, log = Bench(robot=3), hashlib.sha256()
+        bench, log = Bench(seed=3), hashlib.sha256()
         bench.ready()
         bench.arm()
         wander(bench, 60, lambda status, log=log: log.update(repr(status).encode()))  # type: ignore[misc]
@@ -131,7 +131,7 @@ def test_ten_minutes_without_a_lost_frame(active: Bench) -> None:
 
 
 def test_in_real_time_pyserial_opens_it() -> None:
-    with SimulatedBoard(realtime=True) as machine:
+    with SimulatedBoard(load_spec(), realtime=True) as machine:
         port, answer = machine.port, b""
         for _ in range(200):
             port.write(frame(protocol_oracle.QUERY, 9))
@@ -143,7 +143,7 @@ def test_in_real_time_pyserial_opens_it() -> None:
 
 
 def test_a_host_killed_while_moving_leaves_it_limp() -> None:
-    with SimulatedBoard(realtime=True) as machine:
+    with SimulatedBoard(load_spec(), realtime=True) as machine:
         watcher = PulseWatcher(machine, COUNT)
         kill_mover(machine.terminal, watcher)
         held, count = watcher.moved_at - watcher.stopped_at, watcher.events
@@ -155,13 +155,13 @@ def test_a_host_killed_while_moving_leaves_it_limp() -> None:
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EVA_CACHE", str(tmp_path))
-    monkeypatch.setitem(virtual_board.NEEDS, "/nowhere/simavr.h", "libsimavr-dev")
+    monkeypatch.setitem(firmware_build.NEEDS, "/nowhere/simavr.h", "libsimavr-dev")
     with pytest.raises(RobotError, match="apt-get install libsimavr-dev"):
-        virtual_board.build_firmware()
+        firmware_build.build_firmware()
 
 
 def test_a_simulator_that_ended_is_said() -> None:
-    machine = SimulatedBoard()
+    machine = SimulatedBoard(load_spec())
     machine._process.kill()
     with pytest.raises(RobotError, match="ended"):
         machine.clock.sleep(1)

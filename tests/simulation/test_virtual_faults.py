@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eva_sim.real.simulation.virtual_board import missing_packages
-from eva_sim.real.wire.firmware_table import channel_rows
+from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.protocol_oracle import frame
-from eva_sim.testing.virtual_bench import HIGH, REST, Bench, active, bench  # noqa: F401
+from eva_sim.testing.virtual_bench import HIGH, REST, ROWS, Bench, active, bench  # noqa: F401
 
 serial = pytest.importorskip("serial")
 if missing := missing_packages():
@@ -40,7 +39,7 @@ def test_a_hang_ends_limp_by_the_watchdog(active: Bench) -> None:
     assert active.watch.limp_after(began) < 0.3
     status = active.host.status()
     assert status.state == protocol_oracle.LIMP and status.faults & protocol_oracle.WATCHDOG
-    assert active.host.targets(HIGH).answer == protocol_oracle.SESSION  # the session is gone
+    assert active.host.targets(HIGH).answer == protocol_oracle.WRONG_SESSION  # the session is gone
     active.sleep(1)
     assert np.isnan(active.machine.pulses).all()
     assert active.host.hello().cause == 8 and active.host.arm().answer == protocol_oracle.TAKEN
@@ -57,7 +56,7 @@ def test_a_broken_bus_is_a_fault_and_no_hang(active: Bench, broken: Any) -> None
         protocol_oracle.FAULT,
         protocol_oracle.BUS,
     ) and status.uptime > 500
-    assert active.host.clear().answer == protocol_oracle.STATE
+    assert active.host.clear().answer == protocol_oracle.WRONG_STATE
     active.machine.break_bus("none")
     assert active.host.clear().state == protocol_oracle.LIMP
     active.arm()
@@ -134,7 +133,7 @@ def test_power_lost_while_committing_leaves_no_calibration(bench: Bench) -> None
 def whole_session() -> list[bytes]:
     """All that makes a new board move, as its first session would have it."""
     messages = [(protocol_oracle.HELLO, b"\1")]
-    for channel, row in enumerate(channel_rows()):
+    for channel, row in enumerate(ROWS):
         messages.append((protocol_oracle.LIMITS, struct.pack("<HBHHHH", 1, channel, *row[:4])))
     messages += [
         (protocol_oracle.COMMIT, struct.pack("<HI", 1, 7)),
