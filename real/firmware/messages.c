@@ -122,7 +122,7 @@ static bool simple(uint8_t type, uint16_t sequence, const uint8_t *payload, uint
     return true;
 }
 
-bool message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
+bool handle_message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
     if (type > COMMIT || !GUARDED[type].act) return simple(type, sequence, payload, length);
     if (length != GUARDED[type].length) return false;
     answer_status(sequence, guarded(GUARDED[type].act, sequence, payload));

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import re
 import struct
 import zlib
@@ -20,7 +19,7 @@ from eva_sim.real.wire.firmware_table import (
     table_crc,
 )
 from eva_sim.testing import protocol_oracle
-from eva_sim.testing.firmware_host import REST, SOURCES, FirmwareHost, active, firmware_host, program  # noqa: F401
+from eva_sim.testing.firmware_host import REST, SOURCES, FirmwareHost
 from eva_sim.testing.protocol_oracle import ALL, frame
 
 ROWS = channel_rows(load_spec())

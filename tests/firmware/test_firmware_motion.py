@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import random
 from itertools import pairwise
 
@@ -11,7 +10,7 @@ import pytest
 from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import NO_PARTNER, channel_rows
 from eva_sim.testing import protocol_oracle
-from eva_sim.testing.firmware_host import REST, FirmwareHost, active, firmware_host, program  # noqa: F401
+from eva_sim.testing.firmware_host import REST, FirmwareHost
 from eva_sim.testing.protocol_oracle import ALL
 
 ROWS = channel_rows(load_spec())

@@ -3,8 +3,6 @@
 A watcher on the plant's side of the board asserts limits, slew and rest in every test.
 """
 
-# fixtures by import
-
 from __future__ import annotations
 
 import contextlib
@@ -33,7 +31,6 @@ from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.testing.pulse_watcher import ROBOT, PulseWatcher
 from eva_sim.testing.robot_fixtures import (
     BODIES,
-    face_machine,
     moments,
     open_body,
     play,
@@ -63,7 +60,7 @@ def test_groups_are_armed_apart(face: RobotFace, watcher: PulseWatcher) -> None:
     def note(time: float, channel: int, width: float) -> None:
         starts.setdefault(channel, time)
 
-    face_machine(face).listen(note)
+    mock.listen(note)
     face.reset()
     by_group = [
         {round(starts[c], 3) for c, kind in enumerate(kinds) if kind in group}
@@ -105,11 +102,11 @@ def test_reset_glides_back(face: RobotFace, watcher: PulseWatcher) -> None:
 
 def test_a_malformed_command_sends_nothing(face: RobotFace) -> None:
     face.reset()
-    before = face_machine(face).clock.now()
+    before = mock.clock.now()
     for bad in (np.full(25, np.nan), np.full(25, 1.5), np.zeros(24), "joy"):
         with pytest.raises(CommandError):
             face.move(bad)
-    assert face_machine(face).clock.now() == before  # not even time has passed
+    assert mock.clock.now() == before  # not even time has passed
     assert face.move(face.spec.neutral).faults == ()
 
 

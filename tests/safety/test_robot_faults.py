@@ -3,8 +3,6 @@
 A watcher on the plant's side of the board asserts limits, slew and rest in every test.
 """
 
-# fixtures by import
-
 from __future__ import annotations
 
 from dataclasses import replace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import hashlib
 import random
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from eva_sim.testing import protocol_oracle
 from eva_sim.testing.fault_injection import kill_mover
 from eva_sim.testing.protocol_oracle import frame
 from eva_sim.testing.pulse_watcher import PulseWatcher
-from eva_sim.testing.virtual_bench import COUNT, HIGH, LOW, REST, ROWS, Bench, active, bench  # noqa: F401
+from eva_sim.testing.virtual_bench import COUNT, HIGH, LOW, REST, ROWS, Bench
 
 serial = pytest.importorskip("serial")
 if missing := missing_packages():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import random
 import struct
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.protocol_oracle import frame
-from eva_sim.testing.virtual_bench import HIGH, REST, ROWS, Bench, active, bench  # noqa: F401
+from eva_sim.testing.virtual_bench import HIGH, REST, ROWS, Bench
 
 serial = pytest.importorskip("serial")
 if missing := missing_packages():
