@@ -22,12 +22,12 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.simulation.fake_line import PtyLine
 from eva_sim.testing.board_rigs import (
     ALL,
+    DIRECTIONS,
     KINDS,
-    WAYS,
     BoardRig,
     HandClock,
     build,
-    endure,
+    check_under_noise,
     limp,
     open_board,
 )
@@ -69,7 +69,7 @@ def measure(kind: str, runs: int, rounds: int) -> dict[str, Any]:
         "ms from SIGKILL to limp, most": round(1e3 * max(killed), 1),
         "ms of silence to hold, most": round(1e3 * max(s[0] for s in silent)),
         "ms of silence to limp, most": round(1e3 * max(s[1] for s in silent)),
-        **{f"limp by {way} in {rounds} rounds": noise(kind, way, rounds) for way in WAYS},
+        **{f"limp by {way} in {rounds} rounds": noise(kind, way, rounds) for way in DIRECTIONS},
     }
 
 
@@ -104,7 +104,7 @@ def cost(kind: str) -> dict[str, float]:
 def noise(kind: str, way: str, rounds: int) -> int:
     rig = build(kind, HandClock())
     rig.ready()
-    faults = endure(rig, way, rounds)
+    faults = check_under_noise(rig, way, rounds)
     rig.board.close()
     return faults
 

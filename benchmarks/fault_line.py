@@ -12,7 +12,15 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.protocol import encode_frame
-from eva_sim.testing.fault_injection import Harm, once, only, plug_in, pull_plug, shuffled, spoil
+from eva_sim.testing.fault_injection import (
+    Disturbance,
+    cut_after,
+    disturb_exchange,
+    disturb_frames,
+    flip_bit,
+    plug_in,
+    pull_plug,
+)
 
 #: Bytes of noise that fit between two frames on the wire.
 BETWEEN = 650
@@ -95,11 +103,11 @@ def _flips(trial: Trial, way: str, bits: int) -> None:
     with trial.bench() as bench:
         bench.ready()
         for bit in trial.some(range(bits), 30):
-            _one_spoilt(trial, bench, way, once(bit))
+            _one_spoilt(trial, bench, way, flip_bit(bit))
 
 
-def _one_spoilt(trial: Trial, bench: Bench, way: str, harm: Harm) -> None:
-    told, after = spoil(bench.board, bench.port, bench.clock, way, harm, bench.aim())
+def _one_spoilt(trial: Trial, bench: Bench, way: str, disturbance: Disturbance) -> None:
+    told, after = disturb_exchange(bench.board, bench.port, bench.clock, way, disturbance, bench.aim())
     good = not answered(told) and answered(after) and after.state == BoardState.ACTIVE
     trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
 
@@ -110,7 +118,7 @@ def flips_of_the_rest(trial: Trial) -> None:
         bench.ready()
         for message in _orders(bench):
             for bit in trial.some(range(8 * _size(message)), 10):
-                _one_order(trial, bench, message, once(bit))
+                _one_order(trial, bench, message, flip_bit(bit))
 
 
 def cuts_of_the_rest(trial: Trial) -> None:
@@ -119,7 +127,7 @@ def cuts_of_the_rest(trial: Trial) -> None:
         bench.ready()
         for message in _orders(bench):
             for length in trial.some(range(1, _size(message) - 1), 5):
-                _one_order(trial, bench, message, only(length))
+                _one_order(trial, bench, message, cut_after(length))
 
 
 def _orders(bench: Bench) -> list[wire.Message]:
@@ -131,10 +139,10 @@ def _orders(bench: Bench) -> list[wire.Message]:
     ]  # fmt: skip
 
 
-def _one_order(trial: Trial, bench: Bench, message: wire.Message, harm: Harm) -> None:
+def _one_order(trial: Trial, bench: Bench, message: wire.Message, disturbance: Disturbance) -> None:
     """With the next number: were it taken, the host's next targets would be stale."""
     bad, number = _bad(bench), bench.link._sequence + 2
-    bench.machine.port.write(harm(encode_frame(message, number)) + b"\0")
+    bench.machine.port.write(disturbance(encode_frame(message, number)) + b"\0")
     bench.clock.sleep(0.001)
     told = bench.move(1)
     good = answered(told) and told.state == BoardState.ACTIVE and _bad(bench) > bad
@@ -149,7 +157,7 @@ def flips_of_answers(trial: Trial) -> None:
             told = bench.link.demand(ask, kind, 0.1)
             trial.expect(_size(told) == size, "another length")
             for bit in trial.some(range(8 * size), 15):
-                bench.port.back = once(bit)
+                bench.port.back = flip_bit(bit)
                 taken = bench.link.ask(ask, kind, 0.02)
                 bench.port.back = bytes
                 good = taken is None and bench.link.ask(ask, kind, 0.1, tries=2) is not None
@@ -171,7 +179,7 @@ def _cuts(trial: Trial, way: str, size: int) -> None:
     with trial.bench() as bench:
         bench.ready()
         for length in trial.some(range(size), 20):
-            _one_spoilt(trial, bench, way, only(length))
+            _one_spoilt(trial, bench, way, cut_after(length))
 
 
 def _size(message: wire.Message) -> int:
@@ -183,7 +191,7 @@ def whole_frames(trial: Trial, how: str) -> None:
     """Frames twice, two swapped, or three frames late."""
     with trial.bench() as bench:
         bench.ready()
-        bench.port.out, stale = shuffled(how), _stale(bench) if how != "late" else 0
+        bench.port.out, stale = disturb_frames(how), _stale(bench) if how != "late" else 0
         for _ in range(trial.choose(500, 60)):
             try:
                 told = bench.board.send(bench.aim())

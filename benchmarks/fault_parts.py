@@ -17,7 +17,7 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
-from eva_sim.testing.fault_injection import Blink, Terminal, kill_mover, kill_recorder, once
+from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bit, kill_mover, kill_recorder
 
 FACE = """
 from eva_sim import make_face
@@ -39,7 +39,7 @@ def silence(trial: Trial) -> None:
 def killed(trial: Trial) -> None:
     """A process that moves the face gets SIGKILL; all in real time, on a pseudo-terminal."""
     for _ in range(trial.choose(5, 1)):
-        with Terminal() if trial.body == "mock" else open_machine("virtual", realtime=True) as machine:
+        with MockTerminal() if trial.body == "mock" else open_machine("virtual", realtime=True) as machine:
             watcher = trial.watch(machine)
             begin = kill_mover(machine.terminal, watcher)
             trial.holds.append(watcher.stopped_at - begin)
@@ -142,7 +142,7 @@ def calibration_file(trial: Trial) -> None:
             good = refused(lambda: Calibration.load(path), DataError)
             trial.saw("cut, refused" if good else "cut, taken", good)
         for at in trial.some(range(len(whole)), 60):
-            path.write_bytes(once(8 * at + at % 8)(whole))
+            path.write_bytes(flip_bit(8 * at + at % 8)(whole))
             _load_changed(trial, path, nominal)
         for others in ("feed", nominal.robot[:-1], nominal.robot[::-1]):
             _open_with(trial, bench, Calibration.nominal(others).save(path), RobotError)
@@ -171,7 +171,7 @@ def _open_with(trial: Trial, bench: Bench, path: Path, error: type[Exception]) -
 
 def lost_camera(trial: Trial) -> None:
     """It goes and comes while the face moves."""
-    eye = Blink()
+    eye = FailingCamera()
     with trial.bench() as bench, bench.face(eye) as face:
         face.reset()
         for n in range(trial.choose(40, 5)):

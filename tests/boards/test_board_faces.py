@@ -41,7 +41,7 @@ from eva_sim.real.vision import camera_source
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.real.wire import bus_port, serial_ports
 from eva_sim.recording.reader import load_recording
-from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, HandClock, Listed, pins
+from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, HandClock, Listed, held_positions
 
 pytest.importorskip("serial", reason="needs eva-sim[real]")
 UNIT = {"maestro": "us", "feetech": "ticks", "dynamixel": "ticks"}
@@ -70,8 +70,8 @@ class Desk:
     port: str
     devices: list[FakeDevice]
 
-    def pins(self) -> Floats:
-        return pins(*self.devices)
+    def held_positions(self) -> Floats:
+        return held_positions(*self.devices)
 
     def lie(self, raw: Floats) -> None:
         """Somebody turns the limp servos, (25,) [raw]; hobby servos tell nobody."""
@@ -128,9 +128,9 @@ def test_each_actuator_has_its_order_sign_and_range(desk: Desk, spec: FaceSpec) 
     calibration = odd(desk.kind)
     grid, joints = (0.25 if desk.kind == "maestro" else 1.0), calibration.actuators
     with desk.face(calibration=calibration) as face:
-        assert np.isnan(desk.pins()).all()  # opening moves nothing
+        assert np.isnan(desk.held_positions()).all()  # opening moves nothing
         face.reset()
-        rest = desk.pins()
+        rest = desk.held_positions()
         assert rest == pytest.approx(calibration.limits.rest, abs=grid)
         for index, name in enumerate(spec.names):
             joint = joints[name]
@@ -140,12 +140,14 @@ def test_each_actuator_has_its_order_sign_and_range(desk: Desk, spec: FaceSpec) 
                 command[index] = end
                 for _ in range(20):
                     reading = face.move(command)
-                assert desk.pins()[index] == pytest.approx(raw, abs=grid), name
-                assert np.delete(desk.pins(), index) == pytest.approx(np.delete(rest, index), abs=grid), name
+                assert desk.held_positions()[index] == pytest.approx(raw, abs=grid), name
+                assert np.delete(desk.held_positions(), index) == pytest.approx(
+                    np.delete(rest, index), abs=grid
+                ), name
                 assert reading.position == pytest.approx(command, abs=0.01), name
                 assert reading.faults == () and reading.measured == (desk.kind in BUSES)
             face.reset()
-    assert np.isnan(desk.pins()).all()  # and closing leaves it limp
+    assert np.isnan(desk.held_positions()).all()  # and closing leaves it limp
 
 
 def test_an_environment_on_any_board(desk: Desk, spec: FaceSpec) -> None:
@@ -168,7 +170,7 @@ def test_the_tour(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def watched(face: RobotFace, command: Any) -> Reading:
         reading = move(face, command)
-        went[:] = np.maximum(went, np.abs(desk.pins() - rest))
+        went[:] = np.maximum(went, np.abs(desk.held_positions() - rest))
         return reading
 
     monkeypatch.setattr(RobotFace, "move", watched)
@@ -184,7 +186,7 @@ def test_the_tour(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         axis=0,
     )
     assert (went >= 0.5 * asked - 1).all() and (went <= asked + 1).all() and (asked > 100).sum() > 12
-    assert np.isnan(desk.pins()).all()
+    assert np.isnan(desk.held_positions()).all()
 
 
 def test_recording_and_replaying(desk: Desk, tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_recording_and_replaying(desk: Desk, tmp_path: Path) -> None:
         run = desk.eva(words.replace("first", f"{tmp_path}/first").replace("again", f"{tmp_path}/again"))
         assert run.exit_code == 0, run.exception
     first, again = load_recording(tmp_path / "first"), load_recording(tmp_path / "again")
-    assert first.cut == again.cut == () and np.isnan(desk.pins()).all()
+    assert first.cut == again.cut == () and np.isnan(desk.held_positions()).all()
     joy = np.abs(first.asked - expression_command(load_spec(), "joy")).max(1) < 1e-6
     assert joy.sum() >= 5 and len(again) > len(first)
 
@@ -221,7 +223,7 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(operator_ui, "Terminal", lambda picture: ScriptedOperator(marks))
     run = desk.eva(f"calibrate --out {tmp_path}/part.json --outer-eye 95")
     assert run.exit_code == 0, run.exception
-    assert np.isnan(desk.pins()).all()
+    assert np.isnan(desk.held_positions()).all()
     assert str(default_path(NAME)) in run.output.replace("\n", "")
     made = Calibration.load(default_path(NAME))
     assert (made.board, made.unit, made.outer_eye) == (desk.kind, UNIT[desk.kind], 0.095)
@@ -238,7 +240,7 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
         face.reset()
         for _ in range(20):
             face.move(SPEC.command(jaw=1.0))
-        assert desk.pins()[SPEC.index("jaw")] == pytest.approx(marks["jaw"]["high"], abs=1.0)
+        assert desk.held_positions()[SPEC.index("jaw")] == pytest.approx(marks["jaw"]["high"], abs=1.0)
 
 
 def assert_slow(desk: Desk) -> None:
@@ -290,7 +292,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
 
     def watched(found: CalibrationSession, face: RobotFace) -> list[str]:
         face.arm()
-        assert face.identity.kind == desk.kind and not np.isnan(desk.pins()).any()
+        assert face.identity.kind == desk.kind and not np.isnan(desk.held_positions()).any()
         high = [marks[name]["high"] for name in SPEC.names]
         assert face.calibration.to_raw(np.ones(25)) == pytest.approx(high)
         found.neutral = designed_face().neutral
@@ -301,7 +303,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(module, "DeviceCamera", Dark)
     run = desk.eva(f"calibrate --out {part}", "--camera", "3")
     assert run.exit_code == 0, run.exception
-    assert "look at the jaw" in run.output and np.isnan(desk.pins()).all()
+    assert "look at the jaw" in run.output and np.isnan(desk.held_positions()).all()
     assert Calibration.load(default_path(NAME)).neutral_landmarks is not None
 
 

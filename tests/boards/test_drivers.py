@@ -126,14 +126,14 @@ def test_bus_servo_starts_where_it_is(bus_rig: BoardRig, lies: int, begins: int)
     for i in default_bus_ids(SPEC):
         bus_rig.bus.put(i, bus_rig.bus.POSITION, lies, bus_rig.bus.GOAL_SIZE)
     bus_rig.board.arm(first.tolist())
-    np.testing.assert_array_equal(bus_rig.pins()[first], begins)
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins)
     bus_rig.follow(bus_rig.limits.low, 0.02)  # whatever is asked: to rest first
     status = bus_rig.board.status()
     assert status.state is BoardState.ARMING
-    np.testing.assert_array_equal(bus_rig.pins()[first], begins + 40 * np.sign(2000 - begins))
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins + 40 * np.sign(2000 - begins))
     while bus_rig.board.status().state is BoardState.ARMING:
         bus_rig.follow(bus_rig.limits.low, 0.02)
-    np.testing.assert_array_equal(bus_rig.pins()[first], 2000)
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], 2000)
 
 
 def test_bus_servo_can_be_read_limp(bus_rig: BoardRig) -> None:
@@ -151,7 +151,7 @@ def test_bus_servo_that_dies_is_a_fault(bus_rig: BoardRig) -> None:
         status.state is BoardState.FAULT
         and f"jaw (id {default_bus_ids(SPEC)[12]}): no answer" in status.faults
     )
-    others = np.delete(bus_rig.pins(), 12)
+    others = np.delete(bus_rig.held_positions(), 12)
     assert np.isnan(others).all()
 
 
@@ -241,12 +241,12 @@ def test_dynamixel_watchdog_holds_and_comes_back(dynamixel: BoardRig) -> None:
     dynamixel.ready()
     assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {10}  # 10 times 20 ms
     dynamixel.follow(dynamixel.limits.high, 0.1)
-    held = dynamixel.pins()
+    held = dynamixel.held_positions()
     fake.wait(0.3)
     assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {0xFF}
     dynamixel.follow(dynamixel.limits.high, 0.02)
     assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {10}
-    assert (dynamixel.pins() > held).all()
+    assert (dynamixel.held_positions() > held).all()
     dynamixel.board.disarm()
     assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {0}
 

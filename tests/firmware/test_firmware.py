@@ -61,7 +61,7 @@ def test_it_introduces_itself(firmware_host: FirmwareHost) -> None:
 def test_another_version_gets_no_session(firmware_host: FirmwareHost) -> None:
     session = firmware_host.host.hello().session
     assert firmware_host.host.ask(protocol_oracle.HELLO, b"\2").session == session
-    assert firmware_host.host.guarded(protocol_oracle.DISARM).answer == protocol_oracle.TAKEN
+    assert firmware_host.host.in_session(protocol_oracle.DISARM).answer == protocol_oracle.TAKEN
 
 
 def test_nobody_moves_it_before_hello(firmware_host: FirmwareHost) -> None:
@@ -73,7 +73,7 @@ def test_nobody_moves_it_before_hello(firmware_host: FirmwareHost) -> None:
 @pytest.mark.parametrize("content", [bytes(50), bytes(range(1, 51)), b"\0\1" * 25, b"\xff\0" * 25])
 def test_frames_with_and_without_zeros_are_read(firmware_host: FirmwareHost, content: bytes) -> None:
     firmware_host.host.hello()
-    status = firmware_host.host.guarded(protocol_oracle.TARGETS, content)
+    status = firmware_host.host.in_session(protocol_oracle.TARGETS, content)
     assert (status.answer, status.bad) == (protocol_oracle.WRONG_STATE, 0)
 
 

@@ -53,7 +53,7 @@ def test_opening_moves_nothing_and_reset_arms(
     assert mock.pulses == pytest.approx(watcher.rest, abs=0.25)
 
 
-def test_groups_are_armed_apart(face: RobotFace, watcher: PulseWatcher) -> None:
+def test_groups_are_armed_apart(face: RobotFace, mock: MockBoard, watcher: PulseWatcher) -> None:
     starts: dict[int, float] = {}
     kinds = [a.kind for a in sorted(face.spec.actuators, key=lambda a: a.channel)]
 
@@ -100,7 +100,7 @@ def test_reset_glides_back(face: RobotFace, watcher: PulseWatcher) -> None:
     assert reading.time == 0
 
 
-def test_a_malformed_command_sends_nothing(face: RobotFace) -> None:
+def test_a_malformed_command_sends_nothing(face: RobotFace, mock: MockBoard) -> None:
     face.reset()
     before = mock.clock.now()
     for bad in (np.full(25, np.nan), np.full(25, 1.5), np.zeros(24), "joy"):

@@ -26,13 +26,13 @@ from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.fault_injection import (
     UNANSWERED,
-    Blink,
+    FailingCamera,
     LineFilter,
-    once,
+    disturb_exchange,
+    disturb_frames,
+    flip_bit,
     plug_in,
     pull_plug,
-    shuffled,
-    spoil,
 )
 from eva_sim.testing.pulse_watcher import PulseWatcher
 from eva_sim.testing.robot_fixtures import (
@@ -207,7 +207,7 @@ def test_a_flipped_bit_anywhere_does_no_harm(machine: Any, guarded: PulseWatcher
     bits = 8 * (59 if way == "out" else 77)
     aims = REST + 120 * np.sign(1500 - REST + 0.1) * np.random.default_rng(0).uniform(0, 1, (bits, 25))
     for bit, aim in enumerate(aims):
-        told, after = spoil(board, port, machine.clock, way, once(bit), aim)
+        told, after = disturb_exchange(board, port, machine.clock, way, flip_bit(bit), aim)
         assert UNANSWERED in told.faults
         assert after.state == BoardState.ACTIVE
         assert UNANSWERED not in after.faults
@@ -221,7 +221,7 @@ def test_frames_twice_late_swapped_or_cut_do_no_harm(
 ) -> None:
     port = LineFilter(mock.port)
     board = armed(FirmwareBoard(load_spec(), Link(port, mock.clock)), mock)
-    port.out = shuffled(how)
+    port.out = disturb_frames(how)
     aims = REST + 120 * np.sign(1500 - REST + 0.1) * np.random.default_rng(0).uniform(0, 1, (60, 25))
     lost = 0
     for aim in aims:
@@ -329,7 +329,7 @@ def test_a_hot_servo_makes_it_limp(face: RobotFace, watcher: PulseWatcher) -> No
 
 
 def test_a_lost_camera_is_told_and_the_face_goes_on(mock: MockBoard, watcher: PulseWatcher) -> None:
-    eye = Blink()
+    eye = FailingCamera()
     calibrated = Calibration.nominal(mock.firmware._robot_id.hex())
     with RobotFace(
         lambda: FirmwareBoard(load_spec(), Link(mock.port, mock.clock)),
