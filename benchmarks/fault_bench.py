@@ -38,10 +38,10 @@ class Trial:
     Args:
         body: `"mock"` or `"virtual"`.
         quick: whether fewer cases will do.
-        note: told how many cases are done.
+        note: called with how many cases are done.
 
     Attributes:
-        tried: how many cases.
+        tried: number of cases.
         happened: outcomes, in words, and how often.
         wrong: what should not have been, in words.
         holds, limps: times from the fault until the last pulse moved, and until limp [s].
@@ -157,12 +157,12 @@ class Bench:
         self.trial.expect(self.board.status().state == BoardState.ACTIVE, "it could not be armed")
 
     def move(self, frames: int, into: int = 0) -> BoardStatus:
-        """Sends so many targets, one each period, and goes on `into` milliseconds into the next one."""
+        """Sends some targets, one each period, and goes on `into` milliseconds into the next one."""
         for _ in range(frames):
-            told = self.board.send(self.aim())
+            status = self.board.send(self.aim())
             self.rest_of_period()
         self.clock.sleep(into / 1000)
-        return told
+        return status
 
     def rest_of_period(self) -> None:
         """Waits for the next multiple of the period since the last one; begins anew if that is over."""
@@ -205,18 +205,18 @@ class Bench:
         """Targets that come again, from the same host, arm nothing."""
         for _ in range(5):
             try:
-                told = self.board.send(self.aim())
+                status = self.board.send(self.aim())
             except LinkError:
                 break
             self.trial.expect(
-                told.state not in (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD), "moves unarmed"
+                status.state not in (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD), "moves unarmed"
             )
             self.clock.sleep(PERIOD)
         self.clock.sleep(0.2)
         return self.limp
 
     def arms_again(self) -> bool:
-        """Whether somebody who arms it gets it moving; the one way back."""
+        """Whether it moves again after it was armed, which is the only way back."""
         self.board.arm(range(len(ALL)))
         return self.move(25).state == BoardState.ACTIVE and not self.limp
 
@@ -227,8 +227,8 @@ class Bench:
         )  # fmt: skip
 
 
-def answered(told: BoardStatus) -> bool:
-    return UNANSWERED not in told.faults
+def answered(status: BoardStatus) -> bool:
+    return UNANSWERED not in status.faults
 
 
 def open_machine(body: str, **options: Any) -> Any:

@@ -35,10 +35,10 @@ def noise_to_board(trial: Trial) -> None:
         bad = _bad(bench)
         for at in range(0, count, BETWEEN):
             size = min(BETWEEN, count - at)
-            told = bench.board.send(bench.aim())
+            status = bench.board.send(bench.aim())
             bench.machine.port.write(rng.bytes(size) + b"\0")  # the 00 gives the next frame a chance
             bench.rest_of_period()
-            good = answered(told) and told.state == BoardState.ACTIVE
+            good = answered(status) and status.state == BoardState.ACTIVE
             trial.saw("while it moves, it goes on" if good else "a frame lost", good, size)
         trial.expect(_bad(bench) - bad > count // 500, "noise was not counted")
         _noise_alone(trial, bench, rng)
@@ -71,8 +71,8 @@ def noise_to_host(trial: Trial) -> None:
         for at in range(0, count, BETWEEN):
             size = min(BETWEEN, count - at)
             bench.port.back = _before(rng.bytes(size) + b"\0")
-            told = bench.move(1)
-            good = answered(told) and told.state == BoardState.ACTIVE
+            status = bench.move(1)
+            good = answered(status) and status.state == BoardState.ACTIVE
             trial.saw("before answers, which are read" if good else "an answer lost", good, size)
         trial.expect(bench.link.counters.bad - bad > count // 500, "noise was not counted")
         bench.port.back = lambda data: rng.bytes(200) + data
@@ -99,16 +99,18 @@ def flips_of_status(trial: Trial) -> None:
     _flips(trial, "back", 8 * _size(wire.Status(0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * 25)))
 
 
-def _flips(trial: Trial, way: str, bits: int) -> None:
+def _flips(trial: Trial, direction: str, bits: int) -> None:
     with trial.bench() as bench:
         bench.ready()
         for bit in trial.some(range(bits), 30):
-            _one_spoilt(trial, bench, way, flip_bit(bit))
+            _one_disturbed(trial, bench, direction, flip_bit(bit))
 
 
-def _one_spoilt(trial: Trial, bench: Bench, way: str, disturbance: Disturbance) -> None:
-    told, after = disturb_exchange(bench.board, bench.port, bench.clock, way, disturbance, bench.aim())
-    good = not answered(told) and answered(after) and after.state == BoardState.ACTIVE
+def _one_disturbed(trial: Trial, bench: Bench, direction: str, disturbance: Disturbance) -> None:
+    status, after = disturb_exchange(
+        bench.board, bench.port, bench.clock, direction, disturbance, bench.aim()
+    )
+    good = not answered(status) and answered(after) and after.state == BoardState.ACTIVE
     trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
 
 
@@ -144,8 +146,8 @@ def _one_order(trial: Trial, bench: Bench, message: wire.Message, disturbance: D
     bad, number = _bad(bench), bench.link._sequence + 2
     bench.machine.port.write(disturbance(encode_frame(message, number)) + b"\0")
     bench.clock.sleep(0.001)
-    told = bench.move(1)
-    good = answered(told) and told.state == BoardState.ACTIVE and _bad(bench) > bad
+    status = bench.move(1)
+    good = answered(status) and status.state == BoardState.ACTIVE and _bad(bench) > bad
     trial.saw("frame refused" if good else "frame taken", good)
 
 
@@ -154,8 +156,8 @@ def flips_of_answers(trial: Trial) -> None:
     with trial.bench() as bench:
         bench.connect()
         for ask, kind, size in ((wire.Hello(), wire.Ident, 30), (wire.Read(3), wire.Channel, 17)):
-            told = bench.link.demand(ask, kind, 0.1)
-            trial.expect(_size(told) == size, "another length")
+            reply = bench.link.demand(ask, kind, 0.1)
+            trial.expect(_size(reply) == size, "another length")
             for bit in trial.some(range(8 * size), 15):
                 bench.port.back = flip_bit(bit)
                 taken = bench.link.ask(ask, kind, 0.02)
@@ -175,11 +177,11 @@ def cut_to_host(trial: Trial) -> None:
     _cuts(trial, "back", _size(wire.Status(0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * 25)))
 
 
-def _cuts(trial: Trial, way: str, size: int) -> None:
+def _cuts(trial: Trial, direction: str, size: int) -> None:
     with trial.bench() as bench:
         bench.ready()
         for length in trial.some(range(size), 20):
-            _one_spoilt(trial, bench, way, cut_after(length))
+            _one_disturbed(trial, bench, direction, cut_after(length))
 
 
 def _size(message: wire.Message) -> int:
@@ -194,9 +196,9 @@ def whole_frames(trial: Trial, how: str) -> None:
         bench.port.out, stale = disturb_frames(how), _stale(bench) if how != "late" else 0
         for _ in range(trial.choose(500, 60)):
             try:
-                told = bench.board.send(bench.aim())
-                good = told.state in (BoardState.ACTIVE, BoardState.HOLD)
-                trial.saw("answered" if answered(told) else "not answered, it goes on", good)
+                status = bench.board.send(bench.aim())
+                good = status.state in (BoardState.ACTIVE, BoardState.HOLD)
+                trial.saw("answered" if answered(status) else "not answered, it goes on", good)
             except LinkError:
                 trial.saw("the host raises LinkError")
             bench.rest_of_period()
@@ -334,12 +336,12 @@ def _unplug_once(trial: Trial, bench: Bench, face: Any, count: int) -> None:
     lost = refused(lambda: face.move(-ends[1]), LinkError)
     bench.fall_silent(times[-1])
     plug_in(bench.machine)
-    told = refused(lambda: face.move(ends[0]), RobotError) and face.reset().faults
+    reported = refused(lambda: face.move(ends[0]), RobotError) and face.reset().faults
     bench.clock.sleep(0.3)
     limp = bench.limp
     face.arm()
-    good = bool(lost and told and limp and not face.move(face.spec.neutral).faults)
-    trial.saw("told, hold, limp, moves after arm()" if good else "not told, or not back", good)
+    good = bool(lost and reported and limp and not face.move(face.spec.neutral).faults)
+    trial.saw("reported, hold, limp, moves after arm()" if good else "not reported, or not back", good)
 
 
 def refused(act: Any, kind: type[Exception]) -> bool:

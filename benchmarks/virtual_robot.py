@@ -1,4 +1,4 @@
-"""The virtual robot in lockstep: cost, losses, whether it repeats; the firmware's size and load."""
+"""Measures the virtual robot in lockstep: cost, losses, repeatability, and the firmware's size and load."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def drive(steps: int, size: int | None) -> dict[str, Any]:
         passed = machine.clock.now() - since
         took, own = time.perf_counter() - begin, time.process_time() - own
         awake = (machine.busy * (since + passed) - awake * since) / passed
-        told = lost(face, before)
+        losses = lost(face, before)
     simulator = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children.ru_utime
     return {
         "steps": steps,
@@ -76,7 +76,7 @@ def drive(steps: int, size: int | None) -> dict[str, Any]:
         "simulator CPU per step, ms": round(1000 * simulator / steps, 3),
         "steps with a fault": faulty,
         "processor awake": round(awake, 3),
-        **told,
+        **losses,
         "hash": machine.log.hexdigest(),
     }
 
@@ -87,7 +87,7 @@ def counters(face: RobotFace) -> Any:
 
 
 def lost(face: RobotFace, before: Any) -> dict[str, int]:
-    """What was lost since, by both ends' count; the longest round of the loop since power-up."""
+    """Messages lost since then, as counted by both ends; the longest loop since power-up."""
     now = counters(face)
     status = face._board._link.demand(wire.Query(), wire.Status, 0.1)  # type: ignore[attr-defined]
     return {
@@ -103,7 +103,7 @@ def lost(face: RobotFace, before: Any) -> dict[str, int]:
 def firmware_size() -> dict[str, int]:
     """Bytes of flash and of static RAM, as `make size` tells them."""
     command = ["avr-size", "-C", "--mcu=atmega2560", str(build_firmware().firmware)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Program:\s+(\d+) bytes.*Data:\s+(\d+) bytes", told, re.DOTALL)
-    assert found is not None, told
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Program:\s+(\d+) bytes.*Data:\s+(\d+) bytes", output, re.DOTALL)
+    assert found is not None, output
     return {"flash, bytes": int(found[1]), "RAM, bytes": int(found[2])}

@@ -1,4 +1,4 @@
-"""A board that writes down what it is told, and a bench on it, for the tests of calibrating."""
+"""A board that records its commands, and a bench on it, for the tests of calibration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ticking(Clock):
 
 
 class Bus(Board):
-    """A board that writes down what it was told, and may get hot, hard or disarmed by itself."""
+    """A board that records its commands, and may get hot, stall or go limp by itself."""
 
     identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
 

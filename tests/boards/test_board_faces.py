@@ -84,7 +84,7 @@ class Desk:
         return make_face("robot", board=self.kind, port=self.port, robot=NAME, camera=None, **more)
 
     def eva(self, words: str, *more: str) -> Any:
-        """The `eva` command, told where the robot is."""
+        """Runs the `eva` command with the options of this robot."""
         where = ["--board", self.kind, "--port", self.port, "--name", NAME, "--camera", "-1"]
         return CliRunner().invoke(app, [*words.split(), *where, *more])
 
@@ -176,8 +176,8 @@ def test_the_tour(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(RobotFace, "move", watched)
     run = desk.eva(f"robot --out {tmp_path}")
     assert run.exit_code == 0, run.output
-    told = json.loads((tmp_path / "tour.json").read_text())
-    assert told["board"].startswith(desk.kind) and told["robot"] == NAME and told["faults"] == []
+    report = json.loads((tmp_path / "tour.json").read_text())
+    assert report["board"].startswith(desk.kind) and report["robot"] == NAME and report["faults"] == []
     asked = np.max(
         [
             np.abs(calibration.to_raw(expression_command(load_spec(), name)) - rest)
@@ -244,7 +244,7 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
 
 
 def assert_slow(desk: Desk) -> None:
-    """No servo was ever told to go faster than a careful hand, nor beyond what robot.toml allows."""
+    """No servo was ever commanded to go faster than a careful hand, nor beyond what robot.toml allows."""
     widest, scale = widest_limits(UNIT[desk.kind]), 4 if desk.kind == "maestro" else 1
     step = GENTLE * RULES.period * (widest.high - widest.low)
     places = dict[int, list[float]]()
@@ -307,11 +307,11 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
     assert Calibration.load(default_path(NAME)).neutral_landmarks is not None
 
 
-# What is told when it cannot be.
+# Error messages.
 
 
 @pytest.mark.parametrize(
-    ("board", "more", "told"),
+    ("board", "more", "message"),
     [
         ("arduino", {}, "no board called 'arduino'; choose one of 'firmware', 'maestro', 'feetech', 'dyn"),
         ("maestro", {"port": "/dev/none"}, "no port /dev/none; is the board plugged in"),
@@ -323,13 +323,15 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         ("maestro", {"robot": 3}, "names a file"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_opened(board: str, more: dict[str, Any], told: str) -> None:
-    with pytest.raises(RobotError, match=told):
+def test_mistakes_are_reported_before_anything_is_opened(
+    board: str, more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RobotError, match=message):
         make_face("robot", board=board, camera=77, **more)
 
 
 @pytest.mark.parametrize(
-    ("board", "module", "told"),
+    ("board", "module", "message"),
     [
         ("firmware", "serial", r"pip install 'eva-sim\[real\]'"),
         ("maestro", "serial", r"pip install 'eva-sim\[real\]'"),
@@ -338,12 +340,12 @@ def test_mistakes_are_told_before_anything_is_opened(board: str, more: dict[str,
     ],
 )
 def test_a_missing_library_is_named(
-    board: str, module: str, told: str, monkeypatch: pytest.MonkeyPatch
+    board: str, module: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(RobotError, match=told):
+    with pytest.raises(RobotError, match=message):
         make_face("robot", board=board, camera=None)
 
 

@@ -283,10 +283,10 @@ def test_two_lost_answers_do_no_harm(rig: BoardRig) -> None:
         assert rig.board.send(rig.limits.high).state is BoardState.ACTIVE
 
 
-@pytest.mark.parametrize("way", DIRECTIONS)
-def test_noise_never_moves_a_servo_wrongly(rig: BoardRig, way: str) -> None:
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_noise_never_moves_a_servo_wrongly(rig: BoardRig, direction: str) -> None:
     rig.ready()
-    assert check_under_noise(rig, way, 30) < 27
+    assert check_under_noise(rig, direction, 30) < 27
 
 
 def test_says_whether_it_measures(rig: BoardRig) -> None:

@@ -1,4 +1,4 @@
-"""What each board does its own way; and its packets, against examples in the manuals."""
+"""Behaviour of each kind of board, and its packets, compared with examples in the manuals."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_a_port_without_a_number_needs_a_name(maestro: BoardRig) -> None:
 
 
 def test_maestro_says_its_errors(maestro: BoardRig) -> None:
-    for bit, told in enumerate(ERRORS):
+    for bit, message in enumerate(ERRORS):
         maestro.ready()
         maestro.maestro.complain(bit)
         status = maestro.board.send(maestro.limits.rest)
-        assert status.state is BoardState.FAULT and any(told in fault for fault in status.faults)
+        assert status.state is BoardState.FAULT and any(message in fault for fault in status.faults)
         maestro.follow(maestro.limits.rest, 0.1)
         assert limp(maestro)
         assert maestro.board.clear().state is BoardState.LIMP
@@ -182,14 +182,14 @@ def test_bus_limits_go_into_the_servos_once(bus_rig: BoardRig) -> None:
     assert len(bus_rig.bus.heard) - heard == 2  # only read: EEPROM wears
 
 
-@pytest.mark.parametrize("bit, told", [(0, "voltage"), (2, "too hot"), (5, "overload"), (7, "unknown")])
-def test_bus_says_its_faults(bus_rig: BoardRig, bit: int, told: str) -> None:
+@pytest.mark.parametrize("bit, message", [(0, "voltage"), (2, "too hot"), (5, "overload"), (7, "unknown")])
+def test_bus_says_its_faults(bus_rig: BoardRig, bit: int, message: str) -> None:
     address = 65 if bus_rig.kind == "feetech" else 70
     bus_rig.ready()
     bus_rig.bus.put(default_bus_ids(SPEC)[12], address, 1 << bit)
     status = bus_rig.board.send(bus_rig.limits.rest)
     assert status.state is BoardState.FAULT and limp(bus_rig)
-    assert any("jaw" in fault and told in fault for fault in status.faults)
+    assert any("jaw" in fault and message in fault for fault in status.faults)
     if bus_rig.kind == "feetech":
         assert bus_rig.board.clear().state is BoardState.FAULT  # still hot
         bus_rig.bus.put(default_bus_ids(SPEC)[12], address, 0)

@@ -212,7 +212,7 @@ def test_the_watchdog_starves_without_every_part(firmware_host: FirmwareHost) ->
     assert firmware_host.fed == fed
 
 
-def test_a_watchdog_reset_is_told(firmware_host: FirmwareHost) -> None:
+def test_a_watchdog_reset_is_reported(firmware_host: FirmwareHost) -> None:
     firmware_host.reset(8)
     assert (
         firmware_host.host.status().faults & protocol_oracle.WATCHDOG

@@ -51,7 +51,7 @@ def test_a_question_is_answered(mock: MockBoard) -> None:
     assert link.counters.answered == link.counters.sent == 1
 
 
-def test_silence_takes_as_long_as_said_and_is_told() -> None:
+def test_silence_takes_as_long_as_said_and_is_reported() -> None:
     clock, port = SimulatedClock(), Deaf()
     link = Link(port, clock)
     assert link.ask(wire.Query(), wire.Status, 0.1) is None
@@ -173,16 +173,16 @@ def test_the_port_at_which_a_robot_answers_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "robots, told",
+    "robots, message",
     [((), "no robot answers"), (("/dev/a", "/dev/b"), "several robots"), (("/dev/c",), "not asked, a modem")],
 )
-def test_what_was_found_is_told_if_it_is_not_one_robot(robots: tuple[str, ...], told: str) -> None:
-    with pytest.raises(RobotError, match=told) as error:
+def test_the_error_lists_what_was_found(robots: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RobotError, match=message) as error:
         find_firmware_port(BAUD, HERE, opener(*robots), SimulatedClock())
     assert all(port.path in str(error.value) for port in HERE)
 
 
-def test_no_port_at_all_is_told() -> None:
+def test_no_port_at_all_is_an_error() -> None:
     with pytest.raises(RobotError, match="no serial port at all"):
         find_firmware_port(BAUD, [], opener(), SimulatedClock())
 
@@ -201,7 +201,7 @@ def test_ports_of_known_adapters_come_first(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
-def test_a_path_without_a_port_is_told() -> None:
+def test_a_path_without_a_port_is_an_error() -> None:
     with pytest.raises(LinkError, match=r"/dev/nowhere cannot be opened .*ports here"):
         open_serial("/dev/nowhere", BAUD)
 

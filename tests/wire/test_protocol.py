@@ -62,7 +62,7 @@ def test_lengths_are_those_of_the_page() -> None:
     }  # fmt: skip
 
 
-def test_a_number_that_does_not_fit_is_told() -> None:
+def test_a_number_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(LinkError, match="does not fit"):
         wire.Read(256).pack()
 
