@@ -1,4 +1,4 @@
-"""What other makers' boards cost on the line and on the host, how soon a dead host's face is limp, and noise.
+"""Measures the boards of other makers: cost on line and host, time until a dead host's face is limp, noise.
 
 python -m benchmarks.boards --json FILE [--runs 8] [--rounds 600]
 
@@ -22,12 +22,12 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.simulation.fake_line import PtyLine
 from eva_sim.testing.board_rigs import (
     ALL,
+    DIRECTIONS,
     KINDS,
-    WAYS,
     BoardRig,
     HandClock,
     build,
-    endure,
+    check_under_noise,
     limp,
     open_board,
 )
@@ -39,7 +39,7 @@ from eva_sim.testing.board_rigs import ALL, limits_of, open_board
 board, limits = open_board({kind!r}, {name!r}), limits_of({kind!r})
 board.configure(limits, 1)
 board.arm(ALL)
-while board.send(limits.rest).state is not State.ACTIVE:
+while board.send(limits.rest).state is not BoardState.ACTIVE:
     time.sleep(0.02)
 board.send(limits.high)
 print(time.monotonic(), flush=True)
@@ -49,16 +49,16 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--runs", type=int, default=8, help="of each dead host")
-    parser.add_argument("--rounds", type=int, default=600, help="of noise, each way")
-    given = parser.parse_args()
-    figures = {kind: measure(kind, given.runs, given.rounds) for kind in KINDS}
-    for kind, told in figures.items():
-        print(kind, told)
+    parser.add_argument("--json", type=Path, help="file for the metrics")
+    parser.add_argument("--runs", type=int, default=8, help="runs with a killed host, and with a silent one")
+    parser.add_argument("--rounds", type=int, default=600, help="disturbed exchanges in each direction")
+    options = parser.parse_args()
+    metrics = {kind: measure(kind, options.runs, options.rounds) for kind in KINDS}
+    for kind, row in metrics.items():
+        print(kind, row)
     print("load average", os.getloadavg())
-    if given.json:
-        write_json(given.json, figures)
+    if options.json:
+        write_json(options.json, metrics)
 
 
 def measure(kind: str, runs: int, rounds: int) -> dict[str, Any]:
@@ -69,7 +69,10 @@ def measure(kind: str, runs: int, rounds: int) -> dict[str, Any]:
         "ms from SIGKILL to limp, most": round(1e3 * max(killed), 1),
         "ms of silence to hold, most": round(1e3 * max(s[0] for s in silent)),
         "ms of silence to limp, most": round(1e3 * max(s[1] for s in silent)),
-        **{f"limp by {way} in {rounds} rounds": noise(kind, way, rounds) for way in WAYS},
+        **{
+            f"limp by {direction} in {rounds} rounds": noise(kind, direction, rounds)
+            for direction in DIRECTIONS
+        },
     }
 
 
@@ -101,10 +104,10 @@ def cost(kind: str) -> dict[str, float]:
     }
 
 
-def noise(kind: str, way: str, rounds: int) -> int:
+def noise(kind: str, direction: str, rounds: int) -> int:
     rig = build(kind, HandClock())
     rig.ready()
-    faults = endure(rig, way, rounds)
+    faults = check_under_noise(rig, direction, rounds)
     rig.board.close()
     return faults
 

@@ -114,10 +114,10 @@ def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = Fal
     """All servos' marks, found on the bare board."""
     machine = open_machine(body, robot)
     try:
-        board = FirmwareBoard(Link(machine.port, machine.clock))
+        board = FirmwareBoard(load_spec(), Link(machine.port, machine.clock))
         who, limits = board.identity, widest_limits(board.identity.unit)
-        session = CalibrationSession.open(path, who.robot, who.kind, who.unit)
-        wire, safety = robot_config()["wire"], robot_config()["safety"]
+        session = CalibrationSession.open(path, who.robot_id, who.kind, who.unit)
+        wire, safety = robot_config(load_spec())["wire"], robot_config(load_spec())["safety"]
         bench = ServoBench(board, machine.clock, limits, wire["period"], safety["too_hot"])
         guide_servos(session, bench, ScriptedOperator(marks_of(robot, limits, hand, taut)))
     finally:
@@ -130,10 +130,10 @@ def open_machine(body: str, robot: int) -> Any:
     if body == "mock":
         from eva_sim.real.simulation.mock_board import MockBoard
 
-        return MockBoard(robot)
+        return MockBoard(load_spec(), robot)
     from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-    return SimulatedBoard(robot)
+    return SimulatedBoard(load_spec(), robot)
 
 
 def camera_stage(body: str, robot: int, session: CalibrationSession) -> Calibration:

@@ -17,15 +17,15 @@ from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.vision.camera_source import CameraSource
-from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.fault_injection import UNANSWERED, LineFilter
 from eva_sim.testing.pulse_watcher import GRAIN, PulseWatcher
 
 PERIOD = 0.02
-ALL = set(range(wire.CHANNELS))
-#: Of each actuator.
-CHANNEL = load_spec().column("channel").astype(int)
+SPEC = load_spec()
+ALL = set(range(len(SPEC)))
+#: Channel of each actuator.
+CHANNEL = SPEC.column("channel").astype(int)
 #: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock as the wire does.
 STEP = {"mock": 0.0, "virtual": 122 / 25}
 #: Within what a silent host's face holds and is limp [s].
@@ -38,10 +38,10 @@ class Trial:
     Args:
         body: `"mock"` or `"virtual"`.
         quick: whether fewer cases will do.
-        note: told how many cases are done.
+        note: called with how many cases are done.
 
     Attributes:
-        tried: how many cases.
+        tried: number of cases.
         happened: outcomes, in words, and how often.
         wrong: what should not have been, in words.
         holds, limps: times from the fault until the last pulse moved, and until limp [s].
@@ -133,7 +133,7 @@ class Bench:
         """Opens a new session."""
         self.port = Line(self.machine.port)
         self.link = Link(self.port, self.clock)
-        self.board = FirmwareBoard(self.link)
+        self.board = FirmwareBoard(SPEC, self.link)
         arm = self.board.arm
 
         def counted(actuators: Any) -> BoardStatus:
@@ -150,19 +150,19 @@ class Bench:
 
     def ready(self) -> None:
         """Connects, calibrates, arms, and moves."""
-        calibration = Calibration.nominal(self.connect().identity.robot)
+        calibration = Calibration.nominal(self.connect().identity.robot_id)
         self.board.configure(calibration.limits, calibration.crc)
         self.board.arm(range(len(ALL)))
         self.move(30)
         self.trial.expect(self.board.status().state == BoardState.ACTIVE, "it could not be armed")
 
     def move(self, frames: int, into: int = 0) -> BoardStatus:
-        """Sends so many targets, one each period, and goes on `into` milliseconds into the next one."""
+        """Sends some targets, one each period, and goes on `into` milliseconds into the next one."""
         for _ in range(frames):
-            told = self.board.send(self.aim())
+            status = self.board.send(self.aim())
             self.rest_of_period()
         self.clock.sleep(into / 1000)
-        return told
+        return status
 
     def rest_of_period(self) -> None:
         """Waits for the next multiple of the period since the last one; begins anew if that is over."""
@@ -205,35 +205,35 @@ class Bench:
         """Targets that come again, from the same host, arm nothing."""
         for _ in range(5):
             try:
-                told = self.board.send(self.aim())
+                status = self.board.send(self.aim())
             except LinkError:
                 break
             self.trial.expect(
-                told.state not in (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD), "moves unarmed"
+                status.state not in (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD), "moves unarmed"
             )
             self.clock.sleep(PERIOD)
         self.clock.sleep(0.2)
         return self.limp
 
     def arms_again(self) -> bool:
-        """Whether somebody who arms it gets it moving; the one way back."""
+        """Whether it moves again after it was armed, which is the only way back."""
         self.board.arm(range(len(ALL)))
         return self.move(25).state == BoardState.ACTIVE and not self.limp
 
     def face(self, eye: CameraSource | None = None) -> RobotFace:
         """The whole adapter in place of the bare board."""
         return RobotFace(
-            self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot), eye
+            self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot_id), eye
         )  # fmt: skip
 
 
-def answered(told: BoardStatus) -> bool:
-    return UNANSWERED not in told.faults
+def answered(status: BoardStatus) -> bool:
+    return UNANSWERED not in status.faults
 
 
 def open_machine(body: str, **options: Any) -> Any:
     if body == "mock":
-        return MockBoard(**options)
+        return MockBoard(SPEC, **options)
     from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-    return SimulatedBoard(**options)
+    return SimulatedBoard(SPEC, **options)

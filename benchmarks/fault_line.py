@@ -12,7 +12,15 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.protocol import encode_frame
-from eva_sim.testing.fault_injection import Harm, once, only, plug_in, pull_plug, shuffled, spoil
+from eva_sim.testing.fault_injection import (
+    Disturbance,
+    cut_after,
+    disturb_exchange,
+    disturb_frames,
+    flip_bit,
+    plug_in,
+    pull_plug,
+)
 
 #: Bytes of noise that fit between two frames on the wire.
 BETWEEN = 650
@@ -27,10 +35,10 @@ def noise_to_board(trial: Trial) -> None:
         bad = _bad(bench)
         for at in range(0, count, BETWEEN):
             size = min(BETWEEN, count - at)
-            told = bench.board.send(bench.aim())
+            status = bench.board.send(bench.aim())
             bench.machine.port.write(rng.bytes(size) + b"\0")  # the 00 gives the next frame a chance
             bench.rest_of_period()
-            good = answered(told) and told.state == BoardState.ACTIVE
+            good = answered(status) and status.state == BoardState.ACTIVE
             trial.saw("while it moves, it goes on" if good else "a frame lost", good, size)
         trial.expect(_bad(bench) - bad > count // 500, "noise was not counted")
         _noise_alone(trial, bench, rng)
@@ -63,8 +71,8 @@ def noise_to_host(trial: Trial) -> None:
         for at in range(0, count, BETWEEN):
             size = min(BETWEEN, count - at)
             bench.port.back = _before(rng.bytes(size) + b"\0")
-            told = bench.move(1)
-            good = answered(told) and told.state == BoardState.ACTIVE
+            status = bench.move(1)
+            good = answered(status) and status.state == BoardState.ACTIVE
             trial.saw("before answers, which are read" if good else "an answer lost", good, size)
         trial.expect(bench.link.counters.bad - bad > count // 500, "noise was not counted")
         bench.port.back = lambda data: rng.bytes(200) + data
@@ -91,16 +99,18 @@ def flips_of_status(trial: Trial) -> None:
     _flips(trial, "back", 8 * _size(wire.Status(0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * 25)))
 
 
-def _flips(trial: Trial, way: str, bits: int) -> None:
+def _flips(trial: Trial, direction: str, bits: int) -> None:
     with trial.bench() as bench:
         bench.ready()
         for bit in trial.some(range(bits), 30):
-            _one_spoilt(trial, bench, way, once(bit))
+            _one_disturbed(trial, bench, direction, flip_bit(bit))
 
 
-def _one_spoilt(trial: Trial, bench: Bench, way: str, harm: Harm) -> None:
-    told, after = spoil(bench.board, bench.port, bench.clock, way, harm, bench.aim())
-    good = not answered(told) and answered(after) and after.state == BoardState.ACTIVE
+def _one_disturbed(trial: Trial, bench: Bench, direction: str, disturbance: Disturbance) -> None:
+    status, after = disturb_exchange(
+        bench.board, bench.port, bench.clock, direction, disturbance, bench.aim()
+    )
+    good = not answered(status) and answered(after) and after.state == BoardState.ACTIVE
     trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
 
 
@@ -110,7 +120,7 @@ def flips_of_the_rest(trial: Trial) -> None:
         bench.ready()
         for message in _orders(bench):
             for bit in trial.some(range(8 * _size(message)), 10):
-                _one_order(trial, bench, message, once(bit))
+                _one_order(trial, bench, message, flip_bit(bit))
 
 
 def cuts_of_the_rest(trial: Trial) -> None:
@@ -119,7 +129,7 @@ def cuts_of_the_rest(trial: Trial) -> None:
         bench.ready()
         for message in _orders(bench):
             for length in trial.some(range(1, _size(message) - 1), 5):
-                _one_order(trial, bench, message, only(length))
+                _one_order(trial, bench, message, cut_after(length))
 
 
 def _orders(bench: Bench) -> list[wire.Message]:
@@ -131,13 +141,13 @@ def _orders(bench: Bench) -> list[wire.Message]:
     ]  # fmt: skip
 
 
-def _one_order(trial: Trial, bench: Bench, message: wire.Message, harm: Harm) -> None:
+def _one_order(trial: Trial, bench: Bench, message: wire.Message, disturbance: Disturbance) -> None:
     """With the next number: were it taken, the host's next targets would be stale."""
     bad, number = _bad(bench), bench.link._sequence + 2
-    bench.machine.port.write(harm(encode_frame(message, number)) + b"\0")
+    bench.machine.port.write(disturbance(encode_frame(message, number)) + b"\0")
     bench.clock.sleep(0.001)
-    told = bench.move(1)
-    good = answered(told) and told.state == BoardState.ACTIVE and _bad(bench) > bad
+    status = bench.move(1)
+    good = answered(status) and status.state == BoardState.ACTIVE and _bad(bench) > bad
     trial.saw("frame refused" if good else "frame taken", good)
 
 
@@ -146,10 +156,10 @@ def flips_of_answers(trial: Trial) -> None:
     with trial.bench() as bench:
         bench.connect()
         for ask, kind, size in ((wire.Hello(), wire.Ident, 30), (wire.Read(3), wire.Channel, 17)):
-            told = bench.link.demand(ask, kind, 0.1)
-            trial.expect(_size(told) == size, "another length")
+            reply = bench.link.demand(ask, kind, 0.1)
+            trial.expect(_size(reply) == size, "another length")
             for bit in trial.some(range(8 * size), 15):
-                bench.port.back = once(bit)
+                bench.port.back = flip_bit(bit)
                 taken = bench.link.ask(ask, kind, 0.02)
                 bench.port.back = bytes
                 good = taken is None and bench.link.ask(ask, kind, 0.1, tries=2) is not None
@@ -167,11 +177,11 @@ def cut_to_host(trial: Trial) -> None:
     _cuts(trial, "back", _size(wire.Status(0, 0, 0, 0, 0, 0, 0, 0, 0, (0,) * 25)))
 
 
-def _cuts(trial: Trial, way: str, size: int) -> None:
+def _cuts(trial: Trial, direction: str, size: int) -> None:
     with trial.bench() as bench:
         bench.ready()
         for length in trial.some(range(size), 20):
-            _one_spoilt(trial, bench, way, only(length))
+            _one_disturbed(trial, bench, direction, cut_after(length))
 
 
 def _size(message: wire.Message) -> int:
@@ -183,12 +193,12 @@ def whole_frames(trial: Trial, how: str) -> None:
     """Frames twice, two swapped, or three frames late."""
     with trial.bench() as bench:
         bench.ready()
-        bench.port.out, stale = shuffled(how), _stale(bench) if how != "late" else 0
+        bench.port.out, stale = disturb_frames(how), _stale(bench) if how != "late" else 0
         for _ in range(trial.choose(500, 60)):
             try:
-                told = bench.board.send(bench.aim())
-                good = told.state in (BoardState.ACTIVE, BoardState.HOLD)
-                trial.saw("answered" if answered(told) else "not answered, it goes on", good)
+                status = bench.board.send(bench.aim())
+                good = status.state in (BoardState.ACTIVE, BoardState.HOLD)
+                trial.saw("answered" if answered(status) else "not answered, it goes on", good)
             except LinkError:
                 trial.saw("the host raises LinkError")
             bench.rest_of_period()
@@ -225,7 +235,7 @@ def stale(trial: Trial) -> None:
     with trial.bench() as bench:
         bench.connect()
         bench.port.out = record
-        calibration = Calibration.nominal(bench.board.identity.robot)
+        calibration = Calibration.nominal(bench.board.identity.robot_id)
         bench.board.configure(calibration.limits, calibration.crc)
         tape[:-1] = []  # what is to be replayed begins with the HELLO of the session that moved
         bench.board.arm(range(25))
@@ -286,7 +296,7 @@ def _play_slowly(bench: Bench, frames: list[bytes], baud: int) -> None:
 def _session(bench: Bench, session: int = 1) -> list[bytes]:
     """All that makes a board move, as the first session of a new one would have it."""
     limits = bench.limits
-    table = np.empty((wire.CHANNELS, 4), int)
+    table = np.empty((len(ALL), 4), int)
     table[CHANNEL] = 4 * np.stack([limits.low, limits.high, limits.rest, limits.slew], 1)
     messages: list[wire.Message] = [wire.Hello()]
     messages += [wire.Limits(session, n, *map(int, row)) for n, row in enumerate(table)]
@@ -326,12 +336,12 @@ def _unplug_once(trial: Trial, bench: Bench, face: Any, count: int) -> None:
     lost = refused(lambda: face.move(-ends[1]), LinkError)
     bench.fall_silent(times[-1])
     plug_in(bench.machine)
-    told = refused(lambda: face.move(ends[0]), RobotError) and face.reset().faults
+    reported = refused(lambda: face.move(ends[0]), RobotError) and face.reset().faults
     bench.clock.sleep(0.3)
     limp = bench.limp
     face.arm()
-    good = bool(lost and told and limp and not face.move(face.spec.neutral).faults)
-    trial.saw("told, hold, limp, moves after arm()" if good else "not told, or not back", good)
+    good = bool(lost and reported and limp and not face.move(face.spec.neutral).faults)
+    trial.saw("reported, hold, limp, moves after arm()" if good else "not reported, or not back", good)
 
 
 def refused(act: Any, kind: type[Exception]) -> bool:

@@ -17,7 +17,7 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
-from eva_sim.testing.fault_injection import Blink, Terminal, kill_mover, kill_recorder, once
+from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bit, kill_mover, kill_recorder
 
 FACE = """
 from eva_sim import make_face
@@ -39,7 +39,7 @@ def silence(trial: Trial) -> None:
 def killed(trial: Trial) -> None:
     """A process that moves the face gets SIGKILL; all in real time, on a pseudo-terminal."""
     for _ in range(trial.choose(5, 1)):
-        with Terminal() if trial.body == "mock" else open_machine("virtual", realtime=True) as machine:
+        with MockTerminal() if trial.body == "mock" else open_machine("virtual", realtime=True) as machine:
             watcher = trial.watch(machine)
             begin = kill_mover(machine.terminal, watcher)
             trial.holds.append(watcher.stopped_at - begin)
@@ -54,24 +54,24 @@ def killed(trial: Trial) -> None:
 def hang(trial: Trial) -> None:
     """The program of the board runs into an endless loop, at any tenth of a millisecond of its work."""
     trial.limp_by = 0.3
-    _struck(trial, lambda bench: bench.machine.hang(), "reset by the watchdog, limp, moves after arm()")
+    _disturbed(trial, lambda bench: bench.machine.hang(), "reset by the watchdog, limp, moves after arm()")
 
 
 def power_cycle(trial: Trial) -> None:
-    """The board's own power goes and comes."""
+    """The board's own power is switched off and on."""
     trial.limp_by = 0.02
-    _struck(trial, lambda bench: bench.machine.power_cycle(), "limp, moves after arm()")
+    _disturbed(trial, lambda bench: bench.machine.power_cycle(), "limp, moves after arm()")
 
 
-def _struck(trial: Trial, strike: Callable[[Bench], None], outcome: str) -> None:
-    """Something resets the board while it moves, at many moments of its work."""
+def _disturbed(trial: Trial, disturb: Callable[[Bench], None], outcome: str) -> None:
+    """Resets the board while it moves, at many times within its loop."""
     with trial.bench() as bench:
         bench.ready()
         for n in range(trial.choose(100, 4)):
             bench.move(6)
             bench.clock.sleep(n * 2e-4)
             begin = bench.clock.now()
-            strike(bench)
+            disturb(bench)
             bench.went_limp(begin, 0.5)
             limp = bench.stays_limp()
             bench.ready()
@@ -79,7 +79,7 @@ def _struck(trial: Trial, strike: Callable[[Bench], None], outcome: str) -> None
 
 
 def brown_out(trial: Trial) -> None:
-    """The servos' supply sags, for long or shortly."""
+    """The servos' supply sags, for a long or a short time."""
     trial.limp_by = 0.085  # 60 ms, one period to notice, and what reading the supply takes
     with trial.bench() as bench:
         bench.ready()
@@ -97,12 +97,12 @@ def brown_out(trial: Trial) -> None:
 
 
 def _sag_shortly(trial: Trial, bench: Bench, volts: float) -> None:
-    """For less than is forgiven."""
+    """For a time that is too short for a fault."""
     bench.machine.supply(volts)
     bench.move(1, 10)
     bench.machine.supply(6.0)
-    told = bench.move(5)
-    trial.saw("for 30 ms, it goes on", told.state == BoardState.ACTIVE)
+    status = bench.move(5)
+    trial.saw("for 30 ms, it goes on", status.state == BoardState.ACTIVE)
 
 
 def _latched(trial: Trial, bench: Bench, refusal: bool) -> None:
@@ -135,14 +135,14 @@ def broken_bus(trial: Trial) -> None:
 def calibration_file(trial: Trial) -> None:
     """Cut to every length, every byte changed, of another robot: refused, and nothing moves."""
     with tempfile.TemporaryDirectory() as folder, trial.bench() as bench:
-        path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot)
+        path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot_id)
         whole = nominal.save(path).read_bytes().rstrip()
         for length in trial.some(range(len(whole)), 60):
             path.write_bytes(whole[:length])
             good = refused(lambda: Calibration.load(path), DataError)
             trial.saw("cut, refused" if good else "cut, taken", good)
         for at in trial.some(range(len(whole)), 60):
-            path.write_bytes(once(8 * at + at % 8)(whole))
+            path.write_bytes(flip_bit(8 * at + at % 8)(whole))
             _load_changed(trial, path, nominal)
         for others in ("feed", nominal.robot[:-1], nominal.robot[::-1]):
             _open_with(trial, bench, Calibration.nominal(others).save(path), RobotError)
@@ -171,18 +171,18 @@ def _open_with(trial: Trial, bench: Bench, path: Path, error: type[Exception]) -
 
 def lost_camera(trial: Trial) -> None:
     """It goes and comes while the face moves."""
-    eye = Blink()
+    eye = FailingCamera()
     with trial.bench() as bench, bench.face(eye) as face:
         face.reset()
         for n in range(trial.choose(40, 5)):
             eye.error = "the camera stopped."
             readings = [face.move(np.full(25, (-0.8, 0.8)[n % 2])) for _ in range(3)]
-            told = all("camera lost: the camera stopped." in r.faults and not r.found for r in readings)
+            reported = all("camera lost: the camera stopped." in r.faults and not r.found for r in readings)
             dark = all(r.image is None and not r.landmarks.any() for r in readings)
             eye.error = ""
             back = face.move(face.spec.neutral)
-            good = told and dark and back.image is not None and not face.late
-            trial.saw("told, found is False, it goes on, sees again" if good else "not told", good)
+            good = reported and dark and back.image is not None and not face.late
+            trial.saw("reported, found is False, it goes on, sees again" if good else "not reported", good)
 
 
 def killed_recorder(trial: Trial) -> None:
@@ -204,9 +204,9 @@ def malformed(trial: Trial) -> None:
         sent = _count_bytes(bench)
         for n, bad in enumerate(_bad_commands(face.spec.neutral)):
             before = sent[0]
-            told = refused(lambda: face.move(bad), CommandError)  # noqa: B023
+            rejected = refused(lambda: face.move(bad), CommandError)  # noqa: B023
             silent = sent[0] == before
-            good = told and silent and not face.move(np.full(25, (0.9, -0.9)[n // 5 % 2])).faults
+            good = rejected and silent and not face.move(np.full(25, (0.9, -0.9)[n // 5 % 2])).faults
             trial.saw("refused, nothing sent, it goes on" if good else "sent", good)
 
 
@@ -254,7 +254,7 @@ def wild_targets(trial: Trial) -> None:
 
 def _send_raw(trial: Trial, bench: Bench, pulses: list[int]) -> None:
     message = wire.Targets(bench.board._session, tuple(pulses))
-    told = bench.link.demand(message, wire.Status, 0.1)
+    status = bench.link.demand(message, wire.Status, 0.1)
     bench.rest_of_period()
-    good = told.state == BoardState.ACTIVE and bool(told.faults & wire.Fault.CLAMPED)
+    good = status.state == BoardState.ACTIVE and bool(status.faults & wire.Fault.CLAMPED)
     trial.saw("clamped" if good else "taken as it is", good)

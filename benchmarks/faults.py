@@ -1,4 +1,4 @@
-"""Tries every fault on a robot that moves, and says in one table what happened.
+"""Injects every fault into a robot that moves, and shows the outcomes in one table.
 
     python -m benchmarks.faults [--body virtual|mock] [--quick] [--json FILE] [--only WORDS]
 
@@ -84,7 +84,7 @@ ROWS = (
 
 
 def attempt(row: Row, body: str, quick: bool, note: Callable[[int], object]) -> dict[str, Any]:
-    """Tries one fault. Whatever is raised spoils this row alone."""
+    """Tries one fault. An error fails this row only."""
     if body == "mock" and row.no_mock:
         return {"fault": row.fault, "side": row.side, "skipped": f"not on the mock: {row.no_mock}"}
     trial, begin = Trial(body, quick, note), time.monotonic()
@@ -93,11 +93,11 @@ def attempt(row: Row, body: str, quick: bool, note: Callable[[int], object]) -> 
         trial.expect(row.unwatched or trial.events, "no servo ever moved")
     except Exception as error:
         trial.expect(False, f"{type(error).__name__}: {error}")
-    return {**told(row, trial), "took_s": round(time.monotonic() - begin, 1)}
+    return {**summary(row, trial), "took_s": round(time.monotonic() - begin, 1)}
 
 
-def told(row: Row, trial: Trial) -> dict[str, Any]:
-    """What the table shows of a trial."""
+def summary(row: Row, trial: Trial) -> dict[str, Any]:
+    """The table's row of a trial."""
     servos = {
         "outside_us": round(trial.beyond, 3),
         "slew_exceeded_us": round(trial.faster, 3),
@@ -171,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--body", choices=["virtual", "mock"], default="virtual")
     parser.add_argument("--quick", action="store_true", help="fewer cases of each")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the results")
     parser.add_argument("--only", default="", help="rows whose name has these words")
     given = parser.parse_args()
     rows = tuple(row for row in ROWS if given.only in f"{row.fault}, {row.side}")

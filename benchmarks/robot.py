@@ -1,4 +1,4 @@
-"""What the robot adapter costs, over a pseudo-terminal; and the virtual robot, where it can be compiled.
+"""Measures what the robot adapter costs over a pseudo-terminal, and the virtual robot if it can be compiled.
 
     python -m benchmarks.robot [--steps 1500] [--minutes 10] [--out out/robot.json]
 
@@ -43,23 +43,25 @@ from rich.table import Table
 
 from benchmarks import virtual_robot
 from eva_sim.clock import WallClock
+from eva_sim.contract import load_spec
 from eva_sim.files import write_json
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import Board
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.simulation.mock_board import MockBoard
-from eva_sim.real.simulation.virtual_board import missing_packages
+from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import open_serial
 
 WARM_UP = 50
-#: Whoever holds it open says how long waking a processor may take [us].
+#: While a process holds it open, waking a processor takes at most the time written to it [us].
 WAKING = Path("/dev/cpu_dma_latency")
 
 
 class CountingClock(WallClock):
-    """The wall's clock, which knows how long was slept."""
+    """The wall clock; it counts how long it slept, and the processor time that sleeping cost."""
 
     def __init__(self) -> None:
         self.slept = self.cost = 0.0
@@ -79,7 +81,7 @@ class CountingClock(WallClock):
 
 def serve(master: int) -> None:
     """A mock board at the other end of a terminal."""
-    mock = MockBoard(realtime=True)
+    mock = MockBoard(load_spec(), realtime=True)
     while True:
         select.select([master], [], [])
         try:
@@ -91,21 +93,22 @@ def serve(master: int) -> None:
 
 def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFace:
     """A face without a camera, whose answers are timed."""
+    spec = load_spec()
 
     def connect() -> Board:
-        board = FirmwareBoard(Link(open_serial(path), clock))
+        board = FirmwareBoard(spec, Link(open_serial(path, robot_config(spec)["wire"]["baud"]), clock))
         send = board.send
 
         def timed(raw: Any) -> Any:
             begin = time.perf_counter()
-            told = send(raw)
+            status = send(raw)
             answers.append(time.perf_counter() - begin)
-            return told
+            return status
 
         board.send = timed  # type: ignore[method-assign]
         return board
 
-    return RobotFace(connect, clock, lambda identity: Calibration.nominal(identity.robot))
+    return RobotFace(connect, clock, lambda identity: Calibration.nominal(identity.robot_id))
 
 
 def measure(path: str, steps: int) -> dict[str, Any]:
@@ -127,17 +130,17 @@ def measure(path: str, steps: int) -> dict[str, Any]:
                 awake.append(own)
                 late.append(max(0.0, took - face.spec.control_dt))
         slipped = face.late
-    figures = {"work": work, "wall": wall, "awake": awake, "answer": answers, "late": late}
-    told = {name: _quantiles(1000 * np.array(values)) for name, values in figures.items()}
-    return {"steps": steps, "unanswered": unanswered, "slipped": slipped, "ms": told}
+    metrics = {"work": work, "wall": wall, "awake": awake, "answer": answers, "late": late}
+    quantiles = {name: _quantiles(1000 * np.array(values)) for name, values in metrics.items()}
+    return {"steps": steps, "unanswered": unanswered, "slipped": slipped, "ms": quantiles}
 
 
 @contextlib.contextmanager
 def kept_awake() -> Iterator[None]:
-    """No processor sleeps meanwhile.
+    """Keeps all processors from sleeping.
 
     Raises:
-        OSError: that is not for this user, or not for this system.
+        OSError: this user may not do so, or this system cannot.
     """
     with WAKING.open("wb", buffering=0) as file:
         file.write(struct.pack("i", 0))
@@ -145,7 +148,7 @@ def kept_awake() -> Iterator[None]:
 
 
 class Stopwatch:
-    """A mock's port, which knows what processor time the mock took."""
+    """A mock's port that measures the processor time of the mock."""
 
     def __init__(self, port: Any) -> None:
         self._port, self.taken, self.close = port, 0.0, port.close
@@ -165,13 +168,13 @@ class Stopwatch:
 
 def hot(steps: int) -> np.ndarray:
     """Processor time of each step when time is virtual, less the mock's [s]; no terminal."""
-    mock, found = MockBoard(), list[float]()
+    mock, found = MockBoard(load_spec()), list[float]()
     port = Stopwatch(mock.port)
 
     def connect() -> Board:
-        return FirmwareBoard(Link(port, mock.clock))
+        return FirmwareBoard(mock.spec, Link(port, mock.clock))
 
-    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot)) as face:
+    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot_id)) as face:
         face.reset()
         for command in wild(steps):
             taken, begin = port.taken, time.thread_time()
@@ -189,21 +192,23 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return {name: round(float(np.percentile(values, share)), 3) for name, share in shares.items()}
 
 
-def show(told: dict[str, Any], how: str) -> None:
-    table = Table("ms", "p50", "p99", "max", title=f"{told['steps']} control steps over a pty, {how}")
-    for name, row in told["ms"].items():
+def show(results: dict[str, Any], how: str) -> None:
+    table = Table("ms", "p50", "p99", "max", title=f"{results['steps']} control steps over a pty, {how}")
+    for name, row in results["ms"].items():
         table.add_row(name, *(f"{row[q]:.3f}" for q in ("p50", "p99", "max")))
     Console().print(table)
-    Console().print(f"unanswered {told['unanswered']}, periods that slipped {told['slipped']}")
+    Console().print(f"unanswered {results['unanswered']}, periods that slipped {results['slipped']}")
 
 
-def show_virtual(told: dict[str, Any]) -> None:
-    without, camera = told["without camera"], told["with camera"]
+def show_virtual(results: dict[str, Any]) -> None:
+    without, camera = results["without camera"], results["with camera"]
     table = Table("virtual robot, lockstep", "without camera", "with camera")
     for name in without:
         table.add_row(name, *(str(run[name])[:12] for run in (without, camera)))
     Console().print(table)
-    Console().print("firmware", told["firmware"], "three runs byte-identical:", told["repeated"]["same"])
+    Console().print(
+        "firmware", results["firmware"], "three runs byte-identical:", results["repeated"]["same"]
+    )
 
 
 def main() -> None:
@@ -212,22 +217,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="simulated, of the virtual robot")
     parser.add_argument("--out", type=Path, default=Path("out/robot.json"))
     options = parser.parse_args()
-    told: dict[str, Any] = {"load average": os.getloadavg(), "hot": _quantiles(1000 * hot(options.steps))}
-    told["pty"] = over_pty(options.steps)
-    show(told["pty"], "processors sleeping as they like")
+    results: dict[str, Any] = {"load average": os.getloadavg(), "hot": _quantiles(1000 * hot(options.steps))}
+    results["pty"] = over_pty(options.steps)
+    show(results["pty"], "processors may sleep")
     try:
         with kept_awake():
-            told["pty, kept awake"] = over_pty(options.steps)
-        show(told["pty, kept awake"], "processors kept awake")
+            results["pty, kept awake"] = over_pty(options.steps)
+        show(results["pty, kept awake"], "processors kept awake")
     except OSError as error:
         Console().print(f"processors cannot be kept awake: {error}")
-    Console().print("hot, ms:", told["hot"])
+    Console().print("hot, ms:", results["hot"])
     if missing := missing_packages():
         Console().print(f"no virtual robot: apt-get install {' '.join(missing)}")
     else:
-        told["virtual"] = virtual_robot.measure(options.minutes)
-        show_virtual(told["virtual"])
-    write_json(options.out, told)
+        results["virtual"] = virtual_robot.measure(options.minutes)
+        show_virtual(results["virtual"])
+    write_json(options.out, results)
 
 
 def over_pty(steps: int) -> dict[str, Any]:

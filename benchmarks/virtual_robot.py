@@ -1,4 +1,4 @@
-"""The virtual robot in lockstep: cost, losses, whether it repeats; the firmware's size and load."""
+"""Measures the virtual robot in lockstep: cost, losses, repeatability, and the firmware's size and load."""
 
 from __future__ import annotations
 
@@ -11,32 +11,36 @@ from typing import Any
 
 import numpy as np
 
+from eva_sim.contract import load_spec
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
-from eva_sim.real.simulation.virtual_board import SimulatedBoard, build_firmware
+from eva_sim.real.simulation.firmware_build import build_firmware
+from eva_sim.real.simulation.virtual_board import SimulatedBoard
 from eva_sim.real.wire import protocol as wire
 
 #: Control steps with a camera, and of each of the runs that are compared.
 WITH_CAMERA, REPEATED = 250, 250
 
 
-class Overheard(SimulatedBoard):
-    """A machine that keeps a hash of all it was told and all it answered: bytes, pulses, and their times."""
+class HashedBoard(SimulatedBoard):
+    """A board with a hash of all bytes to and from its simulator: data, pulses, and their times."""
 
     def __init__(self) -> None:
+        super().__init__(load_spec())
         self.log = hashlib.sha256()
-        super().__init__()
+        send, read = self._process.send, self._process.read
 
-    def _tell(self, *parts: bytes) -> None:
-        for part in parts:
-            self.log.update(part)
-        super()._tell(*parts)
+        def hashed_send(*parts: bytes) -> None:
+            self.log.update(b"".join(parts))
+            send(*parts)
 
-    def _take(self, count: int) -> bytes:
-        data = super()._take(count)
-        self.log.update(data)
-        return data
+        def hashed_read(count: int) -> bytes:
+            data = read(count)
+            self.log.update(data)
+            return data
+
+        self._process.send, self._process.read = hashed_send, hashed_read  # type: ignore[method-assign]
 
 
 def measure(minutes: float) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def measure(minutes: float) -> dict[str, Any]:
 def drive(steps: int, size: int | None) -> dict[str, Any]:
     """Random commands of all actuators for some control steps: the most that may move."""
     commands = np.random.default_rng(0).uniform(-1, 1, (steps, 25)).astype(np.float32)
-    children, machine = resource.getrusage(resource.RUSAGE_CHILDREN), Overheard()
+    children, machine = resource.getrusage(resource.RUSAGE_CHILDREN), HashedBoard()
     with open_hidden(machine, size=size) as face:
         face.reset()
         begin, own, since, awake = time.perf_counter(), time.process_time(), machine.clock.now(), machine.busy
@@ -62,7 +66,7 @@ def drive(steps: int, size: int | None) -> dict[str, Any]:
         passed = machine.clock.now() - since
         took, own = time.perf_counter() - begin, time.process_time() - own
         awake = (machine.busy * (since + passed) - awake * since) / passed
-        told = lost(face, before)
+        losses = lost(face, before)
     simulator = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children.ru_utime
     return {
         "steps": steps,
@@ -72,7 +76,7 @@ def drive(steps: int, size: int | None) -> dict[str, Any]:
         "simulator CPU per step, ms": round(1000 * simulator / steps, 3),
         "steps with a fault": faulty,
         "processor awake": round(awake, 3),
-        **told,
+        **losses,
         "hash": machine.log.hexdigest(),
     }
 
@@ -83,7 +87,7 @@ def counters(face: RobotFace) -> Any:
 
 
 def lost(face: RobotFace, before: Any) -> dict[str, int]:
-    """What was lost since, by both ends' count; the longest round of the loop since power-up."""
+    """Messages lost since then, as counted by both ends; the longest loop since power-up."""
     now = counters(face)
     status = face._board._link.demand(wire.Query(), wire.Status, 0.1)  # type: ignore[attr-defined]
     return {
@@ -99,7 +103,7 @@ def lost(face: RobotFace, before: Any) -> dict[str, int]:
 def firmware_size() -> dict[str, int]:
     """Bytes of flash and of static RAM, as `make size` tells them."""
     command = ["avr-size", "-C", "--mcu=atmega2560", str(build_firmware().firmware)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Program:\s+(\d+) bytes.*Data:\s+(\d+) bytes", told, re.DOTALL)
-    assert found is not None, told
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Program:\s+(\d+) bytes.*Data:\s+(\d+) bytes", output, re.DOTALL)
+    assert found is not None, output
     return {"flash, bytes": int(found[1]), "RAM, bytes": int(found[2])}

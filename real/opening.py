@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
+from eva_sim.contract import load_spec
 from eva_sim.errors import MediaError, RobotError
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import Board, BoardIdentity
@@ -48,7 +49,7 @@ def open_robot(
         MediaError: no camera.
     """
     clock = WallClock()
-    opened = connect or board_opener(board, port, robot, clock)  # before a camera is opened
+    opened = connect or board_opener(load_spec(), board, port, robot, clock)  # before a camera is opened
     eye = _camera(camera, clock) if isinstance(camera, int | str) else camera
     return _open(opened, clock, _finder(calibration, _load), eye)
 
@@ -78,7 +79,7 @@ def open_virtual(
     """
     from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-    return open_hidden(SimulatedBoard(robot, realtime=realtime), robot, size, calibration)
+    return open_hidden(SimulatedBoard(load_spec(), robot, realtime=realtime), robot, size, calibration)
 
 
 def open_mock(
@@ -87,7 +88,7 @@ def open_mock(
     """Opens the firmware's rules in Python, before a hidden robot; arguments as in `open_virtual`."""
     from eva_sim.real.simulation.mock_board import MockBoard
 
-    return open_hidden(MockBoard(robot, realtime), robot, size, calibration)
+    return open_hidden(MockBoard(load_spec(), robot, realtime), robot, size, calibration)
 
 
 def open_hidden(
@@ -106,13 +107,13 @@ def open_hidden(
         raise RobotError(f"robot={robot!r}; hidden robots are numbered 0, 1, 2, ...")
     eye = None
     if size is not None:
-        plant = Plant(robot, size)
+        plant = Plant(load_spec(), robot, size)
         machine.listen(plant.follow)
         eye = PlantCamera(plant, machine)
         eye.look()  # the first picture takes a second or more, which an armed robot would take for silence
 
     def connect() -> Board:
-        return FirmwareBoard(Link(_Shared(machine.port), machine.clock))
+        return FirmwareBoard(load_spec(), Link(_Shared(machine.port), machine.clock))
 
     try:
         return _open(connect, machine.clock, _finder(calibration, _nominal), eye, machine.close)
@@ -156,8 +157,8 @@ def _finder(
 
 
 def _load(identity: BoardIdentity) -> Calibration:
-    return Calibration.load(default_path(identity.robot))
+    return Calibration.load(default_path(identity.robot_id))
 
 
 def _nominal(identity: BoardIdentity) -> Calibration:
-    return Calibration.nominal(identity.robot, identity.kind, identity.unit)
+    return Calibration.nominal(identity.robot_id, identity.kind, identity.unit)

@@ -63,7 +63,11 @@ class RobotFace(Face):
     ) -> None:
         self.spec, self.late = load_spec(), 0
         self.clock: Clock = clock
-        self._connect, self._find, self._period = connect, calibration, robot_config()["wire"]["period"]
+        self._connect, self._find, self._period = (
+            connect,
+            calibration,
+            robot_config(self.spec)["wire"]["period"],
+        )
         self._release = release
         self._lost = self._armed_once = self._closed = False
         self._board = connect()
@@ -151,7 +155,7 @@ class RobotFace(Face):
     def describe(self) -> dict[str, Any]:
         identity = self.identity
         return {
-            "kind": identity.kind, "robot": identity.robot, "version": identity.version,
+            "kind": identity.kind, "robot": identity.robot_id, "version": identity.version,
             "calibration": self.calibration.crc,
         }  # fmt: skip
 
@@ -195,7 +199,7 @@ class RobotFace(Face):
 
     def _await_armed(self) -> None:
         """Keeps telling the board to rest until all groups are armed."""
-        safety = robot_config()["safety"]
+        safety = robot_config(self.spec)["safety"]
         deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING
         while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._will:

@@ -1,8 +1,7 @@
-"""What every test shares. Threads are limited before numpy or torch is loaded."""
+"""Fixtures of all tests. The number of threads is limited before numpy or torch is loaded."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import TYPE_CHECKING
 
@@ -34,9 +33,3 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> InverseModel:
         patch.setattr(babbling, "SHARD_SIZE", 20)
         babbling.babble(folder, 60, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
     return InverseModel.untrained(dataset.load_dataset(folder), 1e-3)
-
-
-NO_TWIN = importlib.util.find_spec("eva_sim.twin") is None
-
-#: For tests of the simulated body; they run by themselves as soon as it is there.
-needs_twin = pytest.mark.skipif(NO_TWIN, reason="the twin's skin and camera are not built yet")

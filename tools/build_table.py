@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eva_sim.contract import load_spec
 from eva_sim.files import atomic_path
 from eva_sim.real.wire.firmware_table import render_header
 
@@ -15,7 +16,7 @@ HEADER = Path(__file__).resolve().parent.parent / "real/firmware/table.h"
 
 def main() -> None:
     with atomic_path(HEADER) as part:
-        part.write_text(render_header())
+        part.write_text(render_header(load_spec()))
     print(f"wrote {HEADER}")
 
 

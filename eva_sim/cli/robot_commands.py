@@ -170,7 +170,7 @@ def _open_robot(choice: BodyChoice, closing: ExitStack) -> tuple[Any, Clock, Boa
     from eva_sim.real.vision.camera_source import DeviceCamera
 
     clock, eye = WallClock(), None
-    connect = board_opener(choice.board, choice.port, choice.name, clock)
+    connect = board_opener(load_spec(), choice.board, choice.port, choice.name, clock)
     with suppress(MediaError):  # servos are calibrated by eye then
         if choice.camera >= 0:
             eye = DeviceCamera(choice.camera, clock)
@@ -187,17 +187,17 @@ def _open_hidden(body: str, robot: int, closing: ExitStack) -> tuple[Any, Clock,
     if body == "virtual":
         from eva_sim.real.simulation.virtual_board import SimulatedBoard
 
-        machine = SimulatedBoard(robot, realtime=True)  # a person waits for it
+        machine = SimulatedBoard(load_spec(), robot, realtime=True)  # a person waits for it
     else:
         from eva_sim.real.simulation.mock_board import MockBoard
 
-        machine = MockBoard(robot, realtime=True)
+        machine = MockBoard(load_spec(), robot, realtime=True)
     closing.callback(machine.close)
-    plant = Plant(robot)
+    plant = Plant(load_spec(), robot)
     machine.listen(plant.follow)
     eye = PlantCamera(plant, machine)
     eye.look()  # the first picture takes a second or more, which an armed board would take for silence
-    return eye, machine.clock, FirmwareBoard(Link(machine.port, machine.clock))
+    return eye, machine.clock, FirmwareBoard(load_spec(), Link(machine.port, machine.clock))
 
 
 def _look(eye: Any, clock: Clock) -> Callable[[], Picture | None]:
@@ -243,8 +243,8 @@ def calibrate_servos(
     from eva_sim.real.wire.firmware_table import robot_config
 
     with open_board(choice) as (board, clock, look), guide:
-        who, table = board.identity, robot_config()
-        session = CalibrationSession.open(work, who.robot, who.kind, who.unit, resume)
+        who, table = board.identity, robot_config(load_spec())
+        session = CalibrationSession.open(work, who.robot_id, who.kind, who.unit, resume)
         bench = ServoBench(
             board, clock, widest_limits(who.unit), table["wire"]["period"], table["safety"]["too_hot"]
         )

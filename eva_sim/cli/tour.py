@@ -26,9 +26,9 @@ def describe_robot_face(face: RobotFace) -> dict[str, str]:
     positions = "measured" if who.measured else "only commanded"
     return {
         "board": f"{who.kind} {who.version}, positions are {positions}",
-        "robot": who.robot,
+        "robot": who.robot_id,
         "calibration": f"of {calibration.robot}, {calibration.date}",
-        "a silent host": f"noticed by the {who.dead_man}",
+        "a silent host": f"noticed by the {who.watchdog}",
     }
 
 

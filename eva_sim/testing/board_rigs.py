@@ -1,4 +1,4 @@
-"""Boards on fakes, for the tests of boards."""
+"""Boards on simulated devices, for the tests of boards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, MemoryPort
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.wire.bus_port import BusPort
 
-SPEC, RULES = load_spec(), load_motion_rules()
+SPEC, RULES = load_spec(), load_motion_rules(load_spec())
 ALL = range(len(SPEC))
 KINDS = ("maestro", "feetech", "dynamixel")
 BUSES = ("feetech", "dynamixel")
@@ -32,7 +32,7 @@ HEAVY = next(i for i in ALL if SPEC.actuators[i].kind == "leg")
 
 
 class HandClock(Clock):
-    """Time that passes only when told."""
+    """Time that passes only during a sleep. It starts at 100 s."""
 
     def __init__(self) -> None:
         self.time = 100.0
@@ -46,7 +46,15 @@ class HandClock(Clock):
 
 @dataclass
 class BoardRig:
-    """A board, what is at the other end, and the clock between them."""
+    """A board, the simulated device at the other end of its line, and their clock.
+
+    Attributes:
+        kind: kind of board, one of `KINDS`.
+        line: line between board and device.
+        clock: clock of the board.
+        board: the board.
+        limits: limits for `configure`.
+    """
 
     kind: str
     line: FakeLine
@@ -56,24 +64,27 @@ class BoardRig:
 
     @property
     def device(self) -> FakeDevice:
+        """The simulated device."""
         return self.line.device
 
     @property
     def bus(self) -> ServoBus:
+        """The simulated device of a board with bus servos."""
         assert isinstance(self.device, ServoBus)
         return self.device
 
     @property
     def maestro(self) -> FakeMaestro:
+        """The simulated device of a Maestro board."""
         assert isinstance(self.device, FakeMaestro)
         return self.device
 
-    def pins(self) -> Floats:
-        """Where servos are held by what the far end does, (25,) [raw]; NaN: limp."""
-        return pins(self.device)
+    def held_positions(self) -> Floats:
+        """Positions at which the device holds the servos [raw]; NaN where limp."""
+        return held_positions(self.device)
 
     def ready(self, actuators: list[int] | range = ALL) -> None:
-        """Configured and armed, all groups awake."""
+        """Configures and arms the board; all groups of the chosen actuators are enabled then."""
         self.board.configure(self.limits, 1)
         self.board.arm(actuators)
         while self.board.status().state is BoardState.ARMING:
@@ -82,17 +93,18 @@ class BoardRig:
         assert self.board.status().state is BoardState.ACTIVE
 
     def follow(self, raw: Floats, seconds: float) -> None:
+        """Sends the same targets every wire period."""
         for _ in range(round(seconds / 0.02)):
             self.clock.sleep(0.02)
             self.board.send(raw)
 
 
-def pins(*devices: FakeDevice) -> Floats:
-    """Where servos are held by the bus, or by the Maestros in their order, (25,) [raw]; NaN: limp."""
+def held_positions(*devices: FakeDevice) -> Floats:
+    """Positions at which a bus, or Maestros in their order, hold the servos [raw]; NaN where limp."""
     bus = devices[0]
     if isinstance(bus, ServoBus):
         at, size = bus.POSITION, bus.GOAL_SIZE
-        return np.array([bus.get(i, at, size) if bus.torque(i) else np.nan for i in default_bus_ids()])
+        return np.array([bus.get(i, at, size) if bus.torque(i) else np.nan for i in default_bus_ids(SPEC)])
     maestros = [device for device in devices if isinstance(device, FakeMaestro)]
     quarters = [pulse for maestro in maestros for row in maestro.pulses.values() for pulse in row]
     return np.array([quarters[a.channel] / 4 or np.nan for a in SPEC.actuators])
@@ -100,7 +112,7 @@ def pins(*devices: FakeDevice) -> Floats:
 
 @dataclass
 class Listed:
-    """What pyserial says of a port."""
+    """Description of a port, as pyserial lists it."""
 
     device: str
     vid: int | None = None
@@ -115,7 +127,7 @@ LIBRARIES = {"feetech": "scservo_sdk", "dynamixel": "dynamixel_sdk"}
 
 
 def build(kind: str, clock: HandClock, line: FakeLine | None = None) -> BoardRig:
-    """A board of this kind on its fake; skips the test where its library is not installed."""
+    """Builds a board of this kind on its simulated device; skips the test without its library."""
     if kind in LIBRARIES:
         pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
     ids = range(1, 26)
@@ -130,21 +142,23 @@ def build(kind: str, clock: HandClock, line: FakeLine | None = None) -> BoardRig
     )  # a fake answers at once, or not at all
     board: HostManagedBoard
     if kind == "maestro":
-        board = Maestro([port], (12, 13), robot="fake", clock=clock)
+        board = Maestro(SPEC, [port], (12, 13), robot_id="fake", clock=clock)
     else:
-        board = (Feetech if kind == "feetech" else Dynamixel)(port, robot="fake", clock=clock)
+        board = (Feetech if kind == "feetech" else Dynamixel)(SPEC, port, robot_id="fake", clock=clock)
     return BoardRig(kind, line, clock, board, limits_of(kind))
 
 
 def open_board(kind: str, name: str, clock: Clock | None = None) -> HostManagedBoard:
+    """Opens a board of this kind at a serial port."""
     if kind == "maestro":
-        return open_maestro(name, robot="fake", clock=clock)
+        return open_maestro(SPEC, name, robot_id="fake", clock=clock)
     if kind == "feetech":
-        return Feetech.open(name, robot="fake", clock=clock)
-    return Dynamixel.open(name, robot="fake", clock=clock)
+        return Feetech.open(SPEC, name, robot_id="fake", clock=clock)
+    return Dynamixel.open(SPEC, name, robot_id="fake", clock=clock)
 
 
 def limits_of(kind: str) -> BoardLimits:
+    """Limits that are the same for all actuators."""
     low, rest, high, slew = (
         (1000.0, 1500.0, 2000.0, 20.0) if kind == "maestro" else (1000.0, 2000.0, 3000.0, 40.0)
     )
@@ -152,6 +166,7 @@ def limits_of(kind: str) -> BoardLimits:
 
 
 def rigged(kind: str) -> Iterator[BoardRig]:
+    """Yields a board of this kind on its simulated device, and closes it; for fixtures."""
     rig = build(kind, HandClock())
     yield rig
     rig.line.plugged = True
@@ -159,33 +174,35 @@ def rigged(kind: str) -> Iterator[BoardRig]:
 
 
 def limp(rig: BoardRig) -> bool:
-    return bool(np.isnan(rig.pins()).all())
+    """Whether the device holds no servo."""
+    return bool(np.isnan(rig.held_positions()).all())
 
 
-WAYS = ("spoil", "spoil_requests")
+#: Directions in which a line is disturbed, as attributes of `FakeLine`.
+DIRECTIONS = ("spoil", "spoil_requests")
 
 
-def endure(rig: BoardRig, way: str, rounds: int, seed: int = 1) -> int:
-    """Noise on what is sent or answered: servos keep limits and slew, or are limp. Returns how often that."""
-    generator, faults, before = np.random.default_rng(seed), 0, rig.pins()
+def check_under_noise(rig: BoardRig, direction: str, rounds: int, seed: int = 1) -> int:
+    """Disturbs requests or answers: servos keep limits and slew, or go limp. Returns how often they do."""
+    generator, faults, before = np.random.default_rng(seed), 0, rig.held_positions()
     for n in range(rounds):
-        setattr(rig.line, way, [noise(generator) for _ in range(n % 3)])
+        setattr(rig.line, direction, [noise(generator) for _ in range(n % 3)])
         with suppress(LinkError):
             rig.follow(rig.limits.high * 2 if n // 15 % 2 else rig.limits.low / 2, 0.02)
-        pins = rig.pins()
-        assert (np.isnan(pins) | ((pins >= rig.limits.low) & (pins <= rig.limits.high))).all()
+        held = rig.held_positions()
+        assert (np.isnan(held) | ((held >= rig.limits.low) & (held <= rig.limits.high))).all()
         # A servo that missed one goal gets two steps at once; its own speed limit is the slew.
-        assert (np.isnan(pins - before) | (np.abs(pins - before) <= 3 * rig.limits.slew + 1)).all()
-        setattr(rig.line, way, [])
+        assert (np.isnan(held - before) | (np.abs(held - before) <= 3 * rig.limits.slew + 1)).all()
+        setattr(rig.line, direction, [])
         if rig.board.status().state is BoardState.FAULT:
             faults += 1
             recover(rig)
-        before = rig.pins()
+        before = rig.held_positions()
     return faults
 
 
 def recover(rig: BoardRig) -> None:
-    """Out of a fault, in which nothing moves whatever is sent."""
+    """Checks that nothing moves during a fault, then ends it and arms again."""
     assert limp(rig)
     rig.follow(rig.limits.high, 0.06)
     assert limp(rig)
@@ -194,7 +211,7 @@ def recover(rig: BoardRig) -> None:
 
 
 def noise(generator: np.random.Generator) -> Callable[[bytes], bytes]:
-    """A flipped bit, a lost end, a packet twice, rubbish before it, or a lost byte inside."""
+    """A random disturbance: a flipped bit, a lost end, a repeated packet, bytes before it, a lost byte."""
 
     def spoil(data: bytes) -> bytes:
         at = int(generator.integers(len(data)))

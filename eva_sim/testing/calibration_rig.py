@@ -1,4 +1,4 @@
-"""A board that writes down what it is told, and a bench on it, for the tests of calibrating."""
+"""A board that records its commands, and a bench on it, for the tests of calibration."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ NAN = np.full(25, np.nan)
 
 
 class Ticking(Clock):
+    """Time that passes only during a sleep."""
+
     def __init__(self) -> None:
         self.time = 0.0
 
@@ -30,7 +32,7 @@ class Ticking(Clock):
 
 
 class Bus(Board):
-    """A board that writes down what it was told, and may get hot, hard or disarmed by itself."""
+    """A board that records its commands, and may get hot, stall or go limp by itself."""
 
     identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
 
@@ -73,6 +75,7 @@ class Bus(Board):
 
 @pytest.fixture
 def widest(spec: FaceSpec) -> BoardLimits:
+    """Limits that no servo may leave [us]."""
     rest = np.where(spec.column("direction") > 0, 900.0, 2100.0)
     rest[spec.where("eye", "lid", "leg")] = 1500.0
     return BoardLimits(np.full(25, 700.0), np.full(25, 2300.0), rest, np.full(25, 200.0))
@@ -80,15 +83,18 @@ def widest(spec: FaceSpec) -> BoardLimits:
 
 @pytest.fixture
 def bus() -> Bus:
+    """A limp board."""
     return Bus()
 
 
 @pytest.fixture
 def bench(bus: Bus, widest: BoardLimits) -> ServoBench:
+    """A bench on the board."""
     return ServoBench(bus, Ticking(), widest, PERIOD, too_hot=70.0)
 
 
 def session(tmp_path: Path) -> CalibrationSession:
+    """A new calibration session, kept in a folder."""
     return CalibrationSession.open(tmp_path / "part.json", "robot-7", "firmware", "us")
 
 

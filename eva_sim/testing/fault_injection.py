@@ -1,6 +1,6 @@
-"""What may go wrong, done on purpose: for the tests of faults and for benchmarks/faults.py.
+"""Faults that are injected on purpose, for the tests of faults and for benchmarks/faults.py.
 
-Machines are a `MockBoard` or a `Machine` of `eva_sim.real.simulation.virtual_board`.
+A machine is a `MockBoard` or a `SimulatedBoard` of `eva_sim.real.simulation.virtual_board`.
 """
 
 from __future__ import annotations
@@ -21,31 +21,36 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from eva_sim.clock import Clock
-from eva_sim.contract import Floats
+from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import MediaError
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardStatus
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
-from eva_sim.real.wire.protocol import CHANNELS
 from eva_sim.recording.reader import Recording, load_recording
 
-ROOT = Path(__file__).resolve().parent.parent
-#: What a board says of one lost frame.
+ROOT = Path(__file__).resolve().parents[2]
+#: Fault that a board reports after one lost frame.
 UNANSWERED = "the board did not answer the last targets"
 #: Time of one byte on the wire at 500,000 baud [s].
 BYTE = 20e-6
 
-Harm = Callable[[bytes], bytes]
+Disturbance = Callable[[bytes], bytes]
 
 
 class LineFilter:
-    """A port whose bytes go through a function each way."""
+    """A port whose bytes pass through a function in each direction.
+
+    Attributes:
+        out: function for bytes to the board.
+        back: function for bytes from the board.
+    """
 
     def __init__(self, port: Any, out: Any = bytes, back: Any = bytes) -> None:
         self._port, self.out, self.back = port, out, back
 
     def write(self, data: bytes) -> int:
+        """Sends bytes through `out`."""
         self._port.write(self.out(data))
         return len(data)
 
@@ -56,8 +61,8 @@ class LineFilter:
         self._port.close()
 
 
-def once(bit: int) -> Harm:
-    """Flips one bit of what comes through, counted from the first byte, in whatever pieces it comes."""
+def flip_bit(bit: int) -> Disturbance:
+    """Flips one bit, counted from the first byte, in whatever pieces the bytes come."""
     passed = 0
 
     def flip(data: bytes) -> bytes:
@@ -71,8 +76,8 @@ def once(bit: int) -> Harm:
     return flip
 
 
-def only(count: int) -> Harm:
-    """Lets the first bytes through and no more, in whatever pieces they come."""
+def cut_after(count: int) -> Disturbance:
+    """Passes the first `count` bytes and drops the rest, in whatever pieces they come."""
     passed = 0
 
     def cut(data: bytes) -> bytes:
@@ -84,17 +89,17 @@ def only(count: int) -> Harm:
     return cut
 
 
-def shuffled(how: str) -> Harm:
-    """What a bad line may do to whole frames."""
+def disturb_frames(disturbance: str) -> Disturbance:
+    """Disturbs whole frames: `"twice"`, `"late"`, `"swapped"`, or any other name to truncate."""
     held: list[bytes] = []
 
     def pass_on(data: bytes) -> bytes:
-        if how == "twice":
+        if disturbance == "twice":
             return data + data
-        if how == "late":
+        if disturbance == "late":
             held.append(data)
             return held.pop(0) if len(held) > 3 else b""
-        if how == "swapped":
+        if disturbance == "swapped":
             held.append(data)
             return b"" if len(held) < 2 else held.pop() + held.pop()
         return data[: len(data) // 2] if len(data) % 2 else data
@@ -102,18 +107,23 @@ def shuffled(how: str) -> Harm:
     return pass_on
 
 
-def spoil(
-    board: FirmwareBoard, port: LineFilter, clock: Clock, way: str, harm: Harm, aim: Floats
+def disturb_exchange(
+    board: FirmwareBoard,
+    port: LineFilter,
+    clock: Clock,
+    direction: str,
+    disturbance: Disturbance,
+    aim: Floats,
 ) -> tuple[BoardStatus, BoardStatus]:
-    """Harms one exchange of targets; what the host is told then, and two good exchanges later."""
-    setattr(port, way, harm)
-    told = board.send(aim)
-    setattr(port, way, bytes)
+    """Disturbs one exchange of targets; the status then, and two good exchanges later."""
+    setattr(port, direction, disturbance)
+    during = board.send(aim)
+    setattr(port, direction, bytes)
     clock.sleep(0.006)
     for _ in range(2):  # a frame without its 00 takes the next one along
         after = board.send(aim)
         clock.sleep(0.02)
-    return told, after
+    return during, after
 
 
 def pull_plug(machine: Any, frame: bytes, count: int) -> None:
@@ -132,8 +142,13 @@ def plug_in(machine: Any) -> None:
     (machine.port if isinstance(machine, MockBoard) else machine).replug()
 
 
-class Blink(CameraSource):
-    """An eye that may be closed or lost."""
+class FailingCamera(CameraSource):
+    """A camera of a grey picture that may fail.
+
+    Attributes:
+        time: time of the last picture [s].
+        error: message of the error that every picture raises; empty for none.
+    """
 
     def __init__(self) -> None:
         self.time, self.error = 0.0, ""
@@ -145,11 +160,17 @@ class Blink(CameraSource):
         return TimedImage(self.time, np.full((120, 160, 3), 90, np.uint8))
 
 
-class Terminal:
-    """A mock in real time at the other end of a pseudo-terminal, served by a thread."""
+class MockTerminal:
+    """A mock in real time at the other end of a pseudo-terminal, served by a thread.
+
+    Attributes:
+        machine: the mock.
+        clock: its clock.
+        terminal: path of the terminal.
+    """
 
     def __init__(self) -> None:
-        self.machine = MockBoard(realtime=True)
+        self.machine = MockBoard(load_spec(), realtime=True)
         self.clock = self.machine.clock
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
@@ -157,6 +178,7 @@ class Terminal:
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def listen(self, callback: Any) -> None:
+        """Calls `callback` at every change of a pulse."""
         self.machine.listen(callback)
 
     def __enter__(self) -> Self:
@@ -182,18 +204,21 @@ class Terminal:
             self.machine.advance()
 
 
-#: Moves all channels to and fro for ever.
+#: A program that moves all channels between both ends without end.
 MOVER = """
 import sys, time
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.clock import WallClock
+from eva_sim.contract import load_spec
+from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import open_serial
-board = FirmwareBoard(Link(open_serial(sys.argv[1]), WallClock()))
-calibration = Calibration.nominal(board.identity.robot)
+spec = load_spec()
+board = FirmwareBoard(spec, Link(open_serial(sys.argv[1], robot_config(spec)["wire"]["baud"]), WallClock()))
+calibration = Calibration.nominal(board.identity.robot_id)
 board.configure(calibration.limits, calibration.crc)
-board.arm(range(25))
+board.arm(range(len(spec)))
 while True:
     for end in (["low"] * 8 + ["high"] * 8):
         board.send(getattr(calibration.limits, end))
@@ -201,8 +226,8 @@ while True:
 """
 
 
-def start(script: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
-    """A Python process of its own in this repository."""
+def start_python(script: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+    """Starts a Python process in this repository."""
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options,
@@ -212,24 +237,26 @@ def start(script: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]
 def kill_mover(terminal: str, watcher: Any) -> float:
     """Kills a process that moves the face behind a terminal; waits until it is limp.
 
-    The watcher knows the rest. Returned is the board's time of the last pulse before the kill [s], which is
-    at most a wire period, and what the pulses take to be told, before it. On a busy computer a mover may
-    give its link up before it is killed; then another one is started.
+    On a busy computer the process may give up its link before it is killed; then another one is started.
+
+    Returns:
+        The board's time of the last pulse before the kill [s]. It is earlier than the kill by at most a wire
+        period and the delay with which pulses are reported.
     """
     for _ in range(5):
         killed = _move_and_kill(terminal, watcher)
         wait_until(lambda: watcher.limp)
         if killed is not None:
             return killed
-    raise AssertionError("movers end before they can be killed; is the computer that busy?")
+    raise AssertionError("processes end before they can be killed; is the computer busy?")
 
 
 def _move_and_kill(terminal: str, watcher: Any) -> float | None:
-    """When it was killed; None if it ended by itself."""
+    """Time at which it was killed; None if it ended by itself."""
     begin = watcher.events
     if watcher.armable is not None:
-        watcher.armable = set(range(CHANNELS))
-    mover = start(MOVER, terminal, stderr=subprocess.DEVNULL)
+        watcher.armable = set(range(len(load_spec())))
+    mover = start_python(MOVER, terminal, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: watcher.events - begin > 400 or mover.poll() is not None)
         killed = float(watcher.moved_at) if mover.poll() is None else None
@@ -240,6 +267,7 @@ def _move_and_kill(terminal: str, watcher: Any) -> float | None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for a condition; fails after 30 s."""
     for _ in range(3000):
         if condition():
             return
@@ -247,7 +275,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never happened")
 
 
-#: Records a face for ever and says after each move which frame the caller may count on, and its time.
+#: A program that records a face without end; after each move it prints the number of the last frame that
+#: must be on disk, and its time.
 RECORD_FOREVER = """
 import sys
 from eva_sim.clock import WallClock
@@ -258,7 +287,7 @@ class Ticks(WallClock):
         self.last = super().now()
         return self.last
 clock = Ticks()
-with record(face, sys.argv[1], clock=clock) as recorded:
+with record_face(face, sys.argv[1], clock=clock) as recorded:
     recorded.reset(3)
     number = 0
     while True:
@@ -268,13 +297,13 @@ with record(face, sys.argv[1], clock=clock) as recorded:
 """
 
 
-class Killed(NamedTuple):
+class KilledRecording(NamedTuple):
     """A recording whose process was killed.
 
     Attributes:
-        promised: number of the last frame that the recorder said it had.
-        late: how much of it is lost [s].
-        back: what the disk has.
+        promised: number of the last frame that the recorder reported.
+        late: time at the end that is lost [s].
+        back: the recording on disk.
     """
 
     promised: int
@@ -282,10 +311,16 @@ class Killed(NamedTuple):
     back: Recording
 
 
-def kill_recorder(folder: Path, opening: str, frames: int) -> Killed:
-    """Lets a process record `face`, as some lines open it, for `frames` moves; then SIGKILL."""
+def kill_recorder(folder: Path, opening: str, frames: int) -> KilledRecording:
+    """Lets a process record a face for some moves, then kills it.
+
+    Args:
+        folder: folder of the recording.
+        opening: lines of Python that open `face`.
+        frames: number of moves before SIGKILL.
+    """
     script = RECORD_FOREVER.format(opening=opening)
-    with start(script, str(folder), stdout=subprocess.PIPE, text=True) as process:
+    with start_python(script, str(folder), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(frames)]
         process.send_signal(signal.SIGKILL)
@@ -294,4 +329,4 @@ def kill_recorder(folder: Path, opening: str, frames: int) -> Killed:
         raise AssertionError("the recorder ended by itself")
     number, wall = [line for line in lines if line.endswith("\n")][-1].split()
     back = load_recording(folder)
-    return Killed(int(number), float(wall) - float(back.wall[-1]), back)
+    return KilledRecording(int(number), float(wall) - float(back.wall[-1]), back)

@@ -1,4 +1,4 @@
-"""The firmware's portable core, compiled for this computer with sanitizers, for the tests of it."""
+"""The firmware's portable core, compiled for this computer with sanitizers, for its tests."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.protocol_oracle import Host
 
-SOURCES = Path(__file__).resolve().parent.parent / "real/firmware"
+SOURCES = Path(__file__).resolve().parents[2] / "real/firmware"
 CAN_COMPILE = bool(shutil.which("cc") and shutil.which("make"))
-REST = [row.rest for row in channel_rows()]
+REST = [row.rest for row in channel_rows(load_spec())]
 
 
 def make(goal: str, out: Path) -> Path:
+    """Compiles a goal of the firmware's Makefile into a folder."""
     done = subprocess.run(
         ["make", "-s", "-C", str(SOURCES), f"OUT={out}", goal], capture_output=True, text=True
     )
@@ -28,13 +30,24 @@ def make(goal: str, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled driver program, see real/firmware/driver.c."""
     if not CAN_COMPILE:
         pytest.skip("no C compiler and make here (apt-get install gcc make)")
     return make("driver", tmp_path_factory.mktemp("driver"))
 
 
 class FirmwareHost:
-    """The core in its driver; every call says what the lines say after it."""
+    """The firmware's core in its driver program.
+
+    Attributes:
+        process: the driver program.
+        sent: bytes from the firmware that were not read yet.
+        outputs: whether the outputs are enabled.
+        fed: how often the hardware watchdog was fed.
+        counts: pulse of each channel [steps of the PCA9685]; 0 is off.
+        now: time in virtual time [ms].
+        host: host that speaks the protocol with it.
+    """
 
     def __init__(self, program: Path) -> None:
         self.process = subprocess.Popen(
@@ -46,35 +59,41 @@ class FirmwareHost:
         self.host = Host(lambda data: self.do("rx", data.hex()), self.wait)
 
     def do(self, word: str, value: object = "") -> None:
+        """Sends a command to the driver program and reads its report."""
         assert self.process.stdin and self.process.stdout and self.process.stderr
         self.process.stdin.write(f"{word} {value}\n")
         self.process.stdin.flush()
-        told = self.process.stdout.readline().split()
-        assert told, self.process.stderr.read()  # a sanitizer's report
-        self.sent += b"" if told[0] == "-" else bytes.fromhex(told[0])
-        self.outputs, self.fed = told[1] == "1", int(told[2])
-        self.counts = [int(value) for value in told[3:]]
+        report = self.process.stdout.readline().split()
+        assert report, self.process.stderr.read()  # a sanitizer's report
+        self.sent += b"" if report[0] == "-" else bytes.fromhex(report[0])
+        self.outputs, self.fed = report[1] == "1", int(report[2])
+        self.counts = [int(value) for value in report[3:]]
 
     def reset(self, cause: int) -> None:
+        """Resets the microcontroller, with a cause as in MCUSR."""
         self.do("reset", cause)
         self.run(30)
 
     def run(self, milliseconds: int) -> None:
+        """Lets virtual time pass."""
         self.now += milliseconds
         self.do("run", milliseconds)
 
     def wait(self) -> bytes:
+        """Lets a millisecond pass; the bytes that the firmware sent."""
         self.run(1)
         sent, self.sent = self.sent, b""
         return sent
 
     def keep_aiming(self, pulses: list[int], milliseconds: int) -> protocol_oracle.Status:
+        """Sends the same targets every 20 ms."""
         for _ in range(milliseconds // 20):
             status = self.host.targets(pulses)
             self.run(19)
         return status
 
     def close(self) -> None:
+        """Ends the driver program and checks that no sanitizer complained."""
         assert self.process.stdin and self.process.stderr
         self.process.stdin.close()
         assert self.process.wait() == 0, self.process.stderr.read()
@@ -85,14 +104,15 @@ class FirmwareHost:
 
 @pytest.fixture
 def firmware_host(program: Path) -> Iterator[FirmwareHost]:
-    firmware_host = FirmwareHost(program)
-    yield firmware_host
-    firmware_host.close()
+    """The core after power-up."""
+    started = FirmwareHost(program)
+    yield started
+    started.close()
 
 
 @pytest.fixture
 def active(firmware_host: FirmwareHost) -> FirmwareHost:
-    """All channels armed, at rest."""
+    """The core with all channels armed, at rest."""
     firmware_host.host.hello()
     assert firmware_host.host.calibrate().answer == protocol_oracle.TAKEN
     assert firmware_host.host.arm().answer == protocol_oracle.TAKEN

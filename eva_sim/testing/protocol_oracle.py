@@ -1,4 +1,4 @@
-"""Frames of docs/protocol.md, written for the tests alone: a check of the host's and the firmware's own."""
+"""An independent implementation of docs/protocol.md, to check those of the host and of the firmware."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import binascii
 import struct
 from typing import Any, NamedTuple
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import channel_rows
 
 HELLO, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ = range(1, 11)
 IDENT, STATUS, CHANNEL = 0x81, 0x82, 0x8A
-TAKEN, SESSION, STALE, STATE, VALUE, NOT_CALIBRATED = range(6)
+TAKEN, WRONG_SESSION, STALE, WRONG_STATE, BAD_VALUE, NOT_CALIBRATED = range(6)
 LIMP, ARMING, ACTIVE, HOLD, STOPPED, FAULT = range(6)
 SUPPLY, BUS, WATCHDOG, SILENCE, UNCALIBRATED, CLAMPED = (1 << bit for bit in range(6))
 KEY = 0x5241454C
@@ -18,6 +19,8 @@ ALL = (1 << 25) - 1
 
 
 class Ident(NamedTuple):
+    """Content of `IDENT`."""
+
     version: int
     major: int
     minor: int
@@ -30,6 +33,8 @@ class Ident(NamedTuple):
 
 
 class Status(NamedTuple):
+    """Content of `STATUS`."""
+
     answer: int
     state: int
     faults: int
@@ -43,6 +48,8 @@ class Status(NamedTuple):
 
 
 class Channel(NamedTuple):
+    """Content of `CHANNEL`."""
+
     channel: int
     low: int
     high: int
@@ -52,21 +59,25 @@ class Channel(NamedTuple):
 
 
 class Message(NamedTuple):
+    """A decoded frame: its sequence number and content."""
+
     sequence: int
     content: Any
 
 
 def frame(kind: int, sequence: int, payload: bytes = b"") -> bytes:
+    """Bytes of a frame, with the zero that ends it."""
     body = struct.pack("<BH", kind, sequence) + payload
     return encode(body + struct.pack("<H", binascii.crc_hqx(body, 0xFFFF))) + b"\0"
 
 
 def encode(data: bytes) -> bytes:
-    """COBS; pieces between zeros are shorter than 254 here."""
+    """COBS, for data whose pieces between zeros are shorter than 254 bytes."""
     return b"".join(bytes([len(piece) + 1]) + piece for piece in data.split(b"\0"))
 
 
 def decode(data: bytes) -> bytes:
+    """The inverse of `encode`."""
     out, at = [], 0
     while at < len(data):
         out.append(data[at + 1 : at + data[at]])
@@ -75,7 +86,7 @@ def decode(data: bytes) -> bytes:
 
 
 def parse(raw: bytes) -> Message:
-    """One frame without its zero; a bad one fails the test."""
+    """Decodes a frame without its zero; a bad frame fails the test."""
     body = decode(raw)
     assert binascii.crc_hqx(body[:-2], 0xFFFF) == struct.unpack("<H", body[-2:])[0]
     kind, sequence = struct.unpack_from("<BH", body)
@@ -94,7 +105,12 @@ def _content(kind: int, payload: bytes) -> Any:
 
 
 class Host:
-    """Speaks the protocol over `send(bytes)` and `wait() -> bytes`, which lets a little time pass."""
+    """A host of the protocol.
+
+    Args:
+        send: sends bytes to the board.
+        wait: lets a little time pass and returns the bytes that arrived.
+    """
 
     def __init__(self, send: Any, wait: Any) -> None:
         self._send, self._wait, self._buffer = send, wait, b""
@@ -108,6 +124,7 @@ class Host:
         return self.answer(number)
 
     def answer(self, sequence: int) -> Any:
+        """Waits for the answer with this sequence number; None if none came."""
         for _ in range(20):
             self._buffer += self._wait()
             while b"\0" in self._buffer:
@@ -118,35 +135,43 @@ class Host:
         return None
 
     def hello(self) -> Ident:
+        """Opens a session."""
         ident: Ident = self.ask(HELLO, b"\1")
         self.session = ident.session
         return ident
 
-    def guarded(self, kind: int, payload: bytes = b"") -> Status:
+    def in_session(self, kind: int, payload: bytes = b"") -> Status:
+        """Sends a message that begins with the session number."""
         status: Status = self.ask(kind, struct.pack("<H", self.session) + payload)
         return status
 
     def targets(self, pulses: Any) -> Status:
-        return self.guarded(TARGETS, struct.pack("<25H", *map(int, pulses)))
+        """Sends targets [quarters of a us]."""
+        return self.in_session(TARGETS, struct.pack("<25H", *map(int, pulses)))
 
     def arm(self, channels: int = ALL) -> Status:
-        return self.guarded(ARM, struct.pack("<I", channels))
+        """Arms the channels whose bit is set."""
+        return self.in_session(ARM, struct.pack("<I", channels))
 
     def limits(self, channel: int, low: int, high: int, rest: int, slew: int) -> Status:
-        return self.guarded(LIMITS, struct.pack("<BHHHH", channel, low, high, rest, slew))
+        """Sends the limits of one channel."""
+        return self.in_session(LIMITS, struct.pack("<BHHHH", channel, low, high, rest, slew))
 
     def commit(self, number: int) -> Status:
-        return self.guarded(COMMIT, struct.pack("<I", number))
+        """Commits the limits under a number."""
+        return self.in_session(COMMIT, struct.pack("<I", number))
 
     def clear(self, key: int = KEY) -> Status:
-        return self.guarded(CLEAR, struct.pack("<I", key))
+        """Ends a stop or a fault."""
+        return self.in_session(CLEAR, struct.pack("<I", key))
 
     def calibrate(self, number: int = 7) -> Status:
-        """Gives every channel the widest limits that flash allows."""
-        for channel, row in enumerate(channel_rows()):
+        """Sends and commits the widest limits that the firmware's table allows."""
+        for channel, row in enumerate(channel_rows(load_spec())):
             assert self.limits(channel, row.low, row.high, row.rest, row.slew).answer == TAKEN
         return self.commit(number)
 
     def status(self) -> Status:
+        """Asks for the status."""
         status: Status = self.ask(QUERY)
         return status

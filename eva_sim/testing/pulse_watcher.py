@@ -1,6 +1,6 @@
-"""A watcher on the plant's side of a board: whatever the host and the line do, pulses obey the table.
+"""A monitor of a board's output pulses: whatever host and line do, pulses must obey the tables.
 
-It knows assets/*.toml and nothing of the code under test.
+It reads assets/*.toml itself and uses nothing of the code under test.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from eva_sim.contract import load_spec
 from eva_sim.files import asset
 
 ROBOT = tomllib.loads(asset("robot.toml").read_text())
-#: A pulse is written in quarters of a microsecond, and so is its slew.
+#: Step of pulses and slew on the wire [us].
 GRAIN = 0.25
 
 
 class PulseWatcher:
-    """Listens to a machine and collects what must not be.
-
-    Attributes:
-        wrong: what was seen, in words.
-        events: how many changes of pulse.
-        last: the pulse of each channel, NaN where limp.
-        moved_at: time of the last change.
-        stopped_at: time of the last one that was no letting go.
-        beyond: most that a pulse was outside its limits [us].
-        faster: most that a pulse exceeded its slew, which is a whole number of quarters [us].
-        armable: channels that may start, each once; None if nobody keeps count.
-        rearmed: how many others did.
+    """Listens to a board and collects violations.
 
     Args:
-        machine: to listen to.
-        grain: what pulses are rounded to [us].
-        margin: by how much they may exceed the nominal ends [us]; None for what no calibration exceeds.
+        machine: the board.
+        grain: step of its pulses [us].
+        margin: how far pulses may exceed the nominal ends [us]; None for the margin of any calibration.
+
+    Attributes:
+        wrong: violations, in words.
+        events: number of changes of a pulse.
+        last: pulse of each channel [us]; NaN where limp.
+        moved_at: time of the last change [s].
+        stopped_at: time of the last change that did not make a channel limp [s].
+        beyond: most that a pulse was outside its limits [us].
+        faster: most that a pulse exceeded its slew, which is a whole number of quarters [us].
+        armable: channels that may start, each once; None if starts are not counted.
+        rearmed: number of other channels that started.
     """
 
     def __init__(self, machine: Any, grain: float = GRAIN, margin: float | None = None) -> None:
@@ -61,25 +61,25 @@ class PulseWatcher:
 
     def __call__(self, time: float, channel: int, width: float) -> None:
         self.events, self.moved_at = self.events + 1, time
-        before, what = self.last[channel], f"{self.names[channel]} at {time:.3f} s: {width:g} us"
+        before, event = self.last[channel], f"{self.names[channel]} at {time:.3f} s: {width:g} us"
         self.last[channel] = width
         if np.isnan(width):
-            self._let_go()
+            self._end_arming()
             return
         self.stopped_at = time
         self.beyond = max(self.beyond, self.low[channel] - width, width - self.high[channel])
         if not self.low[channel] - self._grain <= width <= self.high[channel] + self._grain:
-            self.wrong.append(f"{what} leaves its limits")
+            self.wrong.append(f"{event} leaves its limits")
         if np.isnan(before):
             self._count_start(channel)
         if np.isnan(before) and abs(width - self.rest[channel]) > 1 + self._grain:
-            self.wrong.append(f"{what} is not its rest")
+            self.wrong.append(f"{event} is not its rest")
         elif not np.isnan(before):
-            self._check_slew(time, channel, abs(width - before), what)
+            self._check_slew(time, channel, abs(width - before), event)
         self.since[channel] = time
 
-    def _let_go(self) -> None:
-        """Once all are limp, whatever may still start may not."""
+    def _end_arming(self) -> None:
+        """Once all channels are limp, none may start any more."""
         if self.armable is not None and self.limp:
             self.armable = set()
 
@@ -88,14 +88,14 @@ class PulseWatcher:
             self.rearmed += channel not in self.armable
             self.armable.discard(channel)
 
-    def _check_slew(self, time: float, channel: int, step: float, what: str) -> None:
+    def _check_slew(self, time: float, channel: int, step: float, event: str) -> None:
         self.faster = max(self.faster, step - round(4 * self.slew[channel]) / 4)
         if step > self.slew[channel] + 2 * self._grain:
-            self.wrong.append(f"{what} is a step of {step:g}")
+            self.wrong.append(f"{event} is a step of {step:g}")
         if time - self.since[channel] < 0.9 * ROBOT["wire"]["period"]:
-            self.wrong.append(f"{what} comes too soon")
+            self.wrong.append(f"{event} comes too soon")
 
     @property
     def limp(self) -> bool:
-        """Whether nothing moves."""
+        """Whether all channels are limp."""
         return bool(np.isnan(self.last).all())

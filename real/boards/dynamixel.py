@@ -1,9 +1,9 @@
 """Dynamixel servos of the X series on one line (Protocol 2.0), through Robotis' `dynamixel_sdk`.
 
 Registers by the e-Manual's "Control Table of RAM Area" of the XL430-W250, which the X series shares, "2.4.
-Hardware Error Status (70)" and "Bus Watchdog (98)"; packets by its "Protocol 2.0". The watchdog is the
-board-side dead man: a servo that hears nothing for 200 ms stops where it is. It does not go limp by
-that, which the host's thread does after a second.
+Hardware Error Status (70)" and "Bus Watchdog (98)"; packets by its "Protocol 2.0". The Bus
+Watchdog is on the side of the board: a servo that receives nothing for 200 ms stops where it is. It does not
+go limp; the host's watchdog makes it limp after a second.
 """
 
 from __future__ import annotations
@@ -17,31 +17,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TICKS,
     TRIES,
     BusBoard,
     ServoReading,
     describe_error_bits,
-    import_vendor_library,
 )
 from eva_sim.real.wire.bus_port import BusPort
 
 MODEL, MODES, CURRENT_LIMIT, LIMITS = 0, 10, 38, 48  # LIMITS: greatest position first
 TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 112, 116
 INDIRECT_ADDRESS, INDIRECT_DATA = 168, 224
-ID, DATA = 4, 9  # places in a status packet: who, and what after its error byte
-TICK = 0.02  # s, of the watchdog
-REBOOT = 0.5  # s until a rebooted servo listens again [choice]
+ID, DATA = 4, 9  # places in a status packet: id, and data after the error byte
+TICK = 0.02  # unit of the watchdog register [s]
+REBOOT = 0.5  # time until a rebooted servo answers again [s] [choice]
 TRIPPED = 0xFF
-SPEED = 0.229 * TICKS / 60  # ticks per second, of one count of profile velocity: 0.229 turns per minute
+SPEED = 0.229 * TICKS / 60  # unit of profile velocity [ticks/s]: 0.229 turns per minute
 FASTEST = 32767
 POSITION_MODE = 3
-TIME_PROFILE, TORQUE_BY_GOAL = 1 << 2, 1 << 3  # of the drive mode
-#: Those that report load [0.1 %]; the rest of the X series report current.
+TIME_PROFILE, TORQUE_BY_GOAL = 1 << 2, 1 << 3  # bits of the drive mode
+#: Models that report load [0.1 %]; the others of the X series report current.
 LOAD_MODELS = {1060, 1070, 1080, 1090, 1160}
 X_SERIES = range(1000, 1320)
 ERRORS = {
@@ -54,7 +53,7 @@ ERRORS = {
 
 
 class Field(NamedTuple):
-    """One register of a reading: its address, its size, and where it lies among the indirect data."""
+    """One register of a reading: its address, its size, and its place in the indirect data."""
 
     address: int
     size: int
@@ -68,9 +67,9 @@ LENGTH = int(_STARTS[-1])
 
 
 class Dynamixel(BusBoard):
-    """25 X-series servos; see `BusBoard` for the arguments.
+    """X-series servos, one for each actuator; see `BusBoard` for the arguments.
 
-    What is read each time lies scattered over 83 registers; indirect addresses gather it in 12.
+    The values of a reading are spread over 83 registers; indirect addresses collect them in 12.
 
     Raises:
         LinkError: a servo does not answer.
@@ -78,33 +77,34 @@ class Dynamixel(BusBoard):
     """
 
     KIND = "dynamixel"
-    DEAD_MAN = "board"
+    WATCHDOG = "board"
 
     def __init__(
         self,
+        spec: FaceSpec,
         port: BusPort,
-        robot: str,
+        robot_id: str,
         version: str = "unknown",
         ids: Sequence[int] | None = None,
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        super().__init__(port, robot, version, ids, clock, owner)
-        self._sdk = import_vendor_library("dynamixel_sdk", "dynamixel")
+        super().__init__(spec, port, robot_id, version, ids, clock, owner)
+        self._sdk = import_optional("dynamixel_sdk", "dynamixel", RobotError)
         self._handler = self._sdk.Protocol2PacketHandler()
-        self._let_go()
-        self._full_load = self._read_set_up()
-        self._gather()
-        self._begin()
+        self._torque_off()
+        self._full_load = self._read_setup()
+        self._set_indirect_addresses()
+        self._start_watchdogs()
 
     _reading = (INDIRECT_DATA, LENGTH)
-    _torque = TORQUE
+    _torque_register = TORQUE
     _limits_at = LIMITS
 
-    def _read_set_up(self) -> dict[int, float]:
-        """Checks model and modes of each servo; what its load register says at full load."""
-        models = {i: int.from_bytes(data, "little") for i, data in self._all(MODEL, 2).items()}
-        modes, currents = self._all(MODES, 2), self._all(CURRENT_LIMIT, 2)
+    def _read_setup(self) -> dict[int, float]:
+        """Checks model and modes of each servo; returns the value of its load register at full load."""
+        models = {i: int.from_bytes(data, "little") for i, data in self._read_all(MODEL, 2).items()}
+        modes, currents = self._read_all(MODES, 2), self._read_all(CURRENT_LIMIT, 2)
         for number, model in models.items():
             drive, operating = modes[number]
             if model not in X_SERIES:
@@ -117,56 +117,56 @@ class Dynamixel(BusBoard):
         full = {i: int.from_bytes(c, "little") or 1 for i, c in currents.items()}
         return {i: 1000.0 if models[i] in LOAD_MODELS else float(full[i]) for i in self.ids}
 
-    def _gather(self) -> None:
-        """Tells each servo what to lay out for a reading; while limp only, and gone after a power cut."""
-        where = [f.address + k for f in FIELDS.values() for k in range(f.size)]
-        data = b"".join(address.to_bytes(2, "little") for address in where)
+    def _set_indirect_addresses(self) -> None:
+        """Sets the registers of a reading in each servo. It must be limp, and forgets them without power."""
+        addresses = [f.address + k for f in FIELDS.values() for k in range(f.size)]
+        data = b"".join(address.to_bytes(2, "little") for address in addresses)
         self._sync_write(INDIRECT_ADDRESS, dict.fromkeys(self.ids, data))
-        if any(got != data for got in self._all(INDIRECT_ADDRESS, len(data)).values()):
+        if any(answer != data for answer in self._read_all(INDIRECT_ADDRESS, len(data)).values()):
             raise LinkError("a servo did not take its indirect addresses; connect again.")
 
     def _packed(self, low: int, high: int) -> bytes:
         return high.to_bytes(4, "little") + low.to_bytes(4, "little")
 
-    def _burn(self, number: int, address: int, data: bytes) -> None:
+    def _write_eeprom(self, number: int, address: int, data: bytes) -> None:
         self._write(number, address, data)
 
-    def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
-        """Speed and goal first, torque then, and the watchdog last."""
+    def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
+        """Sets speed and goal first, then the torque, and the watchdog last."""
         counts = np.clip(np.ceil(self._slew() / SPEED), 1, FASTEST)  # 0 would mean no limit
-        self._sync_write(WATCHDOG, self._of(channels, lambda i: b"\0"))
-        self._sync_write(PROFILE, self._of(channels, lambda i: int(counts[i]).to_bytes(4, "little")))
+        self._sync_write(WATCHDOG, self._encode(channels, lambda i: b"\0"))
+        self._sync_write(PROFILE, self._encode(channels, lambda i: int(counts[i]).to_bytes(4, "little")))
         self._send_goals(channels, start)
-        self._sync_write(TORQUE, self._of(channels, lambda i: b"\1"))
-        self._watch(channels)
+        self._sync_write(TORQUE, self._encode(channels, lambda i: b"\1"))
+        self._set_watchdog(channels)
 
-    def _watch(self, channels: NDArray[np.intp]) -> None:
-        """Sets the servos' watchdogs, also those that have tripped: a new host's word ends a hold."""
-        count = math.ceil(load_motion_rules().hold_after / TICK)
+    def _set_watchdog(self, channels: NDArray[np.intp]) -> None:
+        """Sets the servos' watchdogs, also those that have tripped, which ends their hold."""
+        count = math.ceil(self._rules.hold_after / TICK)
         for value in (b"\0", bytes((count,))):
             self._sync_write(WATCHDOG, {self.ids[i]: value for i in channels})
 
-    def _go(self, wanted: Floats) -> None:
-        channels = np.flatnonzero(~np.isnan(wanted))
+    def _send_positions(self, positions: Floats) -> None:
+        channels = np.flatnonzero(~np.isnan(positions))
         if channels.size:
             if self._held:
-                self._watch(channels)
-            self._send_goals(channels, wanted)
+                self._set_watchdog(channels)
+            self._send_goals(channels, positions)
 
     def _send_goals(self, channels: NDArray[np.intp], raw: Floats) -> None:
-        self._sync_write(GOAL, self._of(channels, lambda i: round(raw[i]).to_bytes(4, "little")))
+        self._sync_write(GOAL, self._encode(channels, lambda i: round(raw[i]).to_bytes(4, "little")))
 
-    def _let_go(self) -> None:
-        super()._let_go()
+    def _torque_off(self) -> None:
+        super()._torque_off()
         self._sync_write(WATCHDOG, dict.fromkeys(self.ids, b"\0"))
 
     def _recover(self) -> None:
-        """Reboots servos with a hardware error: nothing else lets them have torque again."""
+        """Reboots servos with a hardware error: only then can they have torque again."""
         shut_down = [i for i, data in self._read(ERROR, 1, self.ids).items() if data[0]]
         for number in shut_down:
             self._handler.reboot(self._port, number)
         self._clock.sleep(REBOOT if shut_down else 0.0)
-        self._gather()
+        self._set_indirect_addresses()
 
     def _servo(self, number: int, data: bytes) -> ServoReading:
         value = {
@@ -184,7 +184,7 @@ class Dynamixel(BusBoard):
         )
 
     def _sync_read(self, address: int, length: int, ids: Sequence[int]) -> dict[int, bytes]:
-        """The library's own group read throws away all that comes after a missing servo."""
+        """Reads without the library's group read, which drops every answer after a missing servo."""
         self._handler.syncReadTx(self._port, address, length, list(ids), len(ids), False)
         answers: dict[int, bytes] = {}
         while len(answers) < len(ids):
@@ -203,10 +203,10 @@ class Dynamixel(BusBoard):
             raise LinkError("the bus adapter did not take a packet; connect again.")
 
     def _write(self, number: int, address: int, data: bytes) -> None:
-        """Registers of one servo, which confirms.
+        """Writes registers of one servo, which confirms.
 
         Raises:
-            LinkError: it does not.
+            LinkError: it does not confirm.
             RobotError: it refuses.
         """
         for _ in range(TRIES):
@@ -215,5 +215,5 @@ class Dynamixel(BusBoard):
                 break
         else:
             raise LinkError(f"{self._named(number)} does not confirm; is its status return level (68) 2?")
-        if told := self._handler.getRxPacketError(error & 0x7F):
-            raise RobotError(f"{self._named(number)} refuses register {address}: {told}")
+        if reason := self._handler.getRxPacketError(error & 0x7F):
+            raise RobotError(f"{self._named(number)} refuses register {address}: {reason}")

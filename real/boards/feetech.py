@@ -1,8 +1,8 @@
 """Feetech STS servos (STS3215 and its kin) on one half-duplex line, through Feetech's `scservo_sdk`.
 
 Registers by Feetech's "Magnetic Encoded STS Servo - Memory Table Parsing", sections 2.2 to 2.4 and 3.1.
-Two habits of these servos shape the driver: a written goal switches the torque on, so goals only go to
-servos that are awake; and they may power up with torque on, so the first thing they hear is to let go.
+Two properties of these servos determine the driver: writing a goal switches the torque on, so goals are sent
+to enabled servos only; and a servo may power up with torque on, so the first command switches it off.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
+from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TRIES,
     BusBoard,
     ServoReading,
     describe_error_bits,
-    import_vendor_library,
 )
 from eva_sim.real.wire.bus_port import BusPort
 
 LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
 TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
 READING = (TORQUE, STATUS - TORQUE + 1)
-FINE_SPEED = 1 << 2  # of PHASE: speeds count single ticks per second
-COARSE = 50  # ticks per second that one count of speed is without it
+FINE_SPEED = 1 << 2  # bit of PHASE: the unit of speed is one tick per second
+COARSE = 50  # unit of speed without that bit [ticks/s]
 FASTEST = 0x7FFF
 ERRORS = {
     0: "voltage outside its limits",
@@ -41,7 +41,7 @@ ERRORS = {
 
 
 class Feetech(BusBoard):
-    """25 STS servos; see `BusBoard` for the arguments.
+    """STS servos, one for each actuator; see `BusBoard` for the arguments.
 
     Raises:
         LinkError: a servo does not answer.
@@ -49,62 +49,66 @@ class Feetech(BusBoard):
     """
 
     KIND = "feetech"
-    DEAD_MAN = "host"
+    WATCHDOG = "host"
 
     def __init__(
         self,
+        spec: FaceSpec,
         port: BusPort,
-        robot: str,
+        robot_id: str,
         version: str = "unknown",
         ids: Sequence[int] | None = None,
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        super().__init__(port, robot, version, ids, clock, owner)
-        self._sdk = import_vendor_library("scservo_sdk", "feetech")
+        super().__init__(spec, port, robot_id, version, ids, clock, owner)
+        self._sdk = import_optional("scservo_sdk", "feetech", RobotError)
         if not isinstance(self._sdk.protocol_packet_handler, type):
             raise RobotError(
                 "scservo_sdk is an old copy (feetech-servo-sdk); uninstall that, install eva-sim[feetech]."
             )
         self._handler = self._sdk.protocol_packet_handler(port, 0)  # 0: low byte first, as STS does
-        self._let_go()
-        self._unit = self._read_set_up()
-        self._begin()
+        self._torque_off()
+        self._unit = self._read_setup()
+        self._start_watchdogs()
 
     _reading = READING
-    _torque = TORQUE
+    _torque_register = TORQUE
     _limits_at = LIMITS
 
-    def _read_set_up(self) -> Floats:
-        """Checks the mode of each servo; ticks per second that one count of its speed is, (25,)."""
-        answers = self._all(LIMITS, MODE - LIMITS + 1)
-        strange = [self._named(i) for i, data in answers.items() if data[MODE - LIMITS] != 0]
-        if strange:
-            raise RobotError(f"{', '.join(strange)} is not in position mode; set register {MODE} to 0.")
+    def _read_setup(self) -> Floats:
+        """Checks the mode of each servo; returns the unit of its speed register [ticks/s]."""
+        answers = self._read_all(LIMITS, MODE - LIMITS + 1)
+        wrong = [self._named(i) for i, data in answers.items() if data[MODE - LIMITS] != 0]
+        if wrong:
+            raise RobotError(f"{', '.join(wrong)} is not in position mode; set register {MODE} to 0.")
         phases = [answers[i][PHASE - LIMITS] for i in self.ids]
         return np.array([1.0 if phase & FINE_SPEED else COARSE for phase in phases])
 
     def _packed(self, low: int, high: int) -> bytes:
         return low.to_bytes(2, "little") + high.to_bytes(2, "little")
 
-    def _burn(self, number: int, address: int, data: bytes) -> None:
+    def _write_eeprom(self, number: int, address: int, data: bytes) -> None:
         for at, written in ((LOCK, b"\0"), (address, data), (LOCK, b"\1")):
             self._write(number, at, written)
 
-    def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
+    def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
         self._send_goals(channels, start)
-        self._sync_write(TORQUE, self._of(channels, lambda i: b"\1"))
+        self._sync_write(TORQUE, self._encode(channels, lambda i: b"\1"))
 
-    def _go(self, wanted: Floats) -> None:
-        self._send_goals(np.flatnonzero(~np.isnan(wanted)), wanted)
+    def _send_positions(self, positions: Floats) -> None:
+        self._send_goals(np.flatnonzero(~np.isnan(positions)), positions)
 
     def _send_goals(self, channels: NDArray[np.intp], raw: Floats) -> None:
-        """Goal, time 0 (go by speed) and speed: a late host makes no jumps. Speed 0 would mean fastest."""
+        """Sends goal, time 0 (speed control) and speed, so that a late host causes no jump.
+
+        Speed 0 would mean the greatest speed.
+        """
         speeds = np.clip(np.ceil(self._slew() / self._unit), 1, FASTEST)
         numbers = {i: (round(raw[i]), 0, int(speeds[i])) for i in channels.tolist()}
         encode = {i: b"".join(n.to_bytes(2, "little") for n in three) for i, three in numbers.items()}
         if encode:
-            self._sync_write(GOAL, self._of(channels, encode.__getitem__))
+            self._sync_write(GOAL, self._encode(channels, encode.__getitem__))
 
     def _servo(self, number: int, data: bytes) -> ServoReading:
         return ServoReading(
@@ -132,10 +136,10 @@ class Feetech(BusBoard):
             raise LinkError("the bus adapter did not take a packet; connect again.")
 
     def _write(self, number: int, address: int, data: bytes) -> None:
-        """Registers of one servo, which confirms.
+        """Writes registers of one servo, which confirms.
 
         Raises:
-            LinkError: it does not.
+            LinkError: it does not confirm.
         """
         for _ in range(TRIES):
             result, _error = self._handler.writeTxRx(number, address, len(data), list(data))
@@ -145,7 +149,7 @@ class Feetech(BusBoard):
 
 
 def _signed(data: bytes, address: int, bit: int) -> int:
-    """A register of a reading whose sign is a bit of its own."""
+    """A register of a reading whose sign is a separate bit."""
     value = int.from_bytes(data[address - TORQUE : address - TORQUE + 2], "little")
     size = value & ((1 << bit) - 1)
     return -size if value >> bit & 1 else size

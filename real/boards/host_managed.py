@@ -1,8 +1,8 @@
-"""The rules of our firmware, kept by the host, for boards that keep none themselves.
+"""Rules of our firmware that the host keeps for boards that keep none themselves.
 
-States, limits, slew, exclusion, arming group by group, silence -> hold -> limp, and a stop that latches:
-all of docs/protocol.md's "What the board does by itself", in `HostManagedBoard`. A driver adds four small
-things: how to wake channels, how to send positions, how to let everything go, and what to sense.
+`HostManagedBoard` implements "What the board does by itself" of docs/protocol.md: states, limits, slew,
+exclusion, arming group by group, hold and limp after silence, and a stop that latches. A driver adds four
+operations: enable channels, send positions, switch all torque off, and read the sensors.
 """
 
 from __future__ import annotations
@@ -18,188 +18,191 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.clock import Clock, WallClock
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.boards.host_state import ArmingSequence, FaultLog
 from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
 from eva_sim.real.boards.watchdog_process import WatchdogProcess
 from eva_sim.real.wire.bus_port import BusPort
 
-NAMES = load_spec().names
-COUNT = len(NAMES)
-MOVING = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
+#: States in which servos are driven.
+DRIVEN = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
 SILENCE = "limp or held since targets stopped; arm again"
-
-
-def unknown_values() -> Floats:
-    """25 numbers that nobody knows."""
-    return np.full(COUNT, np.nan)
 
 
 @dataclass
 class SensorReading:
-    """What a driver learnt in one exchange.
+    """Values that a driver read in one exchange, one for each actuator of the face where it is an array.
 
     Attributes:
-        faults: what is wrong, in words; any of them makes the face limp.
-        position: measured, (25,) [raw]; None on boards that measure nothing.
-        supply: lowest of the servos [V]; NaN if unknown.
-        temperature: (25,) [degrees Celsius]; NaN if unknown.
-        load: (25,), share of the stall torque; NaN if unknown.
+        temperature: of each servo [degrees Celsius]; NaN if unknown.
+        load: of each servo, share of the stall torque; NaN if unknown.
+        faults: faults in words; any of them makes the face limp.
+        position: measured positions [raw]; None on boards that measure nothing.
+        supply: lowest supply voltage of the servos [V]; NaN if unknown.
     """
 
+    temperature: Floats
+    load: Floats
     faults: list[str] = field(default_factory=list)
     position: Floats | None = None
     supply: float = float("nan")
-    temperature: Floats = field(default_factory=unknown_values)
-    load: Floats = field(default_factory=unknown_values)
 
 
 class HostManagedBoard(Board):
     """A board whose rules the host keeps.
 
     Args:
-        identity: who it is.
-        grid: the smallest change of raw position it can send.
+        spec: the face.
+        identity: identity of the board.
+        grid: smallest change of raw position that it can send.
         widest: smallest and greatest raw position of any calibration.
-        clock: what the rules go by; the wall's if None.
-        owner: the thread whose death makes the face limp; the main thread if None.
+        clock: clock that the rules use; the wall clock if None.
+        owner: thread whose end makes the face limp; the main thread if None.
 
     Attributes:
-        awake: channels that hold their position now, bool (25,).
-        wanted: positions last sent, (25,) [raw]; NaN while asleep.
+        enabled: channels that hold their position now, one bool for each actuator.
+        sent: positions last sent, one for each actuator [raw]; NaN while limp.
     """
 
     def __init__(
         self,
+        spec: FaceSpec,
         identity: BoardIdentity,
         grid: float,
         widest: tuple[float, float],
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        self.identity, self._grid, self._widest = identity, grid, widest
-        self._clock, self._rules = clock or WallClock(), load_motion_rules()
+        self._spec, self.identity, self._grid, self._widest = spec, identity, grid, widest
+        self._clock, self._rules = clock or WallClock(), load_motion_rules(spec)
         self._lock = threading.RLock()
         self._state, self._limits = BoardState.LIMP, None
-        self._owed = self._closed = self._arming = False
-        self._latched: list[str] = []
-        self._notes: list[str] = []
-        self._queue: list[NDArray[np.intp]] = []
-        self.awake, self.wanted = np.zeros(COUNT, dtype=bool), unknown_values()
-        self._heard = self._moved = self._next_group = self._clock.now()
-        self._deadman = HostWatchdog(self._beat, self.disarm, owner)
-        self._guard: WatchdogProcess | None = None
+        self._torque_off_pending = self._closed = False
+        self._faults, self._arming = FaultLog(), ArmingSequence()
+        self.enabled, self.sent = np.zeros(len(spec), dtype=bool), self._unknown()
+        self._last_command_at = self._last_step_at = self._clock.now()
+        self._watchdog = HostWatchdog(self._beat, self.disarm, owner)
+        self._watchdog_process: WatchdogProcess | None = None
 
     _state: BoardState
     _limits: BoardLimits | None
 
-    # What a driver adds.
+    # Operations that a driver adds.
 
     @abc.abstractmethod
-    def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
-        """Makes these channels hold `start`, (25,) [raw], of which only theirs counts."""
+    def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
+        """Makes these channels hold `start` [raw], an array of all actuators; other entries do not count."""
 
     @abc.abstractmethod
-    def _go(self, wanted: Floats) -> None:
-        """Sends positions, (25,) [raw]; NaN: asleep, and must stay so."""
+    def _send_positions(self, positions: Floats) -> None:
+        """Sends positions of all actuators [raw]; a channel with NaN must stay limp."""
 
     @abc.abstractmethod
-    def _let_go(self) -> None:
-        """All channels limp. Also the first thing done to a board, when nothing is known of it."""
+    def _torque_off(self) -> None:
+        """Makes all channels limp, and reads back that they are.
+
+        It is also the first operation on a board, when nothing is known about its state.
+        """
 
     @abc.abstractmethod
-    def _sense(self, fully: bool) -> SensorReading:
-        """Asks the board; `fully` if there is time for all it knows."""
+    def _read_sensors(self, fully: bool) -> SensorReading:
+        """Reads the board's sensors; all of them if `fully`, else those that one exchange can read."""
 
     @abc.abstractmethod
-    def _last_words(self) -> dict[BusPort, bytes]:
-        """What makes everything limp, whoever says it, on each port."""
+    def _torque_off_packets(self) -> dict[BusPort, bytes]:
+        """Packets for each port that make everything limp, whichever process writes them."""
 
     @abc.abstractmethod
     def _close_port(self) -> None:
-        """Lets go of the port. May be called twice."""
+        """Closes the port. May be called twice."""
 
-    def _keep(self, limits: BoardLimits) -> None:
-        """Gives the board its share of the limits, if it keeps any."""
+    def _store_limits(self, limits: BoardLimits) -> None:
+        """Writes limits into the board, if it keeps any."""
 
     def _recover(self) -> None:
-        """Does what the board needs after a fault before it can be used again."""
+        """Prepares the board for use after a fault."""
 
-    def _begin(self) -> None:
-        """The dead man and the guard watch from here on. The last thing in a constructor, long after limp."""
-        words = {n: said for port, said in self._last_words().items() if (n := port.number()) is not None}
-        if words:
-            self._guard = WatchdogProcess(words, self._rules.limp_after)
+    def _start_watchdogs(self) -> None:
+        """Starts both watchdogs. A constructor calls this last, when the face is limp."""
+        packets = self._torque_off_packets().items()
+        by_file = {n: packet for port, packet in packets if (n := port.file_number()) is not None}
+        if by_file:
+            self._watchdog_process = WatchdogProcess(by_file, self._rules.limp_after)
         atexit.register(self.close)
-        self._deadman.start()
+        self._watchdog.start()
 
     # The interface, see `Board`.
 
     def configure(self, limits: BoardLimits, calibration: int) -> None:
-        with self._talk():
+        with self._exchange():
             self._refuse_unless_limp("configured")
-            checked, self._limits = limits_on_grid(limits, self._grid, self._widest), None
-            self._keep(checked)
-            self._limits = checked
+            rounded, self._limits = limits_on_grid(self._spec, limits, self._grid, self._widest), None
+            self._store_limits(rounded)
+            self._limits = rounded
 
     def arm(self, actuators: Collection[int]) -> BoardStatus:
-        with self._talk():
+        with self._exchange():
             self._refuse_unless_limp("armed")
-            if not self._deadman.watching or (self._guard and not self._guard.watching):
-                raise RobotError("not armed: nobody would notice if this program died; connect again.")
+            if not self._is_watched():
+                raise RobotError(
+                    "not armed: no watchdog would notice the end of this program; connect again."
+                )
             if self._limits is None:
                 raise RobotError("the board has no limits yet; configure it with a calibration first.")
-            chosen = self._chosen(actuators)
-            sensed = self._look()
+            chosen = self._checked_actuators(actuators)
+            reading = self._check_sensors()
             if self._state is BoardState.FAULT:
-                raise RobotError(f"not armed, in fault: {'; '.join(self._latched)}.")
-            self._notes.clear()
-            self._queue = [group for g in self._rules.groups if (group := np.intersect1d(g, chosen)).size]
-            self._state, self._arming = BoardState.ARMING, True
-            self._heard = self._moved = self._next_group = self._clock.now()
+                raise RobotError(f"not armed, in fault: {self._faults}.")
+            self._faults.clear_notices()
+            now = self._clock.now()
+            self._arming.begin(self._rules.groups, chosen, now)
+            self._state = BoardState.ARMING
+            self._last_command_at = self._last_step_at = now
             self.tick()
-            return self._report(sensed)
+            return self._report(reading)
 
     def send(self, raw: Floats) -> BoardStatus:
-        with self._talk():
-            targets = checked_targets(raw)
+        with self._exchange():
+            targets = checked_targets(self._spec, raw)
             self.tick()
-            sensed = self._look()
-            if self._state in MOVING:
-                self._heard = self._clock.now()
-                self._state = BoardState.ARMING if self._arming else BoardState.ACTIVE
-                self._wake_next()  # its turn may have come in silence
-                self._follow(targets)
-                self._end_arming()
-            return self._report(sensed)
+            reading = self._check_sensors()
+            if self._state in DRIVEN:
+                self._last_command_at = self._clock.now()
+                self._state = BoardState.ARMING if self._arming.active else BoardState.ACTIVE
+                self._enable_next_group()  # its time may have come during silence
+                self._step_towards(targets)
+                self._finish_arming()
+            return self._report(reading)
 
     def status(self) -> BoardStatus:
-        with self._talk():
+        with self._exchange():
             self.tick()
-            return self._report(self._look(fully=True))
+            return self._report(self._check_sensors(fully=True))
 
     def disarm(self) -> None:
         with self._lock:
             if not self._closed:
-                with self._talk():
-                    self._limp(BoardState.LIMP)
+                with self._exchange():
+                    self._make_limp(BoardState.LIMP)
 
     def stop(self) -> None:
-        with self._talk():
+        with self._exchange():
             self._state = BoardState.STOPPED  # first, so that it holds even if the link fails now
-            self._limp(BoardState.STOPPED)
+            self._make_limp(BoardState.STOPPED)
 
     def clear(self) -> BoardStatus:
-        with self._talk():
-            if self._state in MOVING:
+        with self._exchange():
+            if self._state in DRIVEN:
                 raise RobotError("nothing to clear: the face is armed; disarm it first.")
             if self._state is not BoardState.LIMP:
-                self._limp(BoardState.LIMP)
+                self._make_limp(BoardState.LIMP)
                 self._recover()
-                self._state, self._latched = BoardState.LIMP, []
-            return self._report(self._look(fully=True))
+                self._state = BoardState.LIMP
+                self._faults.clear()
+            return self._report(self._check_sensors(fully=True))
 
     def close(self) -> None:
         with self._lock:
@@ -207,38 +210,53 @@ class HostManagedBoard(Board):
                 return
             self._closed = True
             with suppress(LinkError):
-                self._limp(BoardState.LIMP)
-            if self._guard:
-                self._guard.close(speak=self._owed)
+                self._make_limp(BoardState.LIMP)
+            if self._watchdog_process:
+                self._watchdog_process.close(torque_off=self._torque_off_pending)
             with suppress(LinkError):
                 self._close_port()
-        self._deadman.close()
+        self._watchdog.close()
         atexit.unregister(self.close)
 
     def tick(self) -> None:
-        """Lets time act: the next arming group, hold, limp. Called by every exchange and by the dead man."""
+        """Does what is due by time: the next arming group, hold, limp, a pending torque-off.
+
+        Every exchange and the watchdog thread call it.
+        """
         with self._lock:
             if self._closed:
                 return
             try:
-                if self._owed:
-                    self._limp(self._state)
-                self._mind_silence()
-                self._wake_next()
+                if self._torque_off_pending:
+                    self._make_limp(self._state)
+                self._check_silence()
+                self._enable_next_group()
             except LinkError as error:
                 self._fail([f"link lost: {error}"])
 
-    # Insides.
+    # State machine.
+
+    def _unknown(self) -> Floats:
+        """One NaN for each actuator."""
+        return np.full(len(self._spec), np.nan)
+
+    def _names(self, actuators: NDArray[np.intp]) -> str:
+        return ", ".join(self._spec.names[i] for i in actuators)
 
     def _beat(self) -> None:
-        """The dead man watches the host's thread, and by this the guard watches the dead man."""
+        """The watchdog thread watches the host's thread; its process watches the watchdog thread."""
         self.tick()
-        if self._guard:
-            self._guard.beat()
+        if self._watchdog_process:
+            self._watchdog_process.beat()
+
+    def _is_watched(self) -> bool:
+        """Whether both watchdogs run."""
+        process = self._watchdog_process
+        return self._watchdog.watching and (process is None or process.watching)
 
     @contextmanager
-    def _talk(self) -> Iterator[None]:
-        """One exchange at a time; when the link fails in it, the face is limp as far as we can make it."""
+    def _exchange(self) -> Iterator[None]:
+        """One exchange at a time. If the link fails during it, the face is in fault, and limp if possible."""
         with self._lock:
             if self._closed:
                 raise LinkError("the board was closed; connect again.")
@@ -248,141 +266,146 @@ class HostManagedBoard(Board):
                 self._fail([f"link lost: {error}"])
                 raise
 
-    def _refuse_unless_limp(self, what: str) -> None:
+    def _refuse_unless_limp(self, action: str) -> None:
         if self._state is BoardState.STOPPED:
-            raise RobotError(f"not {what}: the emergency stop is latched; clear it first.")
+            raise RobotError(f"not {action}: the emergency stop is latched; clear it first.")
         if self._state is BoardState.FAULT:
-            raise RobotError(f"not {what}, in fault: {'; '.join(self._latched)}. Mend it, then clear.")
-        if self._state is not BoardState.LIMP or self._owed:
-            raise RobotError(f"not {what}: the face is {self._state.name.lower()}; disarm it first.")
+            raise RobotError(f"not {action}, in fault: {self._faults}. Remove the cause, then clear.")
+        if self._state is not BoardState.LIMP or self._torque_off_pending:
+            raise RobotError(f"not {action}: the face is {self._state.name.lower()}; disarm it first.")
 
-    def _chosen(self, actuators: Collection[int]) -> NDArray[np.intp]:
+    def _checked_actuators(self, actuators: Collection[int]) -> NDArray[np.intp]:
         chosen = np.array(sorted(set(actuators)), dtype=np.intp)
-        if not chosen.size or chosen[0] < 0 or chosen[-1] >= COUNT:
-            raise RobotError(f"actuators to arm are numbers from 0 to {COUNT - 1}, not {list(actuators)}.")
+        last = len(self._spec) - 1
+        if not chosen.size or chosen[0] < 0 or chosen[-1] > last:
+            raise RobotError(f"actuators to arm are numbers from 0 to {last}, not {list(actuators)}.")
         return chosen
 
-    def _look(self, fully: bool = False) -> SensorReading:
-        """Senses, and makes the face limp if anything is wrong."""
-        sensed = self._sense(fully)
-        if sensed.faults:
-            self._fail(sensed.faults)
-        return sensed
+    def _check_sensors(self, fully: bool = False) -> SensorReading:
+        """Reads the sensors; any fault makes the face limp."""
+        reading = self._read_sensors(fully)
+        if reading.faults:
+            self._fail(reading.faults)
+        return reading
 
     def _fail(self, faults: list[str]) -> None:
-        """Limp and latched; a link that fails now leaves the limp owed."""
-        self._latched += [f for f in faults if f not in self._latched]
+        """Latches faults and makes the face limp; if the link fails now, torque-off stays pending."""
+        self._faults.latch(faults)
         if self._state is not BoardState.STOPPED:
             self._state = BoardState.FAULT
         with suppress(LinkError):
-            self._limp(self._state)
+            self._make_limp(self._state)
 
-    def _limp(self, then: BoardState) -> None:
-        """Everything limp; a stop and a fault stay what they are. Owed until the board was told."""
-        self._owed = True
-        self._queue = []
-        self.awake[:], self.wanted[:] = False, np.nan
-        if self._state in MOVING:
-            self._state = then
-        self._let_go()
-        self._owed = False
+    def _make_limp(self, next_state: BoardState) -> None:
+        """Switches all torque off. A stop and a fault stay latched.
 
-    def _mind_silence(self) -> None:
-        if self._state not in MOVING:
+        Torque-off is read back and stays pending, to be retried, until the board has confirmed it.
+        """
+        self._torque_off_pending = True
+        self._arming.cancel()
+        self.enabled[:], self.sent[:] = False, np.nan
+        if self._state in DRIVEN:
+            self._state = next_state
+        self._torque_off()
+        self._torque_off_pending = False
+
+    def _check_silence(self) -> None:
+        if self._state not in DRIVEN:
             return
-        silence = self._clock.now() - self._heard
-        if silence >= self._rules.hold_after and SILENCE not in self._notes:
-            self._notes.append(SILENCE)
+        silence = self._clock.now() - self._last_command_at
+        if silence >= self._rules.hold_after:
+            self._faults.silence = SILENCE
         if silence >= self._rules.limp_after:
-            self._limp(BoardState.LIMP)
+            self._make_limp(BoardState.LIMP)
         elif silence >= self._rules.hold_after:
-            self._state = BoardState.HOLD  # servos keep their last position by themselves; arming waits
+            self._state = BoardState.HOLD  # servos keep their last position by themselves; arming pauses
 
-    def _wake_next(self) -> None:
-        """Wakes the group whose turn has come."""
+    def _enable_next_group(self) -> None:
+        """Enables the next arming group when its time has come."""
         now = self._clock.now()
-        if self._state is not BoardState.ARMING or now < self._next_group:
+        if self._state is not BoardState.ARMING or not self._arming.is_due(now):
             return
-        start = self._start() if self._queue else None
-        if self._queue and start is not None:  # sensing found no fault, which empties the queue
-            group = self._queue.pop(0)
-            self.awake[group], self.wanted[group] = True, start[group]
-            self._wake(group, start)
-            self._next_group = now + self._rules.arm_gap
-            self._end_arming()
+        start = self._start_positions()
+        if self._arming.groups:  # a fault that the sensors reported has cancelled arming
+            group = self._arming.groups.pop(0)
+            self.enabled[group], self.sent[group] = True, start[group]
+            self._enable(group, start)
+            self._arming.next_at = now + self._rules.arm_gap
+            self._finish_arming()
 
-    def _end_arming(self) -> None:
-        """Armed is who is awake and at rest; measured servos woke up elsewhere and had to go there."""
-        assert self._limits is not None
-        away = np.abs(self.wanted - self._limits.rest) > self._grid  # not so for those asleep
-        if self._state is BoardState.ARMING and not self._queue and not away.any():
-            self._state, self._arming = BoardState.ACTIVE, False
+    def _finish_arming(self) -> None:
+        """Arming ends when every chosen channel is enabled and at rest.
 
-    def _start(self) -> Floats:
-        """Where channels wake: where they are, if that is measured, so that nothing snaps; else at rest."""
+        Servos that measure their position are enabled where they are, and must first move to rest.
+        """
         assert self._limits is not None
-        position = self._look().position if self.identity.measured else None
+        away = np.abs(self.sent - self._limits.rest) > self._grid  # False for limp channels
+        if self._state is BoardState.ARMING and not self._arming.groups and not away.any():
+            self._state, self._arming.active = BoardState.ACTIVE, False
+
+    def _start_positions(self) -> Floats:
+        """Positions at which channels are enabled: the measured ones, so that no servo jumps; else rest."""
+        assert self._limits is not None
+        position = self._check_sensors().position if self.identity.measured else None
         if position is None:
             return self._limits.rest
         return np.clip(position, self._limits.low, self._limits.high)
 
-    def _follow(self, targets: Floats) -> None:
-        """Limits, exclusion, slew, in this order, and out it goes."""
+    def _step_towards(self, targets: Floats) -> None:
+        """Applies limits, exclusion and slew to the targets, in this order, and sends the result."""
         assert self._limits is not None
         limits, rules, now = self._limits, self._rules, self._clock.now()
-        before = np.where(self.awake, self.wanted, limits.rest)
-        if self._arming and self.identity.measured:
+        before = np.where(self.enabled, self.sent, limits.rest)
+        if self._arming.active and self.identity.measured:
             targets = limits.rest
-        allowed = rules.ease(np.clip(targets, limits.low, limits.high), limits)
-        periods = min((now - self._moved) / rules.period, rules.most_periods)
+        allowed = rules.limit_pairs(np.clip(targets, limits.low, limits.high), limits)
+        periods = min((now - self._last_step_at) / rules.period, rules.most_periods)
         reach = limits.slew * periods
-        step = rules.hold_back(before + np.clip(allowed - before, -reach, reach), before, limits)
-        self.wanted, self._moved = np.where(self.awake, step, np.nan), now
-        self._tell_clamped(targets, allowed)
-        self._go(self.wanted)
+        step = rules.hold_back_pairs(before + np.clip(allowed - before, -reach, reach), before, limits)
+        self.sent, self._last_step_at = np.where(self.enabled, step, np.nan), now
+        clamped = np.flatnonzero(self.enabled & (np.abs(targets - allowed) > self._grid))
+        self._faults.clamped = f"clamped: {self._names(clamped)}" if clamped.size else ""
+        self._send_positions(self.sent)
 
-    def _tell_clamped(self, targets: Floats, allowed: Floats) -> None:
-        self._notes = [note for note in self._notes if not note.startswith("clamped")]
-        clamped = np.flatnonzero(self.awake & (np.abs(targets - allowed) > self._grid))
-        if clamped.size:
-            self._notes.append(f"clamped: {', '.join(NAMES[i] for i in clamped)}")
-
-    def _report(self, sensed: SensorReading) -> BoardStatus:
-        position = self.wanted if sensed.position is None else sensed.position
-        output = np.where(self.awake, position, np.nan)
-        faults = (*self._latched, *self._notes)
-        return BoardStatus(self._state, output, faults, sensed.supply, sensed.temperature, sensed.load)
+    def _report(self, reading: SensorReading) -> BoardStatus:
+        position = self.sent if reading.position is None else reading.position
+        output = np.where(self.enabled, position, np.nan)
+        return BoardStatus(
+            self._state, output, self._faults.all, reading.supply, reading.temperature, reading.load
+        )
 
 
-def checked_targets(raw: Floats) -> Floats:
-    """`raw` as float64 (25,).
+def checked_targets(spec: FaceSpec, raw: Floats) -> Floats:
+    """`raw` as float64, one number for each actuator.
 
     Raises:
         RobotError: wrong shape, or not finite; nothing was sent.
     """
     targets = np.asarray(raw, dtype=float)
-    if targets.shape != (COUNT,) or not np.isfinite(targets).all():
-        raise RobotError(f"targets are {COUNT} finite numbers; nothing was sent.")
+    if targets.shape != (len(spec),) or not np.isfinite(targets).all():
+        raise RobotError(f"targets are {len(spec)} finite numbers; nothing was sent.")
     return targets
 
 
-def limits_on_grid(limits: BoardLimits, grid: float, widest: tuple[float, float]) -> BoardLimits:
-    """`limits` drawn in to what the board can send, so that rounding never leaves them.
+def limits_on_grid(
+    spec: FaceSpec, limits: BoardLimits, grid: float, widest: tuple[float, float]
+) -> BoardLimits:
+    """`limits`, narrowed to positions that the board can send, so that rounding never leaves them.
 
     Raises:
         RobotError: wrong shapes, not finite, in the wrong order, or wider than the board allows.
     """
     columns = [np.asarray(c, dtype=float) for c in (limits.low, limits.high, limits.rest, limits.slew)]
-    if any(c.shape != (COUNT,) or not np.isfinite(c).all() for c in columns):
-        raise RobotError(f"limits are four columns of {COUNT} finite numbers; calibrate again.")
+    if any(c.shape != (len(spec),) or not np.isfinite(c).all() for c in columns):
+        raise RobotError(f"limits are four columns of {len(spec)} finite numbers; calibrate again.")
     low, high = np.ceil(columns[0] / grid) * grid, np.floor(columns[1] / grid) * grid
     rest, slew = np.clip(columns[2], low, high), columns[3]
     bad = (low >= high) | (low < widest[0]) | (high > widest[1]) | (slew <= 0) | (rest - columns[2] > grid)
     bad |= columns[2] - rest > grid
     if bad.any():
-        told = ", ".join(NAMES[i] for i in np.flatnonzero(bad)[:4])
+        names = ", ".join(spec.names[i] for i in np.flatnonzero(bad)[:4])
         raise RobotError(
-            f"limits of {told} are not {widest[0]:g} <= low <= rest <= high <= {widest[1]:g} with "
+            f"limits of {names} are not {widest[0]:g} <= low <= rest <= high <= {widest[1]:g} with "
             "low < high and slew > 0; calibrate again."
         )
     return BoardLimits(low, high, rest, slew)

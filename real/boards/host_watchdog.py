@@ -1,8 +1,9 @@
-"""Who notices that the host is gone, for boards that do not: a thread of its own.
+"""A watchdog thread in the host, for boards without a watchdog of their own.
 
-A hung or ended main thread stops calling `send`; this thread goes on, sees the silence and makes the
-face limp. It never arms anything. What it cannot outlive is the whole process: against SIGKILL and a
-frozen computer only the board's own timeout helps, see docs/boards.md.
+It covers a main thread that hangs or ends without disarming: that thread no longer calls `send`, but this
+one still runs, notices the silence and makes the face limp. It never arms anything. It ends with its
+process, so SIGKILL and a frozen interpreter are covered by `watchdog_process`, and a frozen or unplugged
+computer only by the board's own timeout, see docs/boards.md.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from collections.abc import Callable
 
 from eva_sim.errors import EvaError
 
-#: Time between two looks [s]; a quarter of the 50 ms that a hold may be late.
+#: Time between two checks [s]; a quarter of the 50 ms by which a hold may be late.
 INTERVAL = 0.0125
 
 
 class HostWatchdog:
-    """Calls `beat` again and again from its own thread, and `limp` once its owner has died.
+    """Calls `beat` regularly from its own thread, and `limp` once its owner has ended.
 
     Args:
-        beat: looks at the clock, and holds or limps after silence; may be called from any thread.
+        beat: holds the face or makes it limp after silence; may be called from any thread.
         limp: makes the face limp for good; may be called from any thread.
-        owner: the thread whose death ends everything; the main thread if None.
-        interval: time between two looks [s].
+        owner: thread whose end makes the face limp; the main thread if None.
+        interval: time between two checks [s].
     """
 
     def __init__(
@@ -36,14 +37,14 @@ class HostWatchdog:
         self._beat, self._limp, self._interval = beat, limp, interval
         self._owner = owner or threading.main_thread()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="eva-deadman", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="eva-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begins to watch."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the watch. May be called twice, and by the watching thread itself."""
+        """Ends the thread. May be called twice, and by the thread itself."""
         self._ended.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=1.0)
@@ -53,8 +54,8 @@ class HostWatchdog:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def look(self) -> bool:
-        """One look; False when the owner is dead and the face was made limp."""
+    def check(self) -> bool:
+        """Checks once; False if the owner has ended and the face was made limp."""
         if self._owner.is_alive():
             self._beat()
             return True
@@ -64,10 +65,10 @@ class HostWatchdog:
     def _run(self) -> None:
         while not self._ended.wait(self._interval):
             try:
-                if not self.look():
+                if not self.check():
                     return
             except EvaError:
-                continue  # the link failed just now; limp is owed and tried again at the next look
+                continue  # the link failed just now; torque-off is pending and retried at the next check
             except BaseException:
-                self._limp()  # a mistake of ours must not leave servos driven without a watch
+                self._limp()  # an error in this program must not leave servos driven without a watchdog
                 raise

@@ -1,7 +1,7 @@
-"""What a servo board is to the rest of the package.
+"""The interface of a servo board.
 
-Boards speak of *raw* positions: pulses [us] for hobby servos, ticks for bus servos. What raw position a
-command is, is the calibration's business (`eva_sim.real.calibration.model`).
+Boards work in *raw* positions: pulses [us] for hobby servos, ticks for bus servos. The calibration
+(`eva_sim.real.calibration.model`) converts commands to raw positions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from eva_sim.contract import Floats
 
 
 class BoardState(enum.IntEnum):
-    """Of a board; the numbers are the wire's, see docs/protocol.md."""
+    """State of a board; the numbers are those of the wire, see docs/protocol.md."""
 
     LIMP = 0
     ARMING = 1
@@ -28,13 +28,13 @@ class BoardState(enum.IntEnum):
 
 @dataclass(frozen=True)
 class BoardLimits:
-    """Of all channels of the face, in the order of the actuator table, each (25,) [raw].
+    """Limits of all actuators, in the order of the actuator table, each an array of one number each [raw].
 
     Attributes:
-        low: the smaller end of travel.
-        high: the greater end of travel.
-        rest: where a channel starts when it is armed; between the two.
-        slew: most it may move in one wire period.
+        low: smaller end of travel.
+        high: greater end of travel.
+        rest: position between the two, where an actuator starts when it is armed.
+        slew: largest change in one wire period.
     """
 
     low: Floats
@@ -45,38 +45,39 @@ class BoardLimits:
 
 @dataclass(frozen=True)
 class BoardIdentity:
-    """Who answers at the other end.
+    """Identity of the board that answers.
 
     Attributes:
         kind: of the board, `"firmware"`, `"maestro"`, `"feetech"` or `"dynamixel"`.
-        robot: the unique id that a calibration is bound to.
-        version: of the firmware, for people.
+        robot_id: unique id of the robot; a calibration is bound to it.
+        version: version of the firmware, to be shown to people.
         calibration: CRC-32 of the calibration the board holds; None where boards hold none.
         unit: of raw positions, `"us"` or `"ticks"`.
         measured: whether positions are measured (bus servos) or only what was last sent.
-        dead_man: who notices that the host is gone, the board itself or a thread of the host.
+        watchdog: side that notices the end of the host program, the board itself or the host (a thread and a
+            process).
     """
 
     kind: str
-    robot: str
+    robot_id: str
     version: str
     calibration: int | None
     unit: Literal["us", "ticks"]
     measured: bool
-    dead_man: Literal["board", "host"]
+    watchdog: Literal["board", "host"]
 
 
 @dataclass(frozen=True)
 class BoardStatus:
-    """What a board says of itself.
+    """Status of a board; arrays have one number for each actuator.
 
     Attributes:
         state: see `BoardState`.
-        output: raw positions now, (25,); NaN where limp. Measured if `BoardIdentity.measured`.
-        faults: what is wrong, in words; empty when all is well.
-        supply: of the servos [V]; NaN if the board cannot tell.
-        temperature: of each servo, (25,) [degrees Celsius]; NaN if the board cannot tell.
-        load: of each servo, (25,), share of its stall torque; NaN if the board cannot tell.
+        output: raw positions now; NaN where limp. Measured if `BoardIdentity.measured`.
+        faults: faults in words; empty if there are none.
+        supply: supply voltage of the servos [V]; NaN if the board does not measure it.
+        temperature: of each servo [degrees Celsius]; NaN if the board does not measure it.
+        load: of each servo, share of its stall torque; NaN if the board does not measure it.
     """
 
     state: BoardState
@@ -88,13 +89,13 @@ class BoardStatus:
 
 
 class Board(abc.ABC):
-    """A servo board. Nothing moves before `arm`, and nothing but `arm` makes it move again."""
+    """A servo board. Nothing moves before `arm`, and after it went limp only `arm` makes it move again."""
 
     identity: BoardIdentity
 
     @abc.abstractmethod
     def configure(self, limits: BoardLimits, calibration: int) -> None:
-        """Gives the board its limits, which it keeps (in EEPROM) if it can; only when limp.
+        """Gives the board its limits, which it stores (in EEPROM) if it can. It must be limp.
 
         Raises:
             RobotError: the board refuses, or is not limp.
@@ -102,7 +103,7 @@ class Board(abc.ABC):
 
     @abc.abstractmethod
     def arm(self, actuators: Collection[int]) -> BoardStatus:
-        """Starts arming these actuators, from limp, group by group, each at its rest; returns at once.
+        """Starts to arm these actuators, from limp, group by group, each at its rest. Returns at once.
 
         Raises:
             RobotError: not limp, not configured, stopped, or in fault.
@@ -110,7 +111,7 @@ class Board(abc.ABC):
 
     @abc.abstractmethod
     def send(self, raw: Floats) -> BoardStatus:
-        """Sends targets, (25,), a sign of life, and returns what the board says.
+        """Sends a target for each actuator, which is also a sign of life, and returns the status.
 
         Raises:
             LinkError: the board is gone or does not answer.
@@ -118,20 +119,20 @@ class Board(abc.ABC):
 
     @abc.abstractmethod
     def status(self) -> BoardStatus:
-        """Asks without any effect."""
+        """Asks for the status. This has no other effect, and is no sign of life."""
 
     @abc.abstractmethod
     def disarm(self) -> None:
-        """Limp at once. May be called at any time, also twice."""
+        """Makes the face limp at once. May be called at any time, also twice."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Emergency stop: limp, and latched until `clear`."""
+        """Emergency stop: the face is limp until `clear` and a new `arm`."""
 
     @abc.abstractmethod
     def clear(self) -> BoardStatus:
-        """Ends a stop or a fault whose cause is gone; the board is then limp."""
+        """Ends a stop, or a fault whose cause is gone; the board is limp then."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Disarms if it can, and lets go of the port. May be called twice."""
+        """Disarms if possible, and closes the port. May be called twice."""

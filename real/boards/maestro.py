@@ -16,18 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.host_managed import COUNT, NAMES, HostManagedBoard, SensorReading
+from eva_sim.real.boards.host_managed import HostManagedBoard, SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.boards.motion_rules import load_motion_rules
-from eva_sim.real.wire.bus_port import BusPort, find_only_port, identify_robot, open_bus_port
+from eva_sim.real.wire.bus_port import BusPort
+from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
 
-CHANNELS = 24  # of the largest Maestro
-DEVICE = 12  # its number on the line, as shipped
-QUARTER = 0.25  # us, the unit of its targets
+CHANNELS = 24  # number of channels of the largest Maestro
+DEVICE = 12  # device number as shipped
+QUARTER = 0.25  # unit of targets [us]
 SET_TARGETS, SET_SPEED, SET_ACCELERATION, GET_POSITION, GET_ERRORS = 0x9F, 0x87, 0x89, 0x90, 0xA1
-TRIES = 3  # to make it limp
+TRIES = 3  # tries to make it limp
 FASTEST = 0x3FFF  # greatest speed that two data bytes hold; 0 would mean no limit
 TIMEOUT = 1 << 5
 ERRORS = (
@@ -59,20 +60,20 @@ def septets(value: int) -> bytes:
 
 
 def describe_errors(bits: int) -> list[str]:
-    """The error register in words."""
-    known = [told for bit, told in enumerate(ERRORS) if bits >> bit & 1]
-    strange = bits >> len(ERRORS)
-    return [*known, f"unknown errors {strange:#x}"] if strange else known
+    """Descriptions of the errors in the error register."""
+    known = [description for bit, description in enumerate(ERRORS) if bits >> bit & 1]
+    unknown = bits >> len(ERRORS)
+    return [*known, f"unknown errors {unknown:#x}"] if unknown else known
 
 
 class MaestroUnit:
-    """One Maestro and the face's channels on it.
+    """One Maestro and the face's actuators on it.
 
     Args:
-        port: its line, perhaps shared with another.
-        device: its number there; None if it is alone, which then goes without (compact protocol).
-        crc: whether commands end with a CRC; it must be set the same on the Maestro.
-        actuators: which of the face are on its channels 0, 1, 2, ...
+        port: its serial line, which another Maestro may share.
+        device: its device number on the line; None if it is alone there (compact protocol).
+        crc: whether commands end with a CRC; the Maestro must have the same setting.
+        actuators: indices of the actuators on its channels 0, 1, 2, ...
     """
 
     def __init__(self, port: BusPort, device: int | None, crc: bool, actuators: NDArray[np.intp]) -> None:
@@ -84,25 +85,25 @@ class MaestroUnit:
 
     def command(self, code: int, *data: int) -> bytes:
         """A command in the Pololu protocol, or in the compact one."""
-        to = (code,) if self.device is None else (0xAA, self.device, code & 0x7F)
-        packet = bytes((*to, *data))
+        head = (code,) if self.device is None else (0xAA, self.device, code & 0x7F)
+        packet = bytes((*head, *data))
         return packet + bytes((crc7(packet),)) if self._crc else packet
 
     def set_targets(self, quarters: Sequence[int]) -> None:
-        """Pulses of all its channels from 0 on [quarters of a us]; 0 is off."""
+        """Sets the pulses of all its channels from 0 on [quarters of a us]; 0 is off."""
         data = b"".join(septets(q) for q in quarters)
         self.port.write(self.command(SET_TARGETS, len(quarters), 0, *data))
 
     def set_speeds(self, speeds: Sequence[int]) -> None:
-        """Fastest change of each channel [quarters of a us per 10 ms], with no limit of acceleration."""
+        """Sets the slew of each channel [quarters of a us per 10 ms], and no limit of acceleration."""
         for channel, speed in enumerate(speeds):
             self.port.write(self.command(SET_SPEED, channel, *septets(speed)))
             self.port.write(self.command(SET_ACCELERATION, channel, 0, 0))
 
     def ask(self, channels: Sequence[int]) -> tuple[int, list[int]]:
-        """Its error bits, which this clears, and pulses of some channels [quarters of a us].
+        """Reads and clears the error bits, and reads pulses of some channels [quarters of a us].
 
-        One request for all, since each wait for a USB packet costs a millisecond. Asked twice at most.
+        All are read by one request, because each USB packet takes a millisecond. There are two tries.
         """
         request = self.command(GET_ERRORS) + b"".join(self.command(GET_POSITION, c) for c in channels)
         for last in (False, True):
@@ -119,60 +120,64 @@ class MaestroUnit:
 
 
 class Maestro(HostManagedBoard):
-    """One or two Maestros; the second carries the channels from 24 on.
+    """One or two Maestros; the second has the channels from 24 on.
 
     Args:
-        ports: one line for each Maestro, or one that they share.
-        devices: the number of each on its line; None for one alone on its line.
-        robot: the id that calibrations are bound to.
-        version: what USB calls the device.
+        spec: the face.
+        ports: a serial line for each Maestro, or one that they share.
+        devices: device number of each; None for a Maestro that is alone on its line.
+        robot_id: id of the robot; calibrations are bound to it.
+        version: product name of the USB device.
         crc: whether CRC is enabled on the Maestros; it should be.
-        clock: what time is gone by.
-        owner: the thread whose death makes the face limp.
+        clock: clock of the board; the wall clock if None.
+        owner: thread whose end makes the face limp; the main thread if None.
 
     Raises:
         LinkError: a Maestro does not answer.
-        RobotError: a Maestro refuses what it is sent, or has too few channels.
+        RobotError: a Maestro reports errors in the commands, or has too few channels.
     """
 
     def __init__(
         self,
+        spec: FaceSpec,
         ports: Sequence[BusPort],
         devices: Sequence[int | None],
-        robot: str,
+        robot_id: str,
         version: str = "unknown",
         crc: bool = True,
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
-        identity = BoardIdentity("maestro", robot, version, None, "us", measured=False, dead_man="host")
-        super().__init__(identity, QUARTER, load_motion_rules().widest, clock, owner)
+        identity = BoardIdentity("maestro", robot_id, version, None, "us", measured=False, watchdog="host")
+        super().__init__(spec, identity, QUARTER, load_motion_rules(spec).widest, clock, owner)
         lines = list(ports) if len(ports) == len(devices) else [ports[0]] * len(devices)
         self._units = [
             MaestroUnit(line, device, crc, actuators)
-            for line, device, actuators in zip(lines, devices, _shares(len(devices)), strict=True)
+            for line, device, actuators in zip(
+                lines, devices, _split_channels(spec, len(devices)), strict=True
+            )
         ]
         for unit in self._units:
-            _shake_hands(unit)
-        self._let_go()
-        self._begin()
+            _check_unit(unit)
+        self._torque_off()
+        self._start_watchdogs()
 
-    def _keep(self, limits: BoardLimits) -> None:
-        """Slew is also set on the board: then a late host makes no steps of several slews."""
-        tens = load_motion_rules().period / 0.01
+    def _store_limits(self, limits: BoardLimits) -> None:
+        """Sets the slew on the board, too: then a late host cannot make a step of several slews."""
+        tens = self._rules.period / 0.01
         for unit in self._units:
             slews = limits.slew[unit.actuators] / QUARTER / tens
             unit.set_speeds([min(max(math.ceil(s), 1), FASTEST) for s in slews])
 
-    def _wake(self, channels: NDArray[np.intp], start: Floats) -> None:
-        self._go(self.wanted)
+    def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
+        self._send_positions(self.sent)
 
-    def _go(self, wanted: Floats) -> None:
+    def _send_positions(self, positions: Floats) -> None:
         for unit in self._units:
-            unit.set_targets([round(w / QUARTER) for w in np.nan_to_num(wanted[unit.actuators])])
+            unit.set_targets([round(p / QUARTER) for p in np.nan_to_num(positions[unit.actuators])])
 
-    def _let_go(self) -> None:
-        """Pulses off, and looked after: a command lost to noise must not leave a servo driven."""
+    def _torque_off(self) -> None:
+        """Ends all pulses and reads back that they ended: noise must not leave a servo driven."""
         for unit in self._units:
             channels = range(len(unit.actuators))
             for _ in range(TRIES):
@@ -180,56 +185,58 @@ class Maestro(HostManagedBoard):
                 if not any(unit.ask(channels)[1]):
                     break
             else:
-                raise LinkError(f"{unit} does not end its pulses; cut the servos' power.")
+                raise LinkError(f"{unit} does not end its pulses; switch off the servos' power.")
 
-    def _sense(self, fully: bool) -> SensorReading:
-        """Errors, and whether pulses are still there: a Maestro that lost power comes back with none."""
-        faults, position = [], self.wanted.copy()
+    def _read_sensors(self, fully: bool) -> SensorReading:
+        """Reads errors and pulses; a Maestro that lost its power comes back without pulses."""
+        faults, position = [], self.sent.copy()
         for unit in self._units:
-            driven = np.flatnonzero(self.awake[unit.actuators])
+            driven = np.flatnonzero(self.enabled[unit.actuators])
             channels = driven if fully else driven[:1]
             errors, quarters = unit.ask(channels.tolist())
-            # A Maestro with a timeout, as it should have, counts a limp and quiet face as one.
-            told = describe_errors(errors if driven.size else errors & ~TIMEOUT)
-            faults += [f"{unit}: {word}" for word in told]
+            # A Maestro with a timeout, as it should have, reports one while the face is limp.
+            found = describe_errors(errors if driven.size else errors & ~TIMEOUT)
+            faults += [f"{unit}: {error}" for error in found]
             asked = unit.actuators[channels]
             position[asked] = np.array(quarters) * QUARTER
-            if not told:
-                faults += [f"{NAMES[i]}: the Maestro ended its pulses" for i in asked if position[i] == 0]
-        return SensorReading(faults, position if fully else None)
+            if not found:
+                ended = [self._spec.names[i] for i in asked if position[i] == 0]
+                faults += [f"{name}: the Maestro ended its pulses" for name in ended]
+        return SensorReading(self._unknown(), self._unknown(), faults, position if fully else None)
 
-    def _last_words(self) -> dict[BusPort, bytes]:
-        describe_errors: dict[BusPort, bytes] = {}
+    def _torque_off_packets(self) -> dict[BusPort, bytes]:
+        packets: dict[BusPort, bytes] = {}
         for unit in self._units:
-            with unit.port.recording() as said:
+            with unit.port.recording() as recorded:
                 unit.set_targets([0] * len(unit.actuators))
-            describe_errors[unit.port] = describe_errors.get(unit.port, b"") + bytes(said)
-        return describe_errors
+            packets[unit.port] = packets.get(unit.port, b"") + bytes(recorded)
+        return packets
 
     def _close_port(self) -> None:
         for unit in self._units:
             unit.port.close()
 
 
-def _shares(maestros: int) -> list[NDArray[np.intp]]:
-    """The actuators on each Maestro, in the order of its channels."""
-    order = np.argsort(load_spec().column("channel"))
-    if (load_spec().column("channel")[order] != np.arange(COUNT)).any():
+def _split_channels(spec: FaceSpec, maestros: int) -> list[NDArray[np.intp]]:
+    """Indices of the actuators on each Maestro, in the order of its channels."""
+    channels = spec.column("channel")
+    order = np.argsort(channels)
+    if (channels[order] != np.arange(len(spec))).any():
         raise RobotError("face.toml numbers its channels with gaps; a Maestro needs 0, 1, 2 and so on.")
-    if maestros * CHANNELS < COUNT:
-        raise RobotError(f"{COUNT} servos need two Maestros; give both: devices=(12, 13).")
+    if maestros * CHANNELS < len(spec):
+        raise RobotError(f"{len(spec)} servos need two Maestros; give both: devices=(12, 13).")
     return [order[i * CHANNELS : (i + 1) * CHANNELS] for i in range(maestros)]
 
 
-def _shake_hands(unit: MaestroUnit) -> None:
-    """Finds out whether it is there, hears us right and has enough channels.
+def _check_unit(unit: MaestroUnit) -> None:
+    """Checks that a Maestro answers, understands commands and has enough channels.
 
     Raises:
         LinkError: it does not answer.
-        RobotError: it finds errors in what we send.
+        RobotError: it reports errors in the commands.
     """
     last = len(unit.actuators) - 1
-    unit.ask([last])  # whatever happened before is over; reading clears it
+    unit.ask([last])  # reading clears errors of the time before
     errors, _ = unit.ask([last])
     if errors & ~TIMEOUT:
         raise RobotError(
@@ -239,9 +246,10 @@ def _shake_hands(unit: MaestroUnit) -> None:
 
 
 def open_maestro(
+    spec: FaceSpec,
     port: str | Sequence[str] | None = None,
     devices: Sequence[int | None] | None = None,
-    robot: str | None = None,
+    robot_id: str | None = None,
     crc: bool = True,
     baud: int = 115200,
     clock: Clock | None = None,
@@ -249,29 +257,30 @@ def open_maestro(
     """Connects to the Maestros behind one or two serial ports.
 
     Args:
-        port: the command port of each, the first that of channels 0 to 23; or one whose line they share;
-            None to look for that.
-        devices: the device number of each; by default none needed on ports of their own, and 12 and 13
-            on a line that they share.
-        robot: the robot's id; by default the USB serial numbers.
+        spec: the face.
+        port: command port of each, first that of channels 0 to 23; or one port whose line they share;
+            None searches for the latter.
+        devices: device number of each; by default none on ports of their own, and 12 and 13 on a line
+            that they share.
+        robot_id: id of the robot; by default the USB serial numbers.
         crc: whether CRC is enabled on the Maestros.
-        baud: speed of a TTL line; USB does not care.
-        clock: what time is gone by.
+        baud: speed of a TTL line; it has no effect over USB.
+        clock: clock of the board; the wall clock if None.
 
     Raises:
         LinkError: a port or a Maestro does not answer.
-        RobotError: a Maestro refuses what it is sent.
+        RobotError: a Maestro reports errors in the commands.
     """
     port = port or find_only_port("maestro")
-    names = [port] if isinstance(port, str) else list(port)
-    devices = devices or ((DEVICE, DEVICE + 1) if len(names) == 1 else (None,) * len(names))
-    if len(names) not in (1, len(devices)):
+    paths = [port] if isinstance(port, str) else list(port)
+    devices = devices or ((DEVICE, DEVICE + 1) if len(paths) == 1 else (None,) * len(paths))
+    if len(paths) not in (1, len(devices)):
         raise RobotError(
-            f"{len(names)} ports for {len(devices)} Maestros: give one for each, or one for all."
+            f"{len(paths)} ports for {len(devices)} Maestros: give one for each, or one for all."
         )
-    robot, version = identify_robot(names, robot)
+    robot_id, version = identify_robot(paths, robot_id)
     with ExitStack() as opened:
-        ports = [opened.enter_context(closing(open_bus_port(name, baud))) for name in names]
-        board = Maestro(ports, devices, robot, version, crc, clock)
+        ports = [opened.enter_context(closing(BusPort.open(path, baud))) for path in paths]
+        board = Maestro(spec, ports, devices, robot_id, version, crc, clock)
         opened.pop_all()  # from here on the board closes them
         return board

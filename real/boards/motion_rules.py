@@ -1,4 +1,4 @@
-"""What `assets/robot.toml` says of every board: timing, arming groups, widest pulses, exclusion pairs."""
+"""Rules of motion that every board keeps, from the face's `robot.toml`, and conversion of pulses."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.real.boards.interface import BoardLimits
 from eva_sim.real.wire.firmware_table import exclusion_pairs, robot_config
 
 
 @dataclass(frozen=True)
 class MotionRules:
-    """The figures of the physical side that a board's driver needs.
+    """Timing, arming groups, widest pulses and exclusion pairs.
 
     Attributes:
-        period: time in which a channel may move by its slew [s].
-        most_periods: slews that one `send` may make up for; a control step, so a pause earns no jump.
+        period: wire period, in which a channel may move by its slew [s].
+        most_periods: most periods of slew in one `send`; a control step, so that no jump follows a pause.
         hold_after: silence until the face holds [s].
         limp_after: silence until it is limp [s].
         arm_gap: time between arming groups [s].
@@ -38,45 +38,45 @@ class MotionRules:
     pairs: tuple[tuple[int, int, float], ...]
     widest: tuple[float, float]
 
-    def ease(self, targets: Floats, limits: BoardLimits) -> Floats:
-        """Scales down the targets of pairs that would pull beyond their limit, (25,) [raw]."""
-        eased, pull = targets.copy(), pull_shares(targets, limits)
+    def limit_pairs(self, targets: Floats, limits: BoardLimits) -> Floats:
+        """Scales down the targets of pairs that would pull beyond their limit [raw]."""
+        limited, pull = targets.copy(), pull_shares(targets, limits)
         for one, other, limit in self.pairs:
             total = pull[one] + pull[other]
             if total > limit:
                 both = [one, other]
-                eased[both] = limits.rest[both] + (targets[both] - limits.rest[both]) * limit / total
-        return eased
+                limited[both] = limits.rest[both] + (targets[both] - limits.rest[both]) * limit / total
+        return limited
 
-    def hold_back(self, wanted: Floats, before: Floats, limits: BoardLimits) -> Floats:
-        """Keeps a pair inside its limit on the way, too: who pulls harder waits for who lets go, (25,) [raw].
+    def hold_back_pairs(self, wanted: Floats, before: Floats, limits: BoardLimits) -> Floats:
+        """Keeps each pair within its limit on the way, too: the cable that pulls harder waits [raw].
 
-        Both ends of a step may be allowed and what lies between not, because slews differ.
+        Because slews differ, positions between two allowed positions may exceed the limit.
         """
         held = wanted.copy()
         for one, other, limit in self.pairs:
-            for mine, theirs in ((one, other), (other, one)):
+            for own, partner in ((one, other), (other, one)):
                 now, then = pull_shares(held, limits), pull_shares(before, limits)
-                most = max(then[mine], limit - now[theirs])
-                if now[mine] > most:
-                    held[mine] = limits.rest[mine] + (held[mine] - limits.rest[mine]) * most / now[mine]
+                most = max(then[own], limit - now[partner])
+                if now[own] > most:
+                    held[own] = limits.rest[own] + (held[own] - limits.rest[own]) * most / now[own]
         return held
 
 
 def pull_shares(raw: Floats, limits: BoardLimits) -> Floats:
-    """Shares of the way from rest to the far end of travel, (25,) in 0..1."""
+    """Shares of the way from rest to the far end of travel, 0 to 1, one for each actuator."""
     up, down = limits.high - limits.rest, limits.rest - limits.low
     far = np.where(up >= down, up, -down)
     return np.clip((raw - limits.rest) / far, 0.0, 1.0)
 
 
-#: Raw positions of a horn that is turned as by a pulse of 1,500 us, and more for each us beyond.
+#: Raw position that corresponds to a pulse of 1,500 us, and raw change per us.
 _MIDDLE, _SCALE = {"us": 1500.0, "ticks": 2048.0}, {"us": 1.0, "ticks": 1.024}
 UNITS = tuple(_MIDDLE)
 
 
 def pulse_to_raw(pulse: Any, unit: str) -> Any:
-    """The raw position of a pulse [us]: both are an angle of the horn.
+    """The raw position of a pulse [us]; both describe an angle of the horn.
 
     A quarter turn is 1,000 us of a hobby servo and 1,024 ticks of a bus servo; the middle is 1,500 and 2,048.
 
@@ -88,16 +88,16 @@ def pulse_to_raw(pulse: Any, unit: str) -> Any:
 
 
 def pulse_change_to_raw(pulse: Any, unit: str) -> Any:
-    """A difference of pulses [us], a number or an array, as one of raw positions."""
+    """A change of pulse [us], a number or an array, as a change of raw position."""
     return _SCALE[unit] * pulse
 
 
-@lru_cache(maxsize=1)
-def load_motion_rules() -> MotionRules:
-    """Reads `assets/robot.toml`."""
-    spec, table = load_spec(), robot_config()
-    safety, pulse = table["safety"], table["pulse"]
-    period = table["wire"]["period"]
+@lru_cache(maxsize=8)
+def load_motion_rules(spec: FaceSpec) -> MotionRules:
+    """Reads the rules from the face's `robot.toml`."""
+    config = robot_config(spec)
+    safety, pulse = config["safety"], config["pulse"]
+    period = config["wire"]["period"]
     return MotionRules(
         period=period,
         most_periods=max(1.0, spec.control_dt / period),
@@ -105,6 +105,6 @@ def load_motion_rules() -> MotionRules:
         limp_after=safety["limp_after"],
         arm_gap=safety["arm_gap"],
         groups=tuple(spec.where(*kinds) for kinds in safety["arm_groups"]),
-        pairs=exclusion_pairs(),
+        pairs=exclusion_pairs(spec),
         widest=(pulse["narrowest"], pulse["widest"]),
     )

@@ -1,4 +1,4 @@
-"""Boards by name: how each is looked for and opened. Nothing is imported before its board is asked for."""
+"""Boards by name: each is found and opened here. A board's modules are imported only when it is opened."""
 
 from __future__ import annotations
 
@@ -9,65 +9,74 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eva_sim.clock import Clock, WallClock
+from eva_sim.contract import FaceSpec
 from eva_sim.errors import EvaError, LinkError, RobotError
+from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
 
 if TYPE_CHECKING:
     from eva_sim.real.boards.servo_bus import BusBoard
 
-#: Opens the board at these ports, as the robot of this name, by this clock.
-Open = Callable[[Sequence[str], str | None, Clock], Board]
+#: Opens the board of a face at some ports, with the id of the robot and a clock.
+OpenBoard = Callable[[FaceSpec, Sequence[str], str | None, Clock], Board]
 
 
 @dataclass(frozen=True)
 class BoardKind:
-    """How boards of one kind are reached.
+    """A kind of boards.
 
     Attributes:
-        open: connects, see `Open`.
-        find: the port of the one that is there.
-        most: how many ports it may have.
-        nameless: whether it has an id of its own, so that its robot is not given a name.
-        library: Python module it needs beyond pyserial, and the extra that brings it.
+        open: connects to a board, see `OpenBoard`.
+        find: finds the port of the only board of this kind, for a face.
+        max_ports: greatest number of ports that it may have.
+        has_id: whether it has an id of its own, so that the user gives its robot none.
+        library: Python module that it needs beyond pyserial, and the extra that installs it.
     """
 
-    open: Open
-    find: Callable[[], str]
-    most: int = 1
-    nameless: bool = False
+    open: OpenBoard
+    find: Callable[[FaceSpec], str]
+    max_ports: int = 1
+    has_id: bool = False
     library: tuple[str, str] | None = None
 
 
 def board_opener(
+    spec: FaceSpec,
     board: str = "firmware",
     port: str | Sequence[str] | None = None,
-    robot: str | None = None,
+    robot_id: str | None = None,
     clock: Clock | None = None,
 ) -> Callable[[], Board]:
-    """Looks at everything that can be known before a board is opened; what opens it, also again.
+    """Checks the choice of a board before anything is opened.
 
     Args:
-        board: one of `BOARDS`.
-        port: its serial port; of two Maestros both, `"FIRST,SECOND"` or a sequence; None or `"auto"` to look.
-        robot: name of the robot, where no USB serial number tells it from others.
-        clock: by which the board lives; the wall's if None.
+        spec: the face.
+        board: kind of board, one of `BOARDS`.
+        port: its serial port; for two Maestros both, `"FIRST,SECOND"` or a sequence; None or `"auto"`
+            searches for it.
+        robot_id: id of the robot, needed where it has no USB serial number.
+        clock: clock of the board; the wall clock if None.
+
+    Returns:
+        A function that opens the board; it may be called again after the board was closed.
 
     Raises:
-        RobotError: no such board, a port too many, a bad name, or its library is missing; when opening:
-            it refuses.
-        LinkError: there is no such port, or not one such board; when opening: it does not answer.
+        RobotError: no such board, too many ports, a bad id, or its library is missing; when opening:
+            the board refuses.
+        LinkError: there is no such port, or not exactly one such board; when opening: it does not answer.
     """
     kind = _kind(board)
-    _check_name(board, kind, robot)
-    _import_library(kind)
-    paths = _paths(port) or [kind.find()]
-    if len(paths) > kind.most:
-        most = "1 port" if kind.most == 1 else f"{kind.most} ports"
+    _check_robot_id(board, kind, robot_id)
+    if kind.library:
+        import_optional(*kind.library, RobotError)
+    paths = _paths(port) or [kind.find(spec)]
+    if len(paths) > kind.max_ports:
+        most = "1 port" if kind.max_ports == 1 else f"{kind.max_ports} ports"
         raise RobotError(f"board={board!r} has {most} at most, not {', '.join(paths)}.")
     for path in paths:
         if path.startswith("/") and not os.path.exists(path):
-            raise LinkError(f'there is no port {path}; is the board plugged in? "auto" looks for it.')
-    return lambda: kind.open(paths, robot, clock or WallClock())
+            raise LinkError(f'there is no port {path}; is the board plugged in? "auto" searches for it.')
+    return lambda: kind.open(spec, paths, robot_id, clock or WallClock())
 
 
 def _kind(board: str) -> BoardKind:
@@ -77,52 +86,49 @@ def _kind(board: str) -> BoardKind:
     return BOARDS[board]
 
 
-def _check_name(board: str, kind: BoardKind, robot: str | None) -> None:
-    if robot is None:
+def _check_robot_id(board: str, kind: BoardKind, robot_id: str | None) -> None:
+    if robot_id is None:
         return
-    if kind.nameless:
-        raise RobotError(f"a robot with board={board!r} has an id of its own; leave its name out.")
-    if not (isinstance(robot, str) and re.fullmatch(r"[\w.+-]+", robot)):
-        raise RobotError(f"robot={robot!r}; name it by letters, digits, '_' and '-': a file is called so.")
-
-
-def _import_library(kind: BoardKind) -> None:
-    if kind.library:
-        from eva_sim.real.boards.servo_bus import import_vendor_library
-
-        import_vendor_library(*kind.library)
+    if kind.has_id:
+        raise RobotError(f"a robot with board={board!r} has an id of its own; leave robot_id out.")
+    if not (isinstance(robot_id, str) and re.fullmatch(r"[\w.+-]+", robot_id)):
+        raise RobotError(
+            f"robot_id={robot_id!r} names a file: it may have letters, digits, '_', '-', '.' and '+' only."
+        )
 
 
 def _paths(port: str | Sequence[str] | None) -> list[str]:
-    """Ports by name; none to look for them."""
+    """Paths of the named ports; an empty list if they are to be searched for."""
     named = port.split(",") if isinstance(port, str) else list(port or ())
     paths = [str(name).strip() for name in named if str(name).strip()]
     return [] if paths == ["auto"] else paths
 
 
-def _find_firmware() -> str:
+def _find_firmware(spec: FaceSpec) -> str:
+    from eva_sim.real.wire.firmware_table import robot_config
     from eva_sim.real.wire.serial_ports import find_firmware_port
 
-    return find_firmware_port()
+    return find_firmware_port(robot_config(spec)["wire"]["baud"])
 
 
-def _open_firmware(paths: Sequence[str], robot: str | None, clock: Clock) -> Board:
+def _open_firmware(spec: FaceSpec, paths: Sequence[str], robot_id: str | None, clock: Clock) -> Board:
     from eva_sim.real.boards.firmware import FirmwareBoard
+    from eva_sim.real.wire.firmware_table import robot_config
     from eva_sim.real.wire.link import Link
     from eva_sim.real.wire.serial_ports import open_serial
 
-    link = Link(open_serial(paths[0]), clock)
+    link = Link(open_serial(paths[0], robot_config(spec)["wire"]["baud"]), clock)
     try:
-        return FirmwareBoard(link)
+        return FirmwareBoard(spec, link)
     except BaseException:
         link.close()
         raise
 
 
-def _open_maestro(paths: Sequence[str], robot: str | None, clock: Clock) -> Board:
+def _open_maestro(spec: FaceSpec, paths: Sequence[str], robot_id: str | None, clock: Clock) -> Board:
     from eva_sim.real.boards.maestro import open_maestro
 
-    return open_maestro(paths, robot=robot, clock=clock)
+    return open_maestro(spec, paths, robot_id=robot_id, clock=clock)
 
 
 def _feetech() -> type[BusBoard]:
@@ -137,29 +143,29 @@ def _dynamixel() -> type[BusBoard]:
     return Dynamixel
 
 
-def _on_bus(driver: Callable[[], type[BusBoard]]) -> Open:
-    return lambda paths, robot, clock: driver().open(paths[0], robot, clock=clock)
+def _on_bus(driver: Callable[[], type[BusBoard]]) -> OpenBoard:
+    return lambda spec, paths, robot_id, clock: driver().open(spec, paths[0], robot_id, clock=clock)
 
 
-def _finder(board: str) -> Callable[[], str]:
-    """Looks for a board by USB id and, where several ports have it, by asking who answers.
+def _finder(board: str) -> Callable[[FaceSpec], str]:
+    """A function that finds the port of a board by USB id; if several ports have it, by the answers.
 
-    Asking makes servos limp, so ports with another USB id are not touched.
+    Asking makes servos limp, so ports with another USB id are not opened.
     """
 
-    def find() -> str:
-        from eva_sim.real.wire.bus_port import likely_ports
+    def find(spec: FaceSpec) -> str:
+        from eva_sim.real.wire.serial_ports import likely_ports
 
         likely = likely_ports(board)
         if len(likely) == 1:
-            return likely[0]  # opening it will ask
-        told = {path: _ask(board, path) for path in likely}
-        answering = [path for path, problem in told.items() if not problem]
+            return likely[0]  # opening it checks who answers
+        problems = {path: _problem(spec, board, path) for path in likely}
+        answering = [path for path, problem in problems.items() if not problem]
         if len(answering) == 1:
             return answering[0]
-        listed = "; ".join(f"{path}: {problem or 'answers'}" for path, problem in told.items())
+        listed = "; ".join(f"{path}: {problem or 'answers'}" for path, problem in problems.items())
         count = f"several {board} boards answer" if answering else f"no {board} board answers"
-        hint = ", or both of two: --port FIRST,SECOND" if BOARDS[board].most > 1 else ""
+        hint = ", or both of two: --port FIRST,SECOND" if BOARDS[board].max_ports > 1 else ""
         raise LinkError(
             f"{count} ({listed or 'no port has its USB id'}). Plug it in, or name its port, "
             f"as in --port PATH{hint}."
@@ -168,19 +174,19 @@ def _finder(board: str) -> Callable[[], str]:
     return find
 
 
-def _ask(board: str, path: str) -> str:
-    """Why no such board is there, in words; empty if it is."""
+def _problem(spec: FaceSpec, board: str, path: str) -> str:
+    """Reason why no such board answers at a port, in words; empty if one answers."""
     try:
-        BOARDS[board].open([path], "asked", WallClock()).close()
+        BOARDS[board].open(spec, [path], "asked", WallClock()).close()
     except EvaError as error:
         return str(error)
     return ""
 
 
-#: All boards that have a name, by it.
+#: All kinds of boards, by name.
 BOARDS: Mapping[str, BoardKind] = {
-    "firmware": BoardKind(_open_firmware, _find_firmware, nameless=True),
-    "maestro": BoardKind(_open_maestro, _finder("maestro"), most=2),
+    "firmware": BoardKind(_open_firmware, _find_firmware, has_id=True),
+    "maestro": BoardKind(_open_maestro, _finder("maestro"), max_ports=2),
     "feetech": BoardKind(_on_bus(_feetech), _finder("feetech"), library=("scservo_sdk", "feetech")),
     "dynamixel": BoardKind(_on_bus(_dynamixel), _finder("dynamixel"), library=("dynamixel_sdk", "dynamixel")),
 }

@@ -1,10 +1,11 @@
-"""Who notices that the whole host process is gone: a small process of its own that holds the port, too.
+"""A watchdog process beside the host process, for boards that would hold their position for ever.
 
-`SIGKILL` and a frozen interpreter end every thread of ours, and neither a Maestro as shipped nor a Feetech
-servo would ever let go by itself. The guard hears a beat from the dead man's thread. When beats stop, or
-the pipe ends because the host is dead, it says the last words, which make everything limp, on every port.
+It covers the end of the whole host process: SIGKILL, a crash, a frozen interpreter. These end or stop every
+thread of the host, and neither a Maestro as shipped nor a Feetech servo has a timeout. The process shares
+the open ports with the host, and receives a beat from the host's watchdog thread. When beats stop, or the
+pipe closes because the host has ended, it writes the torque-off packets to every port.
 
-This file is also what the guard's process runs, and needs the standard library only: it starts at once.
+This file is also the program of that process. It needs the standard library only, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -17,27 +18,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 BEAT, GOODBYE = b".", b"!"
-#: How often the last words are said, and the time between [s]: the host may have died in mid-packet.
+#: How often the torque-off packets are written, and the time between [s]; the host may have ended within
+#: a packet, which spoils the first one.
 REPEATS, PAUSE = 5, 0.02
 
 
 class WatchdogProcess:
-    """The host's end of it.
+    """The host's side of the watchdog process.
 
     Args:
-        words: what to say, by the file number of each port.
-        patience: silence until it is said [s].
+        packets: torque-off packets, by the file number of each port.
+        timeout: time without a beat after which they are written [s].
     """
 
-    def __init__(self, words: Mapping[int, bytes], patience: float) -> None:
+    def __init__(self, packets: Mapping[int, bytes], timeout: float) -> None:
         import subprocess
 
-        told = [f"{number}:{said.hex()}" for number, said in words.items()]
+        arguments = [f"{number}:{packet.hex()}" for number, packet in packets.items()]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", os.path.realpath(__file__), str(patience), *told],
+            [sys.executable, "-I", "-S", os.path.realpath(__file__), str(timeout), *arguments],
             stdin=subprocess.PIPE,
             bufsize=0,
-            pass_fds=tuple(words),
+            pass_fds=tuple(packets),
             start_new_session=True,  # Ctrl-C is for the host alone
         )
         assert self._process.stdin is not None
@@ -46,21 +48,25 @@ class WatchdogProcess:
 
     @property
     def watching(self) -> bool:
-        """Whether its process lives."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def beat(self) -> None:
-        """Says that the host lives."""
-        self._say(BEAT)
+        """Reports that the host is alive."""
+        self._write(BEAT)
 
-    def close(self, speak: bool = False) -> None:
-        """Sends it away, without last words unless it shall `send_packets`. May be called twice."""
+    def close(self, torque_off: bool = False) -> None:
+        """Ends the process. May be called twice.
+
+        Args:
+            torque_off: whether it writes the torque-off packets first.
+        """
         import subprocess
 
         if self._pipe.closed:
             return
-        if not speak:
-            self._say(GOODBYE)
+        if not torque_off:
+            self._write(GOODBYE)
         self._pipe.close()
         try:
             self._process.wait(timeout=2.0)
@@ -68,32 +74,32 @@ class WatchdogProcess:
             self._process.kill()
             self._process.wait()
 
-    def _say(self, word: bytes) -> None:
-        with suppress(OSError, ValueError):  # it is gone, stopped or closed: `watching` tells
-            self._pipe.write(word)
+    def _write(self, signal: bytes) -> None:
+        with suppress(OSError, ValueError):  # the process has ended or the pipe is closed: see `watching`
+            self._pipe.write(signal)
 
 
-def watch_host(pipe: int, patience: float, words: Mapping[int, bytes]) -> None:
-    """What the guard does until the host says goodbye or is gone."""
+def watch_host(pipe: int, timeout: float, packets: Mapping[int, bytes]) -> None:
+    """Runs in the watchdog process until the host says goodbye or has ended."""
     while True:
-        said = os.read(pipe, 4096) if select.select([pipe], [], [], patience)[0] else None
-        if said and said.endswith(GOODBYE):
+        received = os.read(pipe, 4096) if select.select([pipe], [], [], timeout)[0] else None
+        if received and received.endswith(GOODBYE):
             return
-        if not said:
-            send_packets(words)
-        if said == b"":
+        if not received:
+            send_packets(packets)
+        if received == b"":
             return
 
 
-def send_packets(words: Mapping[int, bytes]) -> None:
-    """The last words, on every port that still takes them."""
+def send_packets(packets: Mapping[int, bytes]) -> None:
+    """Writes the torque-off packets to every port that still accepts them."""
     for _ in range(REPEATS):
-        for number, said in words.items():
-            with suppress(OSError):  # unplugged; the others may still be there
-                os.write(number, said)
+        for number, packet in packets.items():
+            with suppress(OSError):  # unplugged; the other ports may still be there
+                os.write(number, packet)
         time.sleep(PAUSE)
 
 
 if __name__ == "__main__":
     _pairs = (argument.split(":") for argument in sys.argv[2:])
-    watch_host(0, float(sys.argv[1]), {int(number): bytes.fromhex(said) for number, said in _pairs})
+    watch_host(0, float(sys.argv[1]), {int(number): bytes.fromhex(packet) for number, packet in _pairs})

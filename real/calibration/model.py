@@ -163,7 +163,7 @@ class Calibration:
         """
         for what in ("robot", "kind", "unit"):
             mine = {"kind": self.board}.get(what) or getattr(self, what)
-            theirs = getattr(identity, what)
+            theirs = getattr(identity, {"robot": "robot_id"}.get(what, what))
             if mine != theirs:
                 raise RobotError(
                     f"this calibration is for {what} {mine}, but {theirs} answers at the port; "
@@ -283,9 +283,9 @@ def designed_face() -> Aligner:
 
 
 def _nominal(a: Actuator, unit: str) -> ActuatorCalibration:
-    row = channel_rows()[a.channel]
+    row = channel_rows(load_spec())[a.channel]
     low, high, rest = (
-        pulse_to_raw(pulse, unit) for pulse in (*robot_config()["pulse"][a.kind], row.rest / 4)
+        pulse_to_raw(pulse, unit) for pulse in (*robot_config(load_spec())["pulse"][a.kind], row.rest / 4)
     )
     slew = pulse_change_to_raw(row.slew / 4, unit)
     return ActuatorCalibration(a.channel, int(a.direction < 0), rest - (low + high) / 2, low, high, slew)
@@ -305,7 +305,7 @@ def _check(actuator: Actuator, joint: ActuatorCalibration, unit: str) -> None:
     elif not joint.range_min - 0.125 <= joint.rest <= joint.range_max + 0.125:
         problem = "rests outside its range"
     else:
-        row = channel_rows()[actuator.channel]
+        row = channel_rows(load_spec())[actuator.channel]
         low, high = (pulse_to_raw(quarters / 4, unit) for quarters in (row.low, row.high))
         slew = pulse_change_to_raw(row.slew / 4, unit)
         if min(joint.range_min - low, high - joint.range_max, slew - joint.slew) < -_ROUNDING:

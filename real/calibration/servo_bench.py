@@ -141,7 +141,7 @@ def widest_limits(unit: str) -> BoardLimits:
     from eva_sim.contract import load_spec
     from eva_sim.real.wire.firmware_table import channel_rows
 
-    chosen = [channel_rows()[a.channel] for a in load_spec().actuators]
+    chosen = [channel_rows(load_spec())[a.channel] for a in load_spec().actuators]
     low, high, rest, slew = (
         np.array([getattr(r, n) / 4 for r in chosen]) for n in ("low", "high", "rest", "slew")
     )

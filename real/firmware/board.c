@@ -12,7 +12,7 @@ static uint32_t wanted, armed;   /* channels of the last ARM; those that were st
 static uint8_t group;            /* next to arm */
 static uint32_t group_at, life_at, supply_at;
 static uint16_t supply;
-static bool off; /* whether the PCA9685 were told to be off since the last pulse */
+static bool off; /* whether the PCA9685 were switched off since the last pulse */
 
 enum state board_state(void) { return state; }
 uint32_t board_armed(void) { return armed; }

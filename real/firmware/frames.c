@@ -37,7 +37,7 @@ static uint8_t decode(void) {
 
 static void end(void) {
     uint8_t length = decode();
-    if (!length || !message(received[0], get16(received + 1), received + FRAME_HEAD, length - FRAME_HEAD - FRAME_CRC))
+    if (!length || !handle_message(received[0], get16(received + 1), received + FRAME_HEAD, length - FRAME_HEAD - FRAME_CRC))
         refuse();
 }
 

@@ -6,7 +6,7 @@
 
 void frames_start(void);
 
-/* Takes a byte from the line; calls `message` (messages.c) for every frame that is whole. */
+/* Takes a byte from the line; calls `handle_message` (messages.c) for every frame that is whole. */
 void frames_take(uint8_t byte);
 
 /* Sends a message; drops it if the line is that far behind, since waiting would hold up the servos. */

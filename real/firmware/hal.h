@@ -32,7 +32,7 @@ void hal_outputs(bool enabled);
 
 /* Servo supply, if there is a new measurement since the last call. */
 bool hal_supply(uint16_t *millivolts);
-/* A few bits that nobody can foretell, from the ADC's noise and the timer. Only before the first hal_supply. */
+/* A few random bits from the ADC's noise and the timer. Only before the first hal_supply. */
 uint8_t hal_noise(void);
 
 bool hal_eeprom_ready(void);

@@ -14,7 +14,7 @@ static uint16_t session, last, stale; /* session 0: none was opened since the re
 
 void messages_start(void) { session = last = stale = 0; }
 
-/* What follows the session number in messages that begin with it. */
+/* Handles the part of a message that follows the session number. */
 typedef enum answer (*action)(const uint8_t *rest);
 
 static void answer_status(uint16_t sequence, enum answer answer) {
@@ -44,7 +44,7 @@ static void answer_channel(uint16_t sequence, uint8_t channel) {
     frames_send(CHANNEL, sequence, payload, (uint8_t)(at - payload));
 }
 
-/* A host of another version learns whom it met, and gets no session. */
+/* A host of another protocol version gets the answer, but no session. */
 static void hello(uint16_t sequence, uint8_t version) {
     if (version == PROTOCOL_VERSION) {
         board_limp();
@@ -85,7 +85,7 @@ static enum answer commit(const uint8_t *rest) {
     return TAKEN;
 }
 
-/* Numbers 1 to 0x7FFF ahead are fresh. One is used up whatever the answer, so that no copy of it works later. */
+/* Numbers 1 to 0x7FFF ahead are fresh. A number is used up whatever the answer, so that no copy works later. */
 static bool fresh(uint16_t sequence) {
     uint16_t ahead = sequence - last;
     if (ahead == 0 || ahead > 0x7FFF) return false;
@@ -122,7 +122,7 @@ static bool simple(uint8_t type, uint16_t sequence, const uint8_t *payload, uint
     return true;
 }
 
-bool message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
+bool handle_message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
     if (type > COMMIT || !GUARDED[type].act) return simple(type, sequence, payload, length);
     if (length != GUARDED[type].length) return false;
     answer_status(sequence, guarded(GUARDED[type].act, sequence, payload));

@@ -1,4 +1,4 @@
-/* What each message does and what is answered. */
+/* Executes messages and answers them. */
 #ifndef MESSAGES_H
 #define MESSAGES_H
 
@@ -7,7 +7,7 @@
 
 void messages_start(void);
 
-/* False if there is no such message, or not of this length. */
-bool message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length);
+/* False if there is no such message, or it has another length. */
+bool handle_message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length);
 
 #endif

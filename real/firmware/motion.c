@@ -56,7 +56,7 @@ static bool pair(uint8_t channel, uint8_t *partner, uint16_t *limit) {
     return row.partner != NO_PARTNER && channel < row.partner;
 }
 
-/* Two less than the limit, because each of two shares is rounded up: an aim beyond it would never be reached. */
+/* Two less than the limit, because both shares are rounded up: an aim beyond it would never be reached. */
 static void scale(uint8_t channel, uint16_t limit, uint16_t sum) {
     const struct limits *l = &limits[channel];
     uint16_t now = pull(l, aim[channel]);
@@ -84,7 +84,7 @@ static uint16_t toward(uint8_t channel) {
     return from - to > most ? from - most : to;
 }
 
-/* The aims of a pair may be allowed and the way there not, where one is faster: who pulls more waits. */
+/* If one cable of a pair is faster, the way between two allowed aims may exceed the limit: the one that pulls more waits. */
 static void wait_for_partner(uint16_t *next) {
     uint8_t other;
     uint16_t limit;

@@ -28,7 +28,7 @@ static bool set(uint8_t board, uint8_t where, uint8_t value) {
     return hal_bus_write(FIRST + board, bytes, 2);
 }
 
-/* The second is told even if the first is gone. */
+/* The second one is switched even if the first does not answer. */
 static bool both(bool (*tell)(uint8_t board)) {
     bool first = tell(0), second = tell(1);
     return first && second;

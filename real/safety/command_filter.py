@@ -39,11 +39,11 @@ class CommandFilter:
     """
 
     def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
-        self._spec, self._safety = spec, robot_config()["safety"]
-        self._period = robot_config()["wire"]["period"]  # a status comes with each frame
+        self._spec, self._safety = spec, robot_config(spec)["safety"]
+        self._period = robot_config(spec)["wire"]["period"]  # a status comes with each frame
         self._step, self._rest = fastest_step(spec, calibration).tolist(), spec.neutral.tolist()
         # The firmware has limits in 64ths.
-        self._pairs = [(ends, math.floor(64 * limit) / 64 - _SPARE) for *ends, limit in exclusion_pairs()]
+        self._pairs = [(ends, math.floor(64 * limit) / 64 - _SPARE) for *ends, limit in exclusion_pairs(spec)]
         self.sent, self.faults = spec.neutral, tuple[str, ...]()
         self._stalled_for = np.zeros(len(spec))  # for how long each servo has been stalled [s]
         self._steps = 0
@@ -131,6 +131,6 @@ def fastest_step(spec: FaceSpec, calibration: Calibration) -> Floats:
     """Most a command may change in one control period, (25,): by rate of the table and calibrated slew."""
     travel = spec.column("high") - spec.column("low")
     by_rate = 2 * spec.column("rate") * spec.control_dt / travel
-    periods = spec.control_dt / robot_config()["wire"]["period"]
+    periods = spec.control_dt / robot_config(spec)["wire"]["period"]
     by_slew = periods * calibration.limits.slew / np.maximum(calibration.slopes(), 1e-9)
     return np.minimum(by_rate, by_slew)

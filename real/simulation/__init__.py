@@ -1,1 +1,1 @@
-"""TODO."""
+"""Boards and servos without hardware: simulated firmware, simulated devices, and the hidden robot."""

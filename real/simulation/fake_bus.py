@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 from eva_sim.real.simulation.fake_line import FakeDevice
 
-PAUSE = 0.01  # s between two bytes that end a packet; less than any host waits for an answer
+PAUSE = 0.01  # pause between two bytes that ends a packet [s]; shorter than any host waits for an answer
 
 
 class ServoBus(FakeDevice):
     """Servos with registers on one line.
 
     Attributes:
-        registers: of each id.
-        dead: ids that do not answer or obey any more.
+        registers: registers of each servo, by id.
+        dead: ids of servos that no longer answer.
     """
 
     SIZE, TORQUE, GOAL, POSITION, GOAL_SIZE = 256, 0, 0, 0, 0
@@ -27,7 +27,7 @@ class ServoBus(FakeDevice):
         self._last = 0.0
 
     def feed(self, data: bytes) -> bytes:
-        """As `FakeDevice.feed`; after a pause, the rest of a packet is not waited for any more."""
+        """Takes bytes, see `FakeDevice.feed`; a pause ends an incomplete packet."""
         now = time.monotonic()
         if data and now - self._last > PAUSE:
             self._pending = b""
@@ -35,11 +35,11 @@ class ServoBus(FakeDevice):
         return super().feed(data)
 
     def get(self, number: int, address: int, size: int = 1) -> int:
-        """A register as a number."""
+        """Value of a register."""
         return int.from_bytes(self.registers[number][address : address + size], "little")
 
     def put(self, number: int, address: int, value: int, size: int = 1) -> None:
-        """Sets a register, as if the servo itself did."""
+        """Sets a register, as the servo itself would."""
         self.registers[number][address : address + size] = value.to_bytes(size, "little")
 
     def torque(self, number: int) -> bool:
@@ -50,12 +50,12 @@ class ServoBus(FakeDevice):
         return bytes(self.registers[number][address : address + length])
 
     def _write(self, number: int, address: int, data: bytes) -> int:
-        """Writes registers; 0 or the protocol's error number."""
+        """Writes registers; returns 0, or the error number of the protocol."""
         self.registers[number][address : address + len(data)] = data
         return 0
 
     def _move(self, number: int) -> None:
-        """The servo is at its goal at once."""
+        """Moves a servo to its goal, without delay."""
         goal = self.get(number, self.GOAL, self.GOAL_SIZE)
         self.put(number, self.POSITION, goal, self.GOAL_SIZE)
         self.driven.append((number, goal))
@@ -67,7 +67,7 @@ class ServoBus(FakeDevice):
 class FakeFeetech(ServoBus):
     """STS servos, by Feetech's "Communication Protocol User Manual" and memory table.
 
-    They begin at 2048, and with torque.
+    They start at 2048, with torque.
     """
 
     TORQUE, GOAL, POSITION, GOAL_SIZE = 40, 42, 56, 2
@@ -94,7 +94,7 @@ class FakeFeetech(ServoBus):
         if len(self._pending) < 4 or len(self._pending) < 4 + self._pending[3]:
             return None
         if sum(self._pending[2 : 4 + self._pending[3]]) & 0xFF != 0xFF:
-            self._take(2)  # broken; look for the next header
+            self._take(2)  # damaged; search for the next header
             return b""
         return self._take(4 + self._pending[3])
 
@@ -139,8 +139,7 @@ class FakeFeetech(ServoBus):
 class FakeDynamixel(ServoBus):
     """X-series servos, by the e-Manual's "Protocol 2.0" and XL430-W250 control table.
 
-    They begin at 2048, and limp.
-    `wait` lets time pass without a word, so that bus watchdogs trip.
+    They start at 2048, limp. `wait` lets time pass without packets, so that bus watchdogs trip.
     """
 
     SIZE, TORQUE, GOAL, POSITION, GOAL_SIZE = 700, 64, 116, 132, 4
@@ -160,7 +159,7 @@ class FakeDynamixel(ServoBus):
                 self.put(i, 168 + 2 * k, 224 + k, 2)
 
     def wait(self, seconds: float) -> None:
-        """Lets time pass with nothing on the bus."""
+        """Lets time pass without packets on the bus."""
         for i in self.registers:
             count = self.get(i, 98)
             if self.torque(i) and 0 < count < 128 and seconds >= count * 0.02:

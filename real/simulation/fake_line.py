@@ -1,13 +1,13 @@
-"""Servo boards without hardware: they parse and build real packets, in memory or on a pseudo-terminal.
+"""A serial line without hardware: its devices parse and build real packets, in memory or on a terminal.
 
-This is the line; what may be at its end is in `fake_maestro.py` and `fake_bus.py`. Written from the vendors'
-manuals, not from the drivers or the libraries, so that each checks the other. Made as bad as the real ones
-can be: a Feetech servo wakes up by a mere goal, and boards may start with power on their servos.
+The devices are in `fake_maestro.py` and `fake_bus.py`. They are written from the vendors' manuals, not from
+the drivers or the libraries, so that each checks the other. They also have the unpleasant properties of the
+real ones: writing a goal switches a Feetech servo on, and boards may start with power on their servos.
 
-    line = Line(FakeFeetech(range(1, 26)))
-    board = Feetech(Port(MemoryPort(line), "fake", 1_000_000), robot="fake")
+    line = FakeLine(FakeFeetech(range(1, 26)))
+    board = Feetech(spec, BusPort(MemoryPort(line), "fake", 1_000_000), robot_id="fake")
 
-On a pseudo-terminal, any program can open it: `with Pty(line) as name: Feetech.open(name, robot="fake")`.
+Any program can open a pseudo-terminal: `with PtyLine(line) as pty: Feetech.open(spec, pty.name, "fake")`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Self
 
 
 class FakeDevice(abc.ABC):
-    """What is at the far end of a serial line.
+    """A device at the far end of a serial line.
 
     Attributes:
         driven: every (channel or id, raw position) that a servo was driven to; 0 is limp on a Maestro.
-        heard: every whole packet that was understood.
+        heard: every valid packet that arrived.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class FakeDevice(abc.ABC):
         self._pending = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Takes bytes as they come and answers what is complete."""
+        """Takes bytes in any pieces; returns the answers to the packets that are complete."""
         self._pending += data
         answer = b""
         while (packet := self._packet()) is not None:
@@ -47,11 +47,11 @@ class FakeDevice(abc.ABC):
 
     @abc.abstractmethod
     def _packet(self) -> bytes | None:
-        """Takes the next packet off `_pending`; empty if it was rubbish, None if more must come."""
+        """Takes the next packet off `_pending`; empty if it was invalid, None if more bytes are needed."""
 
     @abc.abstractmethod
     def _obey(self, packet: bytes) -> bytes:
-        """Does what a packet says; the answer."""
+        """Executes a packet; returns the answer."""
 
     def _take(self, count: int) -> bytes:
         taken, self._pending = self._pending[:count], self._pending[count:]
@@ -59,15 +59,15 @@ class FakeDevice(abc.ABC):
 
 
 class FakeLine:
-    """A line with a device at its end, and with what happens to lines.
+    """A line with a device at its end, and with the faults of lines.
 
     Attributes:
-        device: what is at its end.
-        lose_requests: how many of the next writes never arrive.
-        lose_replies: how many of the next answers never arrive.
-        spoil: what happens to the next answers, one function each, e.g. a flipped bit.
-        spoil_requests: what happens to the next writes.
-        plugged: whether the cable is in.
+        device: the device at its end.
+        lose_requests: number of the next writes that never arrive.
+        lose_replies: number of the next answers that never arrive.
+        spoil: functions that disturb the next answers, one each, e.g. flip a bit.
+        spoil_requests: functions that disturb the next writes, one each.
+        plugged: whether the cable is plugged in.
     """
 
     def __init__(self, device: FakeDevice) -> None:
@@ -78,10 +78,10 @@ class FakeLine:
         self.plugged = True
 
     def exchange(self, data: bytes) -> bytes:
-        """What comes back to what was written.
+        """Writes bytes to the device; returns its answers.
 
         Raises:
-            OSError: the cable is out.
+            OSError: the cable is unplugged.
         """
         if not self.plugged:
             raise OSError(5, "Input/output error")
@@ -98,7 +98,7 @@ class FakeLine:
 
 
 class MemoryPort:
-    """The near end of a line without an operating system: what `Port` needs of a pyserial object."""
+    """The host's end of a line, in memory, with the methods of pyserial that `BusPort` needs."""
 
     def __init__(self, line: FakeLine) -> None:
         self._line, self._answers = line, b""
@@ -121,7 +121,7 @@ class MemoryPort:
 
 
 class PtyLine:
-    """The near end of a line as a pseudo-terminal that any program can open; a context manager."""
+    """The host's end of a line, as a pseudo-terminal that any program can open; a context manager."""
 
     def __init__(self, line: FakeLine) -> None:
         self._line = line
@@ -133,7 +133,7 @@ class PtyLine:
         self._thread.start()
 
     def _serve(self) -> None:
-        """Until the cable is out, by `close` or by `FakeLine.plugged`: then the terminal is gone for good."""
+        """Runs until `close` or `FakeLine.plugged` unplugs the cable, which removes the terminal."""
         try:
             while not self._ended.is_set():
                 if select.select([self._ours], [], [], 0.02)[0]:
@@ -145,7 +145,7 @@ class PtyLine:
             os.close(self._theirs)
 
     def close(self) -> None:
-        """Pulls the cable. May be called twice."""
+        """Unplugs the cable. May be called twice."""
         self._ended.set()
         self._thread.join()
 

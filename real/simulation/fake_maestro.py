@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from eva_sim.real.simulation.fake_line import FakeDevice
 
-#: Data bytes of each command but Set Multiple Targets, which says how many it has.
+#: Number of data bytes of each command, except Set Multiple Targets, which carries its number.
 LENGTHS = {0x04: 3, 0x07: 3, 0x09: 3, 0x10: 1, 0x21: 0, 0x22: 0}
 
 
@@ -14,14 +14,14 @@ class FakeMaestro(FakeDevice):
     """Maestros on one line, by the User's Guide, section 5 ("Serial Interface").
 
     Args:
-        devices: their numbers.
+        devices: their device numbers.
         crc: whether "Enable CRC" is ticked.
-        channels: how many each has.
+        channels: number of channels of each.
 
     Attributes:
-        pulses: of each device and channel [quarters of a us]; 0 is off.
-        errors: of each device, as bits.
-        speeds: of each device and channel [quarters of a us per 10 ms].
+        pulses: pulse of each device and channel [quarters of a us]; 0 is off.
+        errors: error bits of each device.
+        speeds: greatest speed of each device and channel [quarters of a us per 10 ms].
     """
 
     def __init__(self, devices: Iterable[int] = (12, 13), crc: bool = True, channels: int = 24) -> None:
@@ -32,13 +32,13 @@ class FakeMaestro(FakeDevice):
         self._crc, self._channels = crc, channels
 
     def complain(self, bit: int) -> None:
-        """An error: its bit is set, and all servos go to their home, which is off."""
+        """Raises an error: its bit is set, and all servos go to their home, which is off."""
         for device in self.errors:
             self.errors[device] |= 1 << bit
             self.pulses[device] = [0] * self._channels
 
     def lose_power(self) -> None:
-        """Off and on again: no pulses, no errors."""
+        """Switches the power off and on: there are no pulses and no errors then."""
         for device in self.pulses:
             self.pulses[device], self.errors[device] = [0] * self._channels, 0
 
@@ -61,7 +61,7 @@ class FakeMaestro(FakeDevice):
         return self._checked(self._take(length)) if len(self._pending) >= length else None
 
     def _length(self) -> int | None:
-        """Of the packet that begins; None if it cannot be told yet."""
+        """Length of the next packet; None while it is not known."""
         start = 3 if self._pending[0] == 0xAA else 1  # Pololu or compact protocol
         if len(self._pending) < start:
             return None
@@ -112,7 +112,7 @@ class FakeMaestro(FakeDevice):
 
 
 def _maestro_crc(data: bytes) -> int:
-    """By hand as in the guide's section 5.d: long division of the bits, least significant first."""
+    """CRC by long division of the bits, least significant first, as in the guide's section 5.d."""
     bits = [byte >> i & 1 for byte in data for i in range(8)] + [0] * 7
     divisor = [1, 0, 0, 0, 1, 0, 0, 1]
     for i in range(len(bits) - 7):

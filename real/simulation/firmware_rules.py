@@ -1,4 +1,4 @@
-"""The firmware's rules in Python, as docs/protocol.md has them; `mock.py` puts them behind a port."""
+"""The firmware's rules in Python, as in docs/protocol.md; `MockBoard` puts them behind a port."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from eva_sim.contract import FaceSpec
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.firmware_table import NO_PARTNER, board_timing, channel_rows, robot_config, table_crc
 from eva_sim.real.wire.protocol import Answer, Fault, Message
 
-_ROWS, _TIMES = channel_rows(), board_timing()
-_GROUPS = len(robot_config()["safety"]["arm_groups"])
-_MOVING = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
-_ALL = (1 << wire.CHANNELS) - 1
+_DRIVEN = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
 
 
 @dataclass
 class _Channel:
-    """One output; pulses in quarters of a microsecond."""
+    """One output; pulses are in quarters of a microsecond."""
 
     low: int = 0
     high: int = 0
@@ -31,37 +29,44 @@ class _Channel:
 
     @property
     def travel(self) -> int:
-        """From rest to the far end, with its sign."""
+        """Travel from rest to the far end, with its sign."""
         up, down = self.high - self.rest, self.rest - self.low
         return up if up >= down else -down
 
     def pull(self, pulse: float) -> float:
-        """The share of that travel which a pulse is."""
+        """Share of that travel at which a pulse is."""
         return max(0.0, (pulse - self.rest) / self.travel) if pulse and self.travel else 0.0
 
     def next(self) -> int:
-        """Where a period of slew leads."""
+        """The pulse after one more period of slew."""
         return self.out + max(-self.slew, min(self.slew, self.aim - self.out))
 
 
 class FirmwareRules:
-    """The rules of docs/protocol.md. Times in ms since power came.
+    """The rules of docs/protocol.md. Times are in ms since power-up.
 
     Args:
-        robot: its id, 8 bytes.
+        spec: the face.
+        robot_id: id of the board, 8 bytes.
         emit: called with time [ms], channel and pulse [quarters of a us, 0 for limp] at every change.
+
+    Attributes:
+        supply: voltage of the servos [mV].
     """
 
-    def __init__(self, robot: bytes, emit: Callable[[int, int, int], None]) -> None:
-        self._robot, self._emit = robot, emit
-        self._kept, self._kept_as, self._sessions = [(0, 0, 0, 0)] * wire.CHANNELS, 0, 0  # the EEPROM
-        self._shown = [0] * wire.CHANNELS
+    def __init__(self, spec: FaceSpec, robot_id: bytes, emit: Callable[[int, int, int], None]) -> None:
+        self._robot_id, self._emit = robot_id, emit
+        self._rows, self._timing, self._table_crc = channel_rows(spec), board_timing(spec), table_crc(spec)
+        self._group_count = len(robot_config(spec)["safety"]["arm_groups"])
+        # The EEPROM: limits of each channel, their number, and the last session.
+        self._stored, self._stored_number, self._sessions = [(0, 0, 0, 0)] * len(spec), 0, 0
+        self._shown = [0] * len(spec)
         self.supply = 5000  # mV
         self.boot()
 
     def boot(self) -> None:
-        """Power comes; what is not in EEPROM is forgotten."""
-        self._channels = [_Channel() for _ in range(wire.CHANNELS)]
+        """Powers up; only the EEPROM is remembered."""
+        self._channels = [_Channel() for _ in self._rows]
         self._state, self._latched, self._passing = BoardState.LIMP, Fault(0), Fault(0)
         self._session = self._last = self._stale = self._now = self._life = self._sag = 0
         self._wanted = self._group = self._group_at = 0
@@ -69,7 +74,7 @@ class FirmwareRules:
         self._show()
 
     def tick(self, now: int) -> None:
-        """One wire period."""
+        """Does the work of one wire period."""
         self._now = now
         self._watch_supply()
         self._watch_silence()
@@ -78,8 +83,8 @@ class FirmwareRules:
             self._arm_group()
         self._show()
 
-    def hear(self, message: Message, sequence: int, now: int, bad: int) -> Message:
-        """The answer to a message."""
+    def receive(self, message: Message, sequence: int, now: int, bad: int) -> Message:
+        """Acts on a message and returns the answer."""
         self._now = now
         self._watch_silence()  # not only once a period
         answer = self._act(message, sequence)
@@ -104,25 +109,33 @@ class FirmwareRules:
             self._sessions = self._sessions % 0xFFFF + 1
             self._session, self._last = self._sessions, sequence
         return wire.Ident(
-            wire.VERSION, 0, 0, self._robot, self._session, wire.CHANNELS, table_crc(), self._calibration, 1
+            wire.VERSION,
+            0,
+            0,
+            self._robot_id,
+            self._session,
+            len(self._rows),
+            self._table_crc,
+            self._calibration,
+            1,
         )
 
     def _restore(self) -> None:
-        """The limits as last committed."""
-        self._calibration = self._kept_as
-        for channel, row in zip(self._channels, self._kept, strict=True):
+        """Restores the limits as last committed."""
+        self._calibration = self._stored_number
+        for channel, row in zip(self._channels, self._stored, strict=True):
             channel.low, channel.high, channel.rest, channel.slew = row
 
     def _read(self, number: int) -> Answer | Message:
-        if number >= wire.CHANNELS:
-            return Answer.VALUE
+        if number >= len(self._rows):
+            return Answer.BAD_VALUE
         c = self._channels[number]
-        return wire.Channel(number, c.low, c.high, c.rest, c.slew, _ROWS[number].partner)
+        return wire.Channel(number, c.low, c.high, c.rest, c.slew, self._rows[number].partner)
 
     def _guarded(self, message: Any, sequence: int) -> Answer:
-        """Messages that begin with a session."""
+        """Acts on a message that begins with a session number."""
         if not self._session or message.session != self._session:
-            return Answer.SESSION
+            return Answer.WRONG_SESSION
         if not 1 <= (sequence - self._last) & 0xFFFF <= 0x7FFF:
             self._stale = min(self._stale + 1, 0xFFFF)
             return Answer.STALE
@@ -138,20 +151,20 @@ class FirmwareRules:
         return acts[type(message)](message)
 
     def _targets(self, message: wire.Targets) -> Answer:
-        if self._state not in _MOVING:
-            return Answer.STATE
+        if self._state not in _DRIVEN:
+            return Answer.WRONG_STATE
         clamped = [self._aim(c, p) for c, p in zip(self._channels, message.pulses, strict=True) if c.armed]
-        if self._group == _GROUPS and not any(c.armed for c in self._channels):
-            self._limp(BoardState.LIMP)  # the host let go of all of them
+        if self._group == self._group_count and not any(c.armed for c in self._channels):
+            self._limp(BoardState.LIMP)  # the host has made all channels limp
         clamped.append(self._exclude())
         self._passing = self._passing & ~Fault.CLAMPED | (Fault.CLAMPED if any(clamped) else Fault(0))
         self._life = self._now
         if self._state == BoardState.HOLD:
-            self._state = BoardState.ARMING if self._group < _GROUPS else BoardState.ACTIVE
+            self._state = BoardState.ARMING if self._group < self._group_count else BoardState.ACTIVE
         return Answer.TAKEN
 
     def _aim(self, channel: _Channel, pulse: int) -> bool:
-        """Says whether the pulse had to be clamped; 0 takes a channel out until the next `ARM`."""
+        """Sets a target and returns whether it was clamped; 0 makes a channel limp until the next `ARM`."""
         if pulse == 0:
             channel.armed, channel.out, channel.aim = False, 0, 0
             return False
@@ -160,11 +173,11 @@ class FirmwareRules:
 
     def _arm(self, message: wire.Arm) -> Answer:
         if self._state != BoardState.LIMP:
-            return Answer.STATE
-        if not message.channels or message.channels & ~_ALL:
-            return Answer.VALUE
+            return Answer.WRONG_STATE
+        if not message.channels or message.channels >> len(self._rows):
+            return Answer.BAD_VALUE
         if not self._calibration:
-            return Answer.UNCALIBRATED
+            return Answer.NOT_CALIBRATED
         self._wanted, self._group, self._group_at = message.channels, 0, self._now
         self._state, self._life, self._passing = BoardState.ARMING, self._now, Fault(0)
         return Answer.TAKEN
@@ -175,52 +188,52 @@ class FirmwareRules:
 
     def _clear(self, message: wire.Clear) -> Answer:
         if message.key != wire.CLEAR_KEY:
-            return Answer.VALUE
-        if self._state in _MOVING or (self._latched & Fault.SUPPLY and self.supply < _TIMES.supply):
-            return Answer.STATE
+            return Answer.BAD_VALUE
+        if self._state in _DRIVEN or (self._latched & Fault.SUPPLY and self.supply < self._timing.supply):
+            return Answer.WRONG_STATE
         self._latched = Fault(0)
         self._limp(BoardState.LIMP)
         return Answer.TAKEN
 
     def _limits(self, message: wire.Limits) -> Answer:
         if self._state != BoardState.LIMP:
-            return Answer.STATE
-        if message.channel >= wire.CHANNELS:
-            return Answer.VALUE
+            return Answer.WRONG_STATE
+        if message.channel >= len(self._rows):
+            return Answer.BAD_VALUE
         low, high, rest, slew = message.low, message.high, message.rest, message.slew
-        row = _ROWS[message.channel]
+        row = self._rows[message.channel]
         if not (row.low <= low <= rest <= high <= row.high and low < high and 0 < slew <= row.slew):
-            return Answer.VALUE
+            return Answer.BAD_VALUE
         self._channels[message.channel] = _Channel(low, high, rest, slew)
         self._calibration = 0  # until it is committed
         return Answer.TAKEN
 
     def _commit(self, message: wire.Commit) -> Answer:
         if self._state != BoardState.LIMP:
-            return Answer.STATE
+            return Answer.WRONG_STATE
         if not message.calibration:
-            return Answer.VALUE
+            return Answer.BAD_VALUE
         if not all(channel.slew for channel in self._channels):
-            return Answer.UNCALIBRATED
-        self._kept = [(c.low, c.high, c.rest, c.slew) for c in self._channels]
-        self._calibration = self._kept_as = message.calibration
+            return Answer.NOT_CALIBRATED
+        self._stored = [(c.low, c.high, c.rest, c.slew) for c in self._channels]
+        self._calibration = self._stored_number = message.calibration
         return Answer.TAKEN
 
     def _exclude(self) -> bool:
-        """Scales the aims of both of a pair down to its limit; says whether it had to."""
-        had_to = False
+        """Scales both targets of each pair down to its limit; returns whether one was beyond it."""
+        scaled = False
         for one, other, limit in self._pairs():
             pulls = one.pull(one.aim) + other.pull(other.aim)
             if pulls <= limit:
                 continue
-            had_to = True
+            scaled = True
             for c in (one, other):
                 if c.pull(c.aim):
                     c.aim = c.rest + int((c.aim - c.rest) * limit / pulls)
-        return had_to
+        return scaled
 
     def _move(self) -> None:
-        """A period of slew; of a pair that would be beyond its limit on the way, who pulls more waits."""
+        """Moves by a period of slew; a pair beyond its limit on the way waits where it would pull more."""
         following = {id(c): c.next() for c in self._channels}
         for one, other, limit in self._pairs():
             if one.pull(following[id(one)]) + other.pull(following[id(other)]) > limit:
@@ -233,24 +246,24 @@ class FirmwareRules:
     def _pairs(self) -> list[tuple[_Channel, _Channel, float]]:
         return [
             (self._channels[n], self._channels[row.partner], row.limit / 64)
-            for n, row in enumerate(_ROWS)
+            for n, row in enumerate(self._rows)
             if row.partner != NO_PARTNER and n < row.partner
         ]
 
     def _arm_group(self) -> None:
         for number, c in enumerate(self._channels):
-            if self._wanted >> number & 1 and _ROWS[number].group == self._group:
+            if self._wanted >> number & 1 and self._rows[number].group == self._group:
                 c.armed, c.aim, c.out = True, c.rest, c.rest
-        self._group, self._group_at = self._group + 1, self._now + _TIMES.arm_gap
-        if self._group == _GROUPS:
+        self._group, self._group_at = self._group + 1, self._now + self._timing.arm_gap
+        if self._group == self._group_count:
             self._state = BoardState.ACTIVE
 
     def _watch_silence(self) -> None:
         silence = self._now - self._life
-        if self._state not in _MOVING or silence < _TIMES.hold:
+        if self._state not in _DRIVEN or silence < self._timing.hold:
             return
         self._passing |= Fault.SILENCE
-        if silence >= _TIMES.limp:
+        if silence >= self._timing.limp:
             self._limp(BoardState.LIMP)
         elif self._state != BoardState.HOLD:
             self._state = BoardState.HOLD
@@ -258,9 +271,9 @@ class FirmwareRules:
                 c.aim = c.out
 
     def _watch_supply(self) -> None:
-        if self.supply >= _TIMES.supply:
+        if self.supply >= self._timing.supply:
             self._sag = self._now
-        elif self._now - self._sag >= _TIMES.sag and not self._latched & Fault.SUPPLY:
+        elif self._now - self._sag >= self._timing.sag and not self._latched & Fault.SUPPLY:
             self._latched |= Fault.SUPPLY
             self._limp(BoardState.STOPPED if self._state == BoardState.STOPPED else BoardState.FAULT)
 
@@ -270,7 +283,7 @@ class FirmwareRules:
             c.armed, c.aim, c.out = False, 0, 0
 
     def _show(self) -> None:
-        """Tells of every output that has changed."""
+        """Emits every output that has changed."""
         for number, c in enumerate(self._channels):
             if c.out != self._shown[number]:
                 self._shown[number] = c.out

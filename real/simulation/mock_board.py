@@ -1,7 +1,7 @@
 """A board with the firmware's rules, for machines without the toolchain.
 
-`MockBoard` has what `SimulatedBoard` of `virtual_board.py` has: a port, a clock, the pulses that are out, and
-listeners to them. Time is virtual unless asked otherwise: it passes only while somebody sleeps.
+`MockBoard` has the interface of `SimulatedBoard` of `virtual_board.py`: a port, a clock, the output pulses,
+and listeners to them. By default time is virtual: it passes only during a sleep on the board's clock.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from collections.abc import Callable
 import numpy as np
 
 from eva_sim.clock import Clock, WallClock
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.real.simulation.firmware_rules import FirmwareRules
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.firmware_table import robot_config
 
 Listener = Callable[[float, int, float], None]
 
-_PERIOD = round(1000 * robot_config()["wire"]["period"])
-
 
 class SimulatedClock(Clock):
-    """Time that passes only while somebody sleeps."""
+    """Time that passes only during a sleep."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -36,44 +34,50 @@ class SimulatedClock(Clock):
 
 
 class MockBoard:
-    """A board with the firmware's rules, its clock, and what comes out of it.
+    """A board with the firmware's rules, its clock, and its output pulses.
 
-    The firmware runs whenever somebody looks: it then does all that was due since, with the right times.
+    The rules run at every access: they then do all that was due since the last one, with the right times.
 
     Args:
-        robot: seed of its id.
-        realtime: whether its clock is the wall's.
+        spec: the face.
+        seed: seed of the hidden robot, which determines the board's id.
+        realtime: whether its clock is the wall clock.
 
     Attributes:
-        clock: by which it lives.
-        port: for a `Link`.
+        spec: the face.
+        clock: clock of the board.
+        port: port for a `Link`.
+        firmware: the rules.
     """
 
-    def __init__(self, robot: int = 0, realtime: bool = False) -> None:
+    def __init__(self, spec: FaceSpec, seed: int = 0, realtime: bool = False) -> None:
+        self.spec = spec
         self.clock: Clock = WallClock() if realtime else SimulatedClock()
         self._listeners: list[Listener] = []
-        self._pulses = np.full(wire.CHANNELS, np.nan)
-        self._born, self._booted = self.clock.now(), 0
-        self._ticked = -_PERIOD // 2  # half a period off the host's, so that neither waits for the other
-        self._decoder = wire.Decoder(wire.TO_BOARD)
-        self.firmware = FirmwareRules(hashlib.sha256(f"mock {robot}".encode()).digest()[:8], self._emit)
+        self._pulses = np.full(len(spec), np.nan)
+        self._period = round(1000 * robot_config(spec)["wire"]["period"])  # ms
+        self._started_at, self._booted = self.clock.now(), 0
+        self._ticked = -self._period // 2  # half a period off the host's, so that neither waits for the other
+        self._decoder = wire.Decoder(wire.TO_BOARD, len(spec))
+        robot_id = hashlib.sha256(f"mock {seed}".encode()).digest()[:8]
+        self.firmware = FirmwareRules(spec, robot_id, self._emit)
         self.port = MockPort(self)
 
     @property
     def pulses(self) -> Floats:
-        """What is out now, by channel, (25,) [us]; NaN where limp."""
+        """Output pulses now, by channel [us]; NaN where limp."""
         self.advance()
         return self._pulses.copy()
 
     def listen(self, callback: Listener) -> None:
         """From now on calls `callback(time, channel, width [us])` at every change; NaN for limp.
 
-        Time is since the start of this mock [s].
+        The time is counted from the start of this board [s].
         """
         self._listeners.append(callback)
 
     def close(self) -> None:
-        """Ends it; there is nothing to let go of."""
+        """Does nothing; the mock holds no resources."""
 
     def supply(self, volts: float) -> None:
         """Sets the voltage of the servos."""
@@ -81,30 +85,30 @@ class MockBoard:
         self.firmware.supply = round(1000 * volts)
 
     def power_cycle(self) -> None:
-        """Takes the power away and gives it back."""
+        """Switches the power off and on again."""
         self.advance()
         self._booted = self._ms()
-        self._decoder = wire.Decoder(wire.TO_BOARD)
+        self._decoder = wire.Decoder(wire.TO_BOARD, len(self.spec))
         self.firmware.boot()
 
     def advance(self) -> None:
-        """Does what was due."""
+        """Runs the rules up to now."""
         now = self._ms()
-        while self._ticked + _PERIOD <= now:
-            self._ticked += _PERIOD
+        while self._ticked + self._period <= now:
+            self._ticked += self._period
             self.firmware.tick(self._ticked - self._booted)
 
     def answer(self, data: bytes) -> bytes:
-        """What the board sends back for some bytes."""
+        """Bytes that the board answers to some bytes."""
         self.advance()
         now, out = self._ms() - self._booted, b""
         for sequence, message in self._decoder.feed(data):
-            told = self.firmware.hear(message, sequence, now, self._decoder.bad)
-            out += wire.encode_frame(told, sequence)
+            reply = self.firmware.receive(message, sequence, now, self._decoder.bad)
+            out += wire.encode_frame(reply, sequence)
         return out
 
     def _ms(self) -> int:
-        return int(1000 * (self.clock.now() - self._born) + 1e-6)
+        return int(1000 * (self.clock.now() - self._started_at) + 1e-6)
 
     def _emit(self, at: int, channel: int, pulse: int) -> None:
         width = pulse / 4 if pulse else np.nan
@@ -114,10 +118,10 @@ class MockBoard:
 
 
 class MockPort:
-    """The cable to a `MockBoard`. A pulled plug raises what pyserial lets through then.
+    """The cable to a `MockBoard`. A pulled plug raises the same errors as with pyserial.
 
     Args:
-        mock: at the other end.
+        mock: the board at the other end.
     """
 
     def __init__(self, mock: MockBoard) -> None:
@@ -139,11 +143,11 @@ class MockPort:
         self.is_open = False
 
     def unplug(self) -> None:
-        """Pulls the plug; what was on the line is lost."""
+        """Pulls the plug; bytes on the line are lost."""
         self._plugged, self._arrived = False, b""
 
     def replug(self) -> None:
-        """Puts the plug in again; to be opened anew."""
+        """Puts the plug in again and reopens the port."""
         self._plugged = self.is_open = True
 
     def _check(self) -> None:

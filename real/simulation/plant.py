@@ -1,14 +1,13 @@
-"""The hidden robot: pulses -> servos -> the twin's own chain -> the picture of its camera.
+"""The hidden robot: pulses move servos, which move a simulated head before a simulated camera.
 
-It stands in for a head that nobody has, so it tells nobody what it is. Its parameters are drawn by a
-seed from `assets/randomise.toml`, and what is reachable of a `Plant` is two functions: pulses in,
-pictures out.
+It stands in for a physical head, so its parameters are hidden. A seed draws them from the face's
+`randomise.toml`, and a `Plant` offers two functions only: pulses in, pictures out.
 
 - Pulses are read once each control period, as the twin reads commands.
-- A servo's horn, gain and the clock of its driver are a little off; its mechanism stops it at both ends
-  of the table's travel, so a cable that would go beyond slack is only slack.
-- A limp servo stays where it is: its gears do not turn backwards. What is on its way to it is forgotten.
-- Everything is nominal with seed 0.
+- A servo's horn, its gain and the clock of its driver deviate a little. Its mechanism stops it at both
+  ends of the table's travel, so a cable that would go beyond slack is only slack.
+- A limp servo stays where it is: its gears do not turn backwards. Commands in its queue are dropped.
+- With seed 0 everything is nominal.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.clock import WallClock
-from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import PhysicsError
 from eva_sim.randomise import Parameters, draw_parameters
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.real.wire.firmware_table import robot_config
 
-#: Channels of one servo driver.
+#: Number of channels of one servo driver.
 _PER_BOARD = 16
-#: Two moments nearer than this are one [s].
+#: Two times that differ by less count as one [s].
 _INSTANT = 1e-6
 
 
@@ -38,13 +37,14 @@ class Plant:
     """A robot of which only pulses and pictures are known.
 
     Args:
-        seed: of its parameters; 0 for a robot that is exactly as the tables say.
+        spec: the face.
+        seed: seed of its parameters; 0 for a robot that is exactly as the tables say.
         size: side of its picture [pixels].
 
     Attributes:
         follow: `follow(time, channel, width)`: from `time` [s] on the pulse of a channel is `width` [us],
-            NaN for none. Times must not go back.
-        picture: `picture(time)`: what the camera shows then, uint8 (size, size, 3).
+            NaN for limp. Times must not go back.
+        picture: `picture(time)`: picture of the camera at that time, uint8 (size, size, 3).
     """
 
     __slots__ = ("follow", "picture")
@@ -52,8 +52,9 @@ class Plant:
     follow: Callable[[float, int, float], None]
     picture: Callable[[float], NDArray[np.uint8]]
 
-    def __init__(self, seed: int = 0, size: int = 320) -> None:
-        hidden, lock = _Hidden(seed, size), threading.Lock()  # a board in real time tells from its thread
+    def __init__(self, spec: FaceSpec, seed: int = 0, size: int = 320) -> None:
+        hidden = _Hidden(spec, seed, size)
+        lock = threading.Lock()  # a board in real time reports pulses from its own thread
 
         def follow(time: float, channel: int, width: float) -> None:
             with lock:
@@ -67,32 +68,32 @@ class Plant:
 
 
 class PlantCamera(CameraSource):
-    """The camera before a plant.
+    """The camera in front of a hidden robot.
 
     Args:
-        plant: what it sees.
-        machine: whose pulses move it: anything with `pulses` and `clock`.
+        plant: the hidden robot.
+        machine: the board whose pulses move it: anything with `pulses` and `clock`.
     """
 
     def __init__(self, plant: Plant, machine: Any) -> None:
         self._picture, self._machine = plant.picture, machine
-        # A machine counts its own time from 0, and so does its clock, but for that of the wall.
+        # A board counts its time from 0, and so does its clock, unless that is the wall clock.
         self._start = machine.clock.now() if isinstance(machine.clock, WallClock) else 0.0
 
     def look(self) -> TimedImage:
-        _ = self._machine.pulses  # a machine that runs only when asked now does all that was due
+        _ = self._machine.pulses  # a mock runs up to now when it is accessed
         now = self._machine.clock.now()
         return TimedImage(now, self._picture(now - self._start))
 
 
 class _Hidden:
-    """What nobody but the functions of a plant may see."""
+    """State that only the two functions of a plant can reach."""
 
-    def __init__(self, seed: int, size: int) -> None:
+    def __init__(self, spec: FaceSpec, seed: int, size: int) -> None:
         from eva_sim.twin import Twin
 
-        parameters = draw_parameters(load_spec(), np.random.default_rng(seed), robot=True) if seed else {}
-        self._twin, self._size = Twin(), size
+        parameters = draw_parameters(spec, np.random.default_rng(seed), robot=True) if seed else {}
+        self._twin, self._size = Twin(spec=spec), size
         self._twin.set_parameters(parameters)
         self._servos = PlantServos(self._twin.spec, parameters)
         self._pulses = np.full(len(self._twin.spec), np.nan)
@@ -118,7 +119,7 @@ class _Hidden:
         self._steps += 1
         self._hold_limp()
         aim = np.where(np.isnan(self._pulses), self._twin.actuators.position, self._servos(self._pulses))
-        with contextlib.suppress(PhysicsError):  # a skin that does not settle stays for one step
+        with contextlib.suppress(PhysicsError):  # a skin that does not settle keeps its shape for one step
             self._twin.move(self._twin.spec.to_command(aim).clip(-1, 1))
 
     def _hold_limp(self) -> None:
@@ -128,10 +129,10 @@ class _Hidden:
 
 
 class PlantServos:
-    """From pulses, (25,) [us], to where these servos go, (25,) [rad, m]."""
+    """Converts pulses of all actuators [us] to the positions where these servos go [rad, m]."""
 
     def __init__(self, spec: FaceSpec, parameters: Parameters) -> None:
-        ends = np.array([robot_config()["pulse"][a.kind][:: a.direction] for a in spec.actuators])
+        ends = np.array([robot_config(spec)["pulse"][a.kind][:: a.direction] for a in spec.actuators])
         self._low, self._high, self._rest = (spec.column(name) for name in ("low", "high", "neutral"))
         self._per_us = (self._high - self._low) / (ends[:, 1] - ends[:, 0])
         self._at_rest = ends[:, 0] + (self._rest - self._low) / self._per_us

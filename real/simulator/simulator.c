@@ -1,4 +1,4 @@
-/* Runs the firmware in virtual time, as told on stdin, or in real time on a pseudo-terminal. See README.md. */
+/* Runs the firmware in virtual time, as commanded on stdin, or in real time on a pseudo-terminal. See README.md. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ static void end(int code) {
 }
 
 static void need(void *to, size_t size) {
-    if (fread(to, 1, size, stdin) != size) end(0); /* whoever started us is gone */
+    if (fread(to, 1, size, stdin) != size) end(0); /* the host process is gone */
 }
 
 static void put(const void *from, size_t size) {
@@ -122,7 +122,7 @@ static void open_terminal(void) {
         end(1);
     }
     const char *name = ptsname(terminal);
-    int other = open(name, O_RDWR | O_NOCTTY); /* kept open, so that it outlives whoever opens and closes it */
+    int other = open(name, O_RDWR | O_NOCTTY); /* kept open, so that it stays when another program closes it */
     if (other < 0 || tcgetattr(other, &raw)) end(1);
     cfmakeraw(&raw);
     tcsetattr(other, TCSANOW, &raw);
@@ -154,7 +154,7 @@ static void exchange(void) {
     ssize_t got = read(terminal, bytes, sizeof bytes);
     if (got > 0) type(bytes, (size_t)got);
     size_t count = collect(&sent);
-    ssize_t put_count = write(terminal, sent, count); /* a terminal that nobody reads loses what is too much */
+    ssize_t put_count = write(terminal, sent, count); /* bytes are lost if no program reads the terminal */
     (void)put_count;
     report(NULL, 0);
 }

@@ -76,14 +76,16 @@ def make_plan(seed: int = 0, poses: int = POSES, walk: float = WALK) -> Transfer
 def _drawn(spec: FaceSpec, rng: np.random.Generator, count: int) -> dict[str, NDArray[np.float32]]:
     """Expressions of the atlas that no robot's safety bends."""
     atlas = load_atlas(spec)
-    free = [row for row, command in enumerate(atlas.commands) if row and not exceeds_exclusions(command)]
+    free = [
+        row for row, command in enumerate(atlas.commands) if row and not exceeds_exclusions(spec, command)
+    ]
     return {f"atlas {row}": atlas.commands[row] for row in sorted(rng.permutation(free)[:count].tolist())}
 
 
-def exceeds_exclusions(command: NDArray[np.float32]) -> bool:
+def exceeds_exclusions(spec: FaceSpec, command: NDArray[np.float32]) -> bool:
     """Whether a command, (25,), pulls two cables against each other more than robot.toml allows."""
     pull = (command + 1) / 2
-    return any(pull[one] + pull[other] > limit for one, other, limit in exclusion_pairs())
+    return any(pull[one] + pull[other] > limit for one, other, limit in exclusion_pairs(spec))
 
 
 def _walk(spec: FaceSpec, rng: np.random.Generator, steps: int) -> Floats:

@@ -1,6 +1,6 @@
-"""What is compiled into the firmware: the limits that no calibration may exceed, and its timing.
+"""The table that is compiled into the firmware: limits that no calibration may exceed, and timing.
 
-Host and firmware agree by the CRC-32 of `packed_table()`, little-endian. For each channel, in order: the
+Host and firmware compare the CRC-32 of `packed_table(spec)`, little-endian. For each channel, in order: the
 narrowest and widest pulse a calibration may take, the nominal rest [quarters of a us], the fastest slew
 [quarters of a us per 20 ms] (u16 each), arming group, exclusion partner (255: none), exclusion limit [1/64]
 (u8 each). Then hold, limp [ms], supply limit [mV], how long it may sag, gap between arming groups [ms] (u16).
@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from eva_sim.contract import Actuator, FaceSpec, load_spec
+from eva_sim.contract import Actuator, FaceSpec
 from eva_sim.errors import DataError
-from eva_sim.files import asset
 
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
@@ -25,16 +24,16 @@ _ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHH")
 
 
 class ChannelRow(NamedTuple):
-    """One channel.
+    """Limits of one channel.
 
     Attributes:
         low: narrowest pulse a calibration may take [quarters of a us].
-        high: widest.
-        rest: the nominal rest.
-        slew: fastest the pulse may change [quarters of a us per 20 ms].
+        high: widest pulse a calibration may take [quarters of a us].
+        rest: nominal pulse at rest [quarters of a us].
+        slew: fastest change of the pulse [quarters of a us per wire period].
         group: place in the order of arming.
         partner: channel that must not pull together with this one, or `NO_PARTNER`.
-        limit: to what both shares of travel may add up [1/64]; 0 without a partner.
+        limit: greatest sum of both shares of travel [1/64]; 0 without a partner.
     """
 
     low: int
@@ -47,7 +46,15 @@ class ChannelRow(NamedTuple):
 
 
 class BoardTiming(NamedTuple):
-    """When the board acts by itself [ms]; `supply` in mV."""
+    """Times and voltage at which the board acts by itself.
+
+    Attributes:
+        hold: silence until the board holds [ms].
+        limp: silence until the board is limp [ms].
+        supply: lowest voltage of the servos [mV].
+        sag: time for which the supply may be below that [ms].
+        arm_gap: time between two arming groups [ms].
+    """
 
     hold: int
     limp: int
@@ -56,75 +63,85 @@ class BoardTiming(NamedTuple):
     arm_gap: int
 
 
-@lru_cache(maxsize=1)
-def robot_config() -> Mapping[str, Any]:
-    """`assets/robot.toml`, as it is."""
-    return tomllib.loads(asset("robot.toml").read_text())
+@lru_cache(maxsize=8)
+def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
+    """The face's `robot.toml`, parsed.
+
+    Raises:
+        DataError: the face's folder has no such file, or it is no TOML.
+    """
+    path = spec.file("robot.toml")
+    try:
+        return tomllib.loads(path.read_text())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path} is no TOML ({error}); compare it with assets/robot.toml.") from error
 
 
-def exclusion_pairs() -> tuple[tuple[int, int, float], ...]:
-    """Pairs of actuators that must not pull together, and to what their shares of travel may add up."""
-    spec = load_spec()
+@lru_cache(maxsize=8)
+def exclusion_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
+    """Pairs of actuators that must not pull together, and the greatest sum of their shares of travel."""
     return tuple(
         (spec.index(f"{one}_{side}"), spec.index(f"{other}_{side}"), rule["limit"])
-        for rule in robot_config()["exclusions"]
+        for rule in robot_config(spec).get("exclusions", ())
         for one, other in [rule["pair"]]
         for side in ("left", "right")
     )
 
 
-def channel_rows() -> tuple[ChannelRow, ...]:
-    """All 25 channels, by channel.
+@lru_cache(maxsize=8)
+def channel_rows(spec: FaceSpec) -> tuple[ChannelRow, ...]:
+    """Limits of all channels, in the order of the channels.
 
     Raises:
         DataError: the tables contradict each other.
     """
-    spec = load_spec()
-    actuators = sorted(spec.actuators, key=lambda a: a.channel)
+    actuators = _by_channel(spec)
     if [a.channel for a in actuators] != list(range(len(spec))):
         raise DataError(f"face.toml: the firmware needs channels 0 to {len(spec) - 1}, each once.")
-    return tuple(_row(a, spec) for a in actuators)
+    return tuple(_row(actuator, spec) for actuator in actuators)
 
 
-def board_timing() -> BoardTiming:
-    """The timing and the supply's limit."""
-    safety = robot_config()["safety"]
+@lru_cache(maxsize=8)
+def board_timing(spec: FaceSpec) -> BoardTiming:
+    """Timing and lowest supply voltage, from `robot.toml`."""
+    safety = robot_config(spec)["safety"]
     names = ("hold_after", "limp_after", "supply_low", "supply_for", "arm_gap")
     return BoardTiming(*(round(1000 * safety[name]) for name in names))
 
 
-def packed_table() -> bytes:
+def packed_table(spec: FaceSpec) -> bytes:
     """The bytes that host and firmware must agree on."""
-    return b"".join(_ROW.pack(*row) for row in channel_rows()) + _TIMES.pack(*board_timing())
+    return b"".join(_ROW.pack(*row) for row in channel_rows(spec)) + _TIMES.pack(*board_timing(spec))
 
 
-@lru_cache(maxsize=1)
-def table_crc() -> int:
-    """CRC-32 of `packed_table()`, as the firmware of this version says it in `IDENT`."""
-    return zlib.crc32(packed_table())
+@lru_cache(maxsize=8)
+def table_crc(spec: FaceSpec) -> int:
+    """CRC-32 of `packed_table(spec)`; firmware compiled for this face sends it in `IDENT`."""
+    return zlib.crc32(packed_table(spec))
 
 
-def render_header() -> str:
+def render_header(spec: FaceSpec) -> str:
     """Text of `real/firmware/table.h`."""
-    lines = [f"    ROW({', '.join(map(str, row))}) /* {name} */" for row, name in _named()]
+    named = zip(channel_rows(spec), _by_channel(spec), strict=True)
+    lines = [f"    ROW({', '.join(map(str, row))}) /* {actuator.name} */" for row, actuator in named]
+    config = robot_config(spec)
     return _HEADER.format(
-        channel_rows=" \\\n".join(lines),
-        groups=len(robot_config()["safety"]["arm_groups"]),
-        crc=table_crc(),
-        baud=robot_config()["wire"]["baud"],
-        period=round(1000 * robot_config()["wire"]["period"]),
+        rows=" \\\n".join(lines),
+        groups=len(config["safety"]["arm_groups"]),
+        crc=table_crc(spec),
+        baud=config["wire"]["baud"],
+        period=round(1000 * config["wire"]["period"]),
         channels=len(lines),
-        **board_timing()._asdict(),
+        **board_timing(spec)._asdict(),
     )
 
 
-def _named() -> list[tuple[ChannelRow, str]]:
-    names = {a.channel: a.name for a in load_spec().actuators}
-    return [(row, names[channel]) for channel, row in enumerate(channel_rows())]
+def _by_channel(spec: FaceSpec) -> list[Actuator]:
+    return sorted(spec.actuators, key=lambda actuator: actuator.channel)
 
 
 def _row(actuator: Actuator, spec: FaceSpec) -> ChannelRow:
-    pulse, period = robot_config()["pulse"], robot_config()["wire"]["period"]
+    pulse, period = robot_config(spec)["pulse"], robot_config(spec)["wire"]["period"]
     low, high = pulse[actuator.kind]
     travel = actuator.high - actuator.low
     share = (actuator.neutral - actuator.low) / travel
@@ -135,25 +152,25 @@ def _row(actuator: Actuator, spec: FaceSpec) -> ChannelRow:
         high=round(4 * min(high + pulse["margin"], pulse["widest"])),
         rest=round(4 * rest),
         slew=round(4 * actuator.rate * period / travel * (high - low)),
-        group=_group(actuator.kind),
+        group=_group(actuator.kind, spec),
         partner=partner,
         limit=limit,
     )
 
 
-def _group(kind: str) -> int:
-    for number, kinds in enumerate(robot_config()["safety"]["arm_groups"]):
+def _group(kind: str, spec: FaceSpec) -> int:
+    for number, kinds in enumerate(robot_config(spec)["safety"]["arm_groups"]):
         if kind in kinds:
             return number
-    raise DataError(f"robot.toml: no arming group holds the kind {kind!r}.")
+    raise DataError(f"robot.toml: no arming group holds the kind {kind!r}; add it to arm_groups.")
 
 
 def _exclusion(actuator: Actuator, spec: FaceSpec) -> tuple[int, int]:
     """Partner's channel on the same side, and the limit, rounded down so that it is never exceeded."""
-    mine = spec.index(actuator.name)
-    for one, other, limit in exclusion_pairs():
-        if mine in (one, other):
-            return spec.actuators[one + other - mine].channel, int(64 * limit)
+    index = spec.index(actuator.name)
+    for one, other, limit in exclusion_pairs(spec):
+        if index in (one, other):
+            return spec.actuators[one + other - index].channel, int(64 * limit)
     return NO_PARTNER, 0
 
 

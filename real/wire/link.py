@@ -1,4 +1,4 @@
-"""Asking a board and waiting for its answer, by whatever clock there is."""
+"""A link to a board: sends a message and waits for the answer, by any clock."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from eva_sim.real.wire.protocol import TO_HOST, Decoder, Message, encode_frame
 A = TypeVar("A", bound=Message)
 R = TypeVar("R")
 
-#: Time that counts as none [s].
+#: Remaining time that counts as none [s].
 _INSTANT = 1e-6
 
 
 class BytePort(Protocol):
-    """Where bytes go and come from; `serial.Serial` with `timeout=0` is one."""
+    """A port for bytes in both directions; `serial.Serial` with `timeout=0` is one."""
 
     def write(self, data: bytes, /) -> int | None:
-        """Sends bytes and says how many were taken."""
+        """Sends bytes and returns how many were taken."""
 
     def read(self, size: int, /) -> bytes:
-        """What has arrived, at most `size` bytes; never waits."""
+        """Returns at most `size` of the bytes that have arrived; never waits."""
 
     def close(self) -> None:
-        """Lets go."""
+        """Closes the port."""
 
 
 @dataclass
 class Counters:
-    """What happened on a link so far."""
+    """Numbers of messages and answers on a link so far."""
 
     sent: int = 0
     answered: int = 0
@@ -44,21 +44,25 @@ class Counters:
 
 
 class Link:
-    """A board at the other end of a port.
+    """The host's end of a link to a board.
 
     Args:
-        port: open; closed by `close`.
-        clock: by which time-outs are counted.
+        port: an open port; `close` closes it.
+        clock: clock that counts time-outs.
 
     Attributes:
-        clock: the same.
+        clock: the same clock.
     """
 
     def __init__(self, port: BytePort, clock: Clock) -> None:
         self.clock, self._port = clock, port
         self._decoder, self._counters = Decoder(TO_HOST), Counters()
         self._sequence, self._lost = 0, ""
-        self._push(b"\0")  # ends whatever half frame the line holds
+        self._send(b"\0")  # ends whatever half frame the line holds
+
+    def expect_channels(self, count: int) -> None:
+        """From now on, messages with another number of pulses count as bad frames."""
+        self._decoder.channels = count
 
     @property
     def counters(self) -> Counters:
@@ -68,14 +72,14 @@ class Link:
     def ask(self, message: Message, answer: type[A], timeout: float, tries: int = 1) -> A | None:
         """Sends a message and waits for the answer to it.
 
-        Only what does no harm when it comes twice may have several tries. A target must not: by the
-        time of a second try it is old.
+        Only a message that may arrive twice can have several tries. Targets cannot: they are old by the
+        time of a second try.
 
         Args:
-            message: to send.
-            answer: the kind that answers it.
-            timeout: of each try [s].
-            tries: how often to send it.
+            message: message to send.
+            answer: kind of message that answers it.
+            timeout: longest wait for the answer to each try [s].
+            tries: greatest number of times that it is sent.
 
         Returns:
             The answer, or None if none came in time.
@@ -86,7 +90,7 @@ class Link:
         for _ in range(tries):
             self._sequence = (self._sequence + 1) & 0xFFFF
             self._counters.sent += 1
-            self._push(encode_frame(message, self._sequence))
+            self._send(encode_frame(message, self._sequence))
             found = self._await(answer, self.clock.now() + timeout)
             if found is not None:
                 self._counters.answered += 1
@@ -95,38 +99,38 @@ class Link:
         return None
 
     def demand(self, message: Message, answer: type[A], timeout: float, tries: int = 1) -> A:
-        """As `ask`, for what must be answered.
+        """Sends a message that must be answered, see `ask`.
 
         Raises:
-            LinkError: the port is lost, or nobody answers.
+            LinkError: the port is lost, or no answer came.
         """
         found = self.ask(message, answer, timeout, tries)
         if found is None:
             raise LinkError(
                 f"the board does not answer to {type(message).__name__.upper()} ({tries} tries of "
-                f"{timeout:g} s); is it powered, is this its port, and has it our firmware?"
+                f"{timeout:g} s); check its power, its port, and that it has our firmware."
             )
         return found
 
     def close(self) -> None:
         """Closes the port. May be called twice."""
         with contextlib.suppress(LinkError):
-            self._guarded(self._port.close)
+            self._use_port(self._port.close)
         self._lost = self._lost or "it was closed"
 
     def _await(self, answer: type[A], deadline: float) -> A | None:
         left = deadline - self.clock.now()
         while left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
-            self._guarded(self.clock.wait, self._port, left)
-            for frame in self._decoder.feed(self._pull()):
+            self._use_port(self.clock.wait, self._port, left)
+            for frame in self._decoder.feed(self._receive()):
                 if frame.sequence == self._sequence and isinstance(frame.message, answer):
                     return frame.message
                 self._counters.late += 1
             left = deadline - self.clock.now()
         return None
 
-    def _push(self, data: bytes) -> None:
-        self._guarded(self._write, data)
+    def _send(self, data: bytes) -> None:
+        self._use_port(self._write, data)
 
     def _write(self, data: bytes) -> None:
         while data:
@@ -135,24 +139,24 @@ class Link:
                 raise OSError("the port takes no bytes")
             data = data[taken:]
 
-    def _pull(self) -> bytes:
-        return self._guarded(self._port.read, 4096)
+    def _receive(self) -> bytes:
+        return self._use_port(self._port.read, 4096)
 
-    def _guarded(self, action: Callable[..., R], *given: Any) -> R:
-        """Uses the port; turns every way in which it fails into one error, and remembers that it failed."""
+    def _use_port(self, action: Callable[..., R], *arguments: Any) -> R:
+        """Uses the port. Every failure becomes a `LinkError`, and the link stays lost."""
         if self._lost:
             raise LinkError(f"the link is lost: {self._lost}; connect again.")
         try:
-            return action(*given)
-        except _FAILURES as error:
+            return action(*arguments)
+        except PORT_ERRORS as error:
             self._lost = str(error) or type(error).__name__
             raise LinkError(
                 f"the link is lost: {self._lost}; is the cable plugged in? Then connect again."
             ) from error
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What pyserial lets through: its own errors are OSErrors, those of the terminal are not."""
+def _port_errors() -> tuple[type[Exception], ...]:
+    """Errors that pyserial raises: its own are OSErrors, those of the terminal are not."""
     try:
         import termios
     except ImportError:  # not on every system
@@ -160,4 +164,5 @@ def _failures() -> tuple[type[Exception], ...]:
     return OSError, termios.error
 
 
-_FAILURES = _failures()
+#: Every error with which a port may fail.
+PORT_ERRORS = _port_errors()

@@ -1,6 +1,6 @@
-"""The wire protocol of docs/protocol.md: frames, messages, and a decoder that finds its way back.
+"""The wire protocol of docs/protocol.md: messages, frames, and a decoder that recovers from damaged frames.
 
-Only bytes and numbers live here; asking and answering is `eva_sim.real.wire.link`.
+This module converts between bytes and numbers only; `eva_sim.real.wire.link` sends and receives.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from typing import ClassVar, NamedTuple, Self
 from eva_sim.errors import LinkError
 
 VERSION = 1
-CHANNELS = 25
-#: Most bytes a decoded frame may have.
-LARGEST = 128
-#: What `CLEAR` must carry, so that no stray bytes end an emergency stop.
+#: Most bytes that a decoded frame may have.
+LONGEST_FRAME = 128
+#: Key that `CLEAR` must carry, so that no stray bytes end an emergency stop.
 CLEAR_KEY = 0x5241454C
 _HEAD = struct.Struct("<BH")
 _TAIL = struct.Struct("<H")
 
 
 class Answer(enum.IntEnum):
-    """What the board says to a message that wants something."""
+    """The board's answer to a message; the names are those of `real/firmware/protocol.h`."""
 
     TAKEN = 0
-    SESSION = 1
+    WRONG_SESSION = 1
     STALE = 2
-    STATE = 3
-    VALUE = 4
-    UNCALIBRATED = 5
+    WRONG_STATE = 3
+    BAD_VALUE = 4
+    NOT_CALIBRATED = 5
 
 
 class Fault(enum.IntFlag):
@@ -47,9 +46,12 @@ class Fault(enum.IntFlag):
 
 
 class Message:
-    """Base of all messages: a frozen dataclass whose fields are `FORMAT`, in order.
+    """Base of all messages: a frozen dataclass whose fields are packed by `FORMAT`, in order.
 
-    A field of 25 pulses comes last, as a tuple of quarters of a microsecond; 0 is limp.
+    Attributes:
+        TYPE: number of the message.
+        FORMAT: format of its fields, see `struct`, without the pulses.
+        PULSES: whether one pulse for each channel follows, as a tuple, the last field.
     """
 
     TYPE: ClassVar[int]
@@ -63,28 +65,31 @@ class Message:
             LinkError: a field does not fit its place.
         """
         fields = tuple(vars(self).values())  # in the order of the fields
-        values = (*fields[:-1], *fields[-1]) if self.PULSES else fields
+        pulses = fields[-1] if self.PULSES else ()
+        values = (*fields[:-1], *pulses) if self.PULSES else fields
         try:
-            return struct.pack(self.FORMAT, *values)
+            return struct.pack(f"{self.FORMAT}{len(pulses)}H", *values)
         except struct.error as error:
             raise LinkError(f"{self} does not fit the wire ({error}).") from error
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """The message of a payload.
+        """The message of a payload; the number of pulses follows from its length.
 
         Raises:
-            struct.error: another length.
+            struct.error: no message of this type has a payload of this length.
         """
-        values = struct.unpack(cls.FORMAT, payload)
-        if cls.PULSES:
-            values = (*values[:-CHANNELS], values[-CHANNELS:])
+        if not cls.PULSES:
+            return cls(*struct.unpack(cls.FORMAT, payload))
+        length = struct.calcsize(cls.FORMAT)
+        pulses = struct.unpack(f"<{(len(payload) - length) // 2}H", payload[length:])
+        values = (*struct.unpack_from(cls.FORMAT, payload), pulses)
         return cls(*values)
 
 
 @dataclass(frozen=True)
 class Hello(Message):
-    """Opens a session; the board goes limp."""
+    """Opens a session. The board goes limp."""
 
     version: int = VERSION
     TYPE, FORMAT = 0x01, "<B"
@@ -92,16 +97,16 @@ class Hello(Message):
 
 @dataclass(frozen=True)
 class Targets(Message):
-    """Where each channel shall go; a sign of life."""
+    """Target of each channel [quarters of a us]; 0 is limp. The board counts it as a sign of life."""
 
     session: int
     pulses: tuple[int, ...]
-    TYPE, FORMAT, PULSES = 0x02, "<H25H", True
+    TYPE, FORMAT, PULSES = 0x02, "<H", True
 
 
 @dataclass(frozen=True)
 class Arm(Message):
-    """Arms the channels whose bit is set, from limp."""
+    """Arms the channels whose bit is set. Only a limp board takes it."""
 
     session: int
     channels: int
@@ -110,7 +115,7 @@ class Arm(Message):
 
 @dataclass(frozen=True)
 class Disarm(Message):
-    """Limp at once."""
+    """Makes all channels limp at once."""
 
     session: int
     TYPE, FORMAT = 0x04, "<H"
@@ -118,14 +123,14 @@ class Disarm(Message):
 
 @dataclass(frozen=True)
 class Stop(Message):
-    """Emergency stop, from anybody: limp and latched."""
+    """Emergency stop: limp and latched. It needs no session."""
 
     TYPE, FORMAT = 0x05, "<"
 
 
 @dataclass(frozen=True)
 class Clear(Message):
-    """Ends a stop or a fault whose cause is gone."""
+    """Ends an emergency stop, or a fault whose cause is gone."""
 
     session: int
     key: int = CLEAR_KEY
@@ -134,7 +139,7 @@ class Clear(Message):
 
 @dataclass(frozen=True)
 class Limits(Message):
-    """Calibrated limits of one channel; pulses in quarters of a microsecond."""
+    """Calibrated limits of one channel [quarters of a us]."""
 
     session: int
     channel: int
@@ -147,7 +152,7 @@ class Limits(Message):
 
 @dataclass(frozen=True)
 class Commit(Message):
-    """Keeps all limits under the number of their calibration."""
+    """Stores all limits, with the number of their calibration."""
 
     session: int
     calibration: int
@@ -156,7 +161,7 @@ class Commit(Message):
 
 @dataclass(frozen=True)
 class Query(Message):
-    """Asks for the status, without any effect."""
+    """Asks for the status. It has no other effect."""
 
     TYPE, FORMAT = 0x09, "<"
 
@@ -171,7 +176,7 @@ class Read(Message):
 
 @dataclass(frozen=True)
 class Ident(Message):
-    """Who the board is; `robot` is 8 bytes, `table` and `calibration` are CRC-32."""
+    """Identity of the board; `robot` is 8 bytes, `table` and `calibration` are CRC-32."""
 
     version: int
     major: int
@@ -187,7 +192,7 @@ class Ident(Message):
 
 @dataclass(frozen=True)
 class Status(Message):
-    """How the board is: supply [mV], uptime [ms], worst loop [us], pulses that are out."""
+    """State of the board: supply [mV], uptime [ms], longest loop [us], output pulses [quarters of a us]."""
 
     answer: int
     state: int
@@ -199,12 +204,12 @@ class Status(Message):
     bad: int
     stale: int
     pulses: tuple[int, ...]
-    TYPE, FORMAT, PULSES = 0x82, "<BBHIHIHHH25H", True
+    TYPE, FORMAT, PULSES = 0x82, "<BBHIHIHHH", True
 
 
 @dataclass(frozen=True)
 class Channel(Message):
-    """Limits of one channel and its exclusion partner; 255 for none."""
+    """Limits of one channel [quarters of a us] and its exclusion partner; 255 for none."""
 
     channel: int
     low: int
@@ -235,19 +240,21 @@ def encode_frame(message: Message, sequence: int) -> bytes:
 
 
 class Decoder:
-    """Finds frames in a stream of bytes. Whatever comes in, the next 00 starts afresh.
+    """Finds frames in a stream of bytes. After damaged bytes, the next 00 starts a new frame.
 
     Args:
-        known: the messages of this direction; others count as bad.
+        known: messages of this direction; frames with other messages count as bad.
+        channels: number of pulses that a message must carry; None accepts any number.
 
     Attributes:
-        bad: frames so far that were too long, damaged, unknown or of another length.
+        bad: frames so far that were too long, damaged, unknown or of a wrong length.
+        channels: number of pulses that a message must carry; set it once the face is known.
     """
 
-    def __init__(self, known: Iterable[type[Message]]) -> None:
+    def __init__(self, known: Iterable[type[Message]], channels: int | None = None) -> None:
         self._known = {message.TYPE: message for message in known}
-        self._buffer, self._drop = bytearray(), False
-        self.bad = 0
+        self._buffer, self._too_long = bytearray(), False
+        self.bad, self.channels = 0, channels
 
     def feed(self, data: bytes) -> list[WireFrame]:
         """The frames that end in `data`, in order."""
@@ -257,36 +264,43 @@ class Decoder:
         return found
 
     def _keep(self, part: bytes) -> None:
-        """Collects an unfinished frame, but never more than the longest one has."""
-        self._drop = self._drop or len(self._buffer) + len(part) > LARGEST + 1
-        self._buffer = bytearray() if self._drop else self._buffer + part
+        """Collects an unfinished frame, but never more bytes than the longest frame has."""
+        self._too_long = self._too_long or len(self._buffer) + len(part) > LONGEST_FRAME + 1
+        self._buffer = bytearray() if self._too_long else self._buffer + part
 
     def _end(self, part: bytes) -> WireFrame | None:
         self._keep(part)
-        stuffed, too_long = bytes(self._buffer), self._drop
-        self._buffer, self._drop = bytearray(), False
+        stuffed, too_long = bytes(self._buffer), self._too_long
+        self._buffer, self._too_long = bytearray(), False
         if not stuffed and not too_long:
             return None  # two 00 in a row are no frame
-        frame = None if too_long else self._open(stuffed)
+        frame = None if too_long else self._decode(stuffed)
         self.bad += frame is None
         return frame
 
-    def _open(self, stuffed: bytes) -> WireFrame | None:
+    def _decode(self, stuffed: bytes) -> WireFrame | None:
         raw = cobs_decode(stuffed)
-        if raw is None or not _HEAD.size + _TAIL.size <= len(raw) <= LARGEST:
+        if raw is None or not _HEAD.size + _TAIL.size <= len(raw) <= LONGEST_FRAME:
             return None
         body, (crc,) = raw[: -_TAIL.size], _TAIL.unpack(raw[-_TAIL.size :])
         kind, sequence = _HEAD.unpack_from(body)
         if crc != crc16(body) or kind not in self._known:
             return None
         try:
-            return WireFrame(sequence, self._known[kind].unpack(body[_HEAD.size :]))
+            message = self._known[kind].unpack(body[_HEAD.size :])
         except struct.error:
             return None
+        return WireFrame(sequence, message) if self._has_all_pulses(message) else None
+
+    def _has_all_pulses(self, message: Message) -> bool:
+        if self.channels is None or not message.PULSES:
+            return True
+        pulses: tuple[int, ...] = vars(message)["pulses"]
+        return len(pulses) == self.channels
 
 
 def cobs_encode(data: bytes) -> bytes:
-    """COBS: the same data without a 00. Each run up to a 00 is led by its length plus one."""
+    """COBS: the same data without a 00. Each run up to a 00 is preceded by its length plus one."""
     out = bytearray()
     for run in data.split(b"\0"):
         while len(run) >= 254:
@@ -297,7 +311,7 @@ def cobs_encode(data: bytes) -> bytes:
 
 
 def cobs_decode(stuffed: bytes) -> bytes | None:
-    """What `cobs_encode` was given; None if no `cobs_encode` made this."""
+    """The inverse of `cobs_encode`; None if `stuffed` is no COBS."""
     out, at = bytearray(), 0
     while at < len(stuffed):
         end = at + stuffed[at]

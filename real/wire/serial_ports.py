@@ -1,32 +1,40 @@
-"""Which serial port the robot is at: by USB id, and then by asking who is there."""
+"""Serial ports: finding the board's port by USB id, asking who answers there, and opening it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.errors import LinkError, RobotError
+from eva_sim.optional import import_optional
 from eva_sim.real.wire import protocol as wire
-from eva_sim.real.wire.firmware_table import robot_config
-from eva_sim.real.wire.link import BytePort, Link
+from eva_sim.real.wire.link import PORT_ERRORS, BytePort, Link
 
-#: USB vendor and product of what an ATmega2560 board talks through, and its name. None: any product.
-USB_IDS: dict[tuple[int, int | None], str] = {
-    (0x2341, None): "Arduino",
-    (0x2A03, None): "Arduino",
-    (0x1A86, 0x7523): "CH340",
-    (0x0403, 0x6001): "FTDI",
-    (0x10C4, 0xEA60): "CP210x",
-    (0x16C0, 0x0483): "USB serial",
+#: For each kind of board, USB vendor and product of the adapters that it comes with, and their names.
+#: A product of None stands for any product of the vendor.
+USB_IDS: Mapping[str, Mapping[tuple[int, int | None], str]] = {
+    "firmware": {  # adapters of ATmega2560 boards
+        (0x2341, None): "Arduino",
+        (0x2A03, None): "Arduino",
+        (0x1A86, 0x7523): "CH340",
+        (0x0403, 0x6001): "FTDI",
+        (0x10C4, 0xEA60): "CP210x",
+        (0x16C0, 0x0483): "USB serial",
+    },
+    "maestro": {(0x1FFB, product): "Maestro" for product in (0x0089, 0x008A, 0x008B, 0x008C)},
+    "feetech": {(0x1A86, 0x55D3): "CH343", (0x1A86, 0x7523): "CH340"},
+    "dynamixel": {(0x0403, 0x6014): "FTDI"},  # the chip of a U2D2
 }
-#: A write that takes longer has nobody at the other end [s].
+#: Longest time that a write to the firmware's port may take [s]; a longer one means that nobody reads.
 WRITE_TIMEOUT = 0.2
 #: A board that resets when its port is opened is in its boot loader for a second or two.
 _TRIES, _PATIENCE = 15, 0.2
+#: Errors of opening a port; pyserial raises ValueError for a bad setting.
+_OPEN_ERRORS: tuple[type[Exception], ...] = (*PORT_ERRORS, ValueError)
 
 
 @dataclass(frozen=True)
@@ -34,24 +42,24 @@ class FoundPort:
     """A serial port of this computer.
 
     Attributes:
-        path: of the device.
-        name: what the USB id says it is; "" if it is none of ours.
-        about: what the system says about it, for people.
+        path: path of the device.
+        adapter: name of the adapter by its USB id; "" if boards of this kind do not come with it.
+        description: the operating system's description of the port.
     """
 
     path: str
-    name: str
-    about: str
+    adapter: str
+    description: str
 
 
 class SerialLine:
-    """A port opened by pyserial, with one system call for what usually needs but one.
+    """A port opened by pyserial that reads and writes with a single system call where one is enough.
 
-    pyserial asks before and after each read and write whether the port is ready, which doubles what they
-    cost. Here it is asked only when nothing came or went, and what that means is still its business.
+    pyserial asks the system before and after each read and write whether the port is ready, which doubles
+    their cost. This class asks pyserial only when nothing was read or written, to find out why.
 
     Args:
-        serial: pyserial's, not waiting to read, of a system where ports are files.
+        serial: a port of pyserial that does not wait to read, on a system where ports are files.
     """
 
     def __init__(self, serial: Any) -> None:
@@ -59,83 +67,177 @@ class SerialLine:
         self.fileno, self.close = serial.fileno, serial.close
 
     def write(self, data: bytes) -> int | None:
-        """Sends bytes and says how many were taken."""
+        """Sends bytes and returns how many were taken."""
         with contextlib.suppress(BlockingIOError):
             return os.write(self.fileno(), data)
         return self._serial.write(data)
 
     def read(self, size: int) -> bytes:
-        """What has arrived, at most `size` bytes; never waits."""
+        """Returns at most `size` of the bytes that have arrived; never waits."""
         with contextlib.suppress(BlockingIOError):
             if data := os.read(self.fileno(), size):
                 return data
         return self._serial.read(size)
 
 
-def find_ports() -> list[FoundPort]:
-    """All serial ports, those that may be ours first.
+def find_ports(kind: str) -> list[FoundPort]:
+    """All serial ports of this computer; those whose adapter fits this kind of board come first.
 
     Raises:
         RobotError: pyserial is not installed.
     """
-    ports = import_pyserial("serial.tools.list_ports").comports()
-    found = [FoundPort(port.device, _name(port.vid, port.pid), port.description or "?") for port in ports]
-    return sorted(found, key=lambda port: (not port.name, port.path))
+    found = [FoundPort(p.device, _adapter(kind, p), p.description or "?") for p in _listed_ports()]
+    return sorted(found, key=lambda port: (not port.adapter, port.path))
+
+
+def likely_ports(kind: str) -> list[str]:
+    """Paths of the ports whose USB id is that of this kind of board.
+
+    Raises:
+        RobotError: pyserial is not installed.
+    """
+    return [port.path for port in find_ports(kind) if port.adapter]
+
+
+def find_only_port(kind: str) -> str:
+    """Path of the only port with the USB id of this kind of board. It is not opened.
+
+    Raises:
+        LinkError: no such port, or several.
+        RobotError: pyserial is not installed.
+    """
+    paths = likely_ports(kind)
+    if len(paths) != 1:
+        found = ", ".join(paths) or "none"
+        raise LinkError(
+            f"one port with the USB id of a {kind} board is needed, but {found} was found; "
+            "plug it in, or name its port: --port PATH (port=... in Python)."
+        )
+    return paths[0]
 
 
 def find_firmware_port(
+    baud: int,
     ports: Sequence[FoundPort] | None = None,
     opener: Callable[[str], BytePort] | None = None,
     clock: Clock | None = None,
 ) -> str:
-    """Path of the one port at which our firmware answers.
+    """Path of the only port at which our firmware answers.
 
-    Asking makes a board limp, so ports whose USB id is none of ours are not touched.
+    A board that is asked goes limp, so ports with an unknown USB id are not opened.
 
     Args:
-        ports: to look at; those of this computer if not given.
-        opener: of a path; `open_serial` if not given.
-        clock: for time-outs.
+        baud: symbols per second.
+        ports: ports to look at; by default those of this computer.
+        opener: opens a port by its path; by default `open_serial`.
+        clock: clock for time-outs; by default the wall clock.
 
     Raises:
-        RobotError: none, or several; the message lists what was found.
+        RobotError: no robot, or several; the message lists what was found.
     """
-    ports = find_ports() if ports is None else ports
-    told = {port.path: _ask(port, opener or open_serial, clock or WallClock()) for port in ports}
-    answering = [path for path, answer in told.items() if answer.startswith("robot")]
-    if len(answering) == 1:
-        return answering[0]
-    listed = "; ".join(f"{path}: {answer}" for path, answer in told.items()) or "no serial port at all"
-    count = "several robots answer" if answering else "no robot answers"
-    raise RobotError(f"{count} ({listed}). Plug it in, or name its port, as in --port PATH.")
+    ports = find_ports("firmware") if ports is None else ports
+    opened = opener or (lambda path: open_serial(path, baud))
+    answers = {port.path: _ask(port, opened, clock or WallClock()) for port in ports}
+    robots = [path for path, answer in answers.items() if answer.startswith("robot")]
+    if len(robots) == 1:
+        return robots[0]
+    listed = "; ".join(f"{path}: {answer}" for path, answer in answers.items()) or "no serial port at all"
+    count = "several robots answer" if robots else "no robot answers"
+    raise RobotError(f"{count} ({listed}). Plug it in, or name its port: --port PATH (port=... in Python).")
 
 
-def open_serial(path: str, baud: int | None = None) -> Any:
-    """Opens a serial port for `Link`: never waits to read, and for nobody else.
+def open_serial(path: str, baud: int) -> Any:
+    """Opens a serial port for a `Link`: reads never wait, and no other program can open it.
 
     Args:
-        path: of the device.
-        baud: symbols per second; that of assets/robot.toml if not given.
+        path: path of the device.
+        baud: symbols per second.
 
     Raises:
-        LinkError: it cannot be opened; the message says what ports there are.
+        LinkError: the port cannot be opened; the message lists the ports of this computer.
         RobotError: pyserial is not installed.
     """
-    serial = import_pyserial("serial")
-    speed = robot_config()["wire"]["baud"] if baud is None else baud
+    port = open_port(path, baud, 0.0, WRITE_TIMEOUT)
+    return SerialLine(port) if hasattr(port, "fileno") else port
+
+
+def open_port(path: str, baud: int, read_timeout: float, write_timeout: float) -> Any:
+    """Opens a serial port that no other program can open meanwhile.
+
+    Args:
+        path: path of the device.
+        baud: symbols per second.
+        read_timeout: longest wait of a read [s].
+        write_timeout: longest time that a write may take [s].
+
+    Returns:
+        A `serial.Serial`.
+
+    Raises:
+        LinkError: the port cannot be opened; the message lists the ports of this computer.
+        RobotError: pyserial is not installed.
+    """
+    serial = import_optional("serial", "real", RobotError)
     try:
-        line = serial.Serial(path, speed, timeout=0, write_timeout=WRITE_TIMEOUT, exclusive=True)
-        return SerialLine(line) if hasattr(line, "fileno") else line
-    except (OSError, ValueError) as error:
-        others = ", ".join(port.path for port in find_ports()) or "none"
+        return serial.Serial(path, baud, timeout=read_timeout, write_timeout=write_timeout, exclusive=True)
+    except _OPEN_ERRORS as error:
+        others = ", ".join(sorted(found.device for found in _listed_ports())) or "none"
         hint = " Your user may need to join the group dialout." if _forbidden(path) else ""
         raise LinkError(f"{path} cannot be opened ({error}); ports here: {others}.{hint}") from error
 
 
+def usb_identity(path: str) -> tuple[str, str] | None:
+    """Serial number and product of the USB device behind a port; None if it has no serial number.
+
+    A calibration is bound to this number, so that two boards of one kind are not mistaken for each other.
+    """
+    for port in _listed_ports():
+        if os.path.realpath(port.device) == os.path.realpath(path) and port.serial_number:
+            return str(port.serial_number), str(port.product or port.description)
+    return None
+
+
+def identify_robot(paths: Sequence[str], robot_id: str | None) -> tuple[str, str]:
+    """Id of the robot behind some ports, and the product name of its USB devices.
+
+    Args:
+        paths: paths of the ports.
+        robot_id: id given by the user; None takes the USB serial numbers.
+
+    Raises:
+        LinkError: no id was given, and a device has no USB serial number.
+    """
+    found = [usb_identity(path) for path in paths]
+    product = ", ".join(name for _, name in filter(None, found)) or "unknown"
+    if robot_id:
+        return robot_id, product
+    if not all(found):
+        raise LinkError(
+            f"{', '.join(paths)} has no USB serial number that identifies the robot; give the robot an id, "
+            'the same one each time: --robot-id NAME (robot_id="..." in Python).'
+        )
+    return "+".join(number for number, _ in filter(None, found)), product
+
+
+def _listed_ports() -> list[Any]:
+    return list(import_optional("serial.tools.list_ports", "real", RobotError).comports())
+
+
+def _adapter(kind: str, port: Any) -> str:
+    """Name of a port's adapter, if boards of this kind come with it; else ""."""
+    if port.vid is None:
+        return ""
+    # A Maestro has two ports: the first takes commands, the second is its TTL line.
+    if kind == "maestro" and not str(port.location).endswith(".0"):
+        return ""
+    ids = USB_IDS[kind]
+    return ids.get((port.vid, port.pid)) or ids.get((port.vid, None)) or ""
+
+
 def _ask(port: FoundPort, opener: Callable[[str], BytePort], clock: Clock) -> str:
-    """What is at a port, in words; `robot ...` if it is one."""
-    if not port.name:
-        return f"not asked, {port.about}"
+    """Describes what is at a port; the description of a robot begins with `robot`."""
+    if not port.adapter:
+        return f"not asked, {port.description}"
     try:
         link = Link(opener(port.path), clock)
         try:
@@ -144,30 +246,8 @@ def _ask(port: FoundPort, opener: Callable[[str], BytePort], clock: Clock) -> st
             link.close()
     except LinkError as error:
         return str(error)
-    return f"{port.name}, silent" if ident is None else f"robot {ident.robot.hex()}"
-
-
-def _name(vendor: int | None, product: int | None) -> str:
-    if vendor is None:
-        return ""
-    return USB_IDS.get((vendor, product)) or USB_IDS.get((vendor, None)) or ""
+    return f"{port.adapter}, silent" if ident is None else f"robot {ident.robot.hex()}"
 
 
 def _forbidden(path: str) -> bool:
     return os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK)
-
-
-def import_pyserial(module: str) -> Any:
-    """A module of pyserial.
-
-    Raises:
-        RobotError: it is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise RobotError(
-            "serial ports need pyserial; install it with: pip install 'eva-sim[real]'"
-        ) from error

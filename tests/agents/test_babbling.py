@@ -18,7 +18,6 @@ from eva_sim.files import read_arrays, write_arrays
 from eva_sim.landmarks import POINTS
 from eva_sim.settling import settling_steps
 from eva_sim.testing.fake_face import open_broken, open_fake
-from tests.conftest import needs_twin
 
 SPEC = load_spec()
 
@@ -234,7 +233,6 @@ def test_a_shard_without_an_array_is_told(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-@needs_twin
 def test_the_twin_babbles_the_same_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         babble(tmp_path / name, 4, 1, workers=1, image_size=32)

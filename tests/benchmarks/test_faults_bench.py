@@ -9,8 +9,8 @@ import pytest
 from benchmarks import faults
 from benchmarks.fault_bench import Trial
 from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.simulation.firmware_rules import FirmwareRules, _Channel
-from eva_sim.real.simulation.virtual_board import missing_packages
 
 BODIES = [
     "mock",
@@ -39,16 +39,16 @@ def row(fault: str) -> dict[str, Any]:
 
 def test_a_board_that_is_never_silent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FirmwareRules, "_watch_silence", lambda self: None)
-    told = row("silence")
-    assert not told["ok"]
-    assert "not limp after silence" in told["wrong"]
+    result = row("silence")
+    assert not result["ok"]
+    assert "not limp after silence" in result["wrong"]
 
 
 def test_a_board_that_jumps_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Channel, "next", lambda self: self.aim)
-    told = row("frames twice")
-    assert not told["ok"]
-    assert told["slew_exceeded_us"] > 100
+    result = row("frames twice")
+    assert not result["ok"]
+    assert result["slew_exceeded_us"] > 100
 
 
 def test_a_board_without_limits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +58,9 @@ def test_a_board_without_limits_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(FirmwareRules, "_aim", aim)
     monkeypatch.setattr(FirmwareRules, "_exclude", lambda self: True)
-    told = row("targets out of range")
-    assert not told["ok"]
-    assert told["outside_us"] > 10
+    result = row("targets out of range")
+    assert not result["ok"]
+    assert result["outside_us"] > 10
 
 
 def test_a_board_that_arms_by_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +74,9 @@ def test_a_board_that_arms_by_itself_is_found(monkeypatch: pytest.MonkeyPatch) -
         return targets(self, message)
 
     monkeypatch.setattr(FirmwareRules, "_targets", eager)
-    told = row("silence")
-    assert not told["ok"]
-    assert told["rearmed"] > 0
+    result = row("silence")
+    assert not result["ok"]
+    assert result["rearmed"] > 0
 
 
 def test_whatever_is_raised_spoils_one_row() -> None:
@@ -84,9 +84,9 @@ def test_whatever_is_raised_spoils_one_row() -> None:
         trial.saw("fine")
         raise OSError("the disk is full")
 
-    told = faults.attempt(faults.Row("a", "b", broken), "mock", True, bool)
-    assert not told["ok"]
-    assert told["wrong"] == ["OSError: the disk is full"]
+    result = faults.attempt(faults.Row("a", "b", broken), "mock", True, bool)
+    assert not result["ok"]
+    assert result["wrong"] == ["OSError: the disk is full"]
 
 
 def test_a_row_without_cases_is_not_ok() -> None:

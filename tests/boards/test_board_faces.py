@@ -39,9 +39,9 @@ from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, PtyLine
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.vision import camera_source
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
-from eva_sim.real.wire import bus_port
+from eva_sim.real.wire import bus_port, serial_ports
 from eva_sim.recording.reader import load_recording
-from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, HandClock, Listed, pins
+from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, HandClock, Listed, held_positions
 
 pytest.importorskip("serial", reason="needs eva-sim[real]")
 UNIT = {"maestro": "us", "feetech": "ticks", "dynamixel": "ticks"}
@@ -52,7 +52,7 @@ def fakes(kind: str) -> list[FakeDevice]:
     """What a face of this kind has: two Maestros at ports of their own, or one bus."""
     if kind == "maestro":
         return [FakeMaestro([12]), FakeMaestro([12], channels=6)]
-    ids = default_bus_ids()
+    ids = default_bus_ids(SPEC)
     return [FakeFeetech(ids) if kind == "feetech" else FakeDynamixel(ids)]
 
 
@@ -70,21 +70,21 @@ class Desk:
     port: str
     devices: list[FakeDevice]
 
-    def pins(self) -> Floats:
-        return pins(*self.devices)
+    def held_positions(self) -> Floats:
+        return held_positions(*self.devices)
 
     def lie(self, raw: Floats) -> None:
         """Somebody turns the limp servos, (25,) [raw]; hobby servos tell nobody."""
         bus = self.devices[0]
         if isinstance(bus, ServoBus):
-            for number, place in zip(default_bus_ids(), raw.round().astype(int).tolist(), strict=True):
+            for number, place in zip(default_bus_ids(SPEC), raw.round().astype(int).tolist(), strict=True):
                 bus.put(number, bus.POSITION, place, bus.GOAL_SIZE)
 
     def face(self, **more: Any) -> Face:
         return make_face("robot", board=self.kind, port=self.port, robot=NAME, camera=None, **more)
 
     def eva(self, words: str, *more: str) -> Any:
-        """The `eva` command, told where the robot is."""
+        """Runs the `eva` command with the options of this robot."""
         where = ["--board", self.kind, "--port", self.port, "--name", NAME, "--camera", "-1"]
         return CliRunner().invoke(app, [*words.split(), *where, *more])
 
@@ -128,9 +128,9 @@ def test_each_actuator_has_its_order_sign_and_range(desk: Desk, spec: FaceSpec) 
     calibration = odd(desk.kind)
     grid, joints = (0.25 if desk.kind == "maestro" else 1.0), calibration.actuators
     with desk.face(calibration=calibration) as face:
-        assert np.isnan(desk.pins()).all()  # opening moves nothing
+        assert np.isnan(desk.held_positions()).all()  # opening moves nothing
         face.reset()
-        rest = desk.pins()
+        rest = desk.held_positions()
         assert rest == pytest.approx(calibration.limits.rest, abs=grid)
         for index, name in enumerate(spec.names):
             joint = joints[name]
@@ -140,12 +140,14 @@ def test_each_actuator_has_its_order_sign_and_range(desk: Desk, spec: FaceSpec) 
                 command[index] = end
                 for _ in range(20):
                     reading = face.move(command)
-                assert desk.pins()[index] == pytest.approx(raw, abs=grid), name
-                assert np.delete(desk.pins(), index) == pytest.approx(np.delete(rest, index), abs=grid), name
+                assert desk.held_positions()[index] == pytest.approx(raw, abs=grid), name
+                assert np.delete(desk.held_positions(), index) == pytest.approx(
+                    np.delete(rest, index), abs=grid
+                ), name
                 assert reading.position == pytest.approx(command, abs=0.01), name
                 assert reading.faults == () and reading.measured == (desk.kind in BUSES)
             face.reset()
-    assert np.isnan(desk.pins()).all()  # and closing leaves it limp
+    assert np.isnan(desk.held_positions()).all()  # and closing leaves it limp
 
 
 def test_an_environment_on_any_board(desk: Desk, spec: FaceSpec) -> None:
@@ -168,14 +170,14 @@ def test_the_tour(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def watched(face: RobotFace, command: Any) -> Reading:
         reading = move(face, command)
-        went[:] = np.maximum(went, np.abs(desk.pins() - rest))
+        went[:] = np.maximum(went, np.abs(desk.held_positions() - rest))
         return reading
 
     monkeypatch.setattr(RobotFace, "move", watched)
     run = desk.eva(f"robot --out {tmp_path}")
     assert run.exit_code == 0, run.output
-    told = json.loads((tmp_path / "tour.json").read_text())
-    assert told["board"].startswith(desk.kind) and told["robot"] == NAME and told["faults"] == []
+    report = json.loads((tmp_path / "tour.json").read_text())
+    assert report["board"].startswith(desk.kind) and report["robot"] == NAME and report["faults"] == []
     asked = np.max(
         [
             np.abs(calibration.to_raw(expression_command(load_spec(), name)) - rest)
@@ -184,7 +186,7 @@ def test_the_tour(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         axis=0,
     )
     assert (went >= 0.5 * asked - 1).all() and (went <= asked + 1).all() and (asked > 100).sum() > 12
-    assert np.isnan(desk.pins()).all()
+    assert np.isnan(desk.held_positions()).all()
 
 
 def test_recording_and_replaying(desk: Desk, tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_recording_and_replaying(desk: Desk, tmp_path: Path) -> None:
         run = desk.eva(words.replace("first", f"{tmp_path}/first").replace("again", f"{tmp_path}/again"))
         assert run.exit_code == 0, run.exception
     first, again = load_recording(tmp_path / "first"), load_recording(tmp_path / "again")
-    assert first.cut == again.cut == () and np.isnan(desk.pins()).all()
+    assert first.cut == again.cut == () and np.isnan(desk.held_positions()).all()
     joy = np.abs(first.asked - expression_command(load_spec(), "joy")).max(1) < 1e-6
     assert joy.sum() >= 5 and len(again) > len(first)
 
@@ -221,7 +223,7 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(operator_ui, "TerminalUI", lambda picture: ScriptedOperator(marks))
     run = desk.eva(f"calibrate --out {tmp_path}/part.json --outer-eye 95")
     assert run.exit_code == 0, run.exception
-    assert np.isnan(desk.pins()).all()
+    assert np.isnan(desk.held_positions()).all()
     assert str(default_path(NAME)) in run.output.replace("\n", "")
     made = Calibration.load(default_path(NAME))
     assert (made.board, made.unit, made.outer_eye) == (desk.kind, UNIT[desk.kind], 0.095)
@@ -238,11 +240,11 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
         face.reset()
         for _ in range(20):
             face.move(SPEC.command(jaw=1.0))
-        assert desk.pins()[SPEC.index("jaw")] == pytest.approx(marks["jaw"]["high"], abs=1.0)
+        assert desk.held_positions()[SPEC.index("jaw")] == pytest.approx(marks["jaw"]["high"], abs=1.0)
 
 
 def assert_slow(desk: Desk) -> None:
-    """No servo was ever told to go faster than a careful hand, nor beyond what robot.toml allows."""
+    """No servo was ever commanded to go faster than a careful hand, nor beyond what robot.toml allows."""
     widest, scale = widest_limits(UNIT[desk.kind]), 4 if desk.kind == "maestro" else 1
     step = GENTLE * RULES.period * (widest.high - widest.low)
     places = dict[int, list[float]]()
@@ -290,7 +292,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
 
     def watched(found: CalibrationSession, face: RobotFace) -> list[str]:
         face.arm()
-        assert face.identity.kind == desk.kind and not np.isnan(desk.pins()).any()
+        assert face.identity.kind == desk.kind and not np.isnan(desk.held_positions()).any()
         high = [marks[name]["high"] for name in SPEC.names]
         assert face.calibration.to_raw(np.ones(25)) == pytest.approx(high)
         found.neutral = designed_face().neutral
@@ -301,33 +303,35 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(module, "DeviceCamera", Dark)
     run = desk.eva(f"calibrate --out {part}", "--camera", "3")
     assert run.exit_code == 0, run.exception
-    assert "look at the jaw" in run.output and np.isnan(desk.pins()).all()
+    assert "look at the jaw" in run.output and np.isnan(desk.held_positions()).all()
     assert Calibration.load(default_path(NAME)).neutral_landmarks is not None
 
 
-# What is told when it cannot be.
+# Error messages.
 
 
 @pytest.mark.parametrize(
-    ("board", "more", "told"),
+    ("board", "more", "message"),
     [
         ("arduino", {}, "no board called 'arduino'; choose one of 'firmware', 'maestro', 'feetech', 'dyn"),
         ("maestro", {"port": "/dev/none"}, "no port /dev/none; is the board plugged in"),
         ("maestro", {"port": ["/dev/null", "/dev/none"]}, "no port /dev/none"),
         ("maestro", {"port": "a, b, c"}, "2 ports at most, not a, b, c"),
         ("feetech", {"port": "a,b"}, "1 port at most, not a, b"),
-        ("firmware", {"robot": "desk"}, "id of its own; leave its name out"),
-        ("maestro", {"robot": "../desk"}, "name it by letters"),
-        ("maestro", {"robot": 3}, "name it by letters"),
+        ("firmware", {"robot": "desk"}, "id of its own; leave robot_id out"),
+        ("maestro", {"robot": "../desk"}, "names a file"),
+        ("maestro", {"robot": 3}, "names a file"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_opened(board: str, more: dict[str, Any], told: str) -> None:
-    with pytest.raises(RobotError, match=told):
+def test_mistakes_are_reported_before_anything_is_opened(
+    board: str, more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RobotError, match=message):
         make_face("robot", board=board, camera=77, **more)
 
 
 @pytest.mark.parametrize(
-    ("board", "module", "told"),
+    ("board", "module", "message"),
     [
         ("firmware", "serial", r"pip install 'eva-sim\[real\]'"),
         ("maestro", "serial", r"pip install 'eva-sim\[real\]'"),
@@ -336,23 +340,23 @@ def test_mistakes_are_told_before_anything_is_opened(board: str, more: dict[str,
     ],
 )
 def test_a_missing_library_is_named(
-    board: str, module: str, told: str, monkeypatch: pytest.MonkeyPatch
+    board: str, module: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(RobotError, match=told):
+    with pytest.raises(RobotError, match=message):
         make_face("robot", board=board, camera=None)
 
 
 def test_auto_asks_who_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """By USB id first; where several ports have it, only who answers as this board counts."""
     monkeypatch.setattr(bus_port, "LATENCY", 0.3)
-    vid, pid = sorted(bus_port.USB_IDS[desk.kind])[0]
+    vid, pid = sorted(serial_ports.USB_IDS[desk.kind])[0]
     listed = [Listed("/dev/ttyS0")]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: listed)
     with pytest.raises(LinkError, match=rf"no {desk.kind} board answers \(no port has its USB id\)"):
-        board_opener(desk.kind)
+        board_opener(SPEC, desk.kind)
     whole = fakes(desk.kind)[0] if desk.kind != "maestro" else FakeMaestro([12, 13])
     other = FakeFeetech([77]) if desk.kind != "feetech" else FakeDynamixel([77])
     with (
@@ -362,20 +366,20 @@ def test_auto_asks_who_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     ):
         ports = [Listed(pty.name, vid, pid) for pty in (foreign, one, two)]
         listed += ports[:2]
-        board = board_opener(desk.kind, "auto", NAME)()
-        assert (board.identity.kind, board.identity.robot) == (desk.kind, NAME)
+        board = board_opener(SPEC, desk.kind, "auto", NAME)()
+        assert (board.identity.kind, board.identity.robot_id) == (desk.kind, NAME)
         board.close()
         assert not other.driven
         listed.append(ports[2])
         if desk.kind == "maestro":  # half a face does not answer as a whole one
             listed.remove(ports[1])
             with pytest.raises(LinkError, match=r"no maestro board answers .*--port FIRST,SECOND"):
-                board_opener(desk.kind)
+                board_opener(SPEC, desk.kind)
         else:
             with pytest.raises(LinkError, match=rf"several {desk.kind} boards answer .*--port PATH"):
-                board_opener(desk.kind)
+                board_opener(SPEC, desk.kind)
 
 
 def test_an_adapter_without_a_number_asks_for_a_name(desk: Desk) -> None:
-    with pytest.raises(LinkError, match=r"no USB serial number .*--name NAME \(robot="):
+    with pytest.raises(LinkError, match=r"no USB serial number .*--robot-id NAME \(robot_id="):
         make_face("robot", board=desk.kind, port=desk.port, camera=None)

@@ -17,14 +17,14 @@ from eva_sim.real.simulation.fake_line import PtyLine
 from eva_sim.real.wire import bus_port
 from eva_sim.testing.board_rigs import (
     ALL,
+    DIRECTIONS,
     HEAVY,
     KINDS,
     RULES,
     SPEC,
-    WAYS,
     BoardRig,
     HandClock,
-    endure,
+    check_under_noise,
     limp,
     open_board,
     rigged,
@@ -53,14 +53,14 @@ def test_needs_limits_to_arm(rig: BoardRig) -> None:
 def test_arms_group_by_group_at_rest(rig: BoardRig) -> None:
     rig.board.configure(rig.limits, 1)
     if rig.kind != "maestro":
-        for i in default_bus_ids():
+        for i in default_bus_ids(SPEC):
             rig.bus.put(i, rig.bus.POSITION, 2000, rig.bus.GOAL_SIZE)
     assert rig.board.arm(ALL).state is BoardState.ARMING
     for done in range(1, len(RULES.groups) + 1):
         for _ in range(2):  # before the next group's time has come, nothing more wakes
             awake = np.concatenate(RULES.groups[:done])
-            assert set(np.flatnonzero(~np.isnan(rig.pins()))) == set(awake)
-            np.testing.assert_allclose(rig.pins()[awake], rig.limits.rest[awake])
+            assert set(np.flatnonzero(~np.isnan(rig.held_positions()))) == set(awake)
+            np.testing.assert_allclose(rig.held_positions()[awake], rig.limits.rest[awake])
             rig.board.send(rig.limits.rest)
         rig.clock.sleep(RULES.arm_gap)
         rig.board.tick()
@@ -70,7 +70,7 @@ def test_arms_group_by_group_at_rest(rig: BoardRig) -> None:
 def test_arms_only_what_was_asked(rig: BoardRig) -> None:
     rig.ready([3, HEAVY])
     rig.follow(rig.limits.high, 0.2)
-    assert set(np.flatnonzero(~np.isnan(rig.pins()))) == {3, HEAVY}
+    assert set(np.flatnonzero(~np.isnan(rig.held_positions()))) == {3, HEAVY}
     output = rig.board.status().output
     assert set(np.flatnonzero(~np.isnan(output))) == {3, HEAVY}
 
@@ -88,7 +88,7 @@ def test_arming_waits_in_silence(rig: BoardRig) -> None:
     rig.clock.sleep(0.25)
     rig.board.tick()
     assert rig.board.status().state is BoardState.HOLD
-    assert set(np.flatnonzero(~np.isnan(rig.pins()))) == set(RULES.groups[0])
+    assert set(np.flatnonzero(~np.isnan(rig.held_positions()))) == set(RULES.groups[0])
     assert rig.board.send(rig.limits.rest).state is BoardState.ARMING
 
 
@@ -110,11 +110,11 @@ def test_arms_only_from_limp(rig: BoardRig) -> None:
 
 def test_send_keeps_slew_and_limits(rig: BoardRig) -> None:
     rig.ready()
-    before = rig.pins()
+    before = rig.held_positions()
     for _ in range(80):
         rig.clock.sleep(0.02)
         status = rig.board.send(np.full(25, 9000.0))
-        now = rig.pins()
+        now = rig.held_positions()
         assert (np.abs(now - before) <= rig.limits.slew + 1.0).all()
         before = now
     assert (before <= rig.limits.high).all() and (before > rig.limits.high - 2.0)[0]
@@ -124,10 +124,10 @@ def test_send_keeps_slew_and_limits(rig: BoardRig) -> None:
 def test_a_late_send_earns_no_jump(rig: BoardRig) -> None:
     rig.ready()
     rig.follow(rig.limits.rest, 0.1)
-    before = rig.pins()
+    before = rig.held_positions()
     rig.clock.sleep(0.9)
     rig.board.send(rig.limits.high)
-    assert (rig.pins() - before <= rig.limits.slew * RULES.most_periods + 1.0).all()
+    assert (rig.held_positions() - before <= rig.limits.slew * RULES.most_periods + 1.0).all()
 
 
 def test_exclusion_holds_on_the_way(rig: BoardRig) -> None:
@@ -138,7 +138,7 @@ def test_exclusion_holds_on_the_way(rig: BoardRig) -> None:
     slew = np.where(np.arange(25) == one, 0.1, 0.01) * span
     rig.limits = BoardLimits(low, high, low, slew)
     if rig.kind != "maestro":
-        for i in default_bus_ids():
+        for i in default_bus_ids(SPEC):
             rig.bus.put(i, rig.bus.POSITION, int(low[0]), rig.bus.GOAL_SIZE)
     rig.ready()
     most = 0.0
@@ -147,7 +147,7 @@ def test_exclusion_holds_on_the_way(rig: BoardRig) -> None:
         wanted[[one, other]] += np.array(shares) * span[0]
         for _ in range(60):
             rig.follow(wanted, 0.02)
-            pull = pull_shares(rig.pins(), rig.limits)
+            pull = pull_shares(rig.held_positions(), rig.limits)
             most = max(most, pull[one] + pull[other])
     assert limit - 0.01 < most <= limit + 0.002  # as far as allowed, and the grid
     np.testing.assert_allclose(pull[[one, other]], limit / 2, atol=0.01)  # scaled down alike
@@ -155,11 +155,11 @@ def test_exclusion_holds_on_the_way(rig: BoardRig) -> None:
 
 def test_refuses_what_is_no_number(rig: BoardRig) -> None:
     rig.ready()
-    before = rig.pins()
+    before = rig.held_positions()
     for bad in (np.full(25, np.nan), np.full(25, np.inf), np.zeros(24)):
         with pytest.raises(RobotError, match="25 finite"):
             rig.board.send(bad)
-    np.testing.assert_array_equal(rig.pins(), before)
+    np.testing.assert_array_equal(rig.held_positions(), before)
 
 
 @pytest.mark.parametrize(
@@ -205,11 +205,11 @@ def test_stop_latches_until_clear(rig: BoardRig) -> None:
 def test_silence_holds_then_limps_and_nothing_rearms(rig: BoardRig) -> None:
     rig.ready()
     rig.follow(rig.limits.high, 0.1)
-    held = rig.pins()
+    held = rig.held_positions()
     rig.clock.sleep(0.21)
     rig.board.tick()
     assert rig.board.status().state is BoardState.HOLD
-    np.testing.assert_array_equal(rig.pins(), held)
+    np.testing.assert_array_equal(rig.held_positions(), held)
     rig.clock.sleep(0.8)
     rig.board.tick()
     assert limp(rig)
@@ -228,7 +228,7 @@ def test_targets_end_a_hold(rig: BoardRig) -> None:
     assert rig.board.status().state is BoardState.HOLD
     rig.follow(rig.limits.high, 0.1)
     assert rig.board.status().state is BoardState.ACTIVE
-    assert (rig.pins() > rig.limits.rest + 3 * rig.limits.slew).all()
+    assert (rig.held_positions() > rig.limits.rest + 3 * rig.limits.slew).all()
 
 
 def test_asking_is_no_sign_of_life(rig: BoardRig) -> None:
@@ -241,14 +241,14 @@ def test_asking_is_no_sign_of_life(rig: BoardRig) -> None:
 
 def test_limps_when_the_owner_dies(rig: BoardRig) -> None:
     rig.ready()
-    rig.board._deadman._limp()
+    rig.board._watchdog._limp()
     assert limp(rig)
 
 
 def test_close_limps_and_ends_all(rig: BoardRig) -> None:
     rig.ready()
     rig.board.close()
-    assert limp(rig) and not rig.board._deadman.watching
+    assert limp(rig) and not rig.board._watchdog.watching
     rig.board.close()
     rig.board.disarm()
     with pytest.raises(LinkError, match="connect again"):
@@ -283,10 +283,10 @@ def test_two_lost_answers_do_no_harm(rig: BoardRig) -> None:
         assert rig.board.send(rig.limits.high).state is BoardState.ACTIVE
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_noise_never_moves_a_servo_wrongly(rig: BoardRig, way: str) -> None:
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_noise_never_moves_a_servo_wrongly(rig: BoardRig, direction: str) -> None:
     rig.ready()
-    assert endure(rig, way, 30) < 27
+    assert check_under_noise(rig, direction, 30) < 27
 
 
 def test_says_whether_it_measures(rig: BoardRig) -> None:
@@ -295,11 +295,11 @@ def test_says_whether_it_measures(rig: BoardRig) -> None:
     identity = rig.board.identity
     assert identity.kind == rig.kind and identity.unit == ("us" if rig.kind == "maestro" else "ticks")
     assert identity.measured == (rig.kind != "maestro")
-    assert identity.dead_man == ("board" if rig.kind == "dynamixel" else "host")
+    assert identity.watchdog == ("board" if rig.kind == "dynamixel" else "host")
     if rig.kind == "maestro":
         assert np.isnan(rig.board.status().load).all()
     else:
-        rig.bus.put(default_bus_ids()[7], rig.bus.POSITION, 1987, 2)
+        rig.bus.put(default_bus_ids(SPEC)[7], rig.bus.POSITION, 1987, 2)
         assert rig.board.status().output[7] == 1987
 
 
@@ -313,7 +313,7 @@ def test_on_a_pseudo_terminal(rig: BoardRig, monkeypatch: pytest.MonkeyPatch) ->
         there = BoardRig(rig.kind, rig.line, clock, board, rig.limits)
         there.ready()
         there.follow(rig.limits.high, 0.1)
-        assert (there.pins() > rig.limits.rest).all()
+        assert (there.held_positions() > rig.limits.rest).all()
         rig.line.plugged = False
         for _ in range(2):
             with pytest.raises(LinkError):
@@ -326,12 +326,12 @@ def test_whatever_is_called_in_whatever_order(rig: BoardRig, seed: int) -> None:
     """Random calls, waits, bad targets and pulled cables: only `arm` wakes, and nothing leaves its bounds."""
     generator = np.random.default_rng(seed)
     rig.board.configure(rig.limits, 1)
-    awake, before, armed = np.zeros(25, dtype=bool), rig.pins(), 0
+    awake, before, armed = np.zeros(25, dtype=bool), rig.held_positions(), 0
     for _ in range(250):
         call = str(generator.choice([*["send"] * 12, "arm", "arm", *CALLS]))
         with suppress(RobotError):
             act(rig, call, generator)
-        pins = rig.pins()
+        pins = rig.held_positions()
         now = ~np.isnan(pins)
         state = rig.board._state
         assert call in ("arm", "send", "tick", "status") or not (now & ~awake).any()

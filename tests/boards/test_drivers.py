@@ -1,4 +1,4 @@
-"""What each board does its own way; and its packets, against examples in the manuals."""
+"""Behaviour of each kind of board, and its packets, compared with examples in the manuals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from eva_sim.real.boards.servo_bus import BusBoard, default_bus_ids
 from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, dynamixel_crc
 from eva_sim.real.simulation.fake_line import FakeLine, MemoryPort, PtyLine
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
-from eva_sim.real.wire.bus_port import BusPort, find_only_port, identify_robot
+from eva_sim.real.wire.bus_port import BusPort
+from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
 from eva_sim.testing.board_rigs import (
     ALL,
     BUSES,
@@ -55,16 +56,16 @@ def dynamixel() -> Iterator[BoardRig]:
 
 def test_a_port_without_a_number_needs_a_name(maestro: BoardRig) -> None:
     pytest.importorskip("serial", reason="needs eva-sim[real]")
-    with PtyLine(maestro.line) as pty, pytest.raises(LinkError, match="robot="):
-        open_maestro(pty.name)
+    with PtyLine(maestro.line) as pty, pytest.raises(LinkError, match="robot_id="):
+        open_maestro(SPEC, pty.name)
 
 
 def test_maestro_says_its_errors(maestro: BoardRig) -> None:
-    for bit, told in enumerate(ERRORS):
+    for bit, message in enumerate(ERRORS):
         maestro.ready()
         maestro.maestro.complain(bit)
         status = maestro.board.send(maestro.limits.rest)
-        assert status.state is BoardState.FAULT and any(told in fault for fault in status.faults)
+        assert status.state is BoardState.FAULT and any(message in fault for fault in status.faults)
         maestro.follow(maestro.limits.rest, 0.1)
         assert limp(maestro)
         assert maestro.board.clear().state is BoardState.LIMP
@@ -94,21 +95,21 @@ def test_maestro_keeps_the_slew_itself(maestro: BoardRig) -> None:
 def test_maestro_notices_a_wrong_crc_setting(crc: bool) -> None:
     port = BusPort(MemoryPort(FakeLine(FakeMaestro(crc=not crc))), "fake", 1_000_000)
     with pytest.raises((RobotError, LinkError)):
-        Maestro([port], (12, 13), robot="fake", crc=crc)
+        Maestro(SPEC, [port], (12, 13), robot_id="fake", crc=crc)
 
 
 def test_maestro_needs_enough_channels() -> None:
     port = BusPort(MemoryPort(FakeLine(FakeMaestro(channels=18))), "fake", 1_000_000)
     with pytest.raises((RobotError, LinkError)):
-        Maestro([port], (12, 13), robot="fake")
+        Maestro(SPEC, [port], (12, 13), robot_id="fake")
     with pytest.raises(RobotError, match="two Maestros"):
-        Maestro([port], (12,), robot="fake")
+        Maestro(SPEC, [port], (12,), robot_id="fake")
 
 
 def test_maestro_on_two_ports() -> None:
     lines = [FakeLine(FakeMaestro([12])), FakeLine(FakeMaestro([12], channels=6))]
     ports = [BusPort(MemoryPort(line), "fake", 1_000_000) for line in lines]
-    board = Maestro(ports, (None, None), robot="a+b", clock=HandClock())
+    board = Maestro(SPEC, ports, (None, None), robot_id="a+b", clock=HandClock())
     board.configure(limits_of("maestro"), 1)
     board.arm([SPEC.index("neck_leg_6")])
     assert board.status().state is BoardState.ACTIVE
@@ -122,40 +123,41 @@ def test_bus_servo_starts_where_it_is(bus_rig: BoardRig, lies: int, begins: int)
     """Limp servos lie anywhere; waking must not snap them to rest, nor keep them beyond a limit."""
     first = RULES.groups[0]
     bus_rig.board.configure(bus_rig.limits, 1)
-    for i in default_bus_ids():
+    for i in default_bus_ids(SPEC):
         bus_rig.bus.put(i, bus_rig.bus.POSITION, lies, bus_rig.bus.GOAL_SIZE)
     bus_rig.board.arm(first.tolist())
-    np.testing.assert_array_equal(bus_rig.pins()[first], begins)
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins)
     bus_rig.follow(bus_rig.limits.low, 0.02)  # whatever is asked: to rest first
     status = bus_rig.board.status()
     assert status.state is BoardState.ARMING
-    np.testing.assert_array_equal(bus_rig.pins()[first], begins + 40 * np.sign(2000 - begins))
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins + 40 * np.sign(2000 - begins))
     while bus_rig.board.status().state is BoardState.ARMING:
         bus_rig.follow(bus_rig.limits.low, 0.02)
-    np.testing.assert_array_equal(bus_rig.pins()[first], 2000)
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], 2000)
 
 
 def test_bus_servo_can_be_read_limp(bus_rig: BoardRig) -> None:
     board = bus_rig.board
     assert isinstance(board, BusBoard)
-    bus_rig.bus.put(default_bus_ids()[3], bus_rig.bus.POSITION, 777, 2)
-    assert board.where()[3] == 777 and limp(bus_rig)
+    bus_rig.bus.put(default_bus_ids(SPEC)[3], bus_rig.bus.POSITION, 777, 2)
+    assert board.measured_positions()[3] == 777 and limp(bus_rig)
 
 
 def test_bus_servo_that_dies_is_a_fault(bus_rig: BoardRig) -> None:
     bus_rig.ready()
-    bus_rig.bus.dead.add(default_bus_ids()[12])
+    bus_rig.bus.dead.add(default_bus_ids(SPEC)[12])
     status = bus_rig.board.send(bus_rig.limits.rest)
     assert (
-        status.state is BoardState.FAULT and f"jaw (id {default_bus_ids()[12]}): no answer" in status.faults
+        status.state is BoardState.FAULT
+        and f"jaw (id {default_bus_ids(SPEC)[12]}): no answer" in status.faults
     )
-    others = np.delete(bus_rig.pins(), 12)
+    others = np.delete(bus_rig.held_positions(), 12)
     assert np.isnan(others).all()
 
 
 def test_bus_servo_that_lost_power_is_a_fault(bus_rig: BoardRig) -> None:
     bus_rig.ready()
-    bus_rig.bus.put(default_bus_ids()[12], bus_rig.bus.TORQUE, 0)
+    bus_rig.bus.put(default_bus_ids(SPEC)[12], bus_rig.bus.TORQUE, 0)
     status = bus_rig.board.send(bus_rig.limits.rest)
     assert status.state is BoardState.FAULT and limp(bus_rig)
     assert any("jaw" in fault and "torque" in fault for fault in status.faults)
@@ -171,32 +173,32 @@ def test_bus_limp_is_repeated_until_it_is_so(bus_rig: BoardRig) -> None:
 def test_bus_limits_go_into_the_servos_once(bus_rig: BoardRig) -> None:
     low, high, size = (9, 11, 2) if bus_rig.kind == "feetech" else (52, 48, 4)
     bus_rig.board.configure(bus_rig.limits, 1)
-    for i in default_bus_ids():
+    for i in default_bus_ids(SPEC):
         assert (bus_rig.bus.get(i, low, size), bus_rig.bus.get(i, high, size)) == (1000, 3000)
     if bus_rig.kind == "feetech":
-        assert all(bus_rig.bus.get(i, 55) for i in default_bus_ids())  # locked again
+        assert all(bus_rig.bus.get(i, 55) for i in default_bus_ids(SPEC))  # locked again
     heard = len(bus_rig.bus.heard)
     bus_rig.board.configure(bus_rig.limits, 1)
     assert len(bus_rig.bus.heard) - heard == 2  # only read: EEPROM wears
 
 
-@pytest.mark.parametrize("bit, told", [(0, "voltage"), (2, "too hot"), (5, "overload"), (7, "unknown")])
-def test_bus_says_its_faults(bus_rig: BoardRig, bit: int, told: str) -> None:
+@pytest.mark.parametrize("bit, message", [(0, "voltage"), (2, "too hot"), (5, "overload"), (7, "unknown")])
+def test_bus_says_its_faults(bus_rig: BoardRig, bit: int, message: str) -> None:
     address = 65 if bus_rig.kind == "feetech" else 70
     bus_rig.ready()
-    bus_rig.bus.put(default_bus_ids()[12], address, 1 << bit)
+    bus_rig.bus.put(default_bus_ids(SPEC)[12], address, 1 << bit)
     status = bus_rig.board.send(bus_rig.limits.rest)
     assert status.state is BoardState.FAULT and limp(bus_rig)
-    assert any("jaw" in fault and told in fault for fault in status.faults)
+    assert any("jaw" in fault and message in fault for fault in status.faults)
     if bus_rig.kind == "feetech":
         assert bus_rig.board.clear().state is BoardState.FAULT  # still hot
-        bus_rig.bus.put(default_bus_ids()[12], address, 0)
+        bus_rig.bus.put(default_bus_ids(SPEC)[12], address, 0)
     assert bus_rig.board.clear().state is BoardState.LIMP  # Dynamixel: the reboot clears it
     bus_rig.ready()
 
 
 def test_bus_measures(bus_rig: BoardRig) -> None:
-    number = default_bus_ids()[4]
+    number = default_bus_ids(SPEC)[4]
     load, temperature = (60, 63) if bus_rig.kind == "feetech" else (126, 146)
     minus_quarter = 250 | 1 << 10 if bus_rig.kind == "feetech" else 0x10000 - 250
     bus_rig.bus.put(number, load, minus_quarter, 2)
@@ -217,18 +219,18 @@ def test_feetech_powers_up_with_torque_and_is_let_go() -> None:
 def test_feetech_speed_is_the_slew(feetech: BoardRig) -> None:
     """40 ticks in 20 ms are 2,000 ticks per second; old servos count them in fifties."""
     feetech.ready()
-    assert feetech.bus.get(default_bus_ids()[0], 46, 2) == 2000
+    assert feetech.bus.get(default_bus_ids(SPEC)[0], 46, 2) == 2000
     fake = FakeFeetech(range(1, 26))
-    fake.put(default_bus_ids()[0], 18, 0)
+    fake.put(default_bus_ids(SPEC)[0], 18, 0)
     other = build("feetech", HandClock(), FakeLine(fake))
     other.ready()
-    assert fake.get(default_bus_ids()[0], 46, 2) == 40
+    assert fake.get(default_bus_ids(SPEC)[0], 46, 2) == 40
     other.board.close()
 
 
 def test_feetech_in_wheel_mode_is_refused() -> None:
     fake = FakeFeetech(range(1, 26))
-    fake.put(default_bus_ids()[12], 33, 1)
+    fake.put(default_bus_ids(SPEC)[12], 33, 1)
     with pytest.raises(RobotError, match=r"jaw.*position mode"):
         build("feetech", HandClock(), FakeLine(fake))
 
@@ -237,21 +239,21 @@ def test_dynamixel_watchdog_holds_and_comes_back(dynamixel: BoardRig) -> None:
     fake = dynamixel.device
     assert isinstance(fake, FakeDynamixel)
     dynamixel.ready()
-    assert {fake.get(i, 98) for i in default_bus_ids()} == {10}  # 10 times 20 ms
+    assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {10}  # 10 times 20 ms
     dynamixel.follow(dynamixel.limits.high, 0.1)
-    held = dynamixel.pins()
+    held = dynamixel.held_positions()
     fake.wait(0.3)
-    assert {fake.get(i, 98) for i in default_bus_ids()} == {0xFF}
+    assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {0xFF}
     dynamixel.follow(dynamixel.limits.high, 0.02)
-    assert {fake.get(i, 98) for i in default_bus_ids()} == {10}
-    assert (dynamixel.pins() > held).all()
+    assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {10}
+    assert (dynamixel.held_positions() > held).all()
     dynamixel.board.disarm()
-    assert {fake.get(i, 98) for i in default_bus_ids()} == {0}
+    assert {fake.get(i, 98) for i in default_bus_ids(SPEC)} == {0}
 
 
 def test_dynamixel_back_from_a_power_cut_can_be_cleared(dynamixel: BoardRig) -> None:
     dynamixel.ready()
-    for i in default_bus_ids():
+    for i in default_bus_ids(SPEC):
         dynamixel.bus.put(i, 64, 0)
         for k in range(28):
             dynamixel.bus.put(i, 168 + 2 * k, 224 + k, 2)
@@ -263,7 +265,7 @@ def test_dynamixel_back_from_a_power_cut_can_be_cleared(dynamixel: BoardRig) -> 
 @pytest.mark.parametrize("register, value", [(0, 350), (10, 4), (10, 8), (11, 4)])
 def test_dynamixel_set_up_wrongly_is_refused(register: int, value: int) -> None:
     fake = FakeDynamixel(range(1, 26))
-    fake.put(default_bus_ids()[12], register, value, 2 if register == 0 else 1)
+    fake.put(default_bus_ids(SPEC)[12], register, value, 2 if register == 0 else 1)
     with pytest.raises(RobotError, match="jaw"):
         build("dynamixel", HandClock(), FakeLine(fake))
 
@@ -271,7 +273,7 @@ def test_dynamixel_set_up_wrongly_is_refused(register: int, value: int) -> None:
 def test_dynamixel_that_measures_current() -> None:
     fake = FakeDynamixel(range(1, 26), model=1200)
     rig = build("dynamixel", HandClock(), FakeLine(fake))
-    fake.put(default_bus_ids()[4], 126, 875, 2)
+    fake.put(default_bus_ids(SPEC)[4], 126, 875, 2)
     assert rig.board.status().load[4] == 0.5  # of a limit of 1,750
     rig.board.close()
 
@@ -295,7 +297,7 @@ def test_finds_the_command_port_and_the_number(monkeypatch: pytest.MonkeyPatch) 
     assert identify_robot(["/dev/ttyACM0"], "eva") == ("eva", "Thing")
     with pytest.raises(LinkError, match="but none"):
         find_only_port("feetech")
-    with pytest.raises(LinkError, match="robot="):
+    with pytest.raises(LinkError, match="robot_id="):
         identify_robot(["/dev/ttyS0"], None)
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [*PORTS, Listed("/dev/ttyACM2", **MINI)])
     with pytest.raises(LinkError, match="ttyACM0, /dev/ttyACM2"):

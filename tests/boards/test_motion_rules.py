@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.robot_fixtures import open_machine
 
-ROWS = channel_rows()
+ROWS = channel_rows(load_spec())
 #: None of their sums is where a period matters: 0 to 20 ms after a group is armed or silence counts.
 WAITS = (0.066, 0.066, 0.066, 0.37, 1.3)
 
@@ -29,15 +30,15 @@ class Pair:
 
     def ask(self, message: Any, shift: int = 0, skip: int = 0) -> list[Any]:
         """Answers of both; `shift` is added to the session, `skip` to the number of the message."""
-        told = []
+        answers = []
         for link, session in zip(self.links, self.sessions, strict=True):
             link._sequence += skip
             own = message(session + shift) if callable(message) else message
-            told.append(link.ask(own, wire.Message, 0.1))
-        return told
+            answers.append(link.ask(own, wire.Message, 0.1))
+        return answers
 
     def hello(self) -> None:
-        self.sessions = [told.session for told in self.ask(wire.Hello())]
+        self.sessions = [answer.session for answer in self.ask(wire.Hello())]
 
     def wait(self, duration: float) -> None:
         """Lets time pass until both are as late as the later one then is."""
@@ -111,9 +112,9 @@ def keep_arming(pair: Pair) -> None:
     """Signs of life until all groups are armed on both; meanwhile they may be a few periods apart."""
     for _ in range(5):
         pair.wait(0.12)
-        told = pair.ask(lambda s: wire.Targets(s, tuple(row.rest for row in ROWS)))
+        answers = pair.ask(lambda s: wire.Targets(s, tuple(row.rest for row in ROWS)))
     pair.wait(0.12)
-    alike(*told)
+    alike(*answers)
 
 
 @pytest.fixture
@@ -134,12 +135,12 @@ def test_random_messages_are_answered_alike(pair: Pair, seed: int) -> None:
     pair.wait(2.5)
     for _ in range(250):
         message, shift, skip = draw(rng)
-        told = pair.ask(message, shift, skip)
+        answers = pair.ask(message, shift, skip)
         if skip:
             pair.ask(wire.Query(), skip=-skip)
-        alike(*told)
-        seen.add((getattr(told[0], "answer", None), getattr(told[0], "state", None)))
-        if getattr(told[0], "state", None) == BoardState.ARMING:
+        alike(*answers)
+        seen.add((getattr(answers[0], "answer", None), getattr(answers[0], "state", None)))
+        if getattr(answers[0], "state", None) == BoardState.ARMING:
             keep_arming(pair)
         pair.wait(float(rng.choice(WAITS)))
     assert len(seen) > 10

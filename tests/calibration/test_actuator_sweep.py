@@ -186,7 +186,7 @@ def test_the_expected_way_shows_mirrored_pairs(spec: FaceSpec) -> None:
 
 def test_a_robot_that_knows_its_resting_face_does_not_seem_to_move_at_rest() -> None:
     with open_mock(1) as face:
-        made = Calibration.nominal(face.identity.robot).seen(module.resting_face(face))
+        made = Calibration.nominal(face.identity.robot_id).seen(module.resting_face(face))
     with open_mock(1, calibration=made) as face:
         readings = [face.reset(), *(face.move(face.spec.neutral) for _ in range(8))]
         away = readings[-1].landmarks - face.neutral_landmarks

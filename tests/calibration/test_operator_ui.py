@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import sys
 import types
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from eva_sim.real.calibration.operator_ui import (
 )
 from eva_sim.real.calibration.procedure import CalibrationStopped, ServoEndpoints, guide_servos
 from eva_sim.real.calibration.servo_bench import ServoBench
-from eva_sim.testing.calibration_rig import Bus, bench, bus, session, widest  # noqa: F401
+from eva_sim.testing.calibration_rig import Bus, session
 
 QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
 

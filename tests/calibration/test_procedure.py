@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +25,7 @@ from eva_sim.real.calibration.procedure import (
     stoppable,
 )
 from eva_sim.real.calibration.servo_bench import GENTLE, ServoBench
-from eva_sim.testing.calibration_rig import PERIOD, Bus, bench, bus, right, session, widest  # noqa: F401
+from eva_sim.testing.calibration_rig import PERIOD, Bus, right, session
 from eva_sim.testing.fake_face import FakeFace
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs_twin
-
 ROOT = Path(__file__).resolve().parents[2]
 
 HEAVY = [
@@ -117,7 +115,6 @@ def test_import_loads_nothing_heavy() -> None:
     assert run(sys.executable, "-c", code, cwd=ROOT).split() == []
 
 
-@needs_twin
 def test_installed_wheel_makes_an_environment(installed: Path, tmp_path: Path) -> None:
     told = json.loads(run(installed / "bin/python", "-c", SMOKE, cwd=tmp_path).splitlines()[-1])
     assert told["actuators"] == 25

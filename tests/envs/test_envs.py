@@ -26,7 +26,6 @@ from eva_sim.landmarks import POINTS, RIGID, face_measurements, landmark_rows
 from eva_sim.registration import IDS
 from eva_sim.settling import reset_and_hold, settling_steps
 from eva_sim.testing.fake_face import OUTER_EYE, FakeFace, fake_atlas, open_fake, settled
-from tests.conftest import needs_twin
 
 MODES = ("landmarks", "image", "both")
 FAKE = fake_atlas()
@@ -40,7 +39,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mimic, "load_atlas", lambda spec: FAKE)
 
 
-@pytest.fixture(params=["fake", pytest.param("twin", marks=needs_twin)])
+@pytest.fixture(params=["fake", "twin"])
 def body(request: pytest.FixtureRequest) -> str:
     """Environments over each body in turn."""
     if request.param == "fake":
@@ -151,7 +150,6 @@ def test_a_named_expression_is_what_the_face_settles_in(pose_env: Any, name: str
     )
 
 
-@needs_twin
 def test_the_twin_reaches_a_named_expression() -> None:
     with gym.make("EVA/Pose-v0") as env:
         observation, info = env.reset(options={"expression": "surprise"})
@@ -177,7 +175,6 @@ def test_mimic_comes_and_goes_between_neutral_and_a_named_expression(fake: None)
         env.reset(options={"expression": "joy", "targets": FAKE.landmarks})
 
 
-@needs_twin
 def test_atlas_targets_are_what_the_twin_does() -> None:
     env: Any = gym.make("EVA/Pose-v0").unwrapped
     errors = []
@@ -190,7 +187,6 @@ def test_atlas_targets_are_what_the_twin_does() -> None:
     env.close()
 
 
-@needs_twin
 def test_shipped_atlas_covers_faces() -> None:
     atlas = load_atlas(load_spec())
     assert len(atlas) == 256

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import (
     NO_PARTNER,
     board_timing,
@@ -18,27 +19,29 @@ from eva_sim.real.wire.firmware_table import (
     table_crc,
 )
 from eva_sim.testing import protocol_oracle
-from eva_sim.testing.firmware_host import REST, SOURCES, FirmwareHost, active, firmware_host, program  # noqa: F401
+from eva_sim.testing.firmware_host import REST, SOURCES, FirmwareHost
 from eva_sim.testing.protocol_oracle import ALL, frame
+
+ROWS = channel_rows(load_spec())
 
 
 def test_the_header_is_what_the_tables_say() -> None:
-    assert (SOURCES / "table.h").read_text() == render_header(), "run python -m tools.build_table"
-    assert table_crc() == zlib.crc32(packed_table())
+    assert (SOURCES / "table.h").read_text() == render_header(load_spec()), "run python -m tools.build_table"
+    assert table_crc(load_spec()) == zlib.crc32(packed_table(load_spec()))
 
 
 def test_every_row_of_the_table_leaves_room_and_no_more() -> None:
-    for channel, row in enumerate(channel_rows()):
+    for channel, row in enumerate(ROWS):
         assert 4 * 500 <= row.low < row.rest < row.high <= 4 * 2500 and row.slew > 0
-        assert row.partner == NO_PARTNER or channel_rows()[row.partner].partner == channel
-    assert board_timing() == (200, 1000, 4500, 60, 100)
+        assert row.partner == NO_PARTNER or ROWS[row.partner].partner == channel
+    assert board_timing(load_spec()) == (200, 1000, 4500, 60, 100)
 
 
 def test_header_and_page_have_the_same_numbers() -> None:
     text = (SOURCES / "protocol.h").read_text()
     assert "HELLO = 0x01, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ" in text
     assert int(re.search(r"CLEAR_KEY (0x\w+?)UL", text)[1], 16) == protocol_oracle.KEY  # type: ignore[index]
-    page = (SOURCES.parent.parent / "docs/protocol.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text()
     messages = re.findall(r"^\| (0[0-9A]) \| `([A-Z]+)`", page, re.M)
     assert len(messages) == 10 and all(
         getattr(protocol_oracle, name) == int(number, 16) for number, name in messages
@@ -49,7 +52,7 @@ def test_header_and_page_have_the_same_numbers() -> None:
 
 def test_it_introduces_itself(firmware_host: FirmwareHost) -> None:
     first = firmware_host.host.hello()
-    assert (first.version, first.channels, first.table) == (1, 25, table_crc())
+    assert (first.version, first.channels, first.table) == (1, 25, table_crc(load_spec()))
     assert (first.calibration, first.cause) == (0, 1) and any(first.robot)
     second = firmware_host.host.hello()
     assert second.session == first.session + 1 and second.robot == first.robot
@@ -58,20 +61,20 @@ def test_it_introduces_itself(firmware_host: FirmwareHost) -> None:
 def test_another_version_gets_no_session(firmware_host: FirmwareHost) -> None:
     session = firmware_host.host.hello().session
     assert firmware_host.host.ask(protocol_oracle.HELLO, b"\2").session == session
-    assert firmware_host.host.guarded(protocol_oracle.DISARM).answer == protocol_oracle.TAKEN
+    assert firmware_host.host.in_session(protocol_oracle.DISARM).answer == protocol_oracle.TAKEN
 
 
 def test_nobody_moves_it_before_hello(firmware_host: FirmwareHost) -> None:
     for session in (0, 1, 0xFFFF):
         firmware_host.host.session = session
-        assert firmware_host.host.arm().answer == protocol_oracle.SESSION
+        assert firmware_host.host.arm().answer == protocol_oracle.WRONG_SESSION
 
 
 @pytest.mark.parametrize("content", [bytes(50), bytes(range(1, 51)), b"\0\1" * 25, b"\xff\0" * 25])
 def test_frames_with_and_without_zeros_are_read(firmware_host: FirmwareHost, content: bytes) -> None:
     firmware_host.host.hello()
-    status = firmware_host.host.guarded(protocol_oracle.TARGETS, content)
-    assert (status.answer, status.bad) == (protocol_oracle.STATE, 0)
+    status = firmware_host.host.in_session(protocol_oracle.TARGETS, content)
+    assert (status.answer, status.bad) == (protocol_oracle.WRONG_STATE, 0)
 
 
 def test_every_flipped_bit_is_noticed(firmware_host: FirmwareHost) -> None:
@@ -158,7 +161,7 @@ def test_an_earlier_session_is_over(active: FirmwareHost) -> None:
     active.host.hello()
     assert active.host.status().state == protocol_oracle.LIMP and not active.outputs
     active.host.session = old
-    assert active.host.arm().answer == protocol_oracle.SESSION
+    assert active.host.arm().answer == protocol_oracle.WRONG_SESSION
 
 
 def test_sessions_go_on_after_a_reset(firmware_host: FirmwareHost) -> None:
@@ -170,13 +173,13 @@ def test_sessions_go_on_after_a_reset(firmware_host: FirmwareHost) -> None:
 
 def test_limits_stay_within_flash(firmware_host: FirmwareHost) -> None:
     firmware_host.host.hello()
-    row = channel_rows()[12]
+    row = ROWS[12]
     wrong = [(row.low - 1, row.high, row.rest, 1), (row.low, row.high + 1, row.rest, 1)]
     wrong += [(row.low, row.high, row.low - 1, 1), (6000, 6000, 6000, 1), (row.low, row.high, row.rest, 0)]
     wrong += [(row.low, row.high, row.rest, row.slew + 1), (0, 0, 0, 1), (6100, 6000, 6050, 1)]
     for low, high, rest, slew in wrong:
-        assert firmware_host.host.limits(12, low, high, rest, slew).answer == protocol_oracle.VALUE
-    assert firmware_host.host.limits(25, row.low, row.high, row.rest, 1).answer == protocol_oracle.VALUE
+        assert firmware_host.host.limits(12, low, high, rest, slew).answer == protocol_oracle.BAD_VALUE
+    assert firmware_host.host.limits(25, row.low, row.high, row.rest, 1).answer == protocol_oracle.BAD_VALUE
     assert (
         firmware_host.host.limits(12, row.low, row.high, row.rest, row.slew).answer == protocol_oracle.TAKEN
     )
@@ -188,13 +191,13 @@ def test_limits_stay_within_flash(firmware_host: FirmwareHost) -> None:
         row.slew,
         NO_PARTNER,
     )
-    assert firmware_host.host.ask(protocol_oracle.READ, b"\x19").answer == protocol_oracle.VALUE
+    assert firmware_host.host.ask(protocol_oracle.READ, b"\x19").answer == protocol_oracle.BAD_VALUE
 
 
 def test_a_calibration_is_whole_and_outlives_a_reset(firmware_host: FirmwareHost) -> None:
     firmware_host.host.hello()
     assert firmware_host.host.commit(5).answer == protocol_oracle.NOT_CALIBRATED
-    assert firmware_host.host.calibrate(number=0).answer == protocol_oracle.VALUE
+    assert firmware_host.host.calibrate(number=0).answer == protocol_oracle.BAD_VALUE
     assert firmware_host.host.arm().answer == protocol_oracle.NOT_CALIBRATED
     assert (
         firmware_host.host.commit(5).answer == protocol_oracle.TAKEN
@@ -203,7 +206,7 @@ def test_a_calibration_is_whole_and_outlives_a_reset(firmware_host: FirmwareHost
     firmware_host.run(300)
     firmware_host.reset(1)
     assert firmware_host.host.hello().calibration == 5
-    assert firmware_host.host.ask(protocol_oracle.READ, b"\0")[1:5] == channel_rows()[0][:4]
+    assert firmware_host.host.ask(protocol_oracle.READ, b"\0")[1:5] == ROWS[0][:4]
 
 
 def test_half_a_calibration_is_none(firmware_host: FirmwareHost) -> None:
@@ -217,7 +220,7 @@ def test_half_a_calibration_is_none(firmware_host: FirmwareHost) -> None:
 def test_changed_limits_wait_for_commit(firmware_host: FirmwareHost) -> None:
     firmware_host.host.hello()
     firmware_host.host.calibrate(9)
-    row = channel_rows()[0]
+    row = ROWS[0]
     firmware_host.host.limits(0, row.low + 8, row.high, row.rest, row.slew)
     assert (
         firmware_host.host.status().faults == protocol_oracle.UNCALIBRATED

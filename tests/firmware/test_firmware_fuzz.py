@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.firmware_host import make
+
+ROWS = channel_rows(load_spec())
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +35,7 @@ def piece(kind: int, wait: int, content: bytes) -> bytes:
 
 def corpus(folder: Path) -> Path:
     """One session that arms, moves to both ends, and falls silent, as a start for mutations."""
-    ends = [
-        b"".join(getattr(row, end).to_bytes(2, "little") for row in channel_rows()) for end in ("high", "low")
-    ]
+    ends = [b"".join(getattr(row, end).to_bytes(2, "little") for row in ROWS) for end in ("high", "low")]
     session = piece(protocol_oracle.ARM, 20, b"\0\0\xff\xff\xff\1")
     for n in range(24):
         session += piece(protocol_oracle.TARGETS, 20, b"\0\0" + ends[n // 20])

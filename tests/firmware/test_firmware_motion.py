@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-# ruff: noqa: F811  # fixtures by import
 import random
 from itertools import pairwise
 
 import pytest
 
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.firmware_table import NO_PARTNER, channel_rows
 from eva_sim.testing import protocol_oracle
-from eva_sim.testing.firmware_host import REST, FirmwareHost, active, firmware_host, program  # noqa: F401
+from eva_sim.testing.firmware_host import REST, FirmwareHost
 from eva_sim.testing.protocol_oracle import ALL
 
+ROWS = channel_rows(load_spec())
 COUNT = 4.88  # us, of a PCA9685 at 50 Hz
 
 
 def shares(pulses: tuple[int, ...]) -> list[float]:
     """How far each channel pulls, of its way from rest to the end that is farther from rest."""
     out = []
-    for pulse, row in zip(pulses, channel_rows(), strict=True):
+    for pulse, row in zip(pulses, ROWS, strict=True):
         up = row.high - row.rest >= row.rest - row.low
         travel = row.high - row.rest if up else row.rest - row.low
         out.append(max(0, pulse - row.rest if up else row.rest - pulse) / travel)
@@ -30,8 +31,8 @@ def test_arming_goes_group_by_group_from_rest(firmware_host: FirmwareHost) -> No
     firmware_host.host.hello()
     firmware_host.host.calibrate()
     assert (
-        firmware_host.host.arm(0).answer == protocol_oracle.VALUE
-        and firmware_host.host.arm(ALL + 1).answer == protocol_oracle.VALUE
+        firmware_host.host.arm(0).answer == protocol_oracle.BAD_VALUE
+        and firmware_host.host.arm(ALL + 1).answer == protocol_oracle.BAD_VALUE
     )
     firmware_host.host.arm()
     began: dict[int, int] = {}
@@ -43,28 +44,28 @@ def test_arming_goes_group_by_group_from_rest(firmware_host: FirmwareHost) -> No
             if count and channel not in began:
                 began[channel] = firmware_host.now
                 assert abs(count * COUNT - REST[channel] / 4) <= COUNT / 2
-    starts = [{t for c, t in began.items() if channel_rows()[c].group == group} for group in range(4)]
+    starts = [{t for c, t in began.items() if ROWS[c].group == group} for group in range(4)]
     assert all(len(start) == 1 for start in starts)
     times = [start.pop() for start in starts]
     assert all(98 <= b - a <= 122 for a, b in pairwise(times))
-    assert firmware_host.host.arm().answer == protocol_oracle.STATE
+    assert firmware_host.host.arm().answer == protocol_oracle.WRONG_STATE
 
 
 def test_only_armed_channels_move(firmware_host: FirmwareHost) -> None:
     firmware_host.host.hello()
     firmware_host.host.calibrate()
     firmware_host.host.arm(1 << 12)
-    status = firmware_host.keep_aiming([row.high for row in channel_rows()], 1000)
-    assert status.armed == 1 << 12 and status.pulses[12] == channel_rows()[12].high
+    status = firmware_host.keep_aiming([row.high for row in ROWS], 1000)
+    assert status.armed == 1 << 12 and status.pulses[12] == ROWS[12].high
     assert [c for c, count in enumerate(firmware_host.counts) if count] == [12]
 
 
 def test_slew_and_limits_to_the_letter(active: FirmwareHost) -> None:
-    for end in ([row.high + 500 for row in channel_rows()], [65535] * 25, [1] * 25, REST):
+    for end in ([row.high + 500 for row in ROWS], [65535] * 25, [1] * 25, REST):
         before = active.host.status().pulses
         for _ in range(100):
             status = active.host.targets(end)
-            for row, was, now in zip(channel_rows(), before, status.pulses, strict=True):
+            for row, was, now in zip(ROWS, before, status.pulses, strict=True):
                 assert row.low <= now <= row.high and abs(now - was) <= row.slew
             before = status.pulses
             active.run(20 - 1)
@@ -73,14 +74,10 @@ def test_slew_and_limits_to_the_letter(active: FirmwareHost) -> None:
 
 def test_pairs_never_pull_together(active: FirmwareHost) -> None:
     draw = random.Random(3)
-    pairs = [
-        (c, row.partner, row.limit / 64)
-        for c, row in enumerate(channel_rows())
-        if c < row.partner < NO_PARTNER
-    ]
+    pairs = [(c, row.partner, row.limit / 64) for c, row in enumerate(ROWS) if c < row.partner < NO_PARTNER]
     assert len(pairs) == 4
     for _ in range(30):
-        end = [draw.choice((row.low, row.high, draw.randint(row.low, row.high))) for row in channel_rows()]
+        end = [draw.choice((row.low, row.high, draw.randint(row.low, row.high))) for row in ROWS]
         for _ in range(draw.randint(1, 30)):
             pull = shares(active.host.targets(end).pulses)
             assert all(pull[a] + pull[b] <= limit for a, b, limit in pairs)
@@ -90,15 +87,15 @@ def test_pairs_never_pull_together(active: FirmwareHost) -> None:
 def test_a_pair_beyond_its_limit_is_scaled_alike(active: FirmwareHost) -> None:
     end = [*REST]
     end[8], end[10] = (
-        channel_rows()[8].high,
-        channel_rows()[10].rest + (channel_rows()[10].high - channel_rows()[10].rest) // 2,
+        ROWS[8].high,
+        ROWS[10].rest + (ROWS[10].high - ROWS[10].rest) // 2,
     )
     status = active.keep_aiming(end, 1000)
     pull = shares(status.pulses)
     assert status.faults & protocol_oracle.CLAMPED
-    assert pull[8] == pytest.approx(channel_rows()[8].limit / 64 / 1.5, abs=2e-3) and pull[
-        10
-    ] == pytest.approx(pull[8] / 2, abs=2e-3)
+    assert pull[8] == pytest.approx(ROWS[8].limit / 64 / 1.5, abs=2e-3) and pull[10] == pytest.approx(
+        pull[8] / 2, abs=2e-3
+    )
 
 
 def test_a_limp_target_takes_a_channel_out(active: FirmwareHost) -> None:
@@ -110,7 +107,7 @@ def test_a_limp_target_takes_a_channel_out(active: FirmwareHost) -> None:
 
 
 def test_silence_holds_then_goes_limp(active: FirmwareHost) -> None:
-    active.host.targets([row.high for row in channel_rows()])
+    active.host.targets([row.high for row in ROWS])
     active.run(205)
     held = active.host.status()
     assert held.state == protocol_oracle.HOLD and held.faults & protocol_oracle.SILENCE
@@ -122,7 +119,7 @@ def test_silence_holds_then_goes_limp(active: FirmwareHost) -> None:
     active.run(20)
     status = active.host.status()
     assert status.state == protocol_oracle.LIMP and not active.outputs and not any(active.counts)
-    assert active.host.targets(REST).answer == protocol_oracle.STATE
+    assert active.host.targets(REST).answer == protocol_oracle.WRONG_STATE
     active.host.arm()
     assert not active.host.status().faults
 
@@ -140,10 +137,10 @@ def test_silence_stops_arming_too(firmware_host: FirmwareHost) -> None:
 def test_stop_is_latched(active: FirmwareHost) -> None:
     assert active.host.ask(protocol_oracle.STOP).state == protocol_oracle.STOPPED
     assert not active.outputs
-    assert active.host.arm().answer == protocol_oracle.STATE
+    assert active.host.arm().answer == protocol_oracle.WRONG_STATE
     active.host.hello()
     assert active.host.status().state == protocol_oracle.STOPPED
-    assert active.host.clear(1).answer == protocol_oracle.VALUE
+    assert active.host.clear(1).answer == protocol_oracle.BAD_VALUE
     assert active.host.clear().state == protocol_oracle.LIMP
 
 
@@ -160,7 +157,7 @@ def test_a_sagging_supply_is_a_latched_fault(active: FirmwareHost) -> None:
         and status.faults & protocol_oracle.SUPPLY
         and not active.outputs
     )
-    assert active.host.clear().answer == protocol_oracle.STATE
+    assert active.host.clear().answer == protocol_oracle.WRONG_STATE
     active.do("supply", 6000)
     active.run(5)
     assert active.host.status().state == protocol_oracle.FAULT
@@ -175,7 +172,7 @@ def test_a_lost_board_is_a_latched_fault(active: FirmwareHost, boards: int) -> N
     assert (
         status.state == protocol_oracle.FAULT and status.faults & protocol_oracle.BUS and not active.outputs
     )
-    assert active.host.clear().answer == protocol_oracle.STATE
+    assert active.host.clear().answer == protocol_oracle.WRONG_STATE
     active.do("boards", 3)
     assert active.host.clear().state == protocol_oracle.LIMP
 
@@ -200,7 +197,7 @@ def test_such_a_board_is_noticed_while_limp(firmware_host: FirmwareHost) -> None
 
 
 def test_clear_is_for_a_face_at_rest(active: FirmwareHost) -> None:
-    assert active.host.clear().answer == protocol_oracle.STATE
+    assert active.host.clear().answer == protocol_oracle.WRONG_STATE
 
 
 def test_the_watchdog_starves_without_every_part(firmware_host: FirmwareHost) -> None:
@@ -215,7 +212,7 @@ def test_the_watchdog_starves_without_every_part(firmware_host: FirmwareHost) ->
     assert firmware_host.fed == fed
 
 
-def test_a_watchdog_reset_is_told(firmware_host: FirmwareHost) -> None:
+def test_a_watchdog_reset_is_reported(firmware_host: FirmwareHost) -> None:
     firmware_host.reset(8)
     assert (
         firmware_host.host.status().faults & protocol_oracle.WATCHDOG

@@ -3,8 +3,6 @@
 A watcher on the plant's side of the board asserts limits, slew and rest in every test.
 """
 
-# fixtures by import
-
 from __future__ import annotations
 
 import contextlib
@@ -23,7 +21,7 @@ import numpy as np
 import pytest
 
 from eva_sim import make_face
-from eva_sim.contract import Face, FaceSpec, SimulatedFace
+from eva_sim.contract import Face, FaceSpec, SimulatedFace, load_spec
 from eva_sim.envs.mimic import MimicEnv
 from eva_sim.errors import CommandError, DataError, EvaError, RenderError, RobotError
 from eva_sim.real.calibration.model import Calibration
@@ -33,7 +31,6 @@ from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.testing.pulse_watcher import ROBOT, PulseWatcher
 from eva_sim.testing.robot_fixtures import (
     BODIES,
-    face_machine,
     moments,
     open_body,
     play,
@@ -56,14 +53,14 @@ def test_opening_moves_nothing_and_reset_arms(
     assert mock.pulses == pytest.approx(watcher.rest, abs=0.25)
 
 
-def test_groups_are_armed_apart(face: RobotFace, watcher: PulseWatcher) -> None:
+def test_groups_are_armed_apart(face: RobotFace, mock: MockBoard, watcher: PulseWatcher) -> None:
     starts: dict[int, float] = {}
     kinds = [a.kind for a in sorted(face.spec.actuators, key=lambda a: a.channel)]
 
     def note(time: float, channel: int, width: float) -> None:
         starts.setdefault(channel, time)
 
-    face_machine(face).listen(note)
+    mock.listen(note)
     face.reset()
     by_group = [
         {round(starts[c], 3) for c, kind in enumerate(kinds) if kind in group}
@@ -103,13 +100,13 @@ def test_reset_glides_back(face: RobotFace, watcher: PulseWatcher) -> None:
     assert reading.time == 0
 
 
-def test_a_malformed_command_sends_nothing(face: RobotFace) -> None:
+def test_a_malformed_command_sends_nothing(face: RobotFace, mock: MockBoard) -> None:
     face.reset()
-    before = face_machine(face).clock.now()
+    before = mock.clock.now()
     for bad in (np.full(25, np.nan), np.full(25, 1.5), np.zeros(24), "joy"):
         with pytest.raises(CommandError):
             face.move(bad)
-    assert face_machine(face).clock.now() == before  # not even time has passed
+    assert mock.clock.now() == before  # not even time has passed
     assert face.move(face.spec.neutral).faults == ()
 
 
@@ -137,7 +134,7 @@ def test_closing_leaves_it_limp(face: RobotFace, watcher: PulseWatcher) -> None:
 def test_runs_repeat_to_the_bit(spec: FaceSpec) -> None:
     def run() -> list[tuple[float, int, float]]:
         events: list[tuple[float, int, float]] = []
-        mock = MockBoard()
+        mock = MockBoard(load_spec())
         mock.listen(lambda *event: events.append(event))
         with open_hidden(mock, size=None) as face:
             face.reset()
@@ -207,7 +204,7 @@ def serve(master: int) -> None:
 
     Its time passes with each message, so that a busy machine is no silence.
     """
-    mock = MockBoard()
+    mock = MockBoard(load_spec())
     with contextlib.suppress(OSError):
         while data := os.read(master, 4096):
             mock.clock.sleep(0.02)

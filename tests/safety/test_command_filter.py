@@ -42,7 +42,7 @@ def pulls(command: np.ndarray) -> dict[str, float]:
 
 
 def test_the_pairs_are_those_of_the_table(spec: FaceSpec) -> None:
-    names = [(spec.names[one], spec.names[other]) for one, other, _ in exclusion_pairs()]
+    names = [(spec.names[one], spec.names[other]) for one, other, _ in exclusion_pairs(spec)]
     assert sorted(names) == [
         ("brow_outer_left", "corrugator_left"),
         ("brow_outer_right", "corrugator_right"),

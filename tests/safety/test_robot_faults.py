@@ -3,8 +3,6 @@
 A watcher on the plant's side of the board asserts limits, slew and rest in every test.
 """
 
-# fixtures by import
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 
 from eva_sim import make_face
+from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError, LinkError, RenderError, RobotError
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardState
@@ -27,13 +26,13 @@ from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.fault_injection import (
     UNANSWERED,
-    Blink,
+    FailingCamera,
     LineFilter,
-    once,
+    disturb_exchange,
+    disturb_frames,
+    flip_bit,
     plug_in,
     pull_plug,
-    shuffled,
-    spoil,
 )
 from eva_sim.testing.pulse_watcher import PulseWatcher
 from eva_sim.testing.robot_fixtures import (
@@ -50,7 +49,7 @@ from eva_sim.testing.robot_fixtures import (
 def test_silence_holds_and_then_is_limp(machine: Any, guarded: PulseWatcher) -> None:
     """As after SIGKILL of the host: nothing is sent any more."""
     mock, watcher = machine, guarded
-    board = armed(FirmwareBoard(Link(mock.port, mock.clock)), mock)
+    board = armed(FirmwareBoard(load_spec(), Link(mock.port, mock.clock)), mock)
     aim = REST + 100 * np.sign(1500 - REST + 0.1)
     for _ in range(3):
         board.send(aim)
@@ -174,9 +173,9 @@ def test_unplugged_in_the_middle_of_a_frame(mock: MockBoard, watcher: PulseWatch
             pull_plug(mock, data, pulled[-1])
         return data
 
-    calibrated = Calibration.nominal(mock.firmware._robot.hex())
+    calibrated = Calibration.nominal(mock.firmware._robot_id.hex())
     face = RobotFace(
-        lambda: FirmwareBoard(Link(LineFilter(mock.port, out=cut), mock.clock)),
+        lambda: FirmwareBoard(load_spec(), Link(LineFilter(mock.port, out=cut), mock.clock)),
         mock.clock,
         lambda identity: calibrated,
     )
@@ -204,11 +203,11 @@ def test_unplugged_in_the_middle_of_a_frame(mock: MockBoard, watcher: PulseWatch
 def test_a_flipped_bit_anywhere_does_no_harm(machine: Any, guarded: PulseWatcher, way: str) -> None:
     """Every bit of `TARGETS` and of `STATUS`, one at a time, while the face moves."""
     port = LineFilter(machine.port)
-    board = armed(FirmwareBoard(Link(port, machine.clock)), machine)
+    board = armed(FirmwareBoard(load_spec(), Link(port, machine.clock)), machine)
     bits = 8 * (59 if way == "out" else 77)
     aims = REST + 120 * np.sign(1500 - REST + 0.1) * np.random.default_rng(0).uniform(0, 1, (bits, 25))
     for bit, aim in enumerate(aims):
-        told, after = spoil(board, port, machine.clock, way, once(bit), aim)
+        told, after = disturb_exchange(board, port, machine.clock, way, flip_bit(bit), aim)
         assert UNANSWERED in told.faults
         assert after.state == BoardState.ACTIVE
         assert UNANSWERED not in after.faults
@@ -221,8 +220,8 @@ def test_frames_twice_late_swapped_or_cut_do_no_harm(
     mock: MockBoard, watcher: PulseWatcher, how: str
 ) -> None:
     port = LineFilter(mock.port)
-    board = armed(FirmwareBoard(Link(port, mock.clock)), mock)
-    port.out = shuffled(how)
+    board = armed(FirmwareBoard(load_spec(), Link(port, mock.clock)), mock)
+    port.out = disturb_frames(how)
     aims = REST + 120 * np.sign(1500 - REST + 0.1) * np.random.default_rng(0).uniform(0, 1, (60, 25))
     lost = 0
     for aim in aims:
@@ -245,7 +244,7 @@ def test_nothing_recorded_earlier_moves_the_face(mock: MockBoard, watcher: Pulse
         return data
 
     port = LineFilter(mock.port, out=record)
-    board = armed(FirmwareBoard(Link(port, mock.clock)), mock)
+    board = armed(FirmwareBoard(load_spec(), Link(port, mock.clock)), mock)
     board.send(REST)
     tape = [*recorded]
     board.disarm()
@@ -264,7 +263,7 @@ def test_nothing_recorded_earlier_moves_the_face(mock: MockBoard, watcher: Pulse
 
 def test_random_bytes_move_nothing(machine: Any, guarded: PulseWatcher) -> None:
     mock, watcher = machine, guarded
-    board = armed(FirmwareBoard(Link(mock.port, mock.clock)), mock)
+    board = armed(FirmwareBoard(load_spec(), Link(mock.port, mock.clock)), mock)
     rng = np.random.default_rng(0)
     for _ in range(200):
         mock.port.write(rng.bytes(500))
@@ -277,7 +276,7 @@ def test_random_bytes_move_nothing(machine: Any, guarded: PulseWatcher) -> None:
 
 
 def test_the_board_refuses_what_flash_does_not_allow(mock: MockBoard) -> None:
-    board = FirmwareBoard(Link(mock.port, mock.clock))
+    board = FirmwareBoard(load_spec(), Link(mock.port, mock.clock))
     limits = Calibration.nominal().limits
     with pytest.raises(RobotError, match="outside what the board's flash allows"):
         board.configure(replace(limits, slew=limits.slew * 2), 7)
@@ -330,10 +329,13 @@ def test_a_hot_servo_makes_it_limp(face: RobotFace, watcher: PulseWatcher) -> No
 
 
 def test_a_lost_camera_is_told_and_the_face_goes_on(mock: MockBoard, watcher: PulseWatcher) -> None:
-    eye = Blink()
-    calibrated = Calibration.nominal(mock.firmware._robot.hex())
+    eye = FailingCamera()
+    calibrated = Calibration.nominal(mock.firmware._robot_id.hex())
     with RobotFace(
-        lambda: FirmwareBoard(Link(mock.port, mock.clock)), mock.clock, lambda identity: calibrated, eye
+        lambda: FirmwareBoard(load_spec(), Link(mock.port, mock.clock)),
+        mock.clock,
+        lambda identity: calibrated,
+        eye,
     ) as face:
         assert face.reset().faults == ("no face in the picture",)
         assert face.render(64).shape == (64, 64, 3)

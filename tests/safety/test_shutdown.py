@@ -1,7 +1,5 @@
 """Ctrl-C, SIGTERM and the end of the program leave a limp robot."""
 
-# ruff: noqa: F811  # fixtures by import
-
 from __future__ import annotations
 
 import signal
@@ -16,7 +14,7 @@ from eva_sim.errors import RobotError
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.testing.pulse_watcher import PulseWatcher
-from eva_sim.testing.robot_fixtures import face, mock, play, watcher, wild  # noqa: F401
+from eva_sim.testing.robot_fixtures import play, wild
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

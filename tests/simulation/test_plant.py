@@ -41,7 +41,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_nominal_plant_is_the_twin(twin: Twin, spec: FaceSpec) -> None:
     """The same commands at the same times give the same picture, but for quarters of a microsecond."""
-    plant, commands = Plant(0, SIZE), np.random.default_rng(2).uniform(-0.8, 0.8, (12, 25))
+    plant, commands = Plant(load_spec(), 0, SIZE), np.random.default_rng(2).uniform(-0.8, 0.8, (12, 25))
     twin.reset()
     for step, command in enumerate(commands.astype(np.float32)):
         drive(plant, command[None], step)
@@ -55,7 +55,7 @@ def test_a_nominal_plant_is_the_twin(twin: Twin, spec: FaceSpec) -> None:
 
 def test_every_actuator_looks_as_it_does_on_the_twin(twin: Twin, spec: FaceSpec) -> None:
     """Order, sign and range through the whole chain: of all pictures of the twin, the same one is nearest."""
-    plant, step, mine, theirs = Plant(0, 64), 0, [], []
+    plant, step, mine, theirs = Plant(load_spec(), 0, 64), 0, [], []
     for index in range(len(spec)):
         command = spec.neutral
         command[index] = -0.9 if spec.neutral[index] > 0.3 else 0.9
@@ -74,7 +74,7 @@ def test_every_actuator_looks_as_it_does_on_the_twin(twin: Twin, spec: FaceSpec)
 
 
 def test_limp_servos_stay_where_they_are(spec: FaceSpec) -> None:
-    plant = Plant(0, SIZE)
+    plant = Plant(load_spec(), 0, SIZE)
     rest = plant.picture(0.0)
     drive(plant, np.repeat(spec.command(jaw=1.0, zygomaticus=0.8)[None], 12, axis=0))
     smiling = plant.picture(0.04 * 12)
@@ -85,7 +85,7 @@ def test_limp_servos_stay_where_they_are(spec: FaceSpec) -> None:
 
 
 def test_a_servo_that_goes_limp_on_its_way_stops_there(spec: FaceSpec) -> None:
-    plant = Plant(0, SIZE)
+    plant = Plant(load_spec(), 0, SIZE)
     drive(plant, np.repeat(spec.command(neck_leg_1=1.0, jaw=1.0)[None], 3, axis=0))
     for channel in range(25):
         plant.follow(0.04 * 3, channel, float("nan"))
@@ -97,7 +97,7 @@ def test_other_seeds_are_other_robots_and_the_same_seed_the_same(spec: FaceSpec)
     smile = np.repeat(spec.command(zygomaticus=0.8, jaw=0.2)[None], 12, axis=0)
     shown = []
     for seed in (0, 1, 2, 1):
-        plant = Plant(seed, SIZE)
+        plant = Plant(load_spec(), seed, SIZE)
         drive(plant, smile)
         shown.append(plant.picture(0.04 * 12))
     assert np.array_equal(shown[1], shown[3])
@@ -146,7 +146,7 @@ def reachable(start: Any) -> list[Any]:
 def test_its_parameters_are_reachable_by_nothing() -> None:
     """Not from the face, its board, its eye or its machine: neither the numbers nor the hidden twin."""
     secret = draw_parameters(load_spec(), np.random.default_rng(3), robot=True)
-    face = open_hidden(MockBoard(3), 3, SIZE)
+    face = open_hidden(MockBoard(load_spec(), 3), 3, SIZE)
     face.reset()
     things = reachable(face)
     assert any(isinstance(thing, PlantCamera) for thing in things)
@@ -155,14 +155,14 @@ def test_its_parameters_are_reachable_by_nothing() -> None:
     arrays = [thing for thing in things if isinstance(thing, np.ndarray)]
     assert len(arrays) > 10
     assert not [a for a in arrays if a.astype(float).tobytes() in values]
-    plant = Plant(3, SIZE)
+    plant = Plant(load_spec(), 3, SIZE)
     assert [name for name in dir(plant) if not name.startswith("__")] == ["follow", "picture"]
     face.close()
 
 
 def test_the_face_reads_the_plants_motion(twin: Twin) -> None:
     """Landmarks by camera follow the twin's own: how far each point has moved, in millimetres."""
-    with open_hidden(MockBoard(), size=224) as face:
+    with open_hidden(MockBoard(load_spec()), size=224) as face:
         rest = face.reset()
         assert rest.found
         assert rest.image is not None and rest.image.shape == (224, 224, 3)

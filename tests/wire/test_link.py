@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import serial
 
+from eva_sim.contract import load_spec
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.simulation.mock_board import MockBoard, SimulatedClock
 from eva_sim.real.wire import protocol as wire
@@ -17,6 +18,8 @@ from eva_sim.real.wire import serial_ports
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import FoundPort, find_firmware_port, open_serial
 from eva_sim.testing.fault_injection import LineFilter
+
+BAUD = 500_000
 
 
 class Deaf:
@@ -38,17 +41,17 @@ class Deaf:
 
 @pytest.fixture
 def mock() -> MockBoard:
-    return MockBoard()
+    return MockBoard(load_spec())
 
 
 def test_a_question_is_answered(mock: MockBoard) -> None:
     link = Link(mock.port, mock.clock)
     ident = link.demand(wire.Hello(), wire.Ident, 0.1)
-    assert (ident.version, ident.channels) == (wire.VERSION, wire.CHANNELS)
+    assert (ident.version, ident.channels) == (wire.VERSION, 25)
     assert link.counters.answered == link.counters.sent == 1
 
 
-def test_silence_takes_as_long_as_said_and_is_told() -> None:
+def test_silence_takes_as_long_as_said_and_is_reported() -> None:
     clock, port = SimulatedClock(), Deaf()
     link = Link(port, clock)
     assert link.ask(wire.Query(), wire.Status, 0.1) is None
@@ -149,7 +152,7 @@ def opener(*robots: str) -> Callable[[str], Any]:
 
     def open_port(path: str) -> Any:
         opened.append(path)
-        return MockBoard(ord(path[-1])).port if path in robots else Deaf()
+        return MockBoard(load_spec(), ord(path[-1])).port if path in robots else Deaf()
 
     opened: list[str] = []
     open_port.opened = opened  # type: ignore[attr-defined]
@@ -165,23 +168,23 @@ HERE = [
 
 def test_the_port_at_which_a_robot_answers_is_found() -> None:
     open_port = opener("/dev/b")
-    assert find_firmware_port(HERE, open_port, SimulatedClock()) == "/dev/b"
+    assert find_firmware_port(BAUD, HERE, open_port, SimulatedClock()) == "/dev/b"
     assert open_port.opened == ["/dev/a", "/dev/b"]  # type: ignore[attr-defined]  # no modem is touched
 
 
 @pytest.mark.parametrize(
-    "robots, told",
+    "robots, message",
     [((), "no robot answers"), (("/dev/a", "/dev/b"), "several robots"), (("/dev/c",), "not asked, a modem")],
 )
-def test_what_was_found_is_told_if_it_is_not_one_robot(robots: tuple[str, ...], told: str) -> None:
-    with pytest.raises(RobotError, match=told) as error:
-        find_firmware_port(HERE, opener(*robots), SimulatedClock())
+def test_the_error_lists_what_was_found(robots: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RobotError, match=message) as error:
+        find_firmware_port(BAUD, HERE, opener(*robots), SimulatedClock())
     assert all(port.path in str(error.value) for port in HERE)
 
 
-def test_no_port_at_all_is_told() -> None:
+def test_no_port_at_all_is_an_error() -> None:
     with pytest.raises(RobotError, match="no serial port at all"):
-        find_firmware_port([], opener(), SimulatedClock())
+        find_firmware_port(BAUD, [], opener(), SimulatedClock())
 
 
 def test_ports_of_known_adapters_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,16 +194,16 @@ def test_ports_of_known_adapters_come_first(monkeypatch: pytest.MonkeyPatch) -> 
 
     listed = [Listed("/dev/1", None, None), Listed("/dev/2", 0x2341, 0x0042), Listed("/dev/3", 0x1234, 1)]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: listed)
-    assert [(port.path, port.name) for port in serial_ports.find_ports()] == [
+    assert [(port.path, port.adapter) for port in serial_ports.find_ports("firmware")] == [
         ("/dev/2", "Arduino"),
         ("/dev/1", ""),
         ("/dev/3", ""),
     ]
 
 
-def test_a_path_without_a_port_is_told() -> None:
+def test_a_path_without_a_port_is_an_error() -> None:
     with pytest.raises(LinkError, match=r"/dev/nowhere cannot be opened .*ports here"):
-        open_serial("/dev/nowhere")
+        open_serial("/dev/nowhere", BAUD)
 
 
 def test_a_pseudo_terminal_is_a_port_and_pulling_it_is_an_error() -> None:
@@ -210,7 +213,7 @@ def test_a_pseudo_terminal_is_a_port_and_pulling_it_is_an_error() -> None:
 
     master, slave = pty.openpty()
     tty.setraw(slave)
-    port = open_serial(os.ttyname(slave))
+    port = open_serial(os.ttyname(slave), BAUD)
     link = Link(port, SimulatedClock())
     assert os.read(master, 10) == b"\0"
     os.write(master, b"\0" * 3)  # noise

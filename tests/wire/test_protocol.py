@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from eva_sim.errors import LinkError
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.protocol import (
-    CHANNELS,
     TO_BOARD,
     TO_HOST,
     Decoder,
@@ -23,12 +22,14 @@ from eva_sim.real.wire.protocol import (
 )
 
 MESSAGES = TO_BOARD + TO_HOST
+#: Channels of EVA; any other number is another face's.
+CHANNELS = 25
 RANGES = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
 
 
 def _values(kind: type[Message]) -> st.SearchStrategy[Any]:
     """Messages of one kind with any numbers that their format holds."""
-    codes = kind.FORMAT.removeprefix("<").replace("25H", "").replace("8s", "s")
+    codes = kind.FORMAT.removeprefix("<").replace("8s", "s")
     parts: list[st.SearchStrategy[Any]] = [
         st.binary(min_size=8, max_size=8) if code == "s" else st.integers(0, RANGES[code]) for code in codes
     ]
@@ -54,14 +55,14 @@ def test_a_known_frame_byte_by_byte() -> None:
 
 
 def test_lengths_are_those_of_the_page() -> None:
-    lengths = {kind.__name__: struct.calcsize(kind.FORMAT) for kind in MESSAGES}
+    lengths = {kind.__name__: struct.calcsize(f"{kind.FORMAT}{CHANNELS * kind.PULSES}H") for kind in MESSAGES}
     assert lengths == {
         "Hello": 1, "Targets": 52, "Arm": 6, "Disarm": 2, "Stop": 0, "Clear": 6, "Limits": 11, "Commit": 6,
         "Query": 0, "Read": 1, "Ident": 23, "Status": 70, "Channel": 10,
     }  # fmt: skip
 
 
-def test_a_number_that_does_not_fit_is_told() -> None:
+def test_a_number_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(LinkError, match="does not fit"):
         wire.Read(256).pack()
 
@@ -119,7 +120,7 @@ def test_an_endless_frame_takes_no_memory() -> None:
     decoder = Decoder(MESSAGES)
     for _ in range(1000):
         decoder.feed(b"\x11" * 1000)
-    assert len(decoder._buffer) <= wire.LARGEST + 1
+    assert len(decoder._buffer) <= wire.LONGEST_FRAME + 1
     assert decoder.feed(b"\0" + encode_frame(TARGETS, 1)) == [(1, TARGETS)]
     assert decoder.bad == 1
 
@@ -128,6 +129,19 @@ def test_messages_of_the_other_direction_are_bad() -> None:
     decoder = Decoder(TO_HOST)
     assert decoder.feed(encode_frame(TARGETS, 1)) == []
     assert decoder.bad == 1
+
+
+@pytest.mark.parametrize("count", [0, 7, 24, 26, 40])
+def test_pulses_of_another_face_are_bad(count: int) -> None:
+    other, decoder = encode_frame(wire.Targets(7, (6000,) * count), 1), Decoder(TO_BOARD, CHANNELS)
+    assert Decoder(TO_BOARD).feed(other) == [(1, wire.Targets(7, (6000,) * count))]
+    assert decoder.feed(other) == [] and decoder.bad == 1
+    assert decoder.feed(encode_frame(TARGETS, 2)) == [(2, TARGETS)]
+
+
+def test_half_a_pulse_is_bad() -> None:
+    with pytest.raises(struct.error):
+        wire.Targets.unpack(bytes(2 + 2 * CHANNELS + 1))
 
 
 @settings(max_examples=max(300, settings().max_examples))

@@ -1,0 +1,27 @@
+"""Libraries that come with an extra of eva-sim, and are imported only where they are needed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from eva_sim.errors import EvaError
+
+
+def import_optional(module: str, extra: str, error: type[EvaError] = EvaError) -> Any:
+    """Imports a module of an optional library.
+
+    Args:
+        module: name of the module.
+        extra: extra of eva-sim that installs it.
+        error: class of the error to raise if it is not installed.
+
+    Raises:
+        EvaError: the module is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as missing:
+        raise error(
+            f"the Python module {module} is missing; install it with: pip install 'eva-sim[{extra}]'"
+        ) from missing

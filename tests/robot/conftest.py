@@ -1,0 +1,5 @@
+"""Fixtures for the tests of the robot."""
+
+from eva_sim.testing.robot_fixtures import board, face, guarded, machine, mock, watcher
+
+__all__ = ["board", "face", "guarded", "machine", "mock", "watcher"]
