@@ -41,19 +41,16 @@ from eva_sim.randomise import Parameters, actuator_parameters, draw_parameters
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardLimits
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
+from eva_sim.real.calibration.endpoint_search import find_endpoints
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.calibration.operator_ui import ScriptedOperator
-from eva_sim.real.calibration.procedure import (
-    CalibrationSession,
-    build_calibration,
-    describe_doubt,
-    guide_servos,
-    measure_by_camera,
-)
+from eva_sim.real.calibration.procedure import build_calibration, describe_doubt, measure_by_camera
 from eva_sim.real.calibration.servo_bench import ServoBench, widest_limits
+from eva_sim.real.calibration.session import CalibrationSession
+from eva_sim.real.opening import simulated_board
 from eva_sim.real.simulation.plant import PlantServos
 from eva_sim.real.transfer.plan import make_plan
-from eva_sim.real.transfer.report import SIZE, by_region, motion_errors, open_twin, see_all
+from eva_sim.real.transfer.report import SIZE, by_region, motion_errors, observe_faces, open_twin
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
 
@@ -112,41 +109,30 @@ def _nearest(pulses: Floats, angles: Floats, angle: float) -> float:
 
 def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = False) -> CalibrationSession:
     """All servos' marks, found on the bare board."""
-    machine = open_machine(body, robot)
+    machine = simulated_board(body, robot)
     try:
         board = FirmwareBoard(Link(machine.port, machine.clock))
-        who, limits = board.identity, widest_limits(board.identity.unit)
-        session = CalibrationSession.open(path, who.robot, who.kind, who.unit)
+        who, limits = board.identity, widest_limits(load_spec(), board.identity.unit)
+        session = CalibrationSession.open(load_spec(), path, who.robot, who.kind, who.unit)
         wire, safety = robot_config()["wire"], robot_config()["safety"]
         bench = ServoBench(board, machine.clock, limits, wire["period"], safety["too_hot"])
-        guide_servos(session, bench, ScriptedOperator(marks_of(robot, limits, hand, taut)))
+        find_endpoints(session, bench, ScriptedOperator(marks_of(robot, limits, hand, taut)))
     finally:
         machine.close()
     return session
 
 
-def open_machine(body: str, robot: int) -> Any:
-    """The board alone, in virtual time."""
-    if body == "mock":
-        from eva_sim.real.simulation.mock_board import MockBoard
-
-        return MockBoard(robot)
-    from eva_sim.real.simulation.virtual_board import SimulatedBoard
-
-    return SimulatedBoard(robot)
-
-
 def camera_stage(body: str, robot: int, session: CalibrationSession) -> Calibration:
     """What pictures tell, and the calibration that comes of both stages."""
-    with make_face(body, robot=robot, calibration=build_calibration(session)) as face:
+    with make_face(body, seed=robot, calibration=build_calibration(session)) as face:
         measure_by_camera(session, face)
     return build_calibration(session)
 
 
 def true_responses(robot: int, path: Path) -> dict[str, ActuatorResponse]:
     """The same sweep of the hidden twin's own landmarks, without servos' errors, link and camera."""
-    session = CalibrationSession.open(path, f"twin of robot {robot}", "none", "us")
-    with open_twin(parameters_of(robot)) as twin:
+    session = CalibrationSession.open(load_spec(), path, f"twin of robot {robot}", "none", "us")
+    with open_twin(load_spec(), parameters_of(robot)) as twin:
         measure_by_camera(session, twin)
     return session.responses
 
@@ -191,12 +177,12 @@ def better(body: str, robot: int, made: Calibration, folder: Path) -> dict[str, 
     """How far twin and robot are apart with the nominal calibration and with the one made, by region [mm]."""
     limits = zlib.crc32(np.concatenate(astuple(made.limits)).tobytes())  # what pictures depend on
     faces: Mapping[str, Callable[[], Face]] = {
-        "twin": lambda: open_twin({}),
-        f"{body}-{robot}-nominal": lambda: make_face(body, robot=robot, size=SIZE),
-        f"{body}-{robot}-{limits:08x}": lambda: make_face(body, robot=robot, size=SIZE, calibration=made),
+        "twin": lambda: open_twin(load_spec(), {}),
+        f"{body}-{robot}-nominal": lambda: make_face(body, seed=robot, size=SIZE),
+        f"{body}-{robot}-{limits:08x}": lambda: make_face(body, seed=robot, size=SIZE, calibration=made),
     }
     with Detector() as detector:
-        twin, *robots = see_all(folder, make_plan(0), detector, faces).values()
+        twin, *robots = observe_faces(folder, make_plan(load_spec(), 0), detector, faces).values()
     return dict(
         zip(("nominal", "calibrated"), (by_region(motion_errors(twin, r)) for r in robots), strict=True)
     )
@@ -221,7 +207,7 @@ def measure(body: str, robot: int, hand: float, taut: bool, see: bool, out: Path
 
 def at_rest(body: str, robot: int, calibration: Calibration | None) -> float:
     """How far a resting robot says that its landmarks have moved, mean of all [mm]."""
-    with make_face(body, robot=robot, calibration=calibration) as face:
+    with make_face(body, seed=robot, calibration=calibration) as face:
         face.reset()
         away = np.array([face.move(face.spec.neutral).landmarks for _ in range(8)]) - face.neutral_landmarks
         return float(1000 * face.outer_eye * np.linalg.norm(away, axis=-1).mean())

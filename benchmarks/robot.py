@@ -43,6 +43,7 @@ from rich.table import Table
 
 from benchmarks import virtual_robot
 from eva_sim.clock import WallClock
+from eva_sim.contract import load_spec
 from eva_sim.files import write_json
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import Board
@@ -105,7 +106,9 @@ def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFac
         board.send = timed  # type: ignore[method-assign]
         return board
 
-    return RobotFace(connect, clock, lambda identity: Calibration.nominal(identity.robot))
+    return RobotFace(
+        load_spec(), connect, clock, lambda identity: Calibration.nominal(load_spec(), identity.robot)
+    )
 
 
 def measure(path: str, steps: int) -> dict[str, Any]:
@@ -171,7 +174,9 @@ def hot(steps: int) -> np.ndarray:
     def connect() -> Board:
         return FirmwareBoard(Link(port, mock.clock))
 
-    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot)) as face:
+    with RobotFace(
+        load_spec(), connect, mock.clock, lambda identity: Calibration.nominal(load_spec(), identity.robot)
+    ) as face:
         face.reset()
         for command in wild(steps):
             taken, begin = port.taken, time.thread_time()

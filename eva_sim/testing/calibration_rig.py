@@ -1,4 +1,4 @@
-"""A board that writes down what it is told, and a bench on it, for the tests of calibrating."""
+"""A board that records its commands, and a bench on it, for the tests of calibration."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from eva_sim.clock import Clock
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
-from eva_sim.real.calibration.procedure import CalibrationSession
 from eva_sim.real.calibration.servo_bench import ServoBench
+from eva_sim.real.calibration.session import CalibrationSession
 
 PERIOD = 0.02
 NAN = np.full(25, np.nan)
 
 
-class Ticking(Clock):
+class TickingClock(Clock):
     def __init__(self) -> None:
         self.time = 0.0
 
@@ -29,8 +29,8 @@ class Ticking(Clock):
         self.time += duration
 
 
-class Bus(Board):
-    """A board that writes down what it was told, and may get hot, hard or disarmed by itself."""
+class RecordingBoard(Board):
+    """A board that records its commands, and may get hot, loaded or disarmed by itself."""
 
     identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
 
@@ -47,7 +47,7 @@ class Bus(Board):
     def arm(self, actuators: Collection[int]) -> BoardStatus:
         assert not self.armed
         self.armed = frozenset(actuators)
-        return self._told(BoardState.ARMING)
+        return self._status(BoardState.ARMING)
 
     def send(self, raw: Floats) -> BoardStatus:
         self.sent.append(raw.copy())
@@ -57,7 +57,7 @@ class Bus(Board):
         return self.status()
 
     def status(self) -> BoardStatus:
-        return self._told(BoardState.ACTIVE if self.armed else BoardState.LIMP)
+        return self._status(BoardState.ACTIVE if self.armed else BoardState.LIMP)
 
     def disarm(self) -> None:
         self.armed = frozenset()
@@ -67,7 +67,7 @@ class Bus(Board):
     def clear(self) -> BoardStatus:
         return self.status()
 
-    def _told(self, state: BoardState) -> BoardStatus:
+    def _status(self, state: BoardState) -> BoardStatus:
         return BoardStatus(state, NAN, ("the servo supply sagged",), 6.0, self.temperature, self.load)
 
 
@@ -79,23 +79,23 @@ def widest(spec: FaceSpec) -> BoardLimits:
 
 
 @pytest.fixture
-def bus() -> Bus:
-    return Bus()
+def bus() -> RecordingBoard:
+    return RecordingBoard()
 
 
 @pytest.fixture
-def bench(bus: Bus, widest: BoardLimits) -> ServoBench:
-    return ServoBench(bus, Ticking(), widest, PERIOD, too_hot=70.0)
+def bench(bus: RecordingBoard, widest: BoardLimits) -> ServoBench:
+    return ServoBench(bus, TickingClock(), widest, PERIOD, too_hot=70.0)
 
 
 def session(tmp_path: Path) -> CalibrationSession:
-    return CalibrationSession.open(tmp_path / "part.json", "robot-7", "firmware", "us")
+    return CalibrationSession.open(load_spec(), tmp_path / "part.json", "robot-7", "firmware", "us")
 
 
-def right(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
-    """Marks a careful person would find."""
-    marks = {}
+def careful_endpoints(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
+    """Endpoints that a careful operator would find."""
+    endpoints = {}
     for a in spec.actuators:
         low, high = (800.0, 2000.0) if a.direction > 0 else (2200.0, 1000.0)
-        marks[a.name] = {"low": low, "neutral": 1480.0, "high": high}
-    return {name: marks[name] for name in names or spec.names}
+        endpoints[a.name] = {"low": low, "neutral": 1480.0, "high": high}
+    return {name: endpoints[name] for name in names or spec.names}

@@ -138,7 +138,7 @@ class Blink(CameraSource):
     def __init__(self) -> None:
         self.time, self.error = 0.0, ""
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         if self.error:
             raise MediaError(self.error)
         self.time += 0.04
@@ -188,10 +188,11 @@ import sys, time
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.clock import WallClock
+from eva_sim.contract import load_spec
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import open_serial
 board = FirmwareBoard(Link(open_serial(sys.argv[1]), WallClock()))
-calibration = Calibration.nominal(board.identity.robot)
+calibration = Calibration.nominal(load_spec(), board.identity.robot)
 board.configure(calibration.limits, calibration.crc)
 board.arm(range(25))
 while True:
@@ -258,7 +259,7 @@ class Ticks(WallClock):
         self.last = super().now()
         return self.last
 clock = Ticks()
-with record(face, sys.argv[1], clock=clock) as recorded:
+with record_face(face, sys.argv[1], clock=clock) as recorded:
     recorded.reset(3)
     number = 0
     while True:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eva_sim import make_face
-from eva_sim.contract import Face
+from eva_sim.contract import Face, load_spec
 from eva_sim.errors import RobotError
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardState
@@ -48,7 +48,7 @@ def board(mock: MockBoard, watcher: PulseWatcher) -> FirmwareBoard:
 
 
 def armed(board: FirmwareBoard, mock: MockBoard) -> FirmwareBoard:
-    calibration = Calibration.nominal(board.identity.robot)
+    calibration = Calibration.nominal(load_spec(), board.identity.robot)
     board.configure(calibration.limits, calibration.crc)
     board.arm(range(25))
     for _ in range(20):
@@ -58,7 +58,7 @@ def armed(board: FirmwareBoard, mock: MockBoard) -> FirmwareBoard:
     return board
 
 
-REST = Calibration.nominal().limits.rest
+REST = Calibration.nominal(load_spec()).limits.rest
 
 
 def moments(mock: MockBoard, rule: str) -> list[float]:

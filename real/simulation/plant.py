@@ -79,7 +79,7 @@ class PlantCamera(CameraSource):
         # A machine counts its own time from 0, and so does its clock, but for that of the wall.
         self._start = machine.clock.now() if isinstance(machine.clock, WallClock) else 0.0
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         _ = self._machine.pulses  # a machine that runs only when asked now does all that was due
         now = self._machine.clock.now()
         return TimedImage(now, self._picture(now - self._start))

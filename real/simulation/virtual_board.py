@@ -17,14 +17,14 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import Floats
 from eva_sim.errors import RobotError
+from eva_sim.files import Closing
 from eva_sim.real.wire.firmware_table import channel_rows, robot_config
 
 #: Of the simulated processor [1/s].
@@ -112,7 +112,7 @@ def _make(sources: Path, out: Path, goal: str) -> None:
         raise RobotError(f"compiling {sources.name} failed: {done.stderr.strip()[-2000:]}")
 
 
-class SimulatedBoard:
+class SimulatedBoard(Closing):
     """A board with its servos' wires, powered, the host's serial port plugged in.
 
     Args:
@@ -258,17 +258,6 @@ class SimulatedBoard:
         self._process.wait()
         self._process.stdout.close()
         self._errors.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _tell(self, *parts: bytes) -> None:
         assert self._process.stdin is not None

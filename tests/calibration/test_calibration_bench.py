@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import calibration as bench
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.landmarks import REGIONS
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
 from eva_sim.real.calibration.model import Calibration
@@ -31,8 +31,8 @@ def test_the_servo_stage_undoes_what_is_wrong_with_a_robot(
     spec: FaceSpec, tmp_path: Path, robot: int
 ) -> None:
     session = bench.servo_stage("mock", robot, tmp_path / "part.json", hand=0.0)
-    assert set(session.marks) == set(spec.names)
-    before = missed(spec, robot, Calibration.nominal())
+    assert set(session.endpoints) == set(spec.names)
+    before = missed(spec, robot, Calibration.nominal(load_spec()))
     after = missed(spec, robot, build_calibration(session))
     assert before.max() > 0.05 and after.max() < 0.002
 
@@ -40,7 +40,7 @@ def test_the_servo_stage_undoes_what_is_wrong_with_a_robot(
 def test_a_hand_misses_by_what_it_is_told(tmp_path: Path, spec: FaceSpec) -> None:
     exact = bench.servo_stage("mock", 1, tmp_path / "exact.json", 0.0)
     rough = bench.servo_stage("mock", 1, tmp_path / "rough.json", 10.0)
-    off = np.array([rough.marks[name].high - exact.marks[name].high for name in spec.names])
+    off = np.array([rough.endpoints[name].high - exact.endpoints[name].high for name in spec.names])
     assert 5 < off.std() < 15
 
 

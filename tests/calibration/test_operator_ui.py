@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from eva_sim.errors import RobotError
+from eva_sim.real.calibration.endpoint_search import find_endpoints
 from eva_sim.real.calibration.operator_ui import (
     Answer,
     Confirm,
@@ -26,9 +27,9 @@ from eva_sim.real.calibration.operator_ui import (
     WindowUI,
     parse_answer,
 )
-from eva_sim.real.calibration.procedure import CalibrationStopped, ServoEndpoints, guide_servos
 from eva_sim.real.calibration.servo_bench import ServoBench
-from eva_sim.testing.calibration_rig import Bus, bench, bus, session, widest  # noqa: F401
+from eva_sim.real.calibration.session import CalibrationStopped, ServoEndpoints
+from eva_sim.testing.calibration_rig import RecordingBoard, bench, bus, session, widest  # noqa: F401
 
 QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
 
@@ -79,17 +80,17 @@ def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: P
             return told
 
     mine = session(tmp_path)
-    guide_servos(mine, bench, Typist({}))
-    assert mine.marks == {"brow_inner_left": ServoEndpoints(900.0, 900.0, 1400.0)}
+    find_endpoints(mine, bench, Typist({}))
+    assert mine.endpoints == {"brow_inner_left": ServoEndpoints(900.0, 900.0, 1400.0)}
 
 
 def test_nothing_is_armed_before_its_person_says_so(
-    bus: Bus, bench: ServoBench, tmp_path: Path, capsys: pytest.CaptureFixture
+    bus: RecordingBoard, bench: ServoBench, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """A number moves nothing yet; one that is out of range never does; Enter arms."""
     lines = ["1500", "skip", "", "9999", "stop"]
     with pytest.raises(CalibrationStopped):
-        guide_servos(session(tmp_path), bench, TerminalUI(lines=lines))
+        find_endpoints(session(tmp_path), bench, TerminalUI(lines=lines))
     told = capsys.readouterr().err
     assert "brow_inner_left is next" in told and "'1500' moves nothing yet" in told
     assert "brow_inner_right: find low" in told and "brow_inner_left: find" not in told
