@@ -32,7 +32,7 @@ def render_expression(
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/look.png"),
     size: Annotated[int, typer.Option(min=16, max=4096, help="side of the picture [pixels]")] = 640,
 ) -> None:
-    """Renders the twin in an expression or command, e.g. `eva look joy jaw=0.2`."""
+    """Renders the twin in an expression or command, as in `eva look joy jaw=0.2`."""
     from eva_sim.expressions import parse_command
     from eva_sim.twin import Twin
     from eva_sim.twin_pictures import write_still

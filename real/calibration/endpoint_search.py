@@ -14,7 +14,7 @@ from eva_sim.real.calibration.operator_ui import (
     Question,
     Skip,
     Stop,
-    What,
+    Subject,
 )
 from eva_sim.real.calibration.servo_bench import ServoBench
 from eva_sim.real.calibration.session import CalibrationSession, CalibrationStopped, ServoEndpoints
@@ -126,12 +126,12 @@ class EndpointSearch:
 
     def _find(self) -> ServoEndpoints | None:
         while True:
-            found: dict[What, float] = {}
-            for what in self._positions_to_find():
-                raw = self._seek(what)
+            found: dict[Subject, float] = {}
+            for subject in self._positions_to_find():
+                raw = self._seek(subject)
                 if raw is None:
                     return None
-                found[what] = raw
+                found[subject] = raw
             endpoints = self._endpoints(found)
             problem = self._problem(endpoints)
             if not problem:
@@ -139,21 +139,21 @@ class EndpointSearch:
                 return endpoints
             self._operator.tell(f"{self._actuator.name}: {problem}; once more.")
 
-    def _positions_to_find(self) -> tuple[What, ...]:
+    def _positions_to_find(self) -> tuple[Subject, ...]:
         """Low and high, and neutral unless it is an end of travel, as for cables and jaw."""
         a = self._actuator
         return ("low", "high") if a.neutral in (a.low, a.high) else ("low", "neutral", "high")
 
-    def _seek(self, what: What) -> float | None:
+    def _seek(self, subject: Subject) -> float | None:
         """Moves the servo as the operator says until the position is confirmed; None to skip the servo."""
         bench, name, unit = self._bench, self._actuator.name, self._unit
         while True:
             bench.tick()
-            match self._ask(what, endpoint_meaning(self._actuator, what), bench.raw, bench.goal):
+            match self._ask(subject, endpoint_meaning(self._actuator, subject), bench.raw, bench.goal):
                 case Move(raw):
                     bench.go(raw)
                 case Confirm() if bench.arrived:
-                    self._operator.tell(f"{name}: {what} is at {bench.raw:.0f} {unit}.")
+                    self._operator.tell(f"{name}: {subject} is at {bench.raw:.0f} {unit}.")
                     return bench.raw
                 case Confirm():
                     self._operator.tell(
@@ -163,8 +163,10 @@ class EndpointSearch:
                 case Skip():
                     return None
 
-    def _ask(self, what: What, meaning: str, raw: float, goal: float) -> Answer | None:
-        question = Question(self._actuator.name, what, meaning, raw, goal, self._low, self._high, self._unit)
+    def _ask(self, subject: Subject, meaning: str, raw: float, goal: float) -> Answer | None:
+        question = Question(
+            self._actuator.name, subject, meaning, raw, goal, self._low, self._high, self._unit
+        )
         answer = self._operator.poll(question, self._camera_view())
         if isinstance(answer, Stop):
             raise CalibrationStopped("the operator stopped; everything found so far is kept.")
@@ -176,7 +178,7 @@ class EndpointSearch:
         while not self._bench.arrived:
             self._bench.tick()
 
-    def _endpoints(self, found: Mapping[What, float]) -> ServoEndpoints:
+    def _endpoints(self, found: Mapping[Subject, float]) -> ServoEndpoints:
         low, high = found["low"], found["high"]
         at_low = self._actuator.neutral == self._actuator.low
         return ServoEndpoints(low, found.get("neutral", low if at_low else high), high)
@@ -197,7 +199,7 @@ class EndpointSearch:
             )
 
 
-def endpoint_meaning(actuator: Actuator, what: What) -> str:
+def endpoint_meaning(actuator: Actuator, subject: Subject) -> str:
     """The face at an endpoint, in words for the operator."""
     low, high = ENDPOINT_MEANINGS.get(actuator.moves, _CABLE)
-    return {"low": low, "neutral": "the face is calm", "high": high}[what]
+    return {"low": low, "neutral": "the face is calm", "high": high}[subject]

@@ -25,7 +25,7 @@ from eva_sim.files import Closing, atomic_path
 
 Picture = NDArray[np.uint8]
 #: Subject of a question: whether the servo may be armed, an end of travel, or the neutral position.
-What = Literal["arm", "low", "neutral", "high"]
+Subject = Literal["arm", "low", "neutral", "high"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Question:
 
     Attributes:
         actuator: its name.
-        what: the position to find; `"arm"`: whether the servo may be armed, while all are limp.
+        subject: the position to find; `"arm"`: whether the servo may be armed, while all are limp.
         meaning: the face at that position, or the motion of the servo when armed, in words.
         raw: present target of the servo [raw].
         goal: position it is moving to [raw]: the operator's last move, clipped to the limits.
@@ -69,7 +69,7 @@ class Question:
     """
 
     actuator: str
-    what: What
+    subject: Subject
     meaning: str
     raw: float
     goal: float
@@ -80,10 +80,10 @@ class Question:
     @property
     def text(self) -> str:
         """The question in one line."""
-        if self.what == "arm":
+        if self.subject == "arm":
             return f"{self.actuator} is next. When armed it {self.meaning}: hands off."
         place = f"now {self.raw:.0f} of {self.low:.0f}..{self.high:.0f} {self.unit}"
-        return f"{self.actuator}: find {self.what}, where {self.meaning} ({place})"
+        return f"{self.actuator}: find {self.subject}, where {self.meaning} ({place})"
 
 
 class OperatorUI(Closing, abc.ABC):
@@ -105,7 +105,7 @@ class ScriptedOperator(OperatorUI):
     """Gives prepared answers.
 
     Args:
-        endpoints: raw position of each `Question.what`, by actuator; other actuators are skipped.
+        endpoints: raw position of each `Question.subject`, by actuator; other actuators are skipped.
         stop_at: an actuator at which to stop.
 
     Attributes:
@@ -123,9 +123,9 @@ class ScriptedOperator(OperatorUI):
             return Stop()
         if question.actuator not in self._endpoints:
             return Skip()
-        if question.what == "arm":
+        if question.subject == "arm":
             return Confirm()
-        wanted = self._endpoints[question.actuator][question.what]
+        wanted = self._endpoints[question.actuator][question.subject]
         return Confirm() if abs(question.raw - wanted) < 1e-6 else Move(wanted)
 
     def tell(self, text: str) -> None:
@@ -154,15 +154,15 @@ class TerminalUI(OperatorUI):
 
     def poll(self, question: Question, picture: Picture | None) -> Answer | None:
         self._start()
-        if self._last != (question.actuator, question.what):
-            self._last = (question.actuator, question.what)
-            self.tell(f"{question.text}\n  {self.ARM if question.what == 'arm' else self.HELP}")
+        if self._last != (question.actuator, question.subject):
+            self._last = (question.actuator, question.subject)
+            self.tell(f"{question.text}\n  {self.ARM if question.subject == 'arm' else self.HELP}")
         self._show(picture)
         try:
             line = self._typed.get_nowait().strip().lower()
         except queue.Empty:
             return None
-        if question.what == "arm":
+        if question.subject == "arm":
             return self._answer_to_arm(line)
         answer = parse_answer(line, question.goal)
         if answer is None:
@@ -248,8 +248,8 @@ class WindowUI(OperatorUI):
         cv2.createTrackbar(self._SLIDER, self._NAME, 0, self._STEPS, lambda _: None)
 
     def poll(self, question: Question, picture: Picture | None) -> Answer | None:
-        if self._last != (question.actuator, question.what):  # the slider starts at the servo's position
-            self._last = (question.actuator, question.what)
+        if self._last != (question.actuator, question.subject):  # the slider starts at the servo's position
+            self._last = (question.actuator, question.subject)
             self._slider = self._slider_of(question)
             self._cv.setTrackbarPos(self._SLIDER, self._NAME, self._slider)
         self._cv.imshow(self._NAME, self._page(question, picture))
@@ -271,7 +271,7 @@ class WindowUI(OperatorUI):
 
     def _page(self, question: Question, picture: Picture | None) -> Picture:
         page = np.full((480, 640, 3), 60, np.uint8) if picture is None else picture[:, :, ::-1].copy()
-        key = "arm" if question.what == "arm" else "here"
+        key = "arm" if question.subject == "arm" else "here"
         for row, text in enumerate((question.text, f"Enter: {key}   s: skip   q: stop")):
             self._cv.putText(
                 page, text, (8, 20 + 22 * row), self._cv.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1

@@ -71,7 +71,7 @@ def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: P
         def poll(self, question: Question, picture: Any) -> Answer:
             if question.actuator != "brow_inner_left":
                 return Skip()
-            if question.what in ("arm", "low"):
+            if question.subject in ("arm", "low"):
                 return Confirm()
             if not self.lines and question.raw != question.goal:
                 return Move(question.goal)
