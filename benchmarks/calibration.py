@@ -1,19 +1,19 @@
-"""What `eva calibrate` finds of hidden robots, all of it, beside what is true of them.
+"""The results of `eva calibrate` on hidden robots, beside the true values.
 
-    python -m benchmarks.calibration [--robot 1 2] [--body mock|virtual] [--hand 10] [--taut]
+    python -m benchmarks.calibration [--seed 1 2] [--body mock|virtual] [--hand 10] [--taut]
                                      [--no-see] [--out DIR] [--json FILE]
 
-Both stages in virtual time. For the first the guide knows where the ends of travel are, as somebody does
-who looks at the face, and misses each by `--hand` [us, standard deviation]; `--taut` also takes in what a
-cable is slacker than the table's. The second is the camera alone. Then twin and robot follow the plan of
-`eva transfer`, with the nominal calibration and with the file that was made. It takes a quarter of an hour a
-robot; a stopped run goes on with what `--out` holds.
+Both stages run in virtual time. In the first the operator knows the ends of travel, as a person who watches
+the face does, and misses each by `--hand` [us, standard deviation]; with `--taut` the operator also takes in
+cables that are slacker than the table's. The second is the camera alone. Then twin and robot follow the plan
+of `eva transfer`, with the nominal calibration and with the measured one. It takes a quarter of an hour per
+robot; a stopped run goes on with the content of `--out`.
 
-One row an actuator; each pair of figures is what is true, then what the camera found:
+One row per actuator; each pair is the true value, then the measured one:
 
 - play: command between rising and falling [command units]. True: of its gears, over all the cable it draws.
-- loop: widest gap between rising and falling, share of the way. delay: until a step shows [ms]. points:
-  landmarks that move most, then how many of them both name; where: the region most of them are in.
+- loop: largest gap between rising and falling, share of the response. delay: until a step shows [ms].
+  points: number of landmarks that move most, and of those in both; where: the region of most of them.
   True: by the same sweep of the hidden twin's own landmarks instead of its pictures.
 """
 
@@ -41,197 +41,187 @@ from eva_sim.randomise import Parameters, actuator_parameters, draw_parameters
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardLimits
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
+from eva_sim.real.calibration.endpoint_search import find_endpoints
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.calibration.operator_ui import ScriptedOperator
-from eva_sim.real.calibration.procedure import (
-    CalibrationSession,
-    build_calibration,
-    describe_doubt,
-    guide_servos,
-    measure_by_camera,
-)
+from eva_sim.real.calibration.procedure import build_calibration, describe_doubt, measure_by_camera
 from eva_sim.real.calibration.servo_bench import ServoBench, widest_limits
+from eva_sim.real.calibration.session import CalibrationSession
+from eva_sim.real.opening import simulated_board
 from eva_sim.real.simulation.plant import PlantServos
 from eva_sim.real.transfer.plan import make_plan
-from eva_sim.real.transfer.report import SIZE, by_region, motion_errors, open_twin, see_all
+from eva_sim.real.transfer.report import SIZE, by_region, motion_errors, observe_faces, open_twin
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
 
-#: Steps of the pulses among which the ends of travel are looked for [us].
+#: Step of the pulses in the search for the ends of travel [us].
 GRAIN = 0.25
 
 
-def parameters_of(robot: int) -> Parameters:
-    """What a hidden robot is; only a benchmark may know."""
-    return draw_parameters(load_spec(), np.random.default_rng(robot), robot=True) if robot else {}
+def hidden_parameters(seed: int) -> Parameters:
+    """Parameters of a hidden robot; only a benchmark may know them."""
+    return draw_parameters(load_spec(), np.random.default_rng(seed), robot=True) if seed else {}
 
 
-def marks_of(robot: int, limits: BoardLimits, hand: float, taut: bool = False) -> dict[str, dict[str, float]]:
-    """Pulses at which somebody who looks at the face says "here" [us].
+def operator_pulses(
+    seed: int, limits: BoardLimits, hand: float, taut: bool = False
+) -> dict[str, dict[str, float]]:
+    """Pulses that an operator who watches the face would confirm [us].
 
     Args:
-        robot: seed of the hidden robot.
-        limits: what no servo may leave, (25,) [us].
-        hand: by how much each is missed, standard deviation [us].
-        taut: whether cables that are slacker than the table's are taken in, see `lows`.
+        seed: seed of the hidden robot.
+        limits: limits that no servo may leave, (A,) [us].
+        hand: error of the operator, standard deviation [us].
+        taut: whether the operator takes in cables that are slacker than the table's, see `low_ends`.
     """
-    spec, rng = load_spec(), np.random.default_rng([robot, 2])
+    spec, rng = load_spec(), np.random.default_rng([seed, 2])
     pulses = np.arange(limits.low.min(), limits.high.max() + GRAIN, GRAIN)
     angles = np.array(
-        [PlantServos(spec, parameters_of(robot))(np.full(len(spec), pulse)) for pulse in pulses]
+        [PlantServos(spec, hidden_parameters(seed))(np.full(len(spec), pulse)) for pulse in pulses]
     )
-    marks = {}
-    for index, (a, low) in enumerate(zip(spec.actuators, lows(robot, taut), strict=True)):
+    endpoints = {}
+    for index, (a, low) in enumerate(zip(spec.actuators, low_ends(seed, taut), strict=True)):
         ends = {"low": low, "neutral": a.neutral, "high": a.high}
         found = {what: _nearest(pulses, angles[:, index], angle) for what, angle in ends.items()}
         missed = {what: pulse + rng.normal(0, hand) for what, pulse in found.items()}
-        marks[a.name] = {
+        endpoints[a.name] = {
             what: float(np.clip(p, limits.low[index], limits.high[index])) for what, p in missed.items()
         }
-    return marks
+    return endpoints
 
 
-def lows(robot: int, taut: bool) -> Floats:
-    """Low end of each servo, (25,) [rad, m]: the table's, or where a cable is as slack as the table's."""
+def low_ends(seed: int, taut: bool) -> Floats:
+    """Low end of each servo, (A,) [rad, m]: the table's, or the one that leaves a cable the table's slack."""
     spec = load_spec()
     low = spec.column("low").copy()
     if taut:
         cables, middle = spec.where("cable"), (low + spec.column("high")) / 2
-        looser = np.maximum(0.0, parameters_of(robot).get("slack", 0.0))
+        looser = np.maximum(0.0, hidden_parameters(seed).get("slack", 0.0))
         across = np.sin((low - middle)[cables]) + looser / spec.cable["horn_radius"]
         low[cables] = middle[cables] + np.arcsin(across)
     return low
 
 
 def _nearest(pulses: Floats, angles: Floats, angle: float) -> float:
-    """The pulse at which a servo comes to an angle, where it does not stand against its stop already."""
+    """The pulse at which a servo reaches an angle, before it is against its stop."""
     away = np.abs(angles - angle)
     there = np.flatnonzero(away <= away.min() + 1e-12)
     return float(min(pulses[there], key=lambda pulse: abs(pulse - 1500)))
 
 
-def servo_stage(body: str, robot: int, path: Path, hand: float, taut: bool = False) -> CalibrationSession:
-    """All servos' marks, found on the bare board."""
-    machine = open_machine(body, robot)
+def servo_stage(body: str, seed: int, path: Path, hand: float, taut: bool = False) -> CalibrationSession:
+    """Finds the endpoints of all servos on the bare board."""
+    machine = simulated_board(load_spec(), body, seed)
     try:
         board = FirmwareBoard(load_spec(), Link(machine.port, machine.clock))
-        who, limits = board.identity, widest_limits(board.identity.unit)
-        session = CalibrationSession.open(path, who.robot_id, who.kind, who.unit)
+        identity, limits = board.identity, widest_limits(load_spec(), board.identity.unit)
+        session = CalibrationSession.open(load_spec(), path, identity.robot_id, identity.kind, identity.unit)
         wire, safety = robot_config(load_spec())["wire"], robot_config(load_spec())["safety"]
         bench = ServoBench(board, machine.clock, limits, wire["period"], safety["too_hot"])
-        guide_servos(session, bench, ScriptedOperator(marks_of(robot, limits, hand, taut)))
+        find_endpoints(session, bench, ScriptedOperator(operator_pulses(seed, limits, hand, taut)))
     finally:
         machine.close()
     return session
 
 
-def open_machine(body: str, robot: int) -> Any:
-    """The board alone, in virtual time."""
-    if body == "mock":
-        from eva_sim.real.simulation.mock_board import MockBoard
-
-        return MockBoard(load_spec(), robot)
-    from eva_sim.real.simulation.virtual_board import SimulatedBoard
-
-    return SimulatedBoard(load_spec(), robot)
-
-
-def camera_stage(body: str, robot: int, session: CalibrationSession) -> Calibration:
-    """What pictures tell, and the calibration that comes of both stages."""
-    with make_face(body, robot=robot, calibration=build_calibration(session)) as face:
+def camera_stage(body: str, seed: int, session: CalibrationSession) -> Calibration:
+    """Runs the camera stage; returns the calibration of both stages."""
+    with make_face(body, seed=seed, calibration=build_calibration(session)) as face:
         measure_by_camera(session, face)
     return build_calibration(session)
 
 
-def true_responses(robot: int, path: Path) -> dict[str, ActuatorResponse]:
+def true_responses(seed: int, path: Path) -> dict[str, ActuatorResponse]:
     """The same sweep of the hidden twin's own landmarks, without servos' errors, link and camera."""
-    session = CalibrationSession.open(path, f"twin of robot {robot}", "none", "us")
-    with open_twin(parameters_of(robot)) as twin:
+    session = CalibrationSession.open(load_spec(), path, f"twin of robot {seed}", "none", "us")
+    with open_twin(load_spec(), hidden_parameters(seed)) as twin:
         measure_by_camera(session, twin)
     return session.responses
 
 
-def row_of(robot: int, name: str, true: ActuatorResponse, found: ActuatorResponse) -> dict[str, Any]:
-    """One actuator, true and found."""
+def compare_responses(
+    seed: int, name: str, true: ActuatorResponse, found: ActuatorResponse
+) -> dict[str, Any]:
+    """True and measured results of one actuator."""
     step = 1000 * load_spec().control_dt
     both = set(true.points) & set(found.points)
     return {
         "actuator": name,
-        "play": [play_of(robot, name), found.backlash],
+        "play": [true_backlash(seed, name), found.backlash],
         "loop": [true.hysteresis, found.hysteresis],
         "delay_ms": [None if r.delay is None else step * r.delay for r in (true, found)],
         "points": [len(true.points), len(found.points), len(both)],
-        "where": [where(true), where(found)],
+        "where": [main_region(true), main_region(found)],
         "farthest_mm": [max(true.moved), max(found.moved)],
         "sign": found.sign,
         "doubt": describe_doubt(name, found),
     }
 
 
-def play_of(robot: int, name: str) -> float:
-    """The play of an actuator's gears, over all the cable that it draws in [command units]."""
+def true_backlash(seed: int, name: str) -> float:
+    """The backlash of an actuator's gears, over all the cable that it draws in [command units]."""
     spec = load_spec()
     cables = list(spec.where("cable"))
     if spec.index(name) not in cables:
         return 0.0  # only cables have play in this plant
     cable = cables.index(spec.index(name))
-    play = actuator_parameters(spec, parameters_of(robot)).backlash[cable]
+    play = actuator_parameters(spec, hidden_parameters(seed)).backlash[cable]
     return float(2 * play / spec.drawn_in(spec.column("high"))[cable])
 
 
-def where(response: ActuatorResponse) -> str:
-    """The region in which most of the landmarks are that move most."""
+def main_region(response: ActuatorResponse) -> str:
+    """The region with most of the landmarks that an actuator moves."""
     inside = {
         name: sum(POINTS.index(point) in rows for point in response.points) for name, rows in REGIONS.items()
     }
     return max(inside, key=lambda name: inside[name]) if any(inside.values()) else ""
 
 
-def better(body: str, robot: int, made: Calibration, folder: Path) -> dict[str, Any]:
-    """How far twin and robot are apart with the nominal calibration and with the one made, by region [mm]."""
+def compare_with_twin(body: str, seed: int, made: Calibration, folder: Path) -> dict[str, Any]:
+    """Difference of twin and robot with the nominal and with the measured calibration, by region [mm]."""
     limits = zlib.crc32(np.concatenate(astuple(made.limits)).tobytes())  # what pictures depend on
     faces: Mapping[str, Callable[[], Face]] = {
-        "twin": lambda: open_twin({}),
-        f"{body}-{robot}-nominal": lambda: make_face(body, robot=robot, size=SIZE),
-        f"{body}-{robot}-{limits:08x}": lambda: make_face(body, robot=robot, size=SIZE, calibration=made),
+        "twin": lambda: open_twin(load_spec(), {}),
+        f"{body}-{seed}-nominal": lambda: make_face(body, seed=seed, size=SIZE),
+        f"{body}-{seed}-{limits:08x}": lambda: make_face(body, seed=seed, size=SIZE, calibration=made),
     }
     with Detector() as detector:
-        twin, *robots = see_all(folder, make_plan(0), detector, faces).values()
+        twin, *robots = observe_faces(folder, make_plan(load_spec(), 0), detector, faces).values()
     return dict(
         zip(("nominal", "calibrated"), (by_region(motion_errors(twin, r)) for r in robots), strict=True)
     )
 
 
-def measure(body: str, robot: int, hand: float, taut: bool, see: bool, out: Path) -> dict[str, Any]:
-    """All of one robot; without `see` the camera's stage is left out, and so are its rows."""
-    session = servo_stage(body, robot, out / f"{body}-{robot}.part.json", hand, taut)
-    made = camera_stage(body, robot, session) if see else build_calibration(session)
-    made.save(out / f"{body}-{robot}.json")
-    true = true_responses(robot, out / f"twin-{robot}.part.json") if see else {}
+def measure_robot(body: str, seed: int, hand: float, taut: bool, see: bool, out: Path) -> dict[str, Any]:
+    """Measures one robot; without `see` the camera stage is left out, and so are its rows."""
+    session = servo_stage(body, seed, out / f"{body}-{seed}.part.json", hand, taut)
+    made = camera_stage(body, seed, session) if see else build_calibration(session)
+    made.save(out / f"{body}-{seed}.json")
+    true = true_responses(seed, out / f"twin-{seed}.part.json") if see else {}
     names = [name for name in load_spec().names if name in true]
-    rest = {"nominal": at_rest(body, robot, None), "calibrated": at_rest(body, robot, made)}
+    rest = {"nominal": motion_at_rest(body, seed, None), "calibrated": motion_at_rest(body, seed, made)}
     return {
-        "robot": robot,
+        "robot": seed,
         "body": body,
-        "rows": [row_of(robot, name, true[name], session.responses[name]) for name in names],
-        "apart_mm": better(body, robot, made, out),
+        "rows": [compare_responses(seed, name, true[name], session.responses[name]) for name in names],
+        "apart_mm": compare_with_twin(body, seed, made, out),
         "rest_mm": rest,
     }
 
 
-def at_rest(body: str, robot: int, calibration: Calibration | None) -> float:
-    """How far a resting robot says that its landmarks have moved, mean of all [mm]."""
-    with make_face(body, robot=robot, calibration=calibration) as face:
+def motion_at_rest(body: str, seed: int, calibration: Calibration | None) -> float:
+    """Motion of the landmarks that a resting robot reports, mean of all [mm]."""
+    with make_face(body, seed=seed, calibration=calibration) as face:
         face.reset()
         away = np.array([face.move(face.spec.neutral).landmarks for _ in range(8)]) - face.neutral_landmarks
         return float(1000 * face.outer_eye * np.linalg.norm(away, axis=-1).mean())
 
 
-def actuators(told: dict[str, Any]) -> Table:
-    """In the form of Markdown, so that it can be put into a page."""
+def actuator_table(result: dict[str, Any]) -> Table:
+    """The results by actuator, as a Markdown table for a page."""
     heads = ("actuator", "play", "loop", "delay", "points", "where", "doubt")
-    out = Table(*heads, title=f"Robot {told['robot']}, {told['body']}", box=box.MARKDOWN)
-    for row in told["rows"]:
+    out = Table(*heads, title=f"Robot {result['robot']}, {result['body']}", box=box.MARKDOWN)
+    for row in result["rows"]:
         points = "{}, {} ({})".format(*row["points"])
         pairs = [_pair(row["play"], ".3f"), _pair(row["loop"], ".3f"), _pair(row["delay_ms"], ".0f")]
         out.add_row(row["actuator"], *pairs, points, ", ".join(dict.fromkeys(row["where"])), row["doubt"])
@@ -242,32 +232,38 @@ def _pair(numbers: list[float | None], shape: str) -> str:
     return ", ".join("none" if number is None else format(number, shape) for number in numbers)
 
 
-def regions(told: dict[str, Any]) -> Table:
-    """How far from the twin, in the form of Markdown."""
+def region_table(result: dict[str, Any]) -> Table:
+    """Differences from the twin by region, as a Markdown table."""
     out = Table(
-        "mm from the twin", *REGIONS, "at rest, as told", title=f"Robot {told['robot']}", box=box.MARKDOWN
+        "mm from the twin",
+        *REGIONS,
+        "at rest, as reported",
+        title=f"Robot {result['robot']}",
+        box=box.MARKDOWN,
     )
-    for name, apart in told["apart_mm"].items():
+    for name, apart in result["apart_mm"].items():
         medians = [f"{apart[r]['median']:.2f} ({apart[r]['p90']:.2f})" for r in REGIONS]
-        out.add_row(name, *medians, f"{told['rest_mm'][name]:.2f}")
+        out.add_row(name, *medians, f"{result['rest_mm'][name]:.2f}")
     return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--robot", type=int, nargs="+", default=[1, 2], help="seeds of the hidden robots")
+    parser.add_argument("--seed", type=int, nargs="+", default=[1, 2], help="seeds of the hidden robots")
     parser.add_argument("--body", choices=["virtual", "mock"], default="mock")
-    parser.add_argument("--hand", type=float, default=10.0, help="by how much the guide misses an end [us]")
-    parser.add_argument("--taut", action="store_true", help="the guide also takes in what cables are slacker")
+    parser.add_argument("--hand", type=float, default=10.0, help="error of the operator at each end [us]")
+    parser.add_argument("--taut", action="store_true", help="the operator also takes in slack cables")
     parser.add_argument("--no-see", dest="see", action="store_false", help="the first stage only")
-    parser.add_argument("--out", type=Path, default=Path("out/calibration"), help="folder for what was found")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/calibration"), help="folder for the measurements"
+    )
+    parser.add_argument("--json", type=Path, help="file for the results")
     given = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 200)
     results = []
-    for robot in given.robot:
-        results.append(measure(given.body, robot, given.hand, given.taut, given.see, given.out))
-        console.print(*([actuators(results[-1])] if given.see else []), regions(results[-1]))
+    for seed in given.seed:
+        results.append(measure_robot(given.body, seed, given.hand, given.taut, given.see, given.out))
+        console.print(*([actuator_table(results[-1])] if given.see else []), region_table(results[-1]))
     if given.json:
         write_json(given.json, {"hand_us": given.hand, "taut": given.taut, "robots": results})
 

@@ -124,7 +124,7 @@ class Bench:
     def __init__(self, trial: Trial, machine: Any) -> None:
         self.trial, self.machine, self.clock = trial, machine, machine.clock
         self.watcher = trial.watch(machine)
-        self.limits = Calibration.nominal().limits
+        self.limits = Calibration.nominal(load_spec()).limits
         self.board: FirmwareBoard
         self.link: Link
         self.sent_at, self._count, self._due = 0.0, 0, 0.0
@@ -150,7 +150,7 @@ class Bench:
 
     def ready(self) -> None:
         """Connects, calibrates, arms, and moves."""
-        calibration = Calibration.nominal(self.connect().identity.robot_id)
+        calibration = Calibration.nominal(load_spec(), self.connect().identity.robot_id)
         self.board.configure(calibration.limits, calibration.crc)
         self.board.arm(range(len(ALL)))
         self.move(30)
@@ -220,11 +220,12 @@ class Bench:
         self.board.arm(range(len(ALL)))
         return self.move(25).state == BoardState.ACTIVE and not self.limp
 
-    def face(self, eye: CameraSource | None = None) -> RobotFace:
+    def face(self, camera: CameraSource | None = None) -> RobotFace:
         """The whole adapter in place of the bare board."""
+        spec = load_spec()
         return RobotFace(
-            self.connect, self.clock, lambda identity: Calibration.nominal(identity.robot_id), eye
-        )  # fmt: skip
+            spec, self.connect, self.clock, lambda who: Calibration.nominal(spec, who.robot_id), camera
+        )
 
 
 def answered(status: BoardStatus) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fault_bench import ALL, CHANNEL, PERIOD, Bench, Trial, answered
+from eva_sim.contract import load_spec
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
@@ -235,7 +236,7 @@ def stale(trial: Trial) -> None:
     with trial.bench() as bench:
         bench.connect()
         bench.port.out = record
-        calibration = Calibration.nominal(bench.board.identity.robot_id)
+        calibration = Calibration.nominal(load_spec(), bench.board.identity.robot_id)
         bench.board.configure(calibration.limits, calibration.crc)
         tape[:-1] = []  # what is to be replayed begins with the HELLO of the session that moved
         bench.board.arm(range(25))

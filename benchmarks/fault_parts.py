@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.fault_bench import Bench, Trial, open_machine
 from benchmarks.fault_line import refused
+from eva_sim.contract import load_spec
 from eva_sim.errors import CommandError, DataError, RobotError
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
@@ -135,18 +136,23 @@ def broken_bus(trial: Trial) -> None:
 def calibration_file(trial: Trial) -> None:
     """Cut to every length, every byte changed, of another robot: refused, and nothing moves."""
     with tempfile.TemporaryDirectory() as folder, trial.bench() as bench:
-        path, nominal = Path(folder) / "robot.json", Calibration.nominal(bench.connect().identity.robot_id)
+        path, nominal = (
+            Path(folder) / "robot.json",
+            Calibration.nominal(load_spec(), bench.connect().identity.robot_id),
+        )
         whole = nominal.save(path).read_bytes().rstrip()
         for length in trial.some(range(len(whole)), 60):
             path.write_bytes(whole[:length])
-            good = refused(lambda: Calibration.load(path), DataError)
+            good = refused(lambda: Calibration.load(path, load_spec()), DataError)
             trial.saw("cut, refused" if good else "cut, taken", good)
         for at in trial.some(range(len(whole)), 60):
             path.write_bytes(flip_bit(8 * at + at % 8)(whole))
             _load_changed(trial, path, nominal)
-        for others in ("feed", nominal.robot[:-1], nominal.robot[::-1]):
-            _open_with(trial, bench, Calibration.nominal(others).save(path), RobotError)
-        _open_with(trial, bench, Calibration.nominal(nominal.robot, "maestro").save(path), RobotError)
+        for others in ("feed", nominal.robot_id[:-1], nominal.robot_id[::-1]):
+            _open_with(trial, bench, Calibration.nominal(load_spec(), others).save(path), RobotError)
+        _open_with(
+            trial, bench, Calibration.nominal(load_spec(), nominal.robot_id, "maestro").save(path), RobotError
+        )
         for length in range(0, len(whole), len(whole) // 10):
             path.write_bytes(whole[:length])
             _open_with(trial, bench, path, DataError)
@@ -156,7 +162,7 @@ def calibration_file(trial: Trial) -> None:
 def _load_changed(trial: Trial, path: Path, nominal: Calibration) -> None:
     """A changed bit of what means nothing, such as white space, is harmless."""
     try:
-        same = Calibration.load(path).crc == nominal.crc
+        same = Calibration.load(path, load_spec()).crc == nominal.crc
         trial.saw("a bit flipped, means the same" if same else "a bit flipped, taken", same)
     except DataError:
         trial.saw("a bit flipped, refused")
@@ -164,7 +170,13 @@ def _load_changed(trial: Trial, path: Path, nominal: Calibration) -> None:
 
 def _open_with(trial: Trial, bench: Bench, path: Path, error: type[Exception]) -> None:
     """Opens the whole adapter with a file that must not do."""
-    opened = partial(RobotFace, bench.connect, bench.clock, lambda identity: Calibration.load(path))
+    opened = partial(
+        RobotFace,
+        load_spec(),
+        bench.connect,
+        bench.clock,
+        lambda identity: Calibration.load(path, load_spec()),
+    )
     good = refused(opened, error) and bench.watcher.events == 0
     trial.saw("robot opened with it, refused, nothing moves" if good else "robot opened", good)
 

@@ -108,7 +108,9 @@ def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFac
         board.send = timed  # type: ignore[method-assign]
         return board
 
-    return RobotFace(connect, clock, lambda identity: Calibration.nominal(identity.robot_id))
+    return RobotFace(
+        load_spec(), connect, clock, lambda identity: Calibration.nominal(load_spec(), identity.robot_id)
+    )
 
 
 def measure(path: str, steps: int) -> dict[str, Any]:
@@ -174,7 +176,9 @@ def hot(steps: int) -> np.ndarray:
     def connect() -> Board:
         return FirmwareBoard(mock.spec, Link(port, mock.clock))
 
-    with RobotFace(connect, mock.clock, lambda identity: Calibration.nominal(identity.robot_id)) as face:
+    with RobotFace(
+        mock.spec, connect, mock.clock, lambda identity: Calibration.nominal(mock.spec, identity.robot_id)
+    ) as face:
         face.reset()
         for command in wild(steps):
             taken, begin = port.taken, time.thread_time()

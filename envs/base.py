@@ -11,8 +11,8 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 import eva_sim
+from eva_sim import display
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace
-from eva_sim.display import DisplayWindow
 from eva_sim.envs.reset_options import check_names
 from eva_sim.envs.target_plan import REACH, landmark_errors, observation, reward_terms
 from eva_sim.envs.task import Task
@@ -68,7 +68,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         check_arguments(observe, image_size, render_mode, episode_steps)
         self.render_mode = render_mode
         self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
-        self._window = DisplayWindow() if render_mode == "human" else None
+        self._window = display.DisplayWindow() if render_mode == "human" else None
         self._image_size = image_size if observe != "landmarks" else None
         self._owned = face is None
         self.face = face or eva_sim.make_face(body, **_twins_own(body, skin, neck), **options)
@@ -77,7 +77,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         self._randomise, self._parameters = randomise, dict[str, Floats]()
         # An open environment lists what works here, so that generic tools do not try a window
         # on a machine without a screen; the class lists all.
-        here = ["human", "rgb_array"] if DisplayWindow.possible() else ["rgb_array"]
+        here = ["human", "rgb_array"] if display.display_available() else ["rgb_array"]
         self.metadata = {"render_modes": here, "render_fps": round(1 / self.face.spec.control_dt)}
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.face.spec),), np.float32)
         self.observation_space = observed_space(self.face.spec, observe, self._image_size)

@@ -1,13 +1,14 @@
-"""Reading landmarks from pictures without memory: what is measured must not depend on what came before.
+"""Reading landmarks from pictures without memory, so that a measurement does not depend on earlier ones.
 
-The detector's video mode, which a robot lives by, follows and smooths; to a slow sweep that looks like
-0.1 to 0.3 of a command's play that is not there. Reading each picture afresh has no memory but jitters,
-so each is read in several places.
+The detector's video mode, which a robot uses, tracks and smooths; in a slow sweep that looks like a
+backlash of 0.1 to 0.3 of a command. Picture mode has no memory but jitters, so each picture is read at
+several offsets and the mean is taken. `median_face` and `require_faces` are shared by every place that
+learns a resting face.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,19 +20,19 @@ from eva_sim.errors import MediaError
 from eva_sim.landmarks import Aligner
 
 Picture = NDArray[np.uint8]
-#: From a reading to landmarks, (N, 3) [outer-eye distances].
-Look = Callable[[Reading], Floats]
+#: Converts a reading to landmarks, (N, 3) [outer-eye distances].
+ReadLandmarks = Callable[[Reading], Floats]
 
-#: Where each picture is read, right and down [pixels]; the mean is taken.
+#: Offsets at which each picture is read, right and down [pixels]; the mean is taken.
 SHIFTS = tuple((right, down) for right in (-5, 0, 5) for down in (-5, 0, 5))
-#: Pictures of the neutral face, one a control step, whose mean is neutral.
+#: Number of pictures of the neutral face, one per control step, that are averaged.
 NEUTRALS = 5
 
 
 def averaged_landmarks(picture: Picture, detector: Detector) -> Floats | None:
-    """Landmarks of a picture, (N, 3) [pixels], or None without a face.
+    """Reads the landmarks of a picture, (N, 3) [pixels]; None without a face.
 
-    The mean over shifted copies takes out two thirds of what the detector answers to a shift by a pixel.
+    The mean over shifted copies removes two thirds of the detector's response to a shift by one pixel.
 
     Args:
         picture: RGB, uint8 (height, width, 3).
@@ -50,55 +51,69 @@ def averaged_landmarks(picture: Picture, detector: Detector) -> Floats | None:
 def averaged_neutral(
     face: Face, detector: Detector, picture: Callable[[Reading], Picture], count: int = NEUTRALS
 ) -> Aligner:
-    """Of the mean of some pictures at neutral, where the face must be.
+    """Learns the neutral face as the mean of several pictures.
 
     Args:
         face: at neutral.
         detector: in picture mode.
-        picture: of the face after a reading.
-        count: of pictures.
+        picture: returns the picture of a reading.
+        count: number of pictures.
 
     Raises:
         MediaError: a face is missing in a picture.
     """
     found = [averaged_landmarks(picture(face.move(face.spec.neutral)), detector) for _ in range(count)]
+    return Aligner.of(np.mean(require_faces(found), axis=0))
+
+
+def require_faces(found: Sequence[Floats | None]) -> list[Floats]:
+    """Returns the landmarks of pictures at rest, each of which must show a face.
+
+    Raises:
+        MediaError: a face is missing in a picture.
+    """
     good = [points for points in found if points is not None]
-    if len(good) < count:
-        lost = count - len(good)
-        raise MediaError(f"{lost} of {count} pictures at rest show no face; check camera and light.")
-    return Aligner.of(np.mean(good, axis=0))
+    if len(good) < len(found):
+        lost = len(found) - len(good)
+        raise MediaError(f"{lost} of {len(found)} pictures at rest show no face; check camera and light.")
+    return good
+
+
+def median_face(faces: Sequence[Floats]) -> Aligner:
+    """An aligner for the median of several resting faces, each (N, 3) in any unit and pose."""
+    return Aligner.of(np.median([Aligner.of(points).neutral for points in faces], axis=0))
 
 
 @contextmanager
-def reading_landmarks(face: Face) -> Iterator[Look]:
-    """Resets the face and yields how to read it: from its pictures, or as it says if it has none.
+def reading_landmarks(face: Face) -> Iterator[ReadLandmarks]:
+    """Resets the face and yields a function that reads it: from its pictures, or from its own landmarks.
 
     Raises:
         MediaError: the face is not found at rest; when reading: it is lost.
     """
     if face.reset().image is None:
-        yield _told
+        yield _own_landmarks
         return
     with Detector() as detector:
-        aligner = averaged_neutral(face, detector, _shown)
+        aligner = averaged_neutral(face, detector, _image)
 
-        def look(reading: Reading) -> Floats:
-            points = averaged_landmarks(_shown(reading), detector)
+        def read(reading: Reading) -> Floats:
+            points = averaged_landmarks(_image(reading), detector)
             if points is None:
                 raise MediaError("no face in the picture; see to camera and light, then go on.")
             return aligner(points)
 
-        yield look
+        yield read
 
 
-def _shown(reading: Reading) -> Picture:
+def _image(reading: Reading) -> Picture:
     if reading.image is None:
         raise MediaError("the camera has no picture any more; see to it, then go on.")
     return reading.image
 
 
-def _told(reading: Reading) -> Floats:
+def _own_landmarks(reading: Reading) -> Floats:
     if not reading.found:
-        why = "; ".join(reading.faults) or "no face in the picture"
-        raise MediaError(f"the face is lost ({why}); see to camera and light, then go on.")
+        reason = "; ".join(reading.faults) or "no face in the picture"
+        raise MediaError(f"the face is lost ({reason}); see to camera and light, then go on.")
     return reading.landmarks.astype(float)

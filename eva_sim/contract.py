@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.errors import CommandError, DataError
-from eva_sim.files import asset
+from eva_sim.files import Closing, asset
 
 Floats = NDArray[np.floating[Any]]
 
@@ -236,7 +236,7 @@ class Capabilities:
     real_time: bool
 
 
-class Face(abc.ABC):
+class Face(Closing, abc.ABC):
     """A body that takes one number per actuator and makes a face. Use it as a context manager.
 
     Opening a face moves nothing; `reset` is the first thing that may.
@@ -283,17 +283,6 @@ class Face(abc.ABC):
 
     def close(self) -> None:
         """Releases the body. May be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class SimulatedFace(Face):

@@ -12,15 +12,14 @@ import weakref
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import DataError, RenderError
-from eva_sim.files import asset
+from eva_sim.files import Closing, asset
 from eva_sim.landmarks import POINTS
 
 Mode = Literal["picture", "video"]
@@ -32,7 +31,7 @@ _POINTS = list(POINTS)
 _CANONICAL, _HEAD, _VERTICES = "geometry_pipeline_metadata_landmarks.binarypb", 8, (468, 5)
 
 
-class Detector:
+class Detector(Closing):
     """Finds one face and its 478 points. Use it as a context manager.
 
     Args:
@@ -82,17 +81,6 @@ class Detector:
     def close(self) -> None:
         """Releases the native library. May be called twice."""
         self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self, image: NDArray[np.uint8], time: float | None) -> Any:
         import mediapipe as mp

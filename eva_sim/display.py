@@ -1,4 +1,4 @@
-"""A window for `render_mode="human"`."""
+"""A window on the screen, and whether there is a screen."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from eva_sim.errors import RenderError
 
 
+def display_available() -> bool:
+    """Whether there is a screen for a window. Asking OpenCV would end the process where there is none."""
+    on_unix = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(on_unix) or sys.platform in ("darwin", "win32")
+
+
 class DisplayWindow:
-    """Shows pictures on the screen.
+    """A window that shows pictures.
 
     Raises:
         RenderError: there is no screen.
@@ -21,14 +27,8 @@ class DisplayWindow:
     _TITLE = "EVA"
 
     def __init__(self) -> None:
-        if not self.possible():
+        if not display_available():
             raise RenderError("there is no display for render_mode='human'; use 'rgb_array'.")
-
-    @staticmethod
-    def possible() -> bool:
-        """Whether there is a screen. Asking OpenCV to find out would end the process."""
-        on_unix = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        return bool(on_unix) or sys.platform in ("darwin", "win32")
 
     def show(self, picture: NDArray[np.uint8]) -> bool:
         """Shows one RGB picture, uint8 (height, width, 3).

@@ -8,13 +8,50 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
 from eva_sim.errors import DataError
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+class Closing:
+    """Base of objects with a `close`: leaving the `with` block closes them, as `contextlib.closing` does."""
+
+    def close(self) -> None:
+        """Releases what the object holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_links() -> None:
+    """Checks that the folders linked into the package are folders.
+
+    A checkout without symbolic links, as Git for Windows makes by default, has text files in their place.
+
+    Raises:
+        ImportError: a link is missing; the message says how to get it.
+    """
+    package = Path(__file__).resolve().parent
+    broken = [name for name in ("agents", "assets", "envs", "real") if not (package / name).is_dir()]
+    if broken:
+        raise ImportError(
+            f"{', '.join(broken)} in {package} should be symbolic links to folders, but this checkout has no "
+            "symbolic links. Run `git config core.symlinks true` (on Windows first switch on developer mode) "
+            "and check out again with `git checkout -f HEAD`; or pip install eva-sim from a wheel."
+        )
 
 
 def asset(name: str) -> Path:

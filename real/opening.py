@@ -1,14 +1,17 @@
-"""Opening a robot: the physical one, the virtual one, and the mock; `eva_sim.make_face` by its parts."""
+"""Opening a robot: the physical one, the virtual one, and the mock; `eva_sim.make_face` calls these."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
-from eva_sim.contract import load_spec
+from eva_sim.contract import Capabilities, FaceSpec, load_spec
 from eva_sim.errors import MediaError, RobotError
+from eva_sim.files import Closing
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import Board, BoardIdentity
 from eva_sim.real.boards.registry import board_opener
@@ -20,41 +23,95 @@ from eva_sim.real.wire.link import BytePort, Link
 
 #: Side of a hidden robot's picture [pixels].
 SIZE = 320
+#: Kinds of boards that measure the positions of their servos.
+MEASURING_BOARDS = ("feetech", "dynamixel")
 
-Given = Calibration | str | os.PathLike[str] | None
+GivenCalibration = Calibration | str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class RobotConnection(Closing):
+    """The parts that reach a robot; opening them moves nothing.
+
+    Attributes:
+        connect: opens the board.
+        clock: clock of the board.
+        camera: the camera before the face, or None.
+        release: releases what the connection needs, after board and camera are closed.
+    """
+
+    connect: Callable[[], Board]
+    clock: Clock
+    camera: CameraSource | None = None
+    release: Callable[[], None] | None = None
+
+    def open_face(self, spec: FaceSpec, calibration: Callable[[BoardIdentity], Calibration]) -> RobotFace:
+        """Opens the face; it then owns the connection, and nothing stays open if this fails.
+
+        Args:
+            spec: the face.
+            calibration: returns the calibration for a board with this identity.
+        """
+        try:
+            return RobotFace(spec, self.connect, self.clock, calibration, self.camera, self.release)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the camera and releases the rest."""
+        if self.camera is not None:
+            self.camera.close()
+        if self.release is not None:
+            self.release()
 
 
 def open_robot(
     port: str | Sequence[str] | None = None,
     camera: int | str | CameraSource | None = 0,
-    calibration: Given = None,
+    calibration: GivenCalibration = None,
     connect: Callable[[], Board] | None = None,
     board: str = "firmware",
-    robot: str | None = None,
+    robot_id: str | None = None,
+    spec: FaceSpec | None = None,
 ) -> RobotFace:
     """Opens the physical robot. Moves nothing yet.
 
     Args:
-        port: of the board; of two Maestros both, `"FIRST,SECOND"` or a sequence; None or `"auto"` to look
-            for it.
-        camera: number or device of the camera before the face, or an eye; None for none.
-        calibration: or its file; by default the file of the robot that answers.
-        connect: opens a board in any other way; then `board`, `port` and `robot` are not looked at.
+        port: port of the board; of two Maestros both, `"FIRST,SECOND"` or a sequence; None or `"auto"` to
+            search for it.
+        camera: number or device of the camera before the face, or a camera source; None for none.
+        calibration: the calibration or its file; by default the file of the robot that answers.
+        connect: opens a board in any other way; then `board`, `port` and `robot_id` are ignored.
         board: its kind, `"firmware"`, `"maestro"`, `"feetech"` or `"dynamixel"`, see docs/boards.md.
-        robot: name of the robot, where no USB serial number tells it from others.
+        robot_id: name of the robot, if its board has no USB serial number.
+        spec: the face; by default EVA.
 
     Raises:
         RobotError: no robot, several, another one than the calibration's, or a library is missing.
         DataError: no calibration, or a damaged one.
         MediaError: no camera.
     """
+    spec = spec or load_spec()
     clock = WallClock()
-    opened = connect or board_opener(load_spec(), board, port, robot, clock)  # before a camera is opened
-    eye = _camera(camera, clock) if isinstance(camera, int | str) else camera
-    return _open(opened, clock, _finder(calibration, _load), eye)
+    opener = connect or board_opener(spec, board, port, robot_id, clock)  # before a camera is opened
+    source = _open_camera(camera, clock) if isinstance(camera, int | str) else camera
+    finder = _calibration_finder(spec, calibration, _load_calibration)
+    return RobotConnection(opener, clock, source).open_face(spec, finder)
 
 
-def _camera(camera: int | str, clock: Clock) -> CameraSource:
+def robot_capabilities(
+    camera: int | str | CameraSource | None = 0,
+    board: str = "firmware",
+    connect: Callable[[], Board] | None = None,
+    **_: Any,
+) -> Capabilities:
+    """Capabilities of `open_robot` with the same arguments; a board of one's own counts as not measuring."""
+    measured = connect is None and board in MEASURING_BOARDS
+    return Capabilities(measured, camera is not None, save=False, real_time=True)
+
+
+def _open_camera(camera: int | str, clock: Clock) -> CameraSource:
     try:
         return DeviceCamera(camera, clock)
     except MediaError as error:
@@ -63,102 +120,163 @@ def _camera(camera: int | str, clock: Clock) -> CameraSource:
         ) from error
 
 
-def open_virtual(
-    robot: int = 0, size: int | None = SIZE, realtime: bool = False, calibration: Given = None
-) -> RobotFace:
-    """Opens the real firmware on a simulated microcontroller, before a hidden robot.
+def physical_connection(
+    spec: FaceSpec, board: str, port: str, robot_id: str | None, camera: int | None
+) -> RobotConnection:
+    """Prepares the connection to a physical robot; without a usable camera it has none.
 
     Args:
-        robot: seed of the hidden robot; 0 for one that is exactly as the tables say.
+        spec: the face.
+        board: kind of the board.
+        port: port of the board.
+        robot_id: name of the robot, if its board has no USB serial number.
+        camera: number of the camera; None for none.
+    """
+    clock = WallClock()
+    opener = board_opener(spec, board, port, robot_id, clock)
+    source = None
+    with contextlib.suppress(MediaError):
+        source = None if camera is None else DeviceCamera(camera, clock)
+    return RobotConnection(opener, clock, source)
+
+
+def open_virtual(
+    seed: int = 0,
+    size: int | None = SIZE,
+    realtime: bool = False,
+    calibration: GivenCalibration = None,
+    spec: FaceSpec | None = None,
+) -> RobotFace:
+    """Opens the real firmware on a simulated microcontroller, which moves a hidden robot.
+
+    Args:
+        seed: seed of the hidden robot; 0 for one that matches the tables exactly.
         size: side of the camera's picture [pixels]; None for no camera.
-        realtime: whether its time is the wall's.
-        calibration: or its file; by default the nominal one.
+        realtime: whether its clock is the wall clock.
+        calibration: the calibration or its file; by default the nominal one.
+        spec: the face; by default EVA.
 
     Raises:
         RobotError: the toolchain is missing.
     """
-    from eva_sim.real.simulation.virtual_board import SimulatedBoard
-
-    return open_hidden(SimulatedBoard(load_spec(), robot, realtime=realtime), robot, size, calibration)
+    spec = spec or load_spec()
+    return open_hidden(simulated_board(spec, "virtual", seed, realtime), seed, size, calibration, spec)
 
 
 def open_mock(
-    robot: int = 0, size: int | None = SIZE, realtime: bool = False, calibration: Given = None
+    seed: int = 0,
+    size: int | None = SIZE,
+    realtime: bool = False,
+    calibration: GivenCalibration = None,
+    spec: FaceSpec | None = None,
 ) -> RobotFace:
-    """Opens the firmware's rules in Python, before a hidden robot; arguments as in `open_virtual`."""
+    """Opens the firmware's rules in Python, which move a hidden robot; arguments as in `open_virtual`."""
+    spec = spec or load_spec()
+    return open_hidden(simulated_board(spec, "mock", seed, realtime), seed, size, calibration, spec)
+
+
+def hidden_capabilities(size: int | None = SIZE, realtime: bool = False, **_: Any) -> Capabilities:
+    """Capabilities of `open_virtual` and `open_mock` with the same arguments."""
+    return Capabilities(measured_positions=False, camera=size is not None, save=False, real_time=realtime)
+
+
+def simulated_board(spec: FaceSpec, body: str, seed: int = 0, realtime: bool = False) -> Any:
+    """Starts the board of a hidden robot alone: a `SimulatedBoard` or a `MockBoard`.
+
+    Args:
+        spec: the face.
+        body: `"virtual"` or `"mock"`.
+        seed: seed of the hidden robot.
+        realtime: whether its clock is the wall clock.
+
+    Raises:
+        RobotError: the toolchain is missing, or the seed is negative.
+    """
+    _check_seed(seed)
+    if body == "virtual":
+        from eva_sim.real.simulation.virtual_board import SimulatedBoard
+
+        return SimulatedBoard(spec, seed, realtime=realtime)
     from eva_sim.real.simulation.mock_board import MockBoard
 
-    return open_hidden(MockBoard(load_spec(), robot, realtime), robot, size, calibration)
+    return MockBoard(spec, seed, realtime)
 
 
 def open_hidden(
-    machine: Any, robot: int = 0, size: int | None = SIZE, calibration: Given = None
+    board: Any,
+    seed: int = 0,
+    size: int | None = SIZE,
+    calibration: GivenCalibration = None,
+    spec: FaceSpec | None = None,
 ) -> RobotFace:
-    """Opens a face over a machine, whose pulses move a hidden robot.
+    """Opens a face over a simulated board, whose pulses move a hidden robot.
 
     Args:
-        machine: a `MockBoard` or a `SimulatedBoard`; the face closes it.
-        robot: seed of the hidden robot.
+        board: a `MockBoard` or a `SimulatedBoard`; the face closes it.
+        seed: seed of the hidden robot.
         size: side of the camera's picture [pixels]; None for no camera.
-        calibration: or its file; by default the nominal one.
+        calibration: the calibration or its file; by default the nominal one.
+        spec: the face; by default EVA.
     """
-    if not isinstance(robot, int) or robot < 0:
-        machine.close()
-        raise RobotError(f"robot={robot!r}; hidden robots are numbered 0, 1, 2, ...")
-    eye = None
-    if size is not None:
-        plant = Plant(load_spec(), robot, size)
-        machine.listen(plant.follow)
-        eye = PlantCamera(plant, machine)
-        eye.look()  # the first picture takes a second or more, which an armed robot would take for silence
-
-    def connect() -> Board:
-        return FirmwareBoard(load_spec(), Link(_Shared(machine.port), machine.clock))
-
+    spec = spec or load_spec()
+    connection = hidden_connection(spec, board, seed, size)
     try:
-        return _open(connect, machine.clock, _finder(calibration, _nominal), eye, machine.close)
+        finder = _calibration_finder(spec, calibration, _nominal_calibration)
     except BaseException:
-        machine.close()
+        connection.close()
         raise
+    return connection.open_face(spec, finder)
 
 
-class _Shared:
-    """A machine's port, which stays open for the next connection."""
+def hidden_connection(spec: FaceSpec, board: Any, seed: int = 0, size: int | None = SIZE) -> RobotConnection:
+    """Connects a simulated board to a hidden robot; arguments as in `open_hidden`."""
+    try:
+        _check_seed(seed)
+        camera = None
+        if size is not None:
+            plant = Plant(spec, seed, size)
+            board.listen(plant.follow)
+            camera = PlantCamera(plant, board)
+            # The first picture takes a second or more; an armed board would take that for a lost host.
+            camera.latest_image()
+    except BaseException:
+        board.close()
+        raise
+    return RobotConnection(
+        lambda: FirmwareBoard(spec, Link(_SharedPort(board.port), board.clock)),
+        board.clock,
+        camera,
+        board.close,
+    )
+
+
+class _SharedPort:
+    """The port of a simulated board, which stays open for the next connection."""
 
     def __init__(self, port: BytePort) -> None:
         self.write, self.read = port.write, port.read
 
     def close(self) -> None:
-        """Leaves it to the machine."""
+        """Does nothing: the board closes its port."""
 
 
-def _open(
-    connect: Callable[[], Board],
-    clock: Clock,
-    find: Callable[[BoardIdentity], Calibration],
-    eye: CameraSource | None,
-    release: Callable[[], None] | None = None,
-) -> RobotFace:
-    try:
-        return RobotFace(connect, clock, find, eye, release)
-    except BaseException:
-        if eye is not None:
-            eye.close()
-        raise
+def _check_seed(seed: object) -> None:
+    if not isinstance(seed, int) or seed < 0:
+        raise RobotError(f"seed={seed!r}; hidden robots are numbered 0, 1, 2, ...")
 
 
-def _finder(
-    given: Given, default: Callable[[BoardIdentity], Calibration]
+def _calibration_finder(
+    spec: FaceSpec, given: GivenCalibration, default: Callable[[FaceSpec, BoardIdentity], Calibration]
 ) -> Callable[[BoardIdentity], Calibration]:
     if given is None:
-        return default
-    known = given if isinstance(given, Calibration) else Calibration.load(given)
-    return lambda identity: known
+        return lambda identity: default(spec, identity)
+    calibration = given if isinstance(given, Calibration) else Calibration.load(given, spec)
+    return lambda identity: calibration
 
 
-def _load(identity: BoardIdentity) -> Calibration:
-    return Calibration.load(default_path(identity.robot_id))
+def _load_calibration(spec: FaceSpec, identity: BoardIdentity) -> Calibration:
+    return Calibration.load(default_path(identity.robot_id), spec)
 
 
-def _nominal(identity: BoardIdentity) -> Calibration:
-    return Calibration.nominal(identity.robot_id, identity.kind, identity.unit)
+def _nominal_calibration(spec: FaceSpec, identity: BoardIdentity) -> Calibration:
+    return Calibration.nominal(spec, identity.robot_id, identity.kind, identity.unit)

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from tqdm import tqdm
 
+from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estimate_neutral
 from eva_sim.contract import Floats
-from eva_sim.display import DisplayWindow
 from eva_sim.errors import MediaError
 from eva_sim.media.sources import Picture
 
@@ -50,7 +50,7 @@ class MirrorDisplay:
 
     def __init__(self) -> None:
         self.stopped = False
-        self._window = DisplayWindow() if DisplayWindow.possible() else None
+        self._window = display.DisplayWindow() if display.display_available() else None
         self._told = ""
 
     def show(self, person: Picture, robot: Picture, told: str) -> None:

@@ -1,5 +1,5 @@
-"""The `eva` command. Every subcommand calls one function of the package."""
+"""The `eva` command. Each module holds the subcommands of one subject; `app` puts them together."""
 
-from eva_sim.cli.commands import main
+from eva_sim.cli.app import main
 
 __all__ = ["main"]

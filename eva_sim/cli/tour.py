@@ -1,4 +1,4 @@
-"""A tour of a robot: who it is, a few expressions, and a strip of pictures of them."""
+"""A tour of a robot: its identity, a few expressions, and a strip of pictures of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eva_sim.expressions import expression_command
 from eva_sim.files import check_output_folder, write_json
 from eva_sim.real.robot import RobotFace
 
-#: What is shown, and for how long each is held [control periods].
+#: Expressions of the tour, and duration of each [control periods].
 EXPRESSIONS = ("joy", "sadness", "surprise", "anger")
 HOLD = 15
 #: Side of a picture in the strip [pixels].
@@ -21,14 +21,14 @@ _SIDE = 320
 
 
 def describe_robot_face(face: RobotFace) -> dict[str, str]:
-    """What there is to know about a robot before it moves, for people."""
-    who, calibration = face.identity, face.calibration
-    positions = "measured" if who.measured else "only commanded"
+    """Describes a robot before it moves, for people."""
+    identity, calibration = face.identity, face.calibration
+    positions = "measured" if identity.measured else "only commanded"
     return {
-        "board": f"{who.kind} {who.version}, positions are {positions}",
-        "robot": who.robot_id,
-        "calibration": f"of {calibration.robot}, {calibration.date}",
-        "a silent host": f"noticed by the {who.watchdog}",
+        "board": f"{identity.kind} {identity.version}, positions are {positions}",
+        "robot": identity.robot_id,
+        "calibration": f"of {calibration.robot_id}, {calibration.date}",
+        "a silent host": f"noticed by the {identity.watchdog}",
     }
 
 
@@ -36,12 +36,12 @@ def run_tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> 
     """Arms, makes expressions, and comes back to neutral.
 
     Args:
-        face: open.
-        out: folder for `strip.png` (if there is a camera) and `run_tour.json`.
-        names: of expressions.
+        face: an open robot.
+        out: folder for `strip.png` (if there is a camera) and `tour.json`.
+        names: names of expressions.
 
     Returns:
-        Faults that were told, and for each expression how far the face is seen to have moved [mm].
+        The faults, and for each expression the mean motion of the landmarks that the camera shows [mm].
     """
     check_output_folder(out)  # before anything moves
     rest = face.reset()
@@ -55,10 +55,10 @@ def run_tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> 
         moved[name] = round(1000 * face.outer_eye * float(shift.mean()), 2) if reading.found else None
         tiles.append((name, reading.image))
     face.reset()
-    told = {"faults": list(dict.fromkeys(faults)), "moved_mm": moved}
-    write_json(out / "tour.json", {**describe_robot_face(face), **told})
+    results = {"faults": list(dict.fromkeys(faults)), "moved_mm": moved}
+    write_json(out / "tour.json", {**describe_robot_face(face), **results})
     _write_strip([(name, picture) for name, picture in tiles if picture is not None], out / "strip.png")
-    return told
+    return results
 
 
 def _write_strip(tiles: list[tuple[str, np.ndarray]], path: Path) -> None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Recording a face, reading and replaying recordings, and exporting them to LeRobot."""

@@ -1,6 +1,6 @@
-"""The bytes of a recording: whole records in append-only files, and reading what is left of them.
+"""The file format of a recording: whole records in append-only files, and reading damaged files.
 
-The page docs/recording.md says the same for people who write their own reader.
+docs/recording.md describes the format for authors of other readers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMAT = 1
 MAGIC = b"EVAREC\r\n"  # a text-mode copy breaks the \r\n, and is noticed
 MARK = b"\xe7EV\xa5"  # no UTF-8 text and no JPEG begins so; found again after damage
 FRAME, NOTE = 1, 2
-#: Of the pictures, 0 to 100; the detector reads these as it reads the originals.
+#: Quality of the pictures, 0 to 100; the detector reads them as it reads the originals.
 JPEG_QUALITY = 92
 #: A new file is begun when one has grown to this size [bytes].
 CHUNK = 64 << 20
@@ -35,22 +35,22 @@ _HEAD = struct.Struct("<4sBII")  # mark, kind, length of the body, CRC-32 of kin
 _CHECKED = struct.Struct("<BI")
 _FRAME = struct.Struct("<IBdd")  # number, flags, wall time [s], the face's time [s]
 _MEASURED, _FOUND, _START = 1, 2, 4
-#: No record is longer [bytes]; a length beyond it is damage.
+#: Largest length of a record [bytes]; a greater one is damage.
 _LONGEST = 64 << 20
 
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One command and what the face answered.
+    """One command and the face's reading.
 
     Attributes:
-        number: counts from 0 through the whole recording, so that a missing one shows.
-        start: whether this is the reading after a reset; then nothing was asked but neutral.
-        wall: of the recorder's clock when the answer was there [s].
-        time: of the face since its reset [s].
-        asked: the command, float32 (25,).
-        sent: the command after limits, float32 (25,).
-        position: float32 (25,), in command units.
+        number: counts from 0 through the whole recording, so that a lost frame leaves a gap.
+        start: whether this is the reading after a reset; the command then is neutral.
+        wall: time of the recorder's clock at the reading [s].
+        time: time of the face since its reset [s].
+        asked: the command, float32 (A,).
+        sent: the command after limits, float32 (A,).
+        position: float32 (A,), in command units.
         measured: whether `position` is measured.
         landmarks: float32 (N, 3) [neutral outer-eye distances].
         found: whether the landmarks could be read.
@@ -73,12 +73,12 @@ class RecordedFrame:
 
 
 class RawRecord(NamedTuple):
-    """A whole record and where it lies.
+    """A whole record and its place.
 
     Attributes:
         kind: `FRAME` or `NOTE`.
         body: its bytes.
-        end: offset just behind it in its file [bytes].
+        end: offset of its end in the file [bytes].
     """
 
     kind: int
@@ -90,9 +90,9 @@ class Damage(NamedTuple):
     """Bytes that are no whole record.
 
     Attributes:
-        start: offset of the first [bytes].
-        size: how many.
-        last: whether nothing whole follows: then it may just be unfinished.
+        start: offset of the first one [bytes].
+        size: number of bytes.
+        last: whether no whole record follows; then the record may just be unfinished.
     """
 
     start: int
@@ -101,18 +101,18 @@ class Damage(NamedTuple):
 
 
 def pack_record(kind: int, body: bytes) -> bytes:
-    """A record, ready to be appended."""
+    """Packs a record, ready to be appended."""
     checked = _CHECKED.pack(kind, len(body))
     return _HEAD.pack(MARK, kind, len(body), zlib.crc32(body, zlib.crc32(checked))) + body
 
 
 def pack_note(note: dict[str, Any]) -> bytes:
-    """A record of what happened between frames."""
+    """Packs an event between frames as a record."""
     return pack_record(NOTE, json.dumps(note, sort_keys=True).encode())
 
 
 def pack_frame(frame: RecordedFrame) -> bytes:
-    """A record of one frame."""
+    """Packs one frame as a record."""
     flags = _MEASURED * frame.measured | _FOUND * frame.found | _START * frame.start
     faults = json.dumps(frame.faults).encode()
     parts = [_FRAME.pack(frame.number, flags, frame.wall, frame.time)]
@@ -122,10 +122,10 @@ def pack_frame(frame: RecordedFrame) -> bytes:
 
 
 def unpack_note(body: bytes) -> dict[str, Any]:
-    """A note.
+    """Unpacks a note.
 
     Raises:
-        DataError: the body is none.
+        DataError: the body is no note.
     """
     try:
         return dict(json.loads(body))
@@ -134,7 +134,12 @@ def unpack_note(body: bytes) -> dict[str, Any]:
 
 
 def unpack_frame(body: bytes, commands: int, points: int) -> RecordedFrame:
-    """A frame of a face with this many actuators and landmarks.
+    """Unpacks a frame.
+
+    Args:
+        body: of the record.
+        commands: number of actuators.
+        points: number of landmarks.
 
     Raises:
         DataError: the body is of another face.
@@ -160,7 +165,7 @@ def unpack_frame(body: bytes, commands: int, points: int) -> RecordedFrame:
 
 
 def scan_records(data: bytes) -> Iterator[RawRecord | Damage]:
-    """All whole records of a file, in order, and what lies between them that is none."""
+    """Yields all whole records of a file, and the damage between them, in order."""
     view = memoryview(data)
     start = len(MAGIC) if view[: len(MAGIC)] == MAGIC else 0
     bad = start
@@ -192,16 +197,15 @@ def _whole(view: memoryview, start: int) -> RawRecord | None:
 
 
 def chunk_path(folder: Path, index: int) -> Path:
-    """Of the file with this number."""
+    """Path of the file with this number."""
     return folder / f"frames-{index:04d}.evr"
 
 
 class ChunkWriter:
     """Appends records to numbered files.
 
-    What was written is the system's before `write` returns, so the death of this process loses nothing
-    of it; `sync` brings it to the disk, and may run in another thread, so that a slow disk holds
-    nobody up.
+    `write` hands the record to the operating system, so the death of this process loses nothing of it.
+    `sync` brings it to the disk, and may run in another thread, so that a slow disk delays nothing.
 
     Raises:
         DataError: the folder holds a recording already.
@@ -228,7 +232,7 @@ class ChunkWriter:
         self._append(record)
 
     def sync(self) -> None:
-        """Waits until all that was written before is on the disk.
+        """Waits until everything written before is on the disk.
 
         Raises:
             OSError: the disk is full or gone.
@@ -243,7 +247,7 @@ class ChunkWriter:
                 os.fsync(file)
 
     def close(self) -> None:
-        """Brings all to the disk, and ends.
+        """Writes everything to the disk and closes the file.
 
         Raises:
             OSError: the disk is full or gone.
@@ -269,7 +273,7 @@ class ChunkWriter:
 
 
 def sync_path(path: Path) -> None:
-    """Brings a file, or the names in a folder, to the disk."""
+    """Writes a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -278,7 +282,7 @@ def sync_path(path: Path) -> None:
 
 
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """As JPEG; uint8 (height, width, 3)."""
+    """Encodes a picture, uint8 (height, width, 3), as JPEG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -287,7 +291,7 @@ def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
 
 
 def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
-    """From JPEG, uint8 (height, width, 3)."""
+    """Decodes a JPEG picture, uint8 (height, width, 3)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(jpeg)) as image:

@@ -1,8 +1,9 @@
 """Recordings as a LeRobot data set, format v3.0, without needing LeRobot to write it.
 
 Layout after huggingface/lerobot 0.4.4, `lerobot/datasets/` (`CODEBASE_VERSION = "v3.0"`): frames of all
-episodes one after another in parquet files, pictures one after another in videos, and where each
-episode begins in `meta/episodes`. A row is what was seen *before* a command, and the command.
+episodes one after another in parquet files, pictures one after another in videos, and the place of each
+episode in `meta/episodes`. A row is the observation *before* a command, and the command. Names and rate
+come from the recordings, so faces with other actuator tables export as well.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import write_json
 from eva_sim.recording.lerobot_files import (
@@ -35,7 +35,7 @@ from eva_sim.recording.reader import Recording
 
 VERSION = "v3.0"
 PICTURE = "observation.images.face"
-#: Rows in front of the recording's own, which LeRobot wants in every data set.
+#: Columns that LeRobot requires in every data set, besides the recording's own.
 _INDICES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64",
             "task_index": "int64"}  # fmt: skip
 _QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
@@ -48,9 +48,9 @@ class Episode:
     """A run of a recording.
 
     Attributes:
-        recording: where it comes from.
-        rows: frames that were seen; the command of row `i` is that of frame `i + 1`.
-        task: what the face did, in words.
+        recording: the recording.
+        rows: frames with the observations; the command of row `i` is that of frame `i + 1`.
+        task: the task of the face, in words.
     """
 
     recording: Recording
@@ -61,21 +61,21 @@ class Episode:
         return len(self.rows)
 
     def columns(self) -> Columns:
-        """What was seen and done, by feature, (rows, ...)."""
-        seen = slice(self.rows.start, self.rows.stop)
-        done = slice(self.rows.start + 1, self.rows.stop + 1)
+        """Observations and actions by feature, (rows, ...)."""
+        before = slice(self.rows.start, self.rows.stop)
+        after = slice(self.rows.start + 1, self.rows.stop + 1)
         r = self.recording
         return {
-            "action": r.sent[done],
-            "action.asked": r.asked[done],
-            "observation.state": r.position[seen],
-            "observation.landmarks": r.landmarks[seen].reshape(len(self), -1),
-            "observation.found": r.found[seen],
-            "observation.time": r.time[seen].astype(np.float32),
+            "action": r.sent[after],
+            "action.asked": r.asked[after],
+            "observation.state": r.position[before],
+            "observation.landmarks": r.landmarks[before].reshape(len(self), -1),
+            "observation.found": r.found[before],
+            "observation.time": r.time[before].astype(np.float32),
         }
 
     def pictures(self) -> Iterator[NDArray[np.uint8]]:
-        """Of each row, uint8 (height, width, 3), cut to even sides, which the video needs.
+        """Yields the picture of each row, uint8 (height, width, 3), cut to even sides, which the video needs.
 
         Raises:
             DataError: a picture is missing, or of another size.
@@ -100,12 +100,12 @@ def export_lerobot(
     """Writes a data set that `LeRobotDataset(repo_id, root=out)` reads; the folder appears when it is whole.
 
     Each run of a recording, between resets and lost frames, is an episode. Frames are as far apart as
-    `control_dt` says, which LeRobot demands; when the face really answered is `observation.time`.
+    `control_dt` says, which LeRobot demands; `observation.time` is the true time of each reading.
 
     Args:
         recordings: of the same face; pictures are exported if every frame of all has one.
         out: folder to make; must not exist.
-        task: what was done, in words, for policies that read.
+        task: the task in words, for policies that take text.
 
     Returns:
         The content of `meta/info.json`.
@@ -118,15 +118,14 @@ def export_lerobot(
     out = Path(out)
     if out.exists():
         raise DataError(f"{out} exists already; choose another folder.")
-    spec = load_spec()
-    _check(recordings, spec)
+    _check(recordings)
     episodes = [e for r in recordings for e in _episodes(r, task)]
     if not episodes:
         raise DataError("the recordings hold no two frames in a row, so there is no episode in them.")
     part = out.with_name(f".part-{out.name}")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        info = _write(part, episodes, spec)
+        info = _write(part, episodes)
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -134,7 +133,7 @@ def export_lerobot(
 
 
 def need_pyarrow() -> None:
-    """Says how to get what only this export needs.
+    """Checks that pyarrow is there, which only this export needs.
 
     Raises:
         EvaError: it is not installed.
@@ -145,14 +144,12 @@ def need_pyarrow() -> None:
         raise EvaError("the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'") from error
 
 
-def _check(recordings: Sequence[Recording], spec: FaceSpec) -> None:
+def _check(recordings: Sequence[Recording]) -> None:
     for recording in recordings:
-        session = recording.session
-        if session.digest != spec.digest:
-            raise DataError(
-                "a recording was made with another assets/face.toml; export it with that version."
-            )
-        if session.points != recordings[0].session.points:
+        first, info = recordings[0].info, recording.info
+        if info.digest != first.digest:
+            raise DataError("the recordings have different actuator tables; export them separately.")
+        if info.points != first.points:
             raise DataError("the recordings have different landmarks; export them separately.")
 
 
@@ -162,23 +159,23 @@ def _episodes(recording: Recording, task: str) -> list[Episode]:
     ]
 
 
-def _write(root: Path, episodes: Sequence[Episode], spec: FaceSpec) -> dict[str, Any]:
-    fps = _rate(spec.control_dt)
-    pictured = all(e.recording.places[i][2] for e in episodes for i in e.rows)
-    features = _features(episodes[0], pictured, fps)
+def _write(root: Path, episodes: Sequence[Episode]) -> dict[str, Any]:
+    fps = _frame_rate(episodes[0].recording.info.control_dt)
+    has_pictures = all(e.recording.places[i][2] for e in episodes for i in e.rows)
+    features = _features(episodes[0], has_pictures, fps)
     tasks = list(dict.fromkeys(e.task for e in episodes))
-    told, every = list[dict[str, Any]](), list[Columns]()
+    rows, every = list[dict[str, Any]](), list[Columns]()
     with ExitStack() as closing:
         tables = closing.enter_context(ParquetTables(root))
-        films = closing.enter_context(EpisodeVideos(root, PICTURE, fps)) if pictured else None
+        videos = closing.enter_context(EpisodeVideos(root, PICTURE, fps)) if has_pictures else None
         for episode in episodes:
-            first = told[-1]["dataset_to_index"] if told else 0
-            columns = _indexed(episode, len(told), first, tasks, fps)
-            told.append(_add(episode, columns, tables, films))
+            first = rows[-1]["dataset_to_index"] if rows else 0
+            columns = _indexed(episode, len(rows), first, tasks, fps)
+            rows.append(_add(episode, columns, tables, videos))
             every.append(columns)
     joined = {name: np.concatenate([c[name] for c in every]) for name in every[0]}
-    info = _info(features, fps, told, tasks, pictured)
-    write_rows(root, told)
+    info = _info(features, fps, rows, tasks, has_pictures)
+    write_rows(root, rows)
     write_tasks(root, tasks)
     write_json(root / "meta" / "stats.json", statistics(joined))
     write_json(root / "meta" / "info.json", info)
@@ -186,22 +183,22 @@ def _write(root: Path, episodes: Sequence[Episode], spec: FaceSpec) -> dict[str,
 
 
 def _add(
-    episode: Episode, columns: Columns, tables: ParquetTables, films: EpisodeVideos | None
+    episode: Episode, columns: Columns, tables: ParquetTables, videos: EpisodeVideos | None
 ) -> dict[str, Any]:
-    """Writes an episode; its row in the table of episodes. Pictures for statistics join the columns."""
+    """Writes an episode and returns its row in the table of episodes; adds sampled pictures."""
     first = int(columns["index"][0])
     row = {"episode_index": int(columns["episode_index"][0]), "tasks": [episode.task], "length": len(episode)}
     row |= {f"data/{name}": v for name, v in tables.add(_table(columns)).items()}
     row |= {"dataset_from_index": first, "dataset_to_index": first + len(episode)}
-    if films is not None:
-        where = films.add(episode.pictures(), len(episode))
-        row |= {f"videos/{PICTURE}/{name}": v for name, v in where.items()}
-        columns[PICTURE] = films.sampled
+    if videos is not None:
+        place = videos.add(episode.pictures(), len(episode))
+        row |= {f"videos/{PICTURE}/{name}": v for name, v in place.items()}
+        columns[PICTURE] = videos.sampled
     return row | _flat(statistics(columns))
 
 
 def _table(columns: Columns) -> Any:
-    """As pyarrow has it: a number, or a list of a fixed length, in each row."""
+    """Converts columns to pyarrow: a number, or a list of fixed length, in each row."""
     import pyarrow as pa
 
     def array(values: NDArray[Any]) -> Any:
@@ -212,15 +209,15 @@ def _table(columns: Columns) -> Any:
     return pa.table({name: array(values) for name, values in columns.items()})
 
 
-def _rate(control_dt: float) -> int:
+def _frame_rate(control_dt: float) -> int:
     fps = round(1 / control_dt)
     if abs(fps * control_dt - 1) > 1e-9:
-        raise DataError(f"LeRobot wants a whole number of frames a second, and control_dt is {control_dt} s.")
+        raise DataError(f"LeRobot needs a whole number of frames a second, and control_dt is {control_dt} s.")
     return fps
 
 
 def _indexed(episode: Episode, number: int, first: int, tasks: Sequence[str], fps: int) -> Columns:
-    """The columns of an episode with LeRobot's own in front."""
+    """The columns of an episode with the indices that LeRobot requires."""
     count = np.arange(len(episode))
     own = (count / fps, count, np.full(len(count), number), first + count,
            np.full(len(count), tasks.index(episode.task)))  # fmt: skip
@@ -228,10 +225,10 @@ def _indexed(episode: Episode, number: int, first: int, tasks: Sequence[str], fp
     return {**episode.columns(), **indices}
 
 
-def _features(episode: Episode, pictured: bool, fps: int) -> dict[str, dict[str, Any]]:
-    session = episode.recording.session
-    motors = list(session.actuators)
-    points = [f"{point}_{axis}" for point in session.points for axis in "xyz"]
+def _features(episode: Episode, has_pictures: bool, fps: int) -> dict[str, dict[str, Any]]:
+    info = episode.recording.info
+    motors = list(info.actuators)
+    points = [f"{point}_{axis}" for point in info.points for axis in "xyz"]
     vectors = {
         "action": motors,
         "action.asked": motors,
@@ -241,7 +238,7 @@ def _features(episode: Episode, pictured: bool, fps: int) -> dict[str, dict[str,
     features = {name: _feature("float32", len(names), names) for name, names in vectors.items()}
     features["observation.found"] = _feature("bool", 1, None)
     features["observation.time"] = _feature("float32", 1, None)
-    if pictured:
+    if has_pictures:
         height, width = next(episode.pictures()).shape[:2]
         features[PICTURE] = {
             "dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
@@ -257,20 +254,25 @@ def _feature(dtype: str, size: int, names: list[str] | None) -> dict[str, Any]:
 
 
 def _info(
-    features: dict[str, Any], fps: int, told: Sequence[dict[str, Any]], tasks: Sequence[str], pictured: bool
+    features: dict[str, Any],
+    fps: int,
+    rows: Sequence[dict[str, Any]],
+    tasks: Sequence[str],
+    has_pictures: bool,
 ) -> dict[str, Any]:
     return {
         "codebase_version": VERSION, "robot_type": "eva", "fps": fps, "features": features,
-        "total_episodes": len(told), "total_frames": told[-1]["dataset_to_index"], "total_tasks": len(tasks),
+        "total_episodes": len(rows), "total_frames": rows[-1]["dataset_to_index"], "total_tasks": len(tasks),
         "chunks_size": CHUNK_FILES, "data_files_size_in_mb": DATA_MB, "video_files_size_in_mb": VIDEO_MB,
-        "splits": {"train": f"0:{len(told)}"}, "data_path": DATA, "video_path": VIDEO if pictured else None,
+        "splits": {"train": f"0:{len(rows)}"}, "data_path": DATA,
+        "video_path": VIDEO if has_pictures else None,
     }  # fmt: skip
 
 
 def statistics(columns: Columns) -> dict[str, dict[str, Any]]:
-    """What policies normalise with: by feature min, max, mean, std, count and quantiles, as plain lists.
+    """Statistics that policies normalise with: min, max, mean, std, count and quantiles of each feature.
 
-    Of vectors for each number; of pictures, uint8 (K, height, width, 3), for each colour, in 0..1.
+    Vectors have one value per element; pictures, uint8 (K, height, width, 3), one per colour, in 0..1.
     """
     return {name: _picture_stats(v) if name == PICTURE else _stats(v, 0) for name, v in columns.items()}
 

@@ -1,4 +1,4 @@
-"""The files of a LeRobot data set: parquet tables, videos, and beginning the next when one is full."""
+"""The files of a LeRobot data set: parquet tables and videos, split when a file is full."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import json
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.files import Closing
+
 Picture = NDArray[np.uint8]
 
-#: Most files in a folder; most of one file [MB].
+#: Largest number of files in a folder, and largest size of a file [MB].
 CHUNK_FILES, DATA_MB, VIDEO_MB = 1000, 100, 200
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 TASKS = "meta/tasks.parquet"
-#: Pictures that the statistics of an episode look at, and their longest side [pixels].
+#: Number of pictures for the statistics of an episode, and their longest side [pixels].
 _SAMPLED, _SMALL = 100, 150
 
 
-class _Files:
+class _NumberedFiles(Closing):
     """Numbered files, each begun when the last is full. A context manager."""
 
     def __init__(self, root: Path, pattern: str, megabytes: float) -> None:
@@ -32,9 +33,9 @@ class _Files:
         self._number, self._path = -1, Path()
 
     def place(self) -> dict[str, int]:
-        """Where the next episode goes; begins a file if there is none, or if it is full."""
+        """Returns the file of the next episode; begins one if there is none, or if the last is full."""
         if self._number < 0 or (self._path.exists() and self._path.stat().st_size >= self._most):
-            self.end()
+            self.close()
             self._number += 1
             self._path = self._root / self._pattern.format(**self._index())
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,25 +45,14 @@ class _Files:
     def begin(self) -> None:
         """Opens the file at `_path`."""
 
-    def end(self) -> None:
-        """Closes what is open."""
+    def close(self) -> None:
+        """Closes the open file, if there is one."""
 
     def _index(self) -> dict[str, int]:
         return {"chunk_index": self._number // CHUNK_FILES, "file_index": self._number % CHUNK_FILES}
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
-
-
-class ParquetTables(_Files):
+class ParquetTables(_NumberedFiles):
     """Parquet files of one schema, a row group for each table added."""
 
     def __init__(self, root: Path, pattern: str = DATA) -> None:
@@ -70,7 +60,7 @@ class ParquetTables(_Files):
         self._writer: Any = None
 
     def add(self, table: Any) -> dict[str, int]:
-        """Appends a pyarrow table; where it went."""
+        """Appends a pyarrow table and returns its place."""
         import pyarrow.parquet as pq
 
         place = self.place()
@@ -79,17 +69,17 @@ class ParquetTables(_Files):
         self._writer.write_table(table)
         return place
 
-    def end(self) -> None:
+    def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
-class EpisodeVideos(_Files):
+class EpisodeVideos(_NumberedFiles):
     """H.264 videos of many episodes, one after another, at a constant rate.
 
     Attributes:
-        sampled: some small pictures of the last episode, uint8 (K, height, width, 3).
+        sampled: a few small pictures of the last episode, uint8 (K, height, width, 3).
     """
 
     sampled: Picture
@@ -100,16 +90,16 @@ class EpisodeVideos(_Files):
         self._container: Any = None
 
     def add(self, pictures: Iterable[Picture], length: int) -> dict[str, Any]:
-        """Appends an episode of `length` pictures; where it went, and from when to when [s]."""
+        """Appends an episode of `length` pictures; returns its place, begin and end [s]."""
         place = self.place()
-        first, kept = self._count, []
+        first, samples = self._count, []
         every = max(1, length // _SAMPLED)
         for index, picture in enumerate(pictures):
             self._encode(picture)
             if index % every == 0:
                 step = -(-max(picture.shape) // _SMALL)
-                kept.append(picture[::step, ::step])
-        self.sampled = np.stack(kept)
+                samples.append(picture[::step, ::step])
+        self.sampled = np.stack(samples)
         return {**place, "from_timestamp": first / self._fps, "to_timestamp": self._count / self._fps}
 
     def begin(self) -> None:
@@ -117,12 +107,12 @@ class EpisodeVideos(_Files):
 
         self._container = av.open(str(self._path), "w")
         self._stream = self._container.add_stream("libx264", rate=Fraction(self._fps))
-        # A key frame every second frame and none that waits for later ones: any frame is found quickly.
+        # A key frame every second frame and no B frames, so that any frame is found quickly.
         self._stream.options = {"crf": "20", "preset": "veryfast", "g": "2", "bf": "0"}
         self._stream.pix_fmt = "yuv420p"
         self._count = 0
 
-    def end(self) -> None:
+    def close(self) -> None:
         if self._container is not None:
             self._container.mux(self._stream.encode())
             self._container.close()
@@ -140,7 +130,7 @@ class EpisodeVideos(_Files):
 
 
 def write_rows(root: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The table of episodes."""
+    """Writes the table of episodes."""
     import pyarrow as pa
 
     with ParquetTables(root, EPISODES) as tables:
@@ -150,7 +140,7 @@ def write_rows(root: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def write_tasks(root: Path, tasks: Sequence[str]) -> None:
-    """The table of tasks, as pandas writes one whose index is the text: LeRobot reads it with pandas."""
+    """Writes the table of tasks with the text as index, as pandas does: LeRobot reads it with pandas."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

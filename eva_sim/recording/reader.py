@@ -1,4 +1,4 @@
-"""A recording that was made: what it holds, and reading what is whole of it."""
+"""Reading a recording, also one that was cut off or damaged."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from eva_sim.recording.file_format import Damage, RawRecord, RecordedFrame, sync
 
 @dataclasses.dataclass(frozen=True)
 class RecordingInfo:
-    """What is the same for a whole recording, `session.json`.
+    """The constant description of a recording, `session.json`.
 
     Attributes:
         format: version of the format.
-        digest: of the actuator table.
+        digest: digest of the actuator table.
         actuators: names, in the order of every command.
         points: MediaPipe index of each landmark.
         control_dt: time between commands [s].
-        outer_eye: of the neutral face [m].
+        outer_eye: outer-eye distance of the neutral face [m].
         neutral: landmarks of the neutral face, (N, 3) [neutral outer-eye distances].
-        started: date and time, UTC, ISO 8601.
-        about: what else is known: body, seed, robot, calibration; for people and programs.
+        started: date and time of the start, UTC, ISO 8601.
+        about: further description, for people and programs: body, seed, robot, calibration.
     """
 
     format: int
@@ -48,7 +48,7 @@ class RecordingInfo:
 
     @classmethod
     def of(cls, face: Face, about: Mapping[str, Any]) -> RecordingInfo:
-        """A session with this face that begins now."""
+        """The description of a recording of this face that begins now."""
         return cls(
             file_format.FORMAT, face.spec.digest, face.spec.names, POINTS,
             face.spec.control_dt, float(face.outer_eye),
@@ -57,58 +57,59 @@ class RecordingInfo:
         )  # fmt: skip
 
     def write(self, folder: Path) -> None:
-        """Into the folder, for good."""
-        plain = {**vars(self), "neutral": self.neutral.tolist()}
-        write_json(folder / "session.json", plain)
+        """Writes it to the folder, and to the disk."""
+        content = {**vars(self), "neutral": self.neutral.tolist()}
+        write_json(folder / "session.json", content)
         sync_path(folder / "session.json")
         sync_path(folder)
 
     @classmethod
     def read(cls, folder: Path) -> RecordingInfo:
-        """From the folder.
+        """Reads it from the folder.
 
         Raises:
             DataError: there is none, or one of another version.
         """
         if not (folder / "session.json").is_file():
             raise DataError(f"{folder} holds no recording; make one with `eva record`.")
-        plain = read_json(folder / "session.json")
-        if not isinstance(plain, dict) or plain.get("format") != file_format.FORMAT:
+        content = read_json(folder / "session.json")
+        if not isinstance(content, dict) or content.get("format") != file_format.FORMAT:
             raise DataError(
                 f"{folder} has no format {file_format.FORMAT}; read it with the version that made it."
             )
         try:
-            session = cls(**plain)
+            info = cls(**content)
         except TypeError as error:
             raise DataError(f"{folder}/session.json is not a recording's ({error}).") from error
         return dataclasses.replace(
-            session, actuators=tuple(session.actuators), points=tuple(session.points),
-            neutral=np.array(session.neutral, np.float32),
+            info, actuators=tuple(info.actuators), points=tuple(info.points),
+            neutral=np.array(info.neutral, np.float32),
         )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A recording in memory, but for its pictures. T frames.
+    """A recording in memory, except its pictures. T frames of A actuators and N landmarks.
 
     Attributes:
-        session: what is the same for all of it.
-        number: of each frame as it was recorded, (T,); a gap is a lost one.
+        info: its constant description.
+        number: number of each frame as recorded, (T,); a gap is a lost frame.
         start: whether a frame follows a reset, (T,).
-        wall: the recorder's clock, (T,) [s].
-        time: of the face since its reset, (T,) [s].
-        asked: commands, float32 (T, 25).
-        sent: commands after limits, float32 (T, 25).
-        position: float32 (T, 25), in command units.
+        wall: time of the recorder's clock, (T,) [s].
+        time: time of the face since its reset, (T,) [s].
+        asked: commands, float32 (T, A).
+        sent: commands after limits, float32 (T, A).
+        position: float32 (T, A), in command units.
         measured: whether positions are measured, (T,).
         landmarks: float32 (T, N, 3) [neutral outer-eye distances].
         found: whether landmarks could be read, (T,).
         faults: in words, T tuples.
-        notes: what happened between frames.
-        cut: what is damaged or missing, in words; empty for a whole recording.
+        notes: events between frames.
+        cut: damaged or missing parts, in words; empty for a whole recording.
+        places: file, offset and size of each picture, T tuples.
     """
 
-    session: RecordingInfo
+    info: RecordingInfo
     number: NDArray[np.int64]
     start: NDArray[np.bool_]
     wall: Floats
@@ -128,7 +129,7 @@ class Recording:
         return len(self.number)
 
     def picture(self, index: int) -> NDArray[np.uint8] | None:
-        """Of one frame, uint8 (height, width, 3), or None if it has none."""
+        """Reads the picture of one frame, uint8 (height, width, 3); None if it has none."""
         path, start, size = self.places[index]
         if not size:
             return None
@@ -137,7 +138,7 @@ class Recording:
             return file_format.decode_jpeg(file.read(size))
 
     def runs(self) -> list[range]:
-        """Stretches of frames without a reset or a lost frame between."""
+        """Ranges of frames without a reset or a lost frame in between."""
         if not len(self):
             return []
         breaks = self.start[1:] | (np.diff(self.number) != 1)
@@ -146,13 +147,13 @@ class Recording:
 
 
 def load_recording(folder: str | Path) -> Recording:
-    """Reads whatever is whole.
+    """Reads all whole records of a recording.
 
     Raises:
-        DataError: no recording, of another version, or of another face; damage is told in `cut`.
+        DataError: no recording, of another version, or of another face; damage is described in `cut`.
     """
     folder = Path(folder)
-    session = RecordingInfo.read(folder)
+    info = RecordingInfo.read(folder)
     kept, places, notes, cut = (
         list[RecordedFrame](),
         list[tuple[Path, int, int]](),
@@ -162,19 +163,19 @@ def load_recording(folder: str | Path) -> Recording:
     for path in _chunks(folder, cut):
         for piece in file_format.scan_records(path.read_bytes()):
             if isinstance(piece, Damage):
-                cut.append(_told(path, piece))
+                cut.append(_describe_damage(path, piece))
             elif piece.kind == file_format.NOTE:
                 notes.append(file_format.unpack_note(piece.body))
             elif piece.kind == file_format.FRAME:
-                frame = _unpacked(piece, session)
+                frame = _unpacked(piece, info)
                 places.append((path, piece.end - len(frame.jpeg), len(frame.jpeg)))
                 kept.append(dataclasses.replace(frame, jpeg=b""))
     cut += _missing(kept, notes)
-    return _gathered(session, kept, places, notes, cut)
+    return _gathered(info, kept, places, notes, cut)
 
 
-def _unpacked(record: RawRecord, session: RecordingInfo) -> RecordedFrame:
-    return file_format.unpack_frame(record.body, len(session.actuators), len(session.points))
+def _unpacked(record: RawRecord, info: RecordingInfo) -> RecordedFrame:
+    return file_format.unpack_frame(record.body, len(info.actuators), len(info.points))
 
 
 def _chunks(folder: Path, cut: list[str]) -> list[Path]:
@@ -185,35 +186,39 @@ def _chunks(folder: Path, cut: list[str]) -> list[Path]:
     return paths
 
 
-def _told(path: Path, damage: Damage) -> str:
+def _describe_damage(path: Path, damage: Damage) -> str:
     where = "at the end are unfinished or damaged" if damage.last else f"at {damage.start} are damaged"
     return f"{path.name}: {damage.size} bytes {where}"
 
 
 def _missing(kept: Sequence[RecordedFrame], notes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the numbers of frames and the last note say of lost frames."""
+    """Lost frames, by the numbers of the frames and the last note."""
     numbers = [-1, *(f.number for f in kept)]
-    told = [f"frames {a + 1} to {b - 1} are missing" for a, b in pairwise(numbers) if b > a + 1]
+    missing = [f"frames {a + 1} to {b - 1} are missing" for a, b in pairwise(numbers) if b > a + 1]
     ends = [note["frame"] for note in notes if note["what"] == "end"]
     if not ends:
-        return [*told, "the recording was not ended: it goes on or was cut off"]
-    return told if ends[-1] == numbers[-1] + 1 else [*told, f"frames from {numbers[-1] + 1} on are missing"]
+        return [*missing, "the recording was not ended: it goes on or was cut off"]
+    return (
+        missing
+        if ends[-1] == numbers[-1] + 1
+        else [*missing, f"frames from {numbers[-1] + 1} on are missing"]
+    )
 
 
 def _gathered(
-    session: RecordingInfo,
+    info: RecordingInfo,
     kept: Sequence[RecordedFrame],
     places: Sequence[tuple[Path, int, int]],
     notes: Sequence[dict[str, Any]],
     cut: Sequence[str],
 ) -> Recording:
-    width, points = len(session.actuators), len(session.points)
+    width, points = len(info.actuators), len(info.points)
 
     def column(name: str, dtype: Any, *shape: int) -> NDArray[Any]:
         return np.array([getattr(f, name) for f in kept], dtype).reshape(len(kept), *shape)
 
     return Recording(
-        session, column("number", np.int64), column("start", bool),
+        info, column("number", np.int64), column("start", bool),
         column("wall", float), column("time", float),
         column("asked", np.float32, width), column("sent", np.float32, width),
         column("position", np.float32, width), column("measured", bool),

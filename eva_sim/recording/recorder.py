@@ -1,7 +1,7 @@
-"""Recording a face: what was asked, what was sent, what came back, with time and picture.
+"""Recording a face: commands asked for, commands sent, and readings, with time and picture.
 
 `record_face(face, folder)` wraps any `Face`. `eva_sim.recording.reader.load_recording(folder)` reads it back,
-also after the process was killed or the power failed: then at most the last second is missing. The format is
+also after the process was killed or the power failed; then at most the last second is missing. The format is
 in `file_format.py` and docs/recording.md.
 """
 
@@ -25,34 +25,34 @@ from eva_sim.recording import file_format
 from eva_sim.recording.file_format import ChunkWriter, RecordedFrame
 from eva_sim.recording.reader import RecordingInfo
 
-#: How often the disk is waited for [s]; well under the second that may be lost.
+#: Interval between two writes to the disk [s]; well under the second that may be lost.
 SYNC = 0.4
 
 
 class Recorder:
     """Appends frames and notes to a folder.
 
-    A full disk never stops a robot: writing then ends, and `failed` says why.
+    A full disk never stops a robot: writing then ends, and `failed` gives the reason.
 
     Args:
-        folder: to fill; made if missing, and may hold no recording.
-        session: what is the same for all of it.
-        clock: of the frames' wall time.
+        folder: folder to fill; made if missing, and may hold no recording.
+        info: constant description of the recording.
+        clock: clock of the frames' wall time.
         pictures: whether pictures are kept.
 
     Attributes:
-        failed: why writing ended, in words; empty while all is well.
+        failed: reason why writing ended, in words; empty while all is well.
 
     Raises:
         DataError: the folder holds a recording, or cannot be written.
     """
 
     def __init__(
-        self, folder: Path, session: RecordingInfo, clock: Clock | None = None, pictures: bool = True
+        self, folder: Path, info: RecordingInfo, clock: Clock | None = None, pictures: bool = True
     ) -> None:
         check_output_folder(folder).mkdir(parents=True, exist_ok=True)
         self._chunks = ChunkWriter(folder)
-        session.write(folder)
+        info.write(folder)
         self._clock, self._pictures = clock or WallClock(), pictures
         self._count, self.failed = 0, ""
         self._closing = threading.Event()
@@ -60,7 +60,7 @@ class Recorder:
         self._syncer.start()
 
     def frame(self, asked: ArrayLike, reading: Reading, start: bool = False) -> None:
-        """Appends what was asked, (25,), and what the face answered."""
+        """Appends the command that was asked for, (A,), and the face's reading."""
         jpeg = b"" if reading.image is None or not self._pictures else file_format.encode_jpeg(reading.image)
         frame = RecordedFrame(
             self._count, start, self._clock.now(), reading.time, np.asarray(asked, np.float32),
@@ -71,7 +71,7 @@ class Recorder:
         self._write(file_format.pack_frame(frame))
 
     def note(self, what: str, **more: Any) -> None:
-        """Appends what happened between frames, e.g. a reset with its seed; must be JSON."""
+        """Appends an event between frames, e.g. a reset with its seed; must be JSON."""
         self._write(file_format.pack_note({"what": what, "frame": self._count, **more}))
 
     def close(self) -> None:
@@ -86,11 +86,11 @@ class Recorder:
         except OSError as error:
             self._fail(error)
 
-    def _write(self, record_face: bytes) -> None:
+    def _write(self, record: bytes) -> None:
         if self.failed or self._closing.is_set():
             return
         try:
-            self._chunks.write(record_face)
+            self._chunks.write(record)
         except OSError as error:
             self._fail(error)
 
@@ -106,7 +106,7 @@ class Recorder:
 
 
 class RecordedFace(Face):
-    """A face whose every command and answer is recorded; everything else it passes on."""
+    """A face whose every command and reading is recorded; everything else goes to the face itself."""
 
     face: Face
 
@@ -136,7 +136,7 @@ class RecordedFace(Face):
         self.face.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name == "face":  # not there yet: nothing to hand on to
+        if name == "face":  # not set yet, so there is nothing to ask
             raise AttributeError(name)
         return getattr(self.face, name)
 
@@ -148,7 +148,7 @@ class RecordedFace(Face):
 
 
 class RecordedSimulatedFace(RecordedFace, SimulatedFace):
-    """A recorded face in simulation; going back to a saved state is recorded, too."""
+    """A recorded face in simulation; `restore` is recorded, too."""
 
     face: SimulatedFace
 
@@ -180,12 +180,12 @@ def record_face(
 
     Args:
         face: any body.
-        folder: to fill; made if missing, and may hold no recording.
-        about: what else is worth knowing (body, seed, robot); must be JSON. Robot and calibration are
-            added where the face knows them.
+        folder: folder to fill; made if missing, and may hold no recording.
+        about: further description (body, seed, robot); must be JSON. Robot and calibration are added
+            where the face knows them.
         pictures: whether pictures are kept.
-        clock: of the frames' wall time; by default the face's, so that runs in virtual time repeat to the
-            byte, or the computer's if it has none.
+        clock: clock of the frames' wall time; by default the face's, so that runs in virtual time repeat to
+            the byte, or the computer's if it has none.
 
     Yields:
         The face to use instead.
@@ -193,8 +193,8 @@ def record_face(
     Raises:
         DataError: the folder holds a recording already; or, at the end, it could not be written whole.
     """
-    session = RecordingInfo.of(face, {**face.describe(), **(about or {})})
-    recorder = Recorder(Path(folder), session, clock or face.clock, pictures)
+    info = RecordingInfo.of(face, {**face.describe(), **(about or {})})
+    recorder = Recorder(Path(folder), info, clock or face.clock, pictures)
     recorded = (
         RecordedSimulatedFace(face, recorder)
         if isinstance(face, SimulatedFace)

@@ -1,35 +1,36 @@
-"""Playing commands again on any face: eased in from where it is, eased out to neutral."""
+"""Playing commands on any face: eased in from its present command, eased out to neutral."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CommandError, DataError
+from eva_sim.interrupts import interruptible
 from eva_sim.progress import progress
-from eva_sim.recording.reader import Recording
-
-#: Fastest that easing moves any actuator [command units per second]; full travel is 2.
-GENTLE = 1.5
-#: What easing takes at least [s], however short the way.
-SHORTEST = 0.4
+from eva_sim.recording.reader import Recording, load_recording
+from eva_sim.recording.recorder import record_face
+from eva_sim.recording.trajectories import eased_commands
 
 Commands = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What happened. T steps, easing included.
+    """The commands and readings of a replay. T steps, easing included.
 
     Attributes:
-        asked: commands, float32 (T, 25).
-        readings: what the face said to each.
-        part: of each step, `"in"`, `"play"` or `"out"`, (T,).
-        ended: `"finished"`, or `"stopped"` where the caller wanted to end.
+        asked: commands, float32 (T, A).
+        readings: the face's reading after each.
+        part: part of each step, `"in"`, `"play"` or `"out"`, (T,).
+        ended: `"finished"`, or `"stopped"` if the caller asked to end.
     """
 
     asked: Commands
@@ -39,18 +40,18 @@ class ReplayResult:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """All that were told, each once, in the order they came."""
+        """All faults of the readings, each once, in the order they came."""
         return tuple(dict.fromkeys(fault for reading in self.readings for fault in reading.faults))
 
     @property
-    def told(self) -> str:
-        """For people, in one line."""
+    def summary(self) -> str:
+        """The result in one line, for people."""
         played = int((self.part == "play").sum())
-        bent = sum(not np.array_equal(a, r.sent) for a, r in zip(self.asked, self.readings, strict=True))
+        limited = sum(not np.array_equal(a, r.sent) for a, r in zip(self.asked, self.readings, strict=True))
         lost = sum(not reading.found for reading in self.readings)
         faults = "; ".join(self.faults) or "no faults"
         steps = f"{len(self.part)} steps, {played} of them played and the others easing"
-        return f"{self.ended} after {steps} ({bent} commands bent, {lost} without landmarks): {faults}"
+        return f"{self.ended} after {steps} ({limited} commands limited, {lost} without landmarks): {faults}"
 
 
 def replay_commands(
@@ -60,16 +61,16 @@ def replay_commands(
     start: Reading | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> ReplayResult:
-    """Plays commands, each through `Face.move`, so all of the face's own safety is kept.
+    """Plays commands, each through `Face.move`, so that all of the face's own safety applies.
 
-    A recording is played as it was asked, each of its runs (between resets and lost frames) eased
-    into; at the face's rate, interpolated if that is not the recording's.
+    Of a recording, the commands that were asked for are played. Each of its runs (between resets and lost
+    frames) is eased into. Commands are interpolated if the recording has another rate than the face.
 
     Args:
         face: any body.
-        source: a recording, or commands (T, 25) at the face's rate.
+        source: a recording, or commands (T, A) at the face's rate.
         start: the last reading, if the face is in use; otherwise it is reset, which brings it to neutral.
-        stopped: asked before each step; once it says yes, the face is eased out and that is all.
+        stopped: called before each step; once it returns True, the face is eased out and the replay ends.
 
     Raises:
         CommandError: commands are malformed; nothing was sent.
@@ -78,7 +79,7 @@ def replay_commands(
     runs = _runs(source, face.spec)
     at = (face.reset() if start is None else start).sent
     steps, ended = list[tuple[Commands, Reading, str]](), "finished"
-    for part, command in progress(list(_course(runs, at, face.spec)), "play", unit="steps"):
+    for part, command in progress(list(_schedule(runs, at, face.spec)), "play", unit="steps"):
         if stopped():
             ended = "stopped"
             break
@@ -93,20 +94,31 @@ def replay_commands(
     return ReplayResult(asked, tuple(s[1] for s in steps), np.array([s[2] for s in steps]), ended)
 
 
-def eased_commands(start: ArrayLike, end: ArrayLike, spec: FaceSpec) -> Commands:
-    """Commands from `start` to `end`, both (25,), without a jerk at either: (K, 25), the last is `end`.
+def play_and_record(
+    face: Face, source: Path | ArrayLike, out: Path | None, about: Mapping[str, Any] | None = None
+) -> ReplayResult:
+    """Plays a recording or commands and records the result; the first Ctrl-C eases out and ends.
 
-    A half cosine in time, so that no step is longer than `GENTLE` allows.
+    Args:
+        face: any body.
+        source: folder of a recording, or commands (T, A).
+        out: folder for the new recording; None to record nothing.
+        about: description for the new recording, see `record_face`.
+
+    Raises:
+        CommandError: commands are malformed; nothing was sent.
+        DataError: a recording cannot be read or written.
     """
-    first, last = np.asarray(start, float), np.asarray(end, float)
-    duration = max(SHORTEST, np.pi / 2 * float(np.abs(last - first).max()) / GENTLE)
-    count = int(np.ceil(duration / spec.control_dt))
-    share = (1 - np.cos(np.pi * np.arange(1, count + 1) / count)) / 2
-    return (first + share[:, None] * (last - first)).astype(np.float32).clip(-1, 1)
+    commands = load_recording(source) if isinstance(source, Path) else source
+    with ExitStack() as stack:
+        stopped = stack.enter_context(interruptible())
+        if out is not None:
+            face = stack.enter_context(record_face(face, out, about=about))
+        return replay_commands(face, commands, stopped=stopped)
 
 
-def _course(runs: list[Commands], at: Commands, spec: FaceSpec) -> Iterator[tuple[str, Commands]]:
-    """Every command, and which part it belongs to."""
+def _schedule(runs: list[Commands], at: Commands, spec: FaceSpec) -> Iterator[tuple[str, Commands]]:
+    """Yields every command with its part."""
     for run in runs:
         yield from (("in", command) for command in eased_commands(at, run[0], spec))
         yield from (("play", command) for command in run)
@@ -115,10 +127,10 @@ def _course(runs: list[Commands], at: Commands, spec: FaceSpec) -> Iterator[tupl
 
 
 def _runs(source: Recording | ArrayLike, spec: FaceSpec) -> list[Commands]:
-    """What to play, checked to the last number before anything moves."""
+    """Returns the runs to play, all checked before anything moves."""
     if isinstance(source, Recording):
-        runs = [_timed(source, run, spec) for run in source.runs()]
-        if source.session.digest != spec.digest:
+        runs = [_resampled(source, run, spec) for run in source.runs()]
+        if source.info.digest != spec.digest:
             raise DataError(
                 "the recording was made with another assets/face.toml; it does not fit this face."
             )
@@ -135,10 +147,10 @@ def _checked(run: Floats, spec: FaceSpec) -> Commands:
     return np.array([spec.check(command) for command in run])
 
 
-def _timed(recording: Recording, run: range, spec: FaceSpec) -> Floats:
-    """A run's commands at this face's rate."""
+def _resampled(recording: Recording, run: range, spec: FaceSpec) -> Floats:
+    """Commands of a run at this face's rate."""
     asked = recording.asked[run.start : run.stop]
-    dt = recording.session.control_dt
+    dt = recording.info.control_dt
     if dt == spec.control_dt:
         return asked
     then = dt * np.arange(len(run))

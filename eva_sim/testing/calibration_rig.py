@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from eva_sim.clock import Clock
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
-from eva_sim.real.calibration.procedure import CalibrationSession
 from eva_sim.real.calibration.servo_bench import ServoBench
+from eva_sim.real.calibration.session import CalibrationSession
 
 PERIOD = 0.02
 NAN = np.full(25, np.nan)
 
 
-class Ticking(Clock):
-    """Time that passes only during a sleep."""
+class TickingClock(Clock):
+    """Time that passes only while somebody sleeps."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -31,8 +31,8 @@ class Ticking(Clock):
         self.time += duration
 
 
-class Bus(Board):
-    """A board that records its commands, and may get hot, stall or go limp by itself."""
+class RecordingBoard(Board):
+    """A board that records its commands, and may get hot, loaded or disarmed by itself."""
 
     identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
 
@@ -49,7 +49,7 @@ class Bus(Board):
     def arm(self, actuators: Collection[int]) -> BoardStatus:
         assert not self.armed
         self.armed = frozenset(actuators)
-        return self._told(BoardState.ARMING)
+        return self._status(BoardState.ARMING)
 
     def send(self, raw: Floats) -> BoardStatus:
         self.sent.append(raw.copy())
@@ -59,7 +59,7 @@ class Bus(Board):
         return self.status()
 
     def status(self) -> BoardStatus:
-        return self._told(BoardState.ACTIVE if self.armed else BoardState.LIMP)
+        return self._status(BoardState.ACTIVE if self.armed else BoardState.LIMP)
 
     def disarm(self) -> None:
         self.armed = frozenset()
@@ -69,7 +69,7 @@ class Bus(Board):
     def clear(self) -> BoardStatus:
         return self.status()
 
-    def _told(self, state: BoardState) -> BoardStatus:
+    def _status(self, state: BoardState) -> BoardStatus:
         return BoardStatus(state, NAN, ("the servo supply sagged",), 6.0, self.temperature, self.load)
 
 
@@ -82,26 +82,26 @@ def widest(spec: FaceSpec) -> BoardLimits:
 
 
 @pytest.fixture
-def bus() -> Bus:
-    """A limp board."""
-    return Bus()
+def bus() -> RecordingBoard:
+    """A board that records its commands."""
+    return RecordingBoard()
 
 
 @pytest.fixture
-def bench(bus: Bus, widest: BoardLimits) -> ServoBench:
-    """A bench on the board."""
-    return ServoBench(bus, Ticking(), widest, PERIOD, too_hot=70.0)
+def bench(bus: RecordingBoard, widest: BoardLimits) -> ServoBench:
+    """A servo bench over the recording board."""
+    return ServoBench(bus, TickingClock(), widest, PERIOD, too_hot=70.0)
 
 
 def session(tmp_path: Path) -> CalibrationSession:
-    """A new calibration session, kept in a folder."""
-    return CalibrationSession.open(tmp_path / "part.json", "robot-7", "firmware", "us")
+    """Opens a calibration session in a folder."""
+    return CalibrationSession.open(load_spec(), tmp_path / "part.json", "robot-7", "firmware", "us")
 
 
-def right(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
-    """Marks a careful person would find."""
-    marks = {}
+def careful_endpoints(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
+    """Endpoints that a careful operator would find."""
+    endpoints = {}
     for a in spec.actuators:
         low, high = (800.0, 2000.0) if a.direction > 0 else (2200.0, 1000.0)
-        marks[a.name] = {"low": low, "neutral": 1480.0, "high": high}
-    return {name: marks[name] for name in names or spec.names}
+        endpoints[a.name] = {"low": low, "neutral": 1480.0, "high": high}
+    return {name: endpoints[name] for name in names or spec.names}

@@ -153,7 +153,7 @@ class FailingCamera(CameraSource):
     def __init__(self) -> None:
         self.time, self.error = 0.0, ""
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         if self.error:
             raise MediaError(self.error)
         self.time += 0.04

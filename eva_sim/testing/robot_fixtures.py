@@ -51,7 +51,7 @@ def board(mock: MockBoard, watcher: PulseWatcher) -> FirmwareBoard:
 
 def armed(board: FirmwareBoard, mock: MockBoard) -> FirmwareBoard:
     """Configures and arms a board on the mock; all its channels are at rest."""
-    calibration = Calibration.nominal(board.identity.robot_id)
+    calibration = Calibration.nominal(mock.spec, board.identity.robot_id)
     board.configure(calibration.limits, calibration.crc)
     board.arm(range(len(mock.spec)))
     for _ in range(20):
@@ -61,7 +61,7 @@ def armed(board: FirmwareBoard, mock: MockBoard) -> FirmwareBoard:
     return board
 
 
-REST = Calibration.nominal().limits.rest
+REST = Calibration.nominal(load_spec()).limits.rest
 
 
 def moments(mock: MockBoard, rule: str) -> list[float]:

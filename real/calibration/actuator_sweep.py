@@ -1,7 +1,7 @@
-"""What a camera finds out about each actuator: which landmarks it moves, play, hysteresis, delay.
+"""Measuring each actuator by camera: the landmarks it moves, backlash, hysteresis and delay.
 
-Needs nothing but a `Face`. One actuator at a time goes up and down its travel in small steps while the
-rest is at neutral; what the landmarks do is projected onto the way from one end to the other.
+This needs only a `Face`. One actuator at a time goes up and down its travel in small steps while the
+others stay at neutral; the motion of the landmarks is projected onto the line from one end to the other.
 """
 
 from __future__ import annotations
@@ -15,44 +15,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.atlas import load_atlas
-from eva_sim.averaged_landmarks import Look, reading_landmarks
-from eva_sim.contract import Face, FaceSpec, Floats, load_spec
+from eva_sim.averaged_landmarks import ReadLandmarks, median_face, reading_landmarks, require_faces
+from eva_sim.contract import Face, FaceSpec, Floats
 from eva_sim.detector import Detector
-from eva_sim.errors import MediaError
-from eva_sim.landmarks import POINTS, Aligner
-from eva_sim.recording.replay import eased_commands
+from eva_sim.landmarks import POINTS
+from eva_sim.recording.trajectories import eased_commands
 
-#: Places at which a sweep stops, how long [control steps], and how many of the last readings are used.
+#: Number of levels of a sweep, time at each [control steps], and number of its last readings that are used.
 LEVELS, HOLD, READ = 17, 6, 2
 #: Side of the pictures of the resting face [pixels].
 SIZE = 480
-#: A landmark moves if it does so by this much [mm], and an actuator is seen if a landmark moves.
-SEEN = 0.5
-#: Landmarks are where an actuator moves the face if they go this share of the farthest one's way: the
-#: detector knows faces, and lets all of one follow a little when a part moves.
-FAR = 0.5
-#: The step whose answer tells the delay, in shares of travel, and how long it is watched [control steps].
-STEP, WATCHED = (0.3, 0.95), 12
-#: Motion has begun at this share of the way, and at this many standard deviations of the reading.
-BEGUN, SURE = 0.03, 4.0
-#: Where play is measured [share of the response].
-_PLAY = (0.05, 0.5)
+#: A landmark counts as moved from here on [mm]; an actuator is visible if a landmark moved.
+VISIBLE_MOTION = 0.5
+#: Landmarks belong to an actuator if they move by this share of the one that moves most: the detector has
+#: a model of faces, so the whole face follows a little when a part moves.
+MAIN_SHARE = 0.5
+#: The step whose response gives the delay [shares of travel], and how long it is observed [control steps].
+STEP, OBSERVED = (0.3, 0.95), 12
+#: Motion has begun at this share of the response, and at this many standard deviations of the reading.
+ONSET_SHARE, ONSET_SIGMAS = 0.03, 4.0
+#: Range of the response in which backlash is measured.
+_BACKLASH_RANGE = (0.05, 0.5)
 
 
 @dataclass(frozen=True)
 class ActuatorResponse:
-    """Of the landmarks to one actuator. What is None was not to be seen.
+    """Response of the landmarks to one actuator. Fields are None where the camera shows nothing.
 
     Attributes:
-        moved: how far each landmark moved from end to end, N numbers [mm].
-        command: places of the sweep, in command units.
-        up: share of the way at each place, rising.
+        moved: distance of each landmark from end to end, N numbers [mm].
+        command: levels of the sweep, in command units.
+        up: response at each level, rising, as a share of the full response.
         down: the same, falling.
         sign: 1 if the face moves as the twin's does, -1 if against it.
-        backlash: command between a rising and a falling branch, without load [command units].
-        hysteresis: widest gap between the branches, share of the way.
+        backlash: command between the rising and the falling branch, without load [command units].
+        hysteresis: largest gap between the branches, share of the full response.
         delay: readings until motion begins, beyond the first [control steps].
-        noise: of a reading, standard deviation, share of the way.
+        noise: standard deviation of a reading, share of the full response.
     """
 
     moved: tuple[float, ...]
@@ -67,18 +66,18 @@ class ActuatorResponse:
 
     @property
     def points(self) -> tuple[int, ...]:
-        """MediaPipe index of the landmarks that it moves most, the farthest first."""
-        order, least = np.argsort(self.moved)[::-1], max(SEEN, FAR * max(self.moved))
+        """MediaPipe indices of the landmarks that move most, the farthest first."""
+        order, least = np.argsort(self.moved)[::-1], max(VISIBLE_MOTION, MAIN_SHARE * max(self.moved))
         return tuple(POINTS[row] for row in order if self.moved[row] >= least)
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it; `ActuatorResponse(**plain)` is the same again."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as JSON holds them."""
         return asdict(self)
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> ActuatorResponse:
-        """From JSON."""
-        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+    def from_json(cls, content: Mapping[str, Any]) -> ActuatorResponse:
+        """Restores what `to_json` returned, also after a JSON file turned tuples into lists."""
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}
         return cls(**fields)
 
 
@@ -88,21 +87,22 @@ def sweep_actuator(face: Face, actuator: int, expected: Floats | None = None) ->
     Args:
         face: any body, ready to move.
         actuator: its place in the table.
-        expected: the twin's landmarks per unit of each command, (25, N, 3); by default `expected_motion()`.
+        expected: motion of the twin's landmarks per unit of each command, (A, N, 3); by default
+            `expected_motion`.
 
     Raises:
         MediaError: the face is not found in the pictures.
     """
     levels = np.linspace(-1, 1, LEVELS)
-    shape = (expected_motion() if expected is None else expected)[actuator]
-    with reading_landmarks(face) as look:
+    expected_one = (expected_motion(face.spec) if expected is None else expected)[actuator]
+    with reading_landmarks(face) as read:
         bottom = _with(face.spec, actuator, -1.0)
         _glide(face, face.spec.neutral, bottom)
-        up = np.array([_hold(face, look, actuator, level) for level in levels])
-        down = np.array([_hold(face, look, actuator, level) for level in levels[::-1]][::-1])
-        response = analyse_sweep(levels, up, down, 1000 * face.outer_eye, shape)
+        up = np.array([_hold(face, read, actuator, level) for level in levels])
+        down = np.array([_hold(face, read, actuator, level) for level in levels[::-1]][::-1])
+        response = analyse_sweep(levels, up, down, 1000 * face.outer_eye, expected_one)
         if response.up is not None:
-            response = _timed(face, look, actuator, response, up)
+            response = _with_delay(face, read, actuator, response, up)
         _glide(face, bottom, face.spec.neutral)
     return response
 
@@ -115,74 +115,75 @@ def _glide(face: Face, start: Floats, end: Floats) -> None:
 def analyse_sweep(
     levels: Floats, up: Floats, down: Floats, scale: float, expected: Floats
 ) -> ActuatorResponse:
-    """What a sweep tells.
+    """Computes the response from the landmarks of a sweep.
 
     Args:
-        levels: of the command, (L,), rising.
+        levels: levels of the command, (L,), rising.
         up: landmarks on the way up, (L, READ, N, 3).
-        down: on the way down, at the same levels.
-        scale: millimetres of a landmark's unit.
-        expected: how the twin's landmarks move, (N, 3).
+        down: landmarks on the way down, at the same levels.
+        scale: millimetres per landmark unit.
+        expected: motion of the twin's landmarks, (N, 3).
     """
     rising, falling = up.mean(1), down.mean(1)
-    way = rising[-1] - falling[0]
-    moved = scale * np.linalg.norm(way, axis=-1)
-    plain: dict[str, Any] = {"moved": tuple(moved.tolist()), "command": tuple(levels.tolist())}
-    if moved.max() < SEEN:
-        return ActuatorResponse(**plain)
-    share = _along(falling[0], way)
+    motion = rising[-1] - falling[0]
+    moved = scale * np.linalg.norm(motion, axis=-1)
+    fields: dict[str, Any] = {"moved": tuple(moved.tolist()), "command": tuple(levels.tolist())}
+    if moved.max() < VISIBLE_MOTION:
+        return ActuatorResponse(**fields)
+    share = _projection(falling[0], motion)
     shares = [share(branch) for branch in (rising, falling)]
     spread = share(np.concatenate([up, down])).std(1, ddof=1)
     return ActuatorResponse(
-        **plain, up=tuple(shares[0].tolist()), down=tuple(shares[1].tolist()), sign=_sign(way, expected),
+        **fields, up=tuple(shares[0].tolist()), down=tuple(shares[1].tolist()), sign=_sign(motion, expected),
         backlash=_backlash(levels, *shares), hysteresis=float(np.abs(shares[1] - shares[0]).max()),
         noise=float(np.sqrt((spread**2).mean())),
     )  # fmt: skip
 
 
-def _along(bottom: Floats, way: Floats) -> Callable[[Floats], Floats]:
-    """From landmarks, (..., N, 3), to how far along the way they are, 0 to 1, (...).
+def _projection(bottom: Floats, motion: Floats) -> Callable[[Floats], Floats]:
+    """Returns a function from landmarks, (..., N, 3), to their share of the full motion, (...).
 
-    Only those that go far are asked, and not for depth, which a detector guesses.
+    It uses the landmarks that move most, and not their depth, which the detector only guesses.
     """
-    flat = way[:, :2]
+    flat = motion[:, :2]
     length = np.linalg.norm(flat, axis=-1)
-    flat = flat * (length >= FAR * length.max())[:, None]
+    flat = flat * (length >= MAIN_SHARE * length.max())[:, None]
 
     def share(landmarks: Floats) -> Floats:
-        gone: Floats = ((landmarks - bottom)[..., :2] * flat).sum((-2, -1)) / (flat * flat).sum()
-        return gone
+        projected: Floats = ((landmarks - bottom)[..., :2] * flat).sum((-2, -1)) / (flat * flat).sum()
+        return projected
 
     return share
 
 
-def _sign(way: Floats, expected: Floats) -> int | None:
+def _sign(motion: Floats, expected: Floats) -> int | None:
     """Whether the face moves as the twin's does; None if it moves elsewhere, or across.
 
-    Asked of the landmarks that the twin moves far, in the plane of the picture: the detector lets the
-    whole face follow when one side moves, and guesses depth.
+    Only the landmarks that the twin moves most are compared, in the plane of the picture: the detector
+    lets the whole face follow when one side moves, and guesses depth.
     """
     size = np.linalg.norm(expected, axis=-1)
     if not size.any():
         return None
-    far = size >= FAR * size.max()
-    seen, wanted = way[:, :2], expected[far, :2]
-    length = np.linalg.norm(seen, axis=-1)
-    if length[far].max() < FAR * length.max():
+    main = size >= MAIN_SHARE * size.max()
+    measured, wanted = motion[:, :2], expected[main, :2]
+    length = np.linalg.norm(measured, axis=-1)
+    if length[main].max() < MAIN_SHARE * length.max():
         return None
-    scale = np.linalg.norm(seen[far]) * np.linalg.norm(wanted)
-    cosine = float((seen[far] * wanted).sum() / scale) if scale else 0.0
+    scale = np.linalg.norm(measured[main]) * np.linalg.norm(wanted)
+    cosine = float((measured[main] * wanted).sum() / scale) if scale else 0.0
     return None if abs(cosine) < 0.3 else int(np.sign(cosine))
 
 
 def _backlash(levels: Floats, up: Floats, down: Floats) -> float:
     """Command between both branches at the same response, mean over its lower half.
 
-    Friction of a cable adds what grows with its tension, so with the response: hence not the upper one.
-    And a horn that stands along its cable draws little, so there the same play is more command: the mean
-    over the half is about an eighth less than over all of the cable. Less than half has too few readings.
+    Friction of a cable adds an amount that grows with its tension, and so with the response: the upper half
+    is left out. A horn in line with its cable draws in little, so there the same backlash is more command:
+    the mean over the lower half is about an eighth less than over all of the cable. Less than half has too
+    few readings.
     """
-    heights = np.linspace(*_PLAY, 9)
+    heights = np.linspace(*_BACKLASH_RANGE, 9)
     widths = _inverse(levels, up, heights) - _inverse(levels, down, heights)
     return float(max(widths.mean(), 0.0))
 
@@ -192,26 +193,28 @@ def _inverse(levels: Floats, branch: Floats, heights: Floats) -> Floats:
     return np.interp(heights, np.maximum.accumulate(branch), levels)
 
 
-def _timed(face: Face, look: Look, actuator: int, response: ActuatorResponse, up: Floats) -> ActuatorResponse:
-    """Adds the delay, from a step upwards after coming from below, so that play is taken up."""
+def _with_delay(
+    face: Face, read: ReadLandmarks, actuator: int, response: ActuatorResponse, up: Floats
+) -> ActuatorResponse:
+    """Adds the delay, from a step upwards after coming from below, so that backlash is taken up."""
     low, high = (2 * share - 1 for share in STEP)
     for level in np.linspace(-1, low, 8):
-        before = _hold(face, look, actuator, level)
+        before = _hold(face, read, actuator, level)
     top = _with(face.spec, actuator, high)
-    after = [look(face.move(top)) for _ in range(WATCHED)]
+    after = [read(face.move(top)) for _ in range(OBSERVED)]
     _glide(face, top, _with(face.spec, actuator, -1.0))
-    share = _along(up[0].mean(0), up[-1].mean(0) - up[0].mean(0))
-    gone = share(np.array(after)) - share(np.array(before)).mean()
-    least = max(BEGUN * gone[-1], SURE * (response.noise or 0.0))
-    begun = np.flatnonzero(gone > least)
+    share = _projection(up[0].mean(0), up[-1].mean(0) - up[0].mean(0))
+    progress = share(np.array(after)) - share(np.array(before)).mean()
+    threshold = max(ONSET_SHARE * progress[-1], ONSET_SIGMAS * (response.noise or 0.0))
+    begun = np.flatnonzero(progress > threshold)
     return replace(response, delay=int(begun[0]) if len(begun) else None)
 
 
-def _hold(face: Face, look: Look, actuator: int, level: float) -> list[Floats]:
+def _hold(face: Face, read: ReadLandmarks, actuator: int, level: float) -> list[Floats]:
     """Landmarks of the last readings of a held command."""
     command = _with(face.spec, actuator, level)
     readings = [face.move(command) for _ in range(HOLD)]
-    return [look(reading) for reading in readings[-READ:]]
+    return [read(reading) for reading in readings[-READ:]]
 
 
 def _with(spec: FaceSpec, actuator: int, level: float) -> NDArray[np.float32]:
@@ -220,41 +223,37 @@ def _with(spec: FaceSpec, actuator: int, level: float) -> NDArray[np.float32]:
     return command
 
 
-@lru_cache(maxsize=1)
-def expected_motion() -> Floats:
-    """How the twin's landmarks move by each command, (25, N, 3), fitted to the atlas; read-only.
+@lru_cache(maxsize=8)
+def expected_motion(spec: FaceSpec) -> Floats:
+    """Motion of the twin's landmarks by each command, (A, N, 3), fitted to the atlas; read-only.
 
-    Zero for what the aligned landmarks do not show: eyes and neck.
+    Zero where aligned landmarks show nothing: gaze and head pose.
     """
-    atlas = load_atlas(load_spec())
-    away = atlas.commands - atlas.commands[0]
-    moved = (atlas.landmarks - atlas.landmarks[0]).reshape(len(atlas), -1)
-    fitted: Floats = np.linalg.lstsq(away, moved, rcond=None)[0].reshape(away.shape[1], -1, 3)
+    atlas = load_atlas(spec)
+    commands = atlas.commands - atlas.commands[0]
+    landmarks = (atlas.landmarks - atlas.landmarks[0]).reshape(len(atlas), -1)
+    fitted: Floats = np.linalg.lstsq(commands, landmarks, rcond=None)[0].reshape(commands.shape[1], -1, 3)
     fitted.setflags(write=False)
     return fitted
 
 
 def resting_face(face: Face, count: int = 10) -> Floats:
-    """The median landmarks of some pictures at neutral, (N, 3), aligned [outer-eye distances].
+    """Measures the median landmarks of several pictures at neutral, (N, 3), aligned [outer-eye distances].
 
-    Read in video mode, as the robot reads itself: picture mode sees the same face three quarters of a
-    millimetre elsewhere, and a robot at rest would seem to have moved by that.
+    The detector runs in video mode, as it does in the robot: picture mode places the same face three
+    quarters of a millimetre elsewhere, and a robot at rest would seem to have moved by that.
 
     Raises:
         MediaError: a face is missing in a picture.
     """
     face.reset()
     with Detector("video") as detector:
-        found = [_sight(face, detector) for _ in range(count)]
-    good = [Aligner.of(points).neutral for points in found if points is not None]
-    if len(good) < count:
-        lost = count - len(good)
-        raise MediaError(f"{lost} of {count} pictures at rest show no face; check camera and light.")
-    return Aligner.of(np.median(good, axis=0)).neutral
+        found = [_neutral_points(face, detector) for _ in range(count)]
+    return median_face(require_faces(found)).neutral
 
 
-def _sight(face: Face, detector: Detector) -> Floats | None:
-    """What a detector in video mode sees of a face at rest, (N, 3) [pixels]; None for no face."""
+def _neutral_points(face: Face, detector: Detector) -> Floats | None:
+    """Landmarks of a face after one more step at rest, (N, 3) [pixels]; None for no face."""
     reading = face.move(face.spec.neutral)
     picture = face.render(SIZE) if reading.image is None else reading.image
     return detector.landmarks(picture, reading.time)

@@ -1,4 +1,4 @@
-"""One servo on the bench: armed alone, moved slowly, never beyond what robot.toml allows."""
+"""A bench for one servo: armed alone, moved slowly, never beyond the limits of robot.toml."""
 
 from __future__ import annotations
 
@@ -9,36 +9,39 @@ from contextlib import contextmanager
 import numpy as np
 
 from eva_sim.clock import Clock
+from eva_sim.contract import FaceSpec
 from eva_sim.errors import RobotError
 from eva_sim.real.boards.interface import Board, BoardLimits, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import pulse_change_to_raw, pulse_to_raw
+from eva_sim.real.wire.firmware_table import channel_rows
 
-#: How fast a servo is moved [shares of the allowed travel per second]: a careful hand's speed.
-GENTLE = 0.2
-#: A servo that works harder than this gives way, where the board measures it [share of stall torque].
-GIVE_WAY = 0.5
-#: How long arming may take [s]: a bus servo wakes where it lies and glides to rest, at most all its way.
-_ARMING = 1 / GENTLE + 2.0
+#: Speed of a servo on the bench [shares of the allowed travel per second].
+BENCH_SPEED = 0.2
+#: Load above which a servo backs off, where the board measures it [share of stall torque].
+BACK_OFF_LOAD = 0.5
+#: Longest time for arming [s]: a bus servo wakes at its present position and glides to rest, at most its
+#: whole travel.
+_ARMING_TIME = 1 / BENCH_SPEED + 2.0
 
 
 class ServoBench:
-    """A board of which one servo at a time is alive.
+    """A board with one armed servo at a time.
 
-    The board itself is given the gentle speed, so that it would not snap either if this program erred,
-    and it goes limp by itself if this program hangs. `tick` must be called all the time, each takes one
-    wire period; a program that waits for its user calls it meanwhile.
+    The board itself is configured with the bench speed, so it would not snap even if this program erred,
+    and it goes limp by itself if this program hangs. Call `tick` all the time; each call takes one wire
+    period. A program that waits for its operator calls it meanwhile.
 
     Args:
-        board: limp, and nobody else's.
-        clock: by which to wait.
-        widest: what no servo may leave, and where each is armed, in raw positions.
+        board: limp, and used by nothing else.
+        clock: the board's clock.
+        widest: limits that no servo may leave, and the rest at which each is armed [raw].
         period: of the wire [s].
-        too_hot: temperature at which all ends, where the board measures it [degrees Celsius].
+        too_hot: temperature at which the search ends, where the board measures it [degrees Celsius].
 
     Attributes:
-        widest: what no servo may leave.
-        raw: where the armed servo is told to be [raw].
-        goal: where it shall go [raw]; set it with `go`.
+        widest: limits that no servo may leave.
+        raw: current target of the armed servo [raw].
+        goal: position to which the target moves [raw]; set it with `go`.
 
     Raises:
         RobotError: the board refuses.
@@ -48,7 +51,7 @@ class ServoBench:
         self, board: Board, clock: Clock, widest: BoardLimits, period: float, too_hot: float
     ) -> None:
         self.board, self.clock, self._period, self._too_hot = board, clock, period, too_hot
-        slew = np.minimum(widest.slew, GENTLE * period * (widest.high - widest.low))
+        slew = np.minimum(widest.slew, BENCH_SPEED * period * (widest.high - widest.low))
         self.widest = BoardLimits(widest.low, widest.high, widest.rest, slew)
         numbers = np.concatenate([widest.low, widest.high, widest.rest, slew])
         board.configure(self.widest, zlib.crc32(numbers.astype("<f8").tobytes()) or 1)
@@ -58,17 +61,17 @@ class ServoBench:
 
     @contextmanager
     def armed(self, actuator: int) -> Iterator[None]:
-        """Arms one servo at its rest for as long as the block lasts; then all is limp again.
+        """Arms one servo at its rest during the block; afterwards all servos are limp again.
 
         Raises:
-            RobotError: the board refuses, or told a fault.
+            RobotError: the board refuses, or reports a fault.
         """
         self._targets = self.widest.rest.astype(float).copy()
         self._armed, self.raw = actuator, float(self.widest.rest[actuator])
         self.goal = self.raw
         try:
             status = self.board.arm({actuator})
-            until = self.clock.now() + _ARMING
+            until = self.clock.now() + _ARMING_TIME
             while status.state == BoardState.ARMING and self.clock.now() < until:
                 status = self._send()
             self._check(status)
@@ -78,34 +81,34 @@ class ServoBench:
             self.board.disarm()
 
     def idle(self) -> None:
-        """Lets a wire period pass while all is limp; boards hear from their host meanwhile."""
+        """Lets one wire period pass while all servos are limp; the board still hears from its host."""
         self.board.status()
         self.clock.sleep(self._period)
 
     def go(self, raw: float) -> None:
-        """Says where the armed servo shall go [raw]; what is not allowed is cut to what is."""
-        actuator = self._need()
+        """Sets the goal of the armed servo [raw], clipped to its limits."""
+        actuator = self._armed_actuator()
         self.goal = float(np.clip(raw, self.widest.low[actuator], self.widest.high[actuator]))
 
     @property
     def arrived(self) -> bool:
-        """Whether the servo was told its goal."""
+        """Whether the target has reached the goal."""
         return self.raw == self.goal
 
     def tick(self) -> BoardStatus:
-        """Moves on by one wire period.
+        """Moves the target for one wire period.
 
         Raises:
             RobotError: the servo is hot or no longer active; leave `armed`, which makes it limp.
         """
-        actuator = self._need()
+        actuator = self._armed_actuator()
         slew = float(self.widest.slew[actuator])
         step = float(np.clip(self.goal - self.raw, -slew, slew))
         self.raw += step
         self._targets[actuator] = self.raw
         status = self._send()
         self._check(status)
-        if status.load[actuator] > GIVE_WAY:  # it met its end: back to where it did not push
+        if status.load[actuator] > BACK_OFF_LOAD:  # at its end stop: back to where it did not push
             self.go(self.raw - 5 * slew * np.sign(step))
         return status
 
@@ -114,36 +117,34 @@ class ServoBench:
         self.clock.sleep(self._period)
         return status
 
-    def _need(self) -> int:
+    def _armed_actuator(self) -> int:
         if self._armed is None:
             raise RobotError("no servo is armed; use it within `armed`.")
         return self._armed
 
     def _check(self, status: BoardStatus) -> None:
-        """Faults that the board lives with, such as an earlier reset, are no reason to end."""
+        """Raises if the servo is hot or the board not active; other faults, as of an earlier reset, pass."""
         hot = self._armed is not None and status.temperature[self._armed] > self._too_hot
         if hot or status.state not in (BoardState.ACTIVE, BoardState.HOLD):
             state = "the servo is too hot" if hot else f"the board is {status.state.name.lower()}"
-            why = "; ".join([state, *status.faults])
+            reason = "; ".join([state, *status.faults])
             if any("targets stopped" in fault for fault in status.faults):
-                why += "; if the cable is well, this computer was too busy: end other programs"
+                reason += "; if the cable is well, this computer was too busy: end other programs"
             raise RobotError(
-                f"the servo was let go: {why}. Look at the robot, then go on with `eva calibrate`."
+                f"the servo was let go: {reason}. Look at the robot, then go on with `eva calibrate`."
             )
 
 
-def widest_limits(unit: str) -> BoardLimits:
-    """What no calibration may leave, from assets/robot.toml, in a board's unit.
+def widest_limits(spec: FaceSpec, unit: str) -> BoardLimits:
+    """Limits of robot.toml that no calibration may leave, in a board's unit.
 
     Args:
+        spec: the face.
         unit: `"us"` or `"ticks"`.
     """
-    from eva_sim.contract import load_spec
-    from eva_sim.real.wire.firmware_table import channel_rows
-
-    chosen = [channel_rows(load_spec())[a.channel] for a in load_spec().actuators]
+    rows = [channel_rows(spec)[a.channel] for a in spec.actuators]
     low, high, rest, slew = (
-        np.array([getattr(r, n) / 4 for r in chosen]) for n in ("low", "high", "rest", "slew")
+        np.array([getattr(row, name) / 4 for row in rows]) for name in ("low", "high", "rest", "slew")
     )
     low, high, rest = (pulse_to_raw(pulse, unit) for pulse in (low, high, rest))
     return BoardLimits(low, high, rest, pulse_change_to_raw(slew, unit))

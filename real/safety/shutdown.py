@@ -1,8 +1,8 @@
-"""Doing one thing when the program is told to end: Ctrl-C, SIGTERM, or the interpreter's exit.
+"""Running an action when the program is told to end: Ctrl-C, SIGTERM, or the interpreter's exit.
 
-A signal may come in the middle of a frame on the wire, or while a hidden robot moves. So what is under
-way, at most one control period and its picture, is finished first; then the will is done; then the signal
-goes to whoever had it before. A second signal does not wait, and goes there at once.
+A signal may come in the middle of a frame on the wire, or while a hidden robot moves. So the block under way,
+at most one control period and its picture, is finished first. Then the action runs. Then the signal goes to
+its previous handler. A second signal does not wait, and goes there at once.
 """
 
 from __future__ import annotations
@@ -18,55 +18,55 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ShutdownHandler:
-    """Runs `will` on a signal and at exit, until `close`.
+    """Runs an action on a signal and at exit, until `close`.
 
-    What is done `with` it is not broken off; such blocks may be nested. Signals are heard in the main
-    thread only, since only that one may ask for them.
+    Signals do not break off a `with` block of the handler; such blocks may be nested. Only the main thread
+    can install signal handlers; elsewhere the action runs at exit only.
 
     Args:
-        will: must not raise.
+        action: must not raise.
     """
 
-    def __init__(self, will: Callable[[], None]) -> None:
-        self._will, self._busy, self._waiting = will, 0, 0
-        self._before: dict[int, Any] = {}
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action, self._depth, self._pending = action, 0, 0
+        self._previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
-        atexit.register(self._will)
+            self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        atexit.register(self._action)
 
     def __enter__(self) -> None:
-        self._busy += 1
+        self._depth += 1
 
     def __exit__(self, *error: object) -> None:
-        self._busy -= 1
-        if self._waiting and not self._busy:
-            number, self._waiting = self._waiting, 0
+        self._depth -= 1
+        if self._pending and not self._depth:
+            number, self._pending = self._pending, 0
             self._end(number)
 
     def close(self) -> None:
-        """Gives the signals back, where nobody else has taken them since. May be called twice."""
-        atexit.unregister(self._will)
-        for number, before in self._before.items():
-            if signal.getsignal(number) == self._hear:
-                signal.signal(number, before)
-        self._before = {}
+        """Restores the previous signal handlers, unless others were installed since. May be called twice."""
+        atexit.unregister(self._action)
+        for number, previous in self._previous.items():
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, previous)
+        self._previous = {}
 
-    def _hear(self, number: int, frame: Any) -> None:
-        if not self._busy:
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if not self._depth:
             self._end(number)
-        elif not self._waiting:
-            self._waiting = number
-        else:  # whatever is under way hangs: the will would hang, too
+        elif not self._pending:
+            self._pending = number
+        else:  # the block hangs, and the action would hang as well
             self._pass_on(number)
 
     def _end(self, number: int) -> None:
-        self._will()
+        self._action()
         self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:
-        before = self._before.get(number, signal.SIG_DFL)
-        if callable(before):
-            before(number, None)
-        elif before != signal.SIG_IGN:
+        previous = self._previous.get(number, signal.SIG_DFL)
+        if callable(previous):
+            previous(number, None)
+        elif previous != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -18,8 +18,8 @@ import select
 import threading
 import tty
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+
+from eva_sim.files import Closing
 
 
 class FakeDevice(abc.ABC):
@@ -120,7 +120,7 @@ class MemoryPort:
         pass
 
 
-class PtyLine:
+class PtyLine(Closing):
     """The host's end of a line, as a pseudo-terminal that any program can open; a context manager."""
 
     def __init__(self, line: FakeLine) -> None:
@@ -148,14 +148,3 @@ class PtyLine:
         """Unplugs the cable. May be called twice."""
         self._ended.set()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -80,7 +80,7 @@ class PlantCamera(CameraSource):
         # A board counts its time from 0, and so does its clock, unless that is the wall clock.
         self._start = machine.clock.now() if isinstance(machine.clock, WallClock) else 0.0
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         _ = self._machine.pulses  # a mock runs up to now when it is accessed
         now = self._machine.clock.now()
         return TimedImage(now, self._picture(now - self._start))

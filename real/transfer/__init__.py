@@ -1,1 +1,1 @@
-"""TODO."""
+"""The transfer report: twin and robots under the same commands."""

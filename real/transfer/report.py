@@ -1,15 +1,14 @@
-"""The transfer report: how far twin and robot are apart when both are told the same.
+"""The transfer report: the difference between twin and robot when both get the same commands.
 
-Both faces are read alike, by the detector from their pictures, so that its bias falls away. What is
-compared is how far each landmark moved from its own face's neutral, in mm: open loop, nothing fitted.
-Beside it stand the detector's floor (one face, read twice) and a robot with the twin's own parameters.
+The detector reads both faces from pictures in the same way, so that its bias cancels. The report compares the
+motion of each landmark from its own face's neutral, in mm: open loop, nothing fitted. It also holds the
+detector's floor (one face, read twice) and a robot with the twin's own parameters.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,80 +17,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.averaged_landmarks import averaged_landmarks, averaged_neutral
-from eva_sim.contract import Face, Floats, load_spec
+from eva_sim.contract import Face, FaceSpec, Floats
 from eva_sim.detector import Detector
 from eva_sim.errors import DataError, MediaError
-from eva_sim.files import read_arrays, read_json, write_arrays, write_json
+from eva_sim.files import read_json, write_json
 from eva_sim.landmarks import REGIONS, Aligner
 from eva_sim.progress import progress
 from eva_sim.randomise import Parameters, draw_parameters
+from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.real.transfer.plan import TransferPlan, make_plan
+from eva_sim.real.transfer.report_page import draw_report
 from eva_sim.recording import file_format
 
-#: Opens the robot with a seed's parameters, ready to move; seed 0 has the twin's own.
+#: Opens the robot of a seed, ready to move; seed 0 has the twin's own parameters.
 OpenRobot = Callable[[int], Face]
 
-#: Side of the pictures that are read [pixels].
+#: Side of the pictures [pixels].
 SIZE = 480
-#: Other places of the camera from which the twin is read again, for the floor.
+#: Number of other camera positions from which the twin is read again, for the floor.
 CAMERAS = 2
 #: Published sim-to-real medians of another tendon face, static, 21 points [mm]: IROS 2024, arXiv 2403.12670.
 PUBLISHED = {"brows": 3.27, "eyes": 2.41, "nose": 1.76, "cheeks": 4.01, "mouth": 3.76, "jaw": 8.63}
 
 
-@dataclass(frozen=True)
-class PlanObservations:
-    """What the camera saw of one face that followed a plan. K pictures.
-
-    Attributes:
-        neutral: its resting landmarks, (N, 3) [outer-eye distances].
-        landmarks: (K, N, 3) [outer-eye distances], aligned to that neutral; zero where not found.
-        found: whether there was a face in the picture, (K,).
-        outer_eye: of the neutral face [m], as the face itself says.
-        jpegs: the pictures.
-        faults: that the face told, each once.
-    """
-
-    neutral: Floats
-    landmarks: Floats
-    found: NDArray[np.bool_]
-    outer_eye: float
-    jpegs: tuple[bytes, ...]
-    faults: tuple[str, ...]
-
-    def write(self, path: Path, plan: TransferPlan) -> None:
-        """Atomically, with the digest of its plan."""
-        write_arrays(
-            path, neutral=self.neutral, landmarks=self.landmarks, found=self.found, plan=plan.digest,
-            outer_eye=self.outer_eye,
-            jpegs=np.frombuffer(b"".join(self.jpegs), np.uint8), faults=json.dumps(self.faults),
-            sizes=np.array([len(j) for j in self.jpegs]),
-        )  # fmt: skip
-
-    @classmethod
-    def read(cls, path: Path, plan: TransferPlan) -> PlanObservations:
-        """What `write` wrote.
-
-        Raises:
-            DataError: missing, damaged or of another plan.
-        """
-        arrays = read_arrays(path)
-        if str(arrays.get("plan")) != plan.digest:
-            raise DataError(f"{path} is of another plan; choose another folder.")
-        ends = np.cumsum(arrays["sizes"])
-        whole = arrays["jpegs"].tobytes()
-        jpegs = tuple(whole[end - size : end] for end, size in zip(ends, arrays["sizes"], strict=True))
-        faults = tuple(json.loads(str(arrays["faults"])))
-        eye = float(arrays["outer_eye"])
-        return cls(arrays["neutral"], arrays["landmarks"], arrays["found"], eye, jpegs, faults)
-
-
 def run_transfer(
+    spec: FaceSpec,
     out: str | Path,
     open_robot: OpenRobot,
-    robots: int = 5,
+    seeds: Sequence[int] = range(1, 6),
     *,
-    seed: int = 0,
+    plan_seed: int = 0,
     own: bool = True,
     resume: bool = True,
     plan: TransferPlan | None = None,
@@ -99,13 +54,14 @@ def run_transfer(
     """Makes the report: `report.json`, and `report.png` with bars and the worst pose.
 
     Args:
+        spec: the face.
         out: folder; made if missing. Each face's pictures are kept there, so that a run can be resumed.
         open_robot: opens a robot, ready to move.
-        robots: how many; their seeds are 1, 2, ...
-        seed: of commands and camera places.
+        seeds: seeds of the robots.
+        plan_seed: seed of commands and camera positions.
         own: whether to read a robot with the twin's own parameters too (a physical one cannot).
-        resume: use what the folder holds; otherwise it must hold nothing.
-        plan: what all are told; by default made from `seed`.
+        resume: use the content of the folder; otherwise it must hold no report.
+        plan: the commands; by default made from `plan_seed`.
 
     Returns:
         The content of `report.json`.
@@ -114,50 +70,50 @@ def run_transfer(
         DataError: the folder holds another report.
         MediaError: a neutral face was not found in its pictures.
     """
-    from eva_sim.real.transfer.report_page import draw_report
-
-    folder, plan = Path(out), plan or make_plan(seed)
+    folder, plan = Path(out), plan or make_plan(spec, plan_seed)
     _prepare(folder, plan, resume)
     with Detector() as detector:
-        seen = see_all(folder, plan, detector, _faces(open_robot, robots, seed, own))
-        again = _read_again(seen["twin"], detector)
-    report = summarise(plan, seen, again)
+        faces = _face_openers(spec, open_robot, seeds, plan_seed, own)
+        observations = observe_faces(folder, plan, detector, faces)
+        again = _read_again(observations["twin"], detector)
+    report = summarise(plan, observations, again)
     write_json(folder / "report.json", report)
-    draw_report(folder / "report.png", report, seen)
+    draw_report(folder / "report.png", report, observations)
     return report
 
 
-def open_twin(parameters: Parameters) -> Face:
-    """The twin with these parameters."""
+def open_twin(spec: FaceSpec, parameters: Parameters) -> Face:
+    """Opens the twin with these parameters."""
     from eva_sim.twin import Twin
 
-    twin = Twin()
+    twin = Twin(spec=spec)
     twin.set_parameters(parameters)
     return twin
 
 
-def robot_opener(body: str, **options: Any) -> OpenRobot:
-    """Opens robots by the name of their body; `"twin"` is a twin with other parameters.
+def robot_opener(spec: FaceSpec, body: str, **options: Any) -> OpenRobot:
+    """Returns a function that opens the robot of a seed.
 
     Args:
-        body: see `eva_sim.make_face`.
-        **options: of the body. Those that hide a twin are also given its seed, and the pictures' size.
+        spec: the face.
+        body: see `eva_sim.make_face`; `"twin"` is a twin with other parameters.
+        **options: of the body. Hidden robots also get the seed and the size of pictures.
     """
     from eva_sim import make_face
 
     if body == "twin":
         return lambda seed: open_twin(
-            draw_parameters(load_spec(), np.random.default_rng(seed)) if seed else {}
+            spec, draw_parameters(spec, np.random.default_rng(seed)) if seed else {}
         )
     if body == "robot":
-        return lambda seed: make_face(body, **options)
-    return lambda seed: make_face(body, robot=seed, size=SIZE, **options)
+        return lambda seed: make_face(body, spec=spec, **options)
+    return lambda seed: make_face(body, spec=spec, seed=seed, size=SIZE, **options)
 
 
 def observe_plan(
     face: Face, plan: TransferPlan, detector: Detector, step: Callable[[], object] = lambda: None
 ) -> PlanObservations:
-    """Tells a face a plan and reads its pictures; `step` is called after each command.
+    """Sends a plan to a face and reads its pictures; `step` is called after each command.
 
     Raises:
         MediaError: the neutral face was not found.
@@ -174,27 +130,32 @@ def observe_plan(
             found.append(points is not None)
             landmarks.append(np.zeros_like(aligner.neutral) if points is None else aligner(points))
         step()
-    eye = float(face.outer_eye)
     return PlanObservations(
-        aligner.neutral, np.array(landmarks), np.array(found), eye, tuple(jpegs), tuple(faults)
+        aligner.neutral,
+        np.array(landmarks),
+        np.array(found),
+        float(face.outer_eye),
+        tuple(jpegs),
+        tuple(faults),
     )
 
 
 def _compressed(face: Face) -> NDArray[np.uint8]:
-    """A picture that went through JPEG, as a camera's does."""
+    """Renders a picture and compresses it as JPEG, as a camera does."""
     return file_format.decode_jpeg(file_format.encode_jpeg(face.render(SIZE)))
 
 
-def _faces(open_robot: OpenRobot, robots: int, seed: int, own: bool) -> dict[str, Callable[[], Face]]:
-    """Every face that is read, by the name of its file."""
-    rng = np.random.default_rng([seed, 1])
-
-    places = [{"camera": draw_parameters(load_spec(), rng)["camera"]} for _ in range(CAMERAS)]
-    faces: dict[str, Callable[[], Face]] = {"twin": partial(open_twin, {})}
-    faces |= {f"camera-{i}": partial(open_twin, place) for i, place in enumerate(places)}
+def _face_openers(
+    spec: FaceSpec, open_robot: OpenRobot, seeds: Sequence[int], plan_seed: int, own: bool
+) -> dict[str, Callable[[], Face]]:
+    """Openers of every face of the report, by the name of its file."""
+    rng = np.random.default_rng([plan_seed, 1])
+    cameras = [{"camera": draw_parameters(spec, rng)["camera"]} for _ in range(CAMERAS)]
+    openers: dict[str, Callable[[], Face]] = {"twin": partial(open_twin, spec, {})}
+    openers |= {f"camera-{i}": partial(open_twin, spec, camera) for i, camera in enumerate(cameras)}
     if own:
-        faces["own"] = partial(open_robot, 0)
-    return faces | {f"robot-{i}": partial(open_robot, i) for i in range(1, robots + 1)}
+        openers["own"] = partial(open_robot, 0)
+    return openers | {f"robot-{seed}": partial(open_robot, seed) for seed in seeds}
 
 
 def _prepare(folder: Path, plan: TransferPlan, resume: bool) -> None:
@@ -207,27 +168,27 @@ def _prepare(folder: Path, plan: TransferPlan, resume: bool) -> None:
     write_json(head, {"digest": plan.digest, "names": list(plan.names), "seed": plan.seed})
 
 
-def see_all(
+def observe_faces(
     folder: Path, plan: TransferPlan, detector: Detector, faces: Mapping[str, Callable[[], Face]]
 ) -> dict[str, PlanObservations]:
-    """What the camera sees of each face, one after the other; what the folder holds is not done again."""
-    seen = {}
+    """Observes each face, one after the other; observations that the folder holds are not repeated."""
+    observations = {}
     with progress(does="transfer", total=len(faces) * len(plan.commands), unit="steps") as bar:
-        for name, opened in faces.items():
+        for name, open_face in faces.items():
             bar.set_postfix_str(name, refresh=False)
             path = folder / f"{name}.npz"
             try:
-                seen[name] = PlanObservations.read(path, plan)
+                observations[name] = PlanObservations.read(path, plan)
                 bar.update(len(plan.commands))
             except DataError:
-                with opened() as face:
-                    seen[name] = observe_plan(face, plan, detector, bar.update)
-                seen[name].write(path, plan)
-    return seen
+                with open_face() as face:
+                    observations[name] = observe_plan(face, plan, detector, bar.update)
+                observations[name].write(path, plan)
+    return observations
 
 
 def _read_again(twin: PlanObservations, detector: Detector) -> PlanObservations:
-    """The same pictures, compressed once more and moved by a pixel: what the detector alone does."""
+    """Reads the same pictures again, compressed once more and moved by a pixel: the detector's own error."""
     landmarks = twin.landmarks.copy()
     aligner = Aligner(twin.neutral, 1.0)
     found = twin.found.copy()
@@ -241,22 +202,22 @@ def _read_again(twin: PlanObservations, detector: Detector) -> PlanObservations:
 
 
 def motion_errors(twin: PlanObservations, other: PlanObservations) -> Floats:
-    """How differently the landmarks moved from each one's neutral, (K, N) [mm]; NaN where not found.
+    """Difference of the landmarks' motion from each face's own neutral, (K, N) [mm]; NaN where not found.
 
-    Both are measured with the twin's ruler.
+    The twin's outer-eye distance scales both.
 
     Raises:
         MediaError: no picture shows both faces.
     """
     if not (twin.found & other.found).any():
         raise MediaError("no picture of the plan shows both faces; look at the pictures, then at the camera.")
-    apart = (other.landmarks - other.neutral) - (twin.landmarks - twin.neutral)
-    error: Floats = 1000 * twin.outer_eye * np.linalg.norm(apart, axis=-1)
+    difference = (other.landmarks - other.neutral) - (twin.landmarks - twin.neutral)
+    error: Floats = 1000 * twin.outer_eye * np.linalg.norm(difference, axis=-1)
     return np.where((twin.found & other.found)[:, None], error, np.nan)
 
 
 def by_region(error: Floats) -> dict[str, dict[str, float]]:
-    """Median and 90th percentile of (..., N) errors in each region, NaN left out."""
+    """Median and 90th percentile of errors, (..., N), in each region; NaN is left out."""
     return {
         name: {
             "median": float(np.nanmedian(error[..., rows])),
@@ -267,14 +228,14 @@ def by_region(error: Floats) -> dict[str, dict[str, float]]:
 
 
 def summarise(
-    plan: TransferPlan, seen: Mapping[str, PlanObservations], again: PlanObservations
+    plan: TransferPlan, observations: Mapping[str, PlanObservations], again: PlanObservations
 ) -> dict[str, Any]:
-    """The report, all in mm."""
-    twin = seen["twin"]
-    apart = {name: motion_errors(twin, other) for name, other in seen.items() if name != "twin"}
-    robots = sorted(name for name in apart if name.startswith("robot-"))
-    cameras = np.stack([error for name, error in apart.items() if name.startswith("camera-")])
-    every = np.stack([apart[name] for name in robots])
+    """Summarises the observations as the report, all in mm."""
+    twin = observations["twin"]
+    errors = {name: motion_errors(twin, other) for name, other in observations.items() if name != "twin"}
+    robots = sorted(name for name in errors if name.startswith("robot-"))
+    cameras = np.stack([error for name, error in errors.items() if name.startswith("camera-")])
+    every = np.stack([errors[name] for name in robots])
     moved = 1000 * twin.outer_eye * np.linalg.norm(twin.landmarks - twin.neutral, axis=-1)
     worst = np.unravel_index(int(np.nanargmax(np.nanmean(every, axis=-1))), every.shape[:2])
     return {
@@ -282,12 +243,12 @@ def summarise(
         "poses": len(plan.read), "steps": len(plan.commands), "seed": plan.seed, "plan": plan.digest,
         "moved": by_region(moved[twin.found]),
         "floor": {"same_pose": by_region(motion_errors(twin, again)), "other_camera": by_region(cameras)},
-        "own": by_region(apart["own"]) if "own" in apart else None,
-        "robots": {name: by_region(apart[name]) for name in robots},
+        "own": by_region(errors["own"]) if "own" in errors else None,
+        "robots": {name: by_region(errors[name]) for name in robots},
         "settled": by_region(every[:, plan.settled]), "moving": by_region(every[:, ~plan.settled]),
         "all": by_region(every),
-        "unread": {name: int((~s.found).sum()) for name, s in seen.items()},
-        "faults": {name: list(s.faults) for name, s in seen.items() if s.faults},
+        "unread": {name: int((~s.found).sum()) for name, s in observations.items()},
+        "faults": {name: list(s.faults) for name, s in observations.items() if s.faults},
         "worst": {"robot": robots[worst[0]], "pose": int(worst[1]), "name": plan.names[worst[1]],
                   "mean": float(np.nanmean(every[worst]))},
         "published": PUBLISHED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -12,10 +12,8 @@ from rich.table import Table
 
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import REGIONS
+from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.recording import file_format
-
-if TYPE_CHECKING:
-    from eva_sim.real.transfer.report import PlanObservations
 
 WIDTH, FACE = 1240, 400  # pixels
 INK, QUIET, PAPER = (30, 34, 40), (176, 182, 190), (250, 250, 248)
@@ -24,7 +22,7 @@ _LEFT, _TOP, _TALL, _BAND = 70, 60, 640, 105
 
 
 def report_table(report: Mapping[str, Any]) -> Table:
-    """Median (90th percentile) per region, and how far the medians of single robots lie apart [mm]."""
+    """Median (90th percentile) per region, and the range of the single robots' medians [mm]."""
     columns = {
         "moved": report["moved"],
         "same picture": report["floor"]["same_pose"],
@@ -32,7 +30,7 @@ def report_table(report: Mapping[str, Any]) -> Table:
         "own": report["own"],
         "robots": report["all"],
     }
-    out = Table(title=f"twin and robot apart in mm, median (p90), {report['poses']} pictures a face")
+    out = Table(title=f"difference of twin and robot in mm, median (p90), {report['poses']} pictures a face")
     out.add_column("region")
     for name, values in columns.items():
         if values is not None:
@@ -47,24 +45,26 @@ def report_table(report: Mapping[str, Any]) -> Table:
     return out
 
 
-def draw_report(path: Path, report: Mapping[str, Any], seen: Mapping[str, PlanObservations]) -> None:
-    """Writes bars per region, and the worst pose of all: the twin's picture over the robot's."""
+def draw_report(path: Path, report: Mapping[str, Any], observations: Mapping[str, PlanObservations]) -> None:
+    """Draws bars per region, and the worst pose: the twin's picture above the robot's."""
     image = Image.new("RGB", (WIDTH, 2 * FACE + 60), PAPER)
     draw = ImageDraw.Draw(image)
     _bars(draw, report)
     worst = report["worst"]
     for row, name in enumerate(("twin", worst["robot"])):
-        face = Image.fromarray(file_format.decode_jpeg(seen[name].jpegs[worst["pose"]])).resize((FACE, FACE))
+        face = Image.fromarray(file_format.decode_jpeg(observations[name].jpegs[worst["pose"]])).resize(
+            (FACE, FACE)
+        )
         image.paste(face, (WIDTH - FACE - 10, 40 + row * (FACE + 10)))
         draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=INK, font=_font(16))
-    told = f"worst pose: {worst['name']}, {worst['mean']:.1f} mm on average"
-    draw.text((WIDTH - FACE - 10, 12), told, fill=INK, font=_font(16))
+    caption = f"worst pose: {worst['name']}, {worst['mean']:.1f} mm on average"
+    draw.text((WIDTH - FACE - 10, 12), caption, fill=INK, font=_font(16))
     with atomic_path(path) as part:
         image.save(part)
 
 
 def _bars(draw: ImageDraw.ImageDraw, report: Mapping[str, Any]) -> None:
-    """Of each region: floor, own parameters, all robots with their 90th percentile, and a dot for each."""
+    """Draws floor, own parameters, all robots with their 90th percentile, and a dot per robot."""
     draw.text(
         (_LEFT, 12), "landmark error by region, median [mm]; whisker: 90 % below", fill=INK, font=_font(16)
     )

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The camera before the robot, and landmarks from its pictures."""

@@ -1,9 +1,10 @@
-"""The robot's eye: the newest picture of its face, and when it was taken."""
+"""Cameras before the robot's face: the newest picture and its time."""
 
 from __future__ import annotations
 
 import abc
 import threading
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,10 +19,10 @@ LOST_AFTER = 1.0
 
 
 class TimedImage(NamedTuple):
-    """A picture.
+    """A picture and its time.
 
     Attributes:
-        time: when it was taken, by the robot's clock [s].
+        time: time of exposure by the robot's clock [s].
         picture: RGB, uint8 (height, width, 3).
     """
 
@@ -30,39 +31,39 @@ class TimedImage(NamedTuple):
 
 
 class CameraSource(abc.ABC):
-    """Whatever shows the robot's face."""
+    """A source of pictures of the robot's face."""
 
     @abc.abstractmethod
-    def look(self) -> TimedImage:
-        """The newest picture there is; does not wait for the next one.
+    def latest_image(self) -> TimedImage:
+        """Returns the newest picture; does not wait for the next one.
 
         Raises:
             MediaError: the camera is lost.
         """
 
     def close(self) -> None:
-        """Lets go of the camera. May be called twice."""
+        """Releases the camera. May be called twice."""
 
 
 class FrameGrabber(Protocol):
-    """What a device camera reads from, see `eva_sim.media.webcam.Webcam`."""
+    """The source of a `DeviceCamera`, see `eva_sim.media.webcam.Webcam`."""
 
     name: str
 
     def read(self) -> Picture:
-        """Waits for the next picture."""
+        """Waits for the next picture and returns it."""
 
     def release(self) -> None:
-        """Lets go."""
+        """Releases the device."""
 
 
 class DeviceCamera(CameraSource):
-    """A camera of this computer. A thread reads it, so that the newest picture is always at hand.
+    """A camera of this computer. A thread reads it, so that the newest picture is always available.
 
     Args:
         device: its number, `/dev/videoN`, or an open source of frames.
-        clock: of the robot.
-        patience: how long the first picture may take [s].
+        clock: clock of the robot.
+        patience: longest time until the first picture [s].
 
     Raises:
         MediaError: no such camera, or no picture came.
@@ -79,12 +80,12 @@ class DeviceCamera(CameraSource):
         self._thread.start()
         self._first.wait(patience)
         try:
-            self.look()
+            self.latest_image()
         except MediaError:
             self.close()
             raise
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         newest, name = self._newest, self._frames.name
         if self._error:
             raise MediaError(f"{name} is lost: {self._error} Is its cable plugged in?")
@@ -96,7 +97,9 @@ class DeviceCamera(CameraSource):
 
     def close(self) -> None:
         self._ended.set()
-        self._thread.join(timeout=LOST_AFTER)  # a driver may hang; the thread is a daemon
+        self._thread.join(
+            timeout=LOST_AFTER
+        )  # a driver may hang; the thread is a daemon, so it does not keep the program alive
         if not self._thread.is_alive():
             self._frames.release()
 
@@ -120,10 +123,34 @@ def _open(device: int | str | FrameGrabber) -> FrameGrabber:
 
 
 def crop_square(picture: Picture, size: int) -> Picture:
-    """The middle of a picture, (size, size, 3)."""
+    """Cuts out the middle of a picture and scales it, (size, size, 3)."""
     from PIL import Image
 
     side = min(picture.shape[:2])
     top, left = ((length - side) // 2 for length in picture.shape[:2])
     middle = Image.fromarray(picture[top : top + side, left : left + side])
     return np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def throttled_view(
+    camera: CameraSource | None, clock: Clock, interval: float = 0.4
+) -> Callable[[], Picture | None]:
+    """Returns a function that gives the newest picture, at most one new one per `interval` [s].
+
+    A program that polls it in every wire period stays in time: a hidden robot renders a picture only when
+    it is asked for one. The function returns None without a camera, and while the camera is lost.
+    """
+    picture: Picture | None = None
+    due = clock.now()
+
+    def view() -> Picture | None:
+        nonlocal picture, due
+        if camera is not None and clock.now() >= due:
+            try:
+                picture = camera.latest_image().picture
+            except MediaError:
+                picture = None
+            due = clock.now() + interval
+        return picture
+
+    return view

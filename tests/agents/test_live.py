@@ -83,7 +83,7 @@ def capture(frames: list[Picture], monkeypatch: pytest.MonkeyPatch) -> type[Capt
     clock = SimpleNamespace(monotonic=lambda: kind.period * (kind.opened[0].count if kind.opened else 0))
     monkeypatch.setattr(cv2, "VideoCapture", kind)
     monkeypatch.setattr(sources, "time", clock)
-    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: False))
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: False)
     return kind
 
 
@@ -96,7 +96,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
         pictures.append(picture)
         return len(pictures) < 70  # then q
 
-    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: True))
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: True)
     monkeypatch.setattr(DisplayWindow, "show", show)
     monkeypatch.setattr(DisplayWindow, "close", lambda self: None)
     return pictures

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from eva_sim.agents.data.babbling import sample_command
 from eva_sim.agents.optimisation.solve_command import load_target, solve_command
-from eva_sim.cli.commands import app
+from eva_sim.cli.app import app
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset, read_json
 from eva_sim.landmarks import POINTS

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from eva_sim import clock, make_face
 from eva_sim.cli import tour
-from eva_sim.cli.commands import app
+from eva_sim.cli.app import app
 from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, load_spec
 from eva_sim.errors import DataError, LinkError, RobotError
@@ -31,8 +31,8 @@ from eva_sim.real.boards.servo_bus import default_bus_ids
 from eva_sim.real.calibration import operator_ui, procedure
 from eva_sim.real.calibration.model import ActuatorCalibration, Calibration, default_path, designed_face
 from eva_sim.real.calibration.operator_ui import ScriptedOperator
-from eva_sim.real.calibration.procedure import CalibrationSession, ServoEndpoints
-from eva_sim.real.calibration.servo_bench import GENTLE, widest_limits
+from eva_sim.real.calibration.servo_bench import BENCH_SPEED, widest_limits
+from eva_sim.real.calibration.session import CalibrationSession, ServoEndpoints
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, ServoBus
 from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, PtyLine
@@ -81,7 +81,7 @@ class Desk:
                 bus.put(number, bus.POSITION, place, bus.GOAL_SIZE)
 
     def face(self, **more: Any) -> Face:
-        return make_face("robot", board=self.kind, port=self.port, robot=NAME, camera=None, **more)
+        return make_face("robot", board=self.kind, port=self.port, robot_id=NAME, camera=None, **more)
 
     def eva(self, words: str, *more: str) -> Any:
         """Runs the `eva` command with the options of this robot."""
@@ -107,7 +107,10 @@ def desk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def odd(kind: str) -> Calibration:
     """No servo like the next: other ends, rest and slew, and every third horn the other way round."""
-    nominal, joints = Calibration.nominal(NAME, kind, UNIT[kind]), dict[str, ActuatorCalibration]()
+    nominal, joints = (
+        Calibration.nominal(load_spec(), NAME, kind, UNIT[kind]),
+        dict[str, ActuatorCalibration](),
+    )
     for n, (name, joint) in enumerate(nominal.actuators.items()):
         way, turned = joint.range_max - joint.range_min, bool(joint.drive_mode) ^ (n % 3 == 0)
         low, high = joint.range_min + (n % 7) / 40 * way, joint.range_max - (n % 5) / 40 * way
@@ -154,7 +157,7 @@ def test_an_environment_on_any_board(desk: Desk, spec: FaceSpec) -> None:
     with pytest.raises(DataError, match=rf"{NAME}\.json; make a new one with `eva calibrate`"):
         desk.face()
     odd(desk.kind).save()
-    env = gym.make("EVA/Mimic-v0", body="robot", board=desk.kind, port=desk.port, robot=NAME, camera=None)
+    env = gym.make("EVA/Mimic-v0", body="robot", board=desk.kind, port=desk.port, robot_id=NAME, camera=None)
     env.reset(seed=1)
     for _ in range(20):
         observation, *_, info = env.step(spec.command(jaw=1.0))
@@ -202,7 +205,7 @@ def test_recording_and_replaying(desk: Desk, tmp_path: Path) -> None:
 
 def careful(kind: str) -> dict[str, dict[str, float]]:
     """What a person finds: ends near where each servo is armed, and one horn the other way round."""
-    widest, found = widest_limits(UNIT[kind]), dict[str, dict[str, float]]()
+    widest, found = widest_limits(load_spec(), UNIT[kind]), dict[str, dict[str, float]]()
     for i, a in enumerate(SPEC.actuators):
         rest, travel = widest.rest[i], (widest.high[i] - widest.low[i]) * (1 if a.direction > 0 else -1)
         way = -travel if a.name == "eye_left_yaw" else travel
@@ -216,7 +219,7 @@ def careful(kind: str) -> dict[str, dict[str, float]]:
 
 
 def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    marks, widest = careful(desk.kind), widest_limits(UNIT[desk.kind])
+    marks, widest = careful(desk.kind), widest_limits(load_spec(), UNIT[desk.kind])
     lies = widest.rest.copy()
     lies[[0, 24]] = widest.high[0], widest.low[24]  # as far from rest as a limp servo may be found
     desk.lie(lies)
@@ -225,14 +228,14 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
     assert run.exit_code == 0, run.exception
     assert np.isnan(desk.held_positions()).all()
     assert str(default_path(NAME)) in run.output.replace("\n", "")
-    made = Calibration.load(default_path(NAME))
+    made = Calibration.load(default_path(NAME), load_spec())
     assert (made.board, made.unit, made.outer_eye) == (desk.kind, UNIT[desk.kind], 0.095)
     for what, command in (("low", -np.ones(25)), ("high", np.ones(25))):
         assert made.to_raw(command) == pytest.approx([marks[name][what] for name in SPEC.names])
     neutral = [marks[name].get("neutral", marks[name]["low"]) for name in SPEC.names]
     assert made.to_raw(SPEC.neutral) == pytest.approx(neutral)
     travel = np.array([abs(m["high"] - m["low"]) for m in (marks[name] for name in SPEC.names)])
-    nominal = Calibration.nominal(NAME, desk.kind, UNIT[desk.kind]).limits
+    nominal = Calibration.nominal(load_spec(), NAME, desk.kind, UNIT[desk.kind]).limits
     shares = np.minimum(1, travel / (nominal.high - nominal.low))
     assert made.limits.slew == pytest.approx(shares * nominal.slew) and shares.max() == 1
     assert_slow(desk)
@@ -245,8 +248,8 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
 
 def assert_slow(desk: Desk) -> None:
     """No servo was ever commanded to go faster than a careful hand, nor beyond what robot.toml allows."""
-    widest, scale = widest_limits(UNIT[desk.kind]), 4 if desk.kind == "maestro" else 1
-    step = GENTLE * RULES.period * (widest.high - widest.low)
+    widest, scale = widest_limits(SPEC, UNIT[desk.kind]), 4 if desk.kind == "maestro" else 1
+    step = BENCH_SPEED * RULES.period * (widest.high - widest.low)
     places = dict[int, list[float]]()
     for n, device in enumerate(desk.devices):
         for number, raw in device.driven:
@@ -265,9 +268,11 @@ def test_a_servo_nobody_moved(desk: Desk, tmp_path: Path, monkeypatch: pytest.Mo
     assert default_path(NAME).exists() == (desk.kind == "maestro")
     if desk.kind == "maestro":
         assert run.exit_code == 0
-        assert Calibration.load(default_path(NAME)).limits.high[0] == 2200.0
+        assert Calibration.load(default_path(NAME), load_spec()).limits.high[0] == 2200.0
     else:
-        assert isinstance(run.exception, DataError) and "25 servos have no marks yet" in str(run.exception)
+        assert isinstance(run.exception, DataError) and "25 servos have no endpoints yet" in str(
+            run.exception
+        )
         assert "--partial" not in str(run.exception)
 
 
@@ -277,15 +282,15 @@ class Dark(CameraSource):
     def __init__(self, device: int, by: Clock) -> None:
         self._clock = by
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         return TimedImage(self._clock.now(), np.zeros((64, 64, 3), np.uint8))
 
 
 def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the same board and with the ends just found; what a camera finds is tested in test_sweep.py."""
     marks, part = careful(desk.kind), tmp_path / "part.json"
-    session = CalibrationSession.open(part, NAME, desk.kind, UNIT[desk.kind])
-    session.marks = {
+    session = CalibrationSession.open(load_spec(), part, NAME, desk.kind, UNIT[desk.kind])
+    session.endpoints = {
         name: ServoEndpoints(m["low"], m.get("neutral", m["low"]), m["high"]) for name, m in marks.items()
     }
     session.save()
@@ -295,7 +300,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         assert face.identity.kind == desk.kind and not np.isnan(desk.held_positions()).any()
         high = [marks[name]["high"] for name in SPEC.names]
         assert face.calibration.to_raw(np.ones(25)) == pytest.approx(high)
-        found.neutral = designed_face().neutral
+        found.neutral_landmarks = designed_face(load_spec()).neutral
         return ["look at the jaw"]
 
     monkeypatch.setattr(procedure, "measure_by_camera", watched)
@@ -304,7 +309,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
     run = desk.eva(f"calibrate --out {part}", "--camera", "3")
     assert run.exit_code == 0, run.exception
     assert "look at the jaw" in run.output and np.isnan(desk.held_positions()).all()
-    assert Calibration.load(default_path(NAME)).neutral_landmarks is not None
+    assert Calibration.load(default_path(NAME), SPEC).neutral_landmarks is not None
 
 
 # Error messages.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from eva_sim.contract import FaceSpec, Floats, Reading
+from eva_sim.contract import FaceSpec, Floats, Reading, load_spec
 from eva_sim.errors import MediaError
 from eva_sim.landmarks import POINTS, REGIONS
 from eva_sim.real.calibration import actuator_sweep as module
@@ -139,7 +139,7 @@ def test_a_lost_face_is_told(spec: FaceSpec) -> None:
 
 def test_a_response_survives_json() -> None:
     found = jaw(PlayFace(play=0.05))
-    assert ActuatorResponse.of(json.loads(json.dumps(found.plain()))) == found
+    assert ActuatorResponse.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 TRUE = 2 * 0.0003 / 0.008 / 2.2  # the table's play of 0.3 mm, in commands
@@ -175,10 +175,12 @@ def test_pictures_are_read_without_memory() -> None:
 
 
 def test_the_expected_way_shows_mirrored_pairs(spec: FaceSpec) -> None:
-    size = np.linalg.norm(expected_motion(), axis=-1).max(1)
+    size = np.linalg.norm(expected_motion(load_spec()), axis=-1).max(1)
     seen = spec.where("cable", "jaw", "lid")
     assert size[seen].min() > 5 * size[np.setdiff1d(np.arange(len(spec)), seen)].max()
-    left, right = (expected_motion()[spec.index(f"zygomaticus_{side}")] for side in ("left", "right"))
+    left, right = (
+        expected_motion(load_spec())[spec.index(f"zygomaticus_{side}")] for side in ("left", "right")
+    )
     row = {point: i for i, point in enumerate(POINTS)}
     assert np.linalg.norm(left[row[291]]) > 3 * np.linalg.norm(left[row[61]])
     assert np.linalg.norm(right[row[61]]) > 3 * np.linalg.norm(right[row[291]])
@@ -186,7 +188,9 @@ def test_the_expected_way_shows_mirrored_pairs(spec: FaceSpec) -> None:
 
 def test_a_robot_that_knows_its_resting_face_does_not_seem_to_move_at_rest() -> None:
     with open_mock(1) as face:
-        made = Calibration.nominal(face.identity.robot_id).seen(module.resting_face(face))
+        made = Calibration.nominal(load_spec(), face.identity.robot_id).with_neutral(
+            module.resting_face(face)
+        )
     with open_mock(1, calibration=made) as face:
         readings = [face.reset(), *(face.move(face.spec.neutral) for _ in range(8))]
         away = readings[-1].landmarks - face.neutral_landmarks

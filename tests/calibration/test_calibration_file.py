@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eva_sim.contract import FaceSpec
+from eva_sim.contract import FaceSpec, load_spec, parse_spec
 from eva_sim.errors import DataError, RobotError
 from eva_sim.landmarks import POINTS
 from eva_sim.real.boards.interface import BoardIdentity
 from eva_sim.real.calibration.model import ActuatorCalibration, Calibration, default_path, designed_face
 from eva_sim.testing.pulse_watcher import ROBOT
 
-NOMINAL = Calibration.nominal("0123456789abcdef")
+NOMINAL = Calibration.nominal(load_spec(), "0123456789abcdef")
 IDENTITY = BoardIdentity("firmware", "0123456789abcdef", "0.0", None, "us", False, "board")
 
 
@@ -58,11 +58,11 @@ def test_a_turned_joint_falls_as_the_command_rises(spec: FaceSpec) -> None:
 
 
 def test_the_file_holds_everything(tmp_path: Path) -> None:
-    seen = designed_face().neutral
+    seen = designed_face(load_spec()).neutral
     joints = changed("jaw", backlash=0.02, hysteresis=0.1, delay=1.5)
-    whole = replace(NOMINAL, actuators=joints).seen(100 * seen + 3)
+    whole = replace(NOMINAL, actuators=joints).with_neutral(100 * seen + 3)
     path = whole.save(tmp_path / "robot.json")
-    back = Calibration.load(path)
+    back = Calibration.load(path, load_spec())
     assert back.crc == whole.crc != NOMINAL.crc
     assert back.actuators == joints
     assert back.neutral_landmarks == pytest.approx(seen, abs=1e-9)
@@ -72,14 +72,14 @@ def test_the_file_holds_everything(tmp_path: Path) -> None:
 
 
 def test_the_nominal_one_is_always_the_same() -> None:
-    assert Calibration.nominal("feed").crc == Calibration.nominal("feed").crc
-    assert Calibration.nominal("feed").crc != NOMINAL.crc
-    assert Calibration.nominal("feed").date == "nominal"
+    assert Calibration.nominal(load_spec(), "feed").crc == Calibration.nominal(load_spec(), "feed").crc
+    assert Calibration.nominal(load_spec(), "feed").crc != NOMINAL.crc
+    assert Calibration.nominal(load_spec(), "feed").date == "nominal"
 
 
 def test_the_default_place_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EVA_CONFIG", str(tmp_path))
-    assert NOMINAL.save() == tmp_path / "0123456789abcdef.json" == default_path(NOMINAL.robot)
+    assert NOMINAL.save() == tmp_path / "0123456789abcdef.json" == default_path(NOMINAL.robot_id)
     monkeypatch.delenv("EVA_CONFIG")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     assert default_path("a") == tmp_path / "config/eva-sim/a.json"
@@ -87,7 +87,7 @@ def test_the_default_place_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="eva calibrate"):
-        Calibration.load(tmp_path / "none.json")
+        Calibration.load(tmp_path / "none.json", load_spec())
 
 
 def test_no_truncated_file_is_taken(tmp_path: Path) -> None:
@@ -95,16 +95,16 @@ def test_no_truncated_file_is_taken(tmp_path: Path) -> None:
     for length in range(0, len(whole) - 2, 97):
         (tmp_path / "cut.json").write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"cut\.json"):
-            Calibration.load(tmp_path / "cut.json")
+            Calibration.load(tmp_path / "cut.json", load_spec())
 
 
 def test_no_changed_number_is_taken(tmp_path: Path) -> None:
     path = NOMINAL.save(tmp_path / "robot.json")
     text = path.read_text()
-    for before, after in (('"range_max": 2200.0', '"range_max": 2300.0'), (NOMINAL.robot, "feed")):
+    for before, after in (('"range_max": 2200.0', '"range_max": 2300.0'), (NOMINAL.robot_id, "feed")):
         path.write_text(text.replace(before, after, 1))
         with pytest.raises(DataError, match="CRC"):
-            Calibration.load(path)
+            Calibration.load(path, load_spec())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_changed_number_is_taken(tmp_path: Path) -> None:
 def test_what_is_no_calibration_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "other.json").write_text(content)
     with pytest.raises(DataError, match="eva calibrate"):
-        Calibration.load(tmp_path / "other.json")
+        Calibration.load(tmp_path / "other.json", load_spec())
 
 
 def test_a_whole_file_without_what_it_needs_is_told(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_whole_file_without_what_it_needs_is_told(tmp_path: Path) -> None:
     content: dict[str, Any] = {"version": 1, "actuators": {"jaw": {"id": 12}}}
     (tmp_path / "odd.json").write_text(json.dumps({**content, "crc": _crc(content)}))
     with pytest.raises(DataError, match="not a whole calibration"):
-        Calibration.load(tmp_path / "odd.json")
+        Calibration.load(tmp_path / "odd.json", load_spec())
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_a_servo_must_not_do_is_no_calibration(fields: dict[str, Any], told
 
 def test_ticks_and_microseconds_are_the_same_angles() -> None:
     """A quarter turn: 1,000 us of a hobby servo, 1,024 of a bus servo's 4,096 ticks a turn."""
-    ticks, us = Calibration.nominal(unit="ticks").limits, NOMINAL.limits
+    ticks, us = Calibration.nominal(load_spec(), unit="ticks").limits, NOMINAL.limits
     for ours, theirs in ((us.low, ticks.low), (us.rest, ticks.rest), (us.high, ticks.high)):
         assert (theirs - 2048) / 4096 * 360 == pytest.approx((ours - 1500) / 1000 * 90)
     assert ticks.slew / 4096 * 360 == pytest.approx(us.slew / 1000 * 90)
@@ -154,7 +154,7 @@ def test_ticks_and_microseconds_are_the_same_angles() -> None:
 
 @pytest.mark.parametrize("fields", [{"range_max": 2920.0}, {"range_min": 1170.0}, {"slew": 105.0}])
 def test_what_a_bus_servo_must_not_do_is_no_calibration(fields: dict[str, Any]) -> None:
-    ticks = Calibration.nominal(unit="ticks")
+    ticks = Calibration.nominal(load_spec(), unit="ticks")
     joints = {**ticks.actuators, "brow_inner_left": replace(ticks.actuators["brow_inner_left"], **fields)}
     with pytest.raises(DataError, match=r"brow_inner_left leaves .* ticks"):
         replace(ticks, actuators=joints)
@@ -165,9 +165,10 @@ def test_another_unit_is_told() -> None:
         replace(NOMINAL, unit="mm")
 
 
-def test_another_table_is_told() -> None:
+def test_another_table_is_told(spec: FaceSpec, tmp_path: Path) -> None:
+    path = NOMINAL.save(tmp_path / "robot.json")
     with pytest.raises(DataError, match="another actuator table"):
-        replace(NOMINAL, spec="0" * 64)
+        Calibration.load(path, parse_spec(spec.text + "\n", spec.folder))
     with pytest.raises(DataError, match="another actuator table"):
         replace(NOMINAL, actuators={"jaw": NOMINAL.actuators["jaw"]})
     with pytest.raises(DataError, match="other landmarks"):
@@ -188,6 +189,6 @@ def test_the_designed_face_is_the_twins() -> None:
     from eva_sim.twin import Twin
 
     with Twin() as twin:
-        face = designed_face()
+        face = designed_face(load_spec())
         assert face.neutral == pytest.approx(twin.neutral_landmarks, abs=1e-5)
         assert face.outer_eye == pytest.approx(twin.outer_eye, rel=1e-6)

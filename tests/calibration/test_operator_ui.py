@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from eva_sim.errors import RobotError
+from eva_sim.real.calibration.endpoint_search import find_endpoints
 from eva_sim.real.calibration.operator_ui import (
     Answer,
     Confirm,
@@ -25,9 +26,9 @@ from eva_sim.real.calibration.operator_ui import (
     WindowUI,
     parse_answer,
 )
-from eva_sim.real.calibration.procedure import CalibrationStopped, ServoEndpoints, guide_servos
 from eva_sim.real.calibration.servo_bench import ServoBench
-from eva_sim.testing.calibration_rig import Bus, session
+from eva_sim.real.calibration.session import CalibrationStopped, ServoEndpoints
+from eva_sim.testing.calibration_rig import RecordingBoard, session
 
 QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
 
@@ -69,7 +70,7 @@ def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: P
         def poll(self, question: Question, picture: Any) -> Answer:
             if question.actuator != "brow_inner_left":
                 return Skip()
-            if question.what in ("arm", "low"):
+            if question.subject in ("arm", "low"):
                 return Confirm()
             if not self.lines and question.raw != question.goal:
                 return Move(question.goal)
@@ -78,17 +79,17 @@ def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: P
             return told
 
     mine = session(tmp_path)
-    guide_servos(mine, bench, Typist({}))
-    assert mine.marks == {"brow_inner_left": ServoEndpoints(900.0, 900.0, 1400.0)}
+    find_endpoints(mine, bench, Typist({}))
+    assert mine.endpoints == {"brow_inner_left": ServoEndpoints(900.0, 900.0, 1400.0)}
 
 
 def test_nothing_is_armed_before_its_person_says_so(
-    bus: Bus, bench: ServoBench, tmp_path: Path, capsys: pytest.CaptureFixture
+    bus: RecordingBoard, bench: ServoBench, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """A number moves nothing yet; one that is out of range never does; Enter arms."""
     lines = ["1500", "skip", "", "9999", "stop"]
     with pytest.raises(CalibrationStopped):
-        guide_servos(session(tmp_path), bench, TerminalUI(lines=lines))
+        find_endpoints(session(tmp_path), bench, TerminalUI(lines=lines))
     told = capsys.readouterr().err
     assert "brow_inner_left is next" in told and "'1500' moves nothing yet" in told
     assert "brow_inner_right: find low" in told and "brow_inner_left: find" not in told

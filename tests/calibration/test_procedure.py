@@ -13,44 +13,43 @@ from eva_sim.contract import FaceSpec
 from eva_sim.errors import DataError, RobotError
 from eva_sim.real.boards.interface import BoardLimits
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
+from eva_sim.real.calibration.endpoint_search import endpoint_meaning, find_endpoints
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.calibration.operator_ui import Answer, Confirm, Move, Question, ScriptedOperator
-from eva_sim.real.calibration.procedure import (
+from eva_sim.real.calibration.procedure import measure_by_camera
+from eva_sim.real.calibration.servo_bench import BENCH_SPEED, ServoBench
+from eva_sim.real.calibration.session import (
     CalibrationSession,
     CalibrationStopped,
     ServoEndpoints,
-    guide_servos,
-    meaning,
-    measure_by_camera,
     stoppable,
 )
-from eva_sim.real.calibration.servo_bench import GENTLE, ServoBench
-from eva_sim.testing.calibration_rig import PERIOD, Bus, right, session
+from eva_sim.testing.calibration_rig import PERIOD, RecordingBoard, careful_endpoints, session
 from eva_sim.testing.fake_face import FakeFace
 
 
 def test_all_servos_are_found_slowly_and_one_at_a_time(
-    spec: FaceSpec, bus: Bus, bench: ServoBench, widest: BoardLimits, tmp_path: Path
+    spec: FaceSpec, bus: RecordingBoard, bench: ServoBench, widest: BoardLimits, tmp_path: Path
 ) -> None:
-    guide, mine = ScriptedOperator(right(spec)), session(tmp_path)
-    guide_servos(mine, bench, guide)
+    guide, mine = ScriptedOperator(careful_endpoints(spec)), session(tmp_path)
+    find_endpoints(mine, bench, guide)
     for a in spec.actuators:
-        wanted = right(spec)[a.name]
+        wanted = careful_endpoints(spec)[a.name]
         neutral = wanted["low"] if a.kind in ("cable", "jaw") else wanted["neutral"]
-        assert mine.marks[a.name] == ServoEndpoints(wanted["low"], neutral, wanted["high"])
+        assert mine.endpoints[a.name] == ServoEndpoints(wanted["low"], neutral, wanted["high"])
     assert {len(armed) for armed in bus.history} == {1}
     sent = np.array(bus.sent)
     assert (sent >= widest.low).all() and (sent <= widest.high).all()
     steps = np.abs(np.diff(sent, axis=0)).max(1)
     same = np.array([a == b for a, b in zip(bus.history, bus.history[1:], strict=False)])
-    assert steps[same].max() <= GENTLE * PERIOD * 1600 + 1e-9  # between servos all is limp
+    assert steps[same].max() <= BENCH_SPEED * PERIOD * 1600 + 1e-9  # between servos all is limp
     others = sent[:, 0][np.array([0 not in armed for armed in bus.history])]
     assert (others == widest.rest[0]).all()
-    assert bus.limits is not None and (bus.limits.slew <= GENTLE * PERIOD * 1600).all()
+    assert bus.limits is not None and (bus.limits.slew <= BENCH_SPEED * PERIOD * 1600).all()
     assert not bus.armed
 
 
-def test_a_wish_beyond_the_limits_is_cut(bus: Bus, bench: ServoBench, spec: FaceSpec) -> None:
+def test_a_wish_beyond_the_limits_is_cut(bus: RecordingBoard, bench: ServoBench, spec: FaceSpec) -> None:
     for wish, end in ((9999.0, 2300.0), (-5.0, 700.0)):
         with bench.armed(spec.index("jaw")):
             bench.go(wish)
@@ -61,18 +60,22 @@ def test_a_wish_beyond_the_limits_is_cut(bus: Bus, bench: ServoBench, spec: Face
         bench.tick()
 
 
-def test_it_is_stopped_and_resumed(spec: FaceSpec, bus: Bus, bench: ServoBench, tmp_path: Path) -> None:
+def test_it_is_stopped_and_resumed(
+    spec: FaceSpec, bus: RecordingBoard, bench: ServoBench, tmp_path: Path
+) -> None:
     with pytest.raises(CalibrationStopped):
-        guide_servos(session(tmp_path), bench, ScriptedOperator(right(spec), stop_at=spec.names[3]))
+        find_endpoints(
+            session(tmp_path), bench, ScriptedOperator(careful_endpoints(spec), stop_at=spec.names[3])
+        )
     assert not bus.armed
     mine = session(tmp_path)
-    assert list(mine.marks) == sorted(spec.names[:3])
-    guide = ScriptedOperator(right(spec, *spec.names[3:6]))
-    guide_servos(mine, bench, guide)
-    assert {q.actuator for q in guide.asked} == set(spec.names[3:])  # the rest was skipped by the guide
-    assert set(session(tmp_path).marks) == set(spec.names[:6])
+    assert list(mine.endpoints) == sorted(spec.names[:3])
+    guide = ScriptedOperator(careful_endpoints(spec, *spec.names[3:6]))
+    find_endpoints(mine, bench, guide)
+    assert {q.actuator for q in guide.questions} == set(spec.names[3:])  # the rest was skipped by the guide
+    assert set(session(tmp_path).endpoints) == set(spec.names[:6])
     with pytest.raises(DataError, match="another robot"):
-        CalibrationSession.open(tmp_path / "part.json", "robot-8", "firmware", "us")
+        CalibrationSession.open(spec, tmp_path / "part.json", "robot-8", "firmware", "us")
 
 
 def test_marks_that_cannot_be_are_asked_again(spec: FaceSpec, bench: ServoBench, tmp_path: Path) -> None:
@@ -92,8 +95,8 @@ def test_marks_that_cannot_be_are_asked_again(spec: FaceSpec, bench: ServoBench,
 
     marks: dict[str, dict[str, float]] = {"eye_left_yaw": {"low": 1200.0, "neutral": 1100.0, "high": 1210.0}}
     guide, mine = Learning(marks), session(tmp_path)
-    guide_servos(mine, bench, guide)
-    assert mine.marks["eye_left_yaw"] == ServoEndpoints(1200.0, 1400.0, 2000.0)
+    find_endpoints(mine, bench, guide)
+    assert mine.endpoints["eye_left_yaw"] == ServoEndpoints(1200.0, 1400.0, 2000.0)
     assert "nearly the same place" in guide.problems[0] and "neutral is not between" in guide.problems[1]
 
 
@@ -106,9 +109,9 @@ def test_a_place_counts_once_the_servo_is_there(spec: FaceSpec, bench: ServoBenc
             return Confirm() if isinstance(answer, Move) and question.raw > 1320.0 else answer
 
     guide, mine = Hasty({"jaw": {"low": 1200.0, "high": 1800.0}}), session(tmp_path)
-    guide_servos(mine, bench, guide)
-    assert any("still moving" in text for text in guide.heard)
-    assert mine.marks["jaw"] == ServoEndpoints(1200.0, 1200.0, 1800.0)
+    find_endpoints(mine, bench, guide)
+    assert any("still moving" in text for text in guide.texts)
+    assert mine.endpoints["jaw"] == ServoEndpoints(1200.0, 1200.0, 1800.0)
 
 
 def test_a_servo_that_turns_the_other_way_is_kept_and_told(
@@ -116,24 +119,26 @@ def test_a_servo_that_turns_the_other_way_is_kept_and_told(
 ) -> None:
     guide = ScriptedOperator({"jaw": {"low": 2000.0, "high": 1100.0}})
     mine = session(tmp_path)
-    guide_servos(mine, bench, guide)
-    assert mine.marks["jaw"] == ServoEndpoints(2000.0, 2000.0, 1100.0)
-    assert any("other way" in text for text in guide.heard)
+    find_endpoints(mine, bench, guide)
+    assert mine.endpoints["jaw"] == ServoEndpoints(2000.0, 2000.0, 1100.0)
+    assert any("other way" in text for text in guide.texts)
 
 
-def test_trouble_lets_the_servo_go(spec: FaceSpec, bus: Bus, bench: ServoBench, tmp_path: Path) -> None:
+def test_trouble_lets_the_servo_go(
+    spec: FaceSpec, bus: RecordingBoard, bench: ServoBench, tmp_path: Path
+) -> None:
     mine = session(tmp_path)
     bus.fails_after = 60
     with pytest.raises(RobotError, match=r"the board is limp; the servo supply sagged\. Look at the robot"):
-        guide_servos(mine, bench, ScriptedOperator(right(spec)))
+        find_endpoints(mine, bench, ScriptedOperator(careful_endpoints(spec)))
     bus.fails_after = -1
     bus.temperature[5] = 75.0
     with pytest.raises(RobotError, match="too hot"):
-        guide_servos(mine, bench, ScriptedOperator(right(spec)))
-    assert not bus.armed and set(mine.marks) == set(spec.names[:5])
+        find_endpoints(mine, bench, ScriptedOperator(careful_endpoints(spec)))
+    assert not bus.armed and set(mine.endpoints) == set(spec.names[:5])
 
 
-def test_a_servo_that_pushes_gives_way(spec: FaceSpec, bus: Bus, bench: ServoBench) -> None:
+def test_a_servo_that_pushes_gives_way(spec: FaceSpec, bus: RecordingBoard, bench: ServoBench) -> None:
     jaw = spec.index("jaw")
     with bench.armed(jaw):
         bench.go(1500.0)
@@ -172,20 +177,22 @@ def test_the_camera_part_is_resumed_and_doubts(
     assert swept == ["jaw", "lid_left", "lid_right", "levator_left"]
     assert len(told) == 3 and "no landmark" in told[2] and "other parts" in told[1]
     back = session(tmp_path)
-    assert back.responses == again.responses and back.neutral is not None
-    assert np.allclose(back.neutral, FakeFace().neutral_landmarks)
+    assert back.responses == again.responses and back.neutral_landmarks is not None
+    assert np.allclose(back.neutral_landmarks, FakeFace().neutral_landmarks)
 
 
 def test_every_actuator_has_words(spec: FaceSpec) -> None:
-    assert {meaning(a, "low") for a in spec.actuators} != {meaning(a, "high") for a in spec.actuators}
-    assert meaning(spec.actuators[spec.index("lid_left")], "low") == "the eye is shut"
-    assert "slack" in meaning(spec.actuators[0], "low")
+    assert {endpoint_meaning(a, "low") for a in spec.actuators} != {
+        endpoint_meaning(a, "high") for a in spec.actuators
+    }
+    assert endpoint_meaning(spec.actuators[spec.index("lid_left")], "low") == "the eye is shut"
+    assert "slack" in endpoint_meaning(spec.actuators[0], "low")
 
 
 def test_an_outer_eye_distance_is_one_of_a_face(spec: FaceSpec) -> None:
     for distance in (-0.003, 0.0, float("nan"), 92.5):
         with pytest.raises(DataError, match="a face has 30 to 200"):
-            replace(Calibration.nominal(), outer_eye=distance)
+            replace(Calibration.nominal(spec), outer_eye=distance)
 
 
 def test_who_stops_is_told_what_is_kept(
@@ -193,14 +200,16 @@ def test_who_stops_is_told_what_is_kept(
 ) -> None:
     path = tmp_path / "part.json"
     for error, status in ((KeyboardInterrupt(), 130), (CalibrationStopped("enough"), 0)):
-        with pytest.raises(SystemExit) as ended, stoppable(path):
+        with pytest.raises(SystemExit) as ended, stoppable(spec, path):
             raise error
         assert ended.value.code == status and "nothing was found yet" in capsys.readouterr().err
-    with pytest.raises(SystemExit), stoppable(path):
-        guide_servos(session(tmp_path), bench, ScriptedOperator(right(spec), stop_at=spec.names[3]))
+    with pytest.raises(SystemExit), stoppable(spec, path):
+        find_endpoints(
+            session(tmp_path), bench, ScriptedOperator(careful_endpoints(spec), stop_at=spec.names[3])
+        )
     told = capsys.readouterr().err
     assert f"{path} keeps the ends of 3 of 25 servos" in told and "of 0 of 15 actuators" in told
-    with pytest.raises(RobotError), stoppable(path):
+    with pytest.raises(RobotError), stoppable(spec, path):
         raise RobotError("a fault is no wish")
 
 
@@ -211,16 +220,16 @@ def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: ServoBench,
     from eva_sim.real.calibration.procedure import build_calibration
 
     mine = session(tmp_path)
-    guide_servos(mine, bench, ScriptedOperator({"jaw": {"low": 1320.0, "high": 1800.0}, "lid_right":
+    find_endpoints(mine, bench, ScriptedOperator({"jaw": {"low": 1320.0, "high": 1800.0}, "lid_right":
                                         {"low": 1700.0, "neutral": 1300.0, "high": 1150.0}}))  # fmt: skip
     mine.responses["jaw"] = ActuatorResponse(
         (1.0,), (-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), 1, 0.04, 0.02, 2, 0.001
     )
-    mine.neutral = FakeFace().neutral_landmarks.astype(float)
-    with pytest.raises(DataError, match=r"23 servos have no marks yet .*brow_inner_left"):
+    mine.neutral_landmarks = FakeFace().neutral_landmarks.astype(float)
+    with pytest.raises(DataError, match=r"23 servos have no endpoints yet .*brow_inner_left"):
         build_calibration(mine)
     made = build_calibration(mine, outer_eye=0.095, partial=True)
-    assert module.Calibration.load(made.save(tmp_path / "robot.json")).crc == made.crc
+    assert module.Calibration.load(made.save(tmp_path / "robot.json"), spec).crc == made.crc
     raw = made.to_raw(spec.neutral)
     jaw, lid = spec.index("jaw"), spec.index("lid_right")
     assert (raw[jaw], raw[lid]) == pytest.approx((1320.0, 1300.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,11 +16,16 @@ import numpy as np
 import pytest
 
 import eva_sim
-from eva_sim.cli import main, robot_commands
+from eva_sim.cli import calibration, main
+from eva_sim.cli.app import app
+from eva_sim.cli.body_choice import HIDDEN_BODIES, PICTURE_SIZE, BodyChoice
 from eva_sim.contract import FaceSpec, Reading, load_spec
 from eva_sim.errors import CommandError, DataError, EvaError
 from eva_sim.expressions import expression_command
+from eva_sim.interrupts import interruptible
 from eva_sim.recording.reader import load_recording
+from eva_sim.recording.replay import play_and_record
+from eva_sim.recording.trajectories import expression_sequence
 from eva_sim.testing.fake_face import FakeFace
 
 Eva = Callable[[str], tuple[int, str]]
@@ -45,12 +51,12 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
     code, told = eva("record joy anger --hold 0.2 --out first")
     assert code == 0 and "finished after" in told and "first" in told
     first = load_recording(tmp_path / "first")
-    assert first.cut == () and first.session.about["expressions"] == ["joy", "anger"]
+    assert first.cut == () and first.info.about["expressions"] == ["joy", "anger"]
     for name in ("joy", "anger"):
         assert (np.abs(first.asked - expression_command(load_spec(), name)).max(1) < 1e-6).sum() >= 5
     code, told = eva("replay first --out second --body mock")
     second = load_recording(tmp_path / "second")
-    assert code == 0 and second.session.about["replay"] == "first"
+    assert code == 0 and second.info.about["replay"] == "first"
     inside = [i for i in range(len(second) - len(first) + 1)
               if np.array_equal(second.asked[i : i + len(first)], first.asked)]  # fmt: skip
     assert len(inside) == 1
@@ -84,7 +90,7 @@ def test_to_stop_a_calibration_is_no_mistake(
     def interrupted(*given: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(robot_commands, "calibrate_servos", interrupted)
+    monkeypatch.setattr(calibration, "calibrate_servos", interrupted)
     code, told = eva("calibrate --body mock --out part.json")
     assert code == 130 and "part.json keeps" in told and "eva:" not in told
 
@@ -99,15 +105,13 @@ def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: P
             return super().move(command)
 
     before = signal.getsignal(signal.SIGINT)
-    played = robot_commands.play_and_record(
-        Interrupted(), robot_commands.expression_sequence(["joy"], 4.0), tmp_path / "cut"
-    )
+    played = play_and_record(Interrupted(), expression_sequence(spec, ["joy"], 4.0), tmp_path / "cut")
     assert played.ended == "stopped" and np.array_equal(played.asked[-1], spec.neutral)
     assert load_recording(tmp_path / "cut").cut == ()
     assert signal.getsignal(signal.SIGINT) is before
 
     def twice() -> None:
-        with robot_commands.interruptible() as stopped:
+        with interruptible() as stopped:
             signal.raise_signal(signal.SIGINT)
             assert stopped()
             signal.raise_signal(signal.SIGINT)
@@ -117,7 +121,7 @@ def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: P
 
 
 def test_poses_hold_and_glide(spec: FaceSpec) -> None:
-    course = robot_commands.expression_sequence(["joy", "neutral"], 0.4)
+    course = expression_sequence(spec, ["joy", "neutral"], 0.4)
     assert np.array_equal(course[:10], np.tile(expression_command(load_spec(), "joy"), (10, 1)))
     assert np.array_equal(course[-10:], np.tile(spec.neutral, (10, 1)))
     assert np.abs(np.diff(course, axis=0)).max() <= 1.5 * spec.control_dt * 1.01
@@ -127,22 +131,53 @@ def test_poses_hold_and_glide(spec: FaceSpec) -> None:
         (["bliss"], 1.0, CommandError),
     ):
         with pytest.raises(kind):
-            robot_commands.expression_sequence(names, hold)
+            expression_sequence(spec, names, hold)
 
 
 def test_each_body_is_told_what_it_knows() -> None:
-    real = robot_commands.BodyChoice("robot", "feetech", "auto", 2, 3, "desk")
-    told = {"board": "feetech", "port": "auto", "camera": 2, "robot": "desk", "calibration": None}
+    real = BodyChoice("robot", "feetech", "auto", 2, 3, "desk")
+    told = {"board": "feetech", "port": "auto", "camera": 2, "robot_id": "desk", "calibration": None}
     assert real.options == told
     assert replace(real, camera=-1).options["camera"] is None
-    for hidden in robot_commands.HIDDEN:
-        made = robot_commands.BodyChoice(hidden, robot=3, calibration=Path("made.json"))
-        assert made.options == {"robot": 3, "calibration": Path("made.json")}
+    for hidden in HIDDEN_BODIES:
+        made = BodyChoice(hidden, seed=3, calibration=Path("made.json"))
+        assert made.options == {"seed": 3, "calibration": Path("made.json")}
     with pytest.raises(EvaError, match="no servos to calibrate"):
-        robot_commands.BodyChoice("twin", calibration=Path("made.json"))
-    for theirs in ({"board": "maestro"}, {"port": "/dev/ttyACM0"}, {"name": "desk"}):
+        BodyChoice("twin", calibration=Path("made.json"))
+    for theirs in ({"board": "maestro"}, {"port": "/dev/ttyACM0"}, {"robot_id": "desk"}):
         with pytest.raises(EvaError, match="add --body robot"):
-            replace(robot_commands.BodyChoice("virtual"), **theirs)  # type: ignore[arg-type]
-    assert robot_commands.BodyChoice().options == {"camera": robot_commands.PICTURE}
+            replace(BodyChoice("virtual"), **theirs)  # type: ignore[arg-type]
+    assert BodyChoice().options == {"camera": PICTURE_SIZE}
     with pytest.raises(EvaError):
-        robot_commands.BodyChoice("ghost").open()
+        BodyChoice("ghost").open()
+
+
+def test_the_version_and_the_module_answer() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "eva_sim.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == eva_sim.__version__
+
+
+def test_mimic_is_mirror() -> None:
+    names = {command.name: command.callback for command in app.registered_commands}
+    assert names["mimic"] is names["mirror"]
+
+
+def test_transfer_numbers_hidden_robots_from_the_seed(
+    eva: Eva, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from eva_sim.real.transfer import report, report_page
+
+    given = dict[str, Any]()
+
+    def run_transfer(spec: FaceSpec, out: Path, open_robot: Any, seeds: Any, **more: Any) -> dict[str, Any]:
+        given.update(seeds=list(seeds), **more)
+        return {}
+
+    monkeypatch.setattr(report, "run_transfer", run_transfer)
+    monkeypatch.setattr(report_page, "report_table", lambda report: "")
+    assert eva("transfer --seed 3 --robots 2 --plan-seed 7")[0] == 0
+    assert given["seeds"] == [3, 4] and given["plan_seed"] == 7 and given["own"]
+    assert eva("transfer --body robot")[0] == 0
+    assert given["seeds"] == [1] and not given["own"]

@@ -126,7 +126,7 @@ def test_installed_wheel_makes_an_environment(installed: Path, tmp_path: Path) -
 
 
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
-    assert "mimic" in run(installed / "bin/eva", "--help", cwd=tmp_path)
+    assert "mirror" in run(installed / "bin/eva", "--help", cwd=tmp_path)
 
 
 def test_wheel_holds_every_asset_and_module_once(wheel: Path) -> None:

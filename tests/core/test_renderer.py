@@ -57,25 +57,25 @@ def camera(film: Film) -> Iterator[DeviceCamera]:
 
 
 def test_the_newest_picture_is_at_hand(camera: DeviceCamera, film: Film) -> None:
-    assert camera.look().picture[0, 0, 0] == 1
+    assert camera.latest_image().picture[0, 0, 0] == 1
     for _ in range(3):
         film.show()
-    assert camera.look().picture[0, 0, 0] == 4
-    assert camera.look().picture is camera.look().picture
+    assert camera.latest_image().picture[0, 0, 0] == 4
+    assert camera.latest_image().picture is camera.latest_image().picture
 
 
 def test_pictures_have_the_robots_time(camera: DeviceCamera, film: Film) -> None:
     camera._clock.sleep(0.5)
     film.show()
-    assert camera.look().time == 0.5
+    assert camera.latest_image().time == 0.5
 
 
 def test_an_old_picture_is_a_lost_camera(camera: DeviceCamera, film: Film) -> None:
     camera._clock.sleep(LOST_AFTER + 0.1)
     with pytest.raises(MediaError, match="no picture for"):
-        camera.look()
+        camera.latest_image()
     film.show()
-    assert camera.look().picture[0, 0, 0] == 2
+    assert camera.latest_image().picture[0, 0, 0] == 2
 
 
 def test_a_camera_that_stops_is_lost(camera: DeviceCamera, film: Film) -> None:
@@ -83,7 +83,7 @@ def test_a_camera_that_stops_is_lost(camera: DeviceCamera, film: Film) -> None:
     film.go.release()
     camera._thread.join(timeout=10)
     with pytest.raises(MediaError, match="camera 7 is lost: camera 7 stopped"):
-        camera.look()
+        camera.latest_image()
 
 
 def test_a_camera_without_any_picture_is_told(film: Film) -> None:

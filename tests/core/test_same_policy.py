@@ -32,7 +32,7 @@ class TwinEye(CameraSource):
     def __init__(self, face: Any) -> None:
         self.face, self.time = face, 0.0
 
-    def look(self) -> TimedImage:
+    def latest_image(self) -> TimedImage:
         self.time += 0.04
         return TimedImage(self.time, self.face.render(SIZE))
 
@@ -50,7 +50,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     atlas, spec = load_atlas(load_spec()), load_spec()
     rows = np.arange(len(atlas))
     manifest = DatasetManifest(spec.digest, POINTS, 0, len(atlas), 16, 0, None, "twin", {})
-    outer_eye = designed_face().outer_eye
+    outer_eye = designed_face(load_spec()).outer_eye
     data = Dataset(
         atlas.commands, atlas.commands, atlas.landmarks, rows // 16, rows % 16, atlas.landmarks[0].copy(),
         outer_eye, Path("atlas"), manifest,
@@ -81,9 +81,9 @@ def twins(checkpoint: Path, targets: Floats) -> dict[str, Errors]:
     face = env.unwrapped.face  # type: ignore[attr-defined]
     gaze = LandmarkReader(TwinEye(face), face.neutral_landmarks, None)
     face.reset()
-    gaze.learn([points for _ in range(5) if (points := gaze.points()) is not None])
+    gaze.learn_neutral([points for _ in range(5) if (points := gaze.detect()) is not None])
     own = follow_both(env, checkpoint, targets)
-    seen = follow_both(env, checkpoint, targets, lambda: gaze().landmarks)
+    seen = follow_both(env, checkpoint, targets, lambda: gaze.read().landmarks)
     gaze.close()
     env.close()
     return {"own": own, "camera": seen}

@@ -13,7 +13,6 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from eva_sim.cli import commands as eva_commands
 from tests.docs.markdown_pages import (
     HISTORY,
     ROOT,
@@ -70,7 +69,7 @@ def _of(*programs: str) -> list[Command]:
 @lru_cache(maxsize=1)
 def _eva() -> dict[str, Any]:
     """Subcommands of `eva` by name."""
-    group: Any = typer.main.get_command(eva_commands.app)
+    group: Any = typer.main.get_command(eva_app)
     return dict(group.commands)
 
 
@@ -93,7 +92,7 @@ def test_eva_command_is_known(command: Command) -> None:
 def test_cheap_eva_command_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert line in {" ".join(command.words) for command in _of("eva")}
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(eva_commands.app, line.split()[1:])
+    result = CliRunner().invoke(eva_app, line.split()[1:])
     assert result.exit_code == 0, result.output
 
 

@@ -328,14 +328,14 @@ def test_a_given_face_stays_open_and_an_own_one_is_closed(fake: None) -> None:
 
 
 def test_a_window_needs_a_display(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: False))
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: False)
     with pytest.raises(RenderError, match="rgb_array"):
         gym.make("EVA/Pose-v0", render_mode="human")
 
 
 def test_human_mode_shows_every_step(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[int, ...]] = []
-    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: True))
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: True)
     monkeypatch.setattr(DisplayWindow, "show", lambda self, picture: shown.append(picture.shape))
     monkeypatch.setattr(DisplayWindow, "close", lambda self: None)
     with gym.make("EVA/Pose-v0", render_mode="human") as env:
@@ -352,7 +352,7 @@ def test_a_window_says_when_the_user_wants_to_end(
     monkeypatch: pytest.MonkeyPatch, key: int, visible: int, wanted: bool
 ) -> None:
     shown = []
-    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: True))
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: True)
     monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
     monkeypatch.setattr(cv2, "waitKey", lambda wait: key)
     monkeypatch.setattr(cv2, "getWindowProperty", lambda title, what: visible)

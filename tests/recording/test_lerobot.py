@@ -152,10 +152,10 @@ def test_without_pictures_there_is_no_video(tmp_path: Path) -> None:
 
 def test_mistakes_are_told_and_leave_nothing(recording: Recording, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    other = replace(recording, session=replace(recording.session, digest="0" * 64))
+    other = replace(recording, info=replace(recording.info, digest="0" * 64))
     blind = replace(recording, number=recording.number[:1], start=recording.start[:1])
     cases: list[tuple[Sequence[Recording], str]] = [
-        ([other], "another assets"), ([blind], "no two frames"), ([], "no two frames"),
+        ([recording, other], "different actuator tables"), ([blind], "no two frames"), ([], "no two frames"),
     ]  # fmt: skip
     for recordings, told in cases:
         with pytest.raises(DataError, match=told):

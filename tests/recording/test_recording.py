@@ -7,7 +7,7 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_what_was_said_comes_back_to_the_bit(tmp_path: Path, spec: FaceSpec) -> 
     assert np.allclose(np.diff(back.wall), 0.025)
     assert np.flatnonzero(back.start).tolist() == [0, 31] and back.runs() == [range(31), range(31, 62)]
     assert [n["seed"] for n in back.notes if n["what"] == "reset"] == [5, 6]
-    session = back.session
+    session = back.info
     assert session.digest == spec.digest and session.about == {"body": "fake"}
     assert np.array_equal(session.neutral, FakeFace().neutral_landmarks)
     for index in (0, 40):
@@ -81,7 +81,7 @@ def test_what_was_said_comes_back_to_the_bit(tmp_path: Path, spec: FaceSpec) -> 
 
 
 def test_a_killed_process_loses_less_than_a_second(tmp_path: Path) -> None:
-    opening = "from tests.test_recording import Seeing\nface = Seeing()"
+    opening = "from tests.recording.test_recording import Seeing\nface = Seeing()"
     promised, late, back = kill_recorder(tmp_path / "session", opening, 400)
     assert back.number[-1] >= promised >= 400
     assert late < 1.0
@@ -221,8 +221,8 @@ def test_a_robot_is_known_and_its_clock_is_used(tmp_path: Path) -> None:
     """Two runs in virtual time are the same bytes, but for the date."""
 
     class Robot(FakeFace):
-        identity = SimpleNamespace(kind="firmware", robot="e5a1", version="1.0")
-        calibration = SimpleNamespace(crc=77)
+        def describe(self) -> dict[str, Any]:
+            return {"kind": "firmware", "robot": "e5a1", "version": "1.0", "calibration": 77}
 
         def __init__(self) -> None:
             super().__init__()
@@ -232,7 +232,7 @@ def test_a_robot_is_known_and_its_clock_is_used(tmp_path: Path) -> None:
         with record_face(Robot(), tmp_path / run) as face:
             face.reset()
             face.move(face.spec.neutral)
-    assert load_recording(tmp_path / "a").session.about == {
+    assert load_recording(tmp_path / "a").info.about == {
         "kind": "firmware", "robot": "e5a1", "version": "1.0", "calibration": 77,
     }  # fmt: skip
     first, second = (file_format.chunk_path(tmp_path / run, 0).read_bytes() for run in ("a", "b"))

@@ -12,7 +12,8 @@ from eva_sim.contract import FaceSpec
 from eva_sim.errors import CommandError, DataError
 from eva_sim.recording.reader import load_recording
 from eva_sim.recording.recorder import record_face
-from eva_sim.recording.replay import GENTLE, eased_commands, replay_commands
+from eva_sim.recording.replay import replay_commands
+from eva_sim.recording.trajectories import EASING_SPEED, eased_commands
 from eva_sim.testing.fake_face import FakeFace
 
 
@@ -30,7 +31,7 @@ def test_it_eases_in_and_out_and_plays_what_was_given(spec: FaceSpec) -> None:
     path = np.concatenate([spec.neutral[None], played.asked])
     longest = np.abs(np.diff(path, axis=0)).max(1)
     gentle = np.isin(played.part, ["in", "out"])
-    assert longest[gentle].max() <= GENTLE * spec.control_dt * 1.01
+    assert longest[gentle].max() <= EASING_SPEED * spec.control_dt * 1.01
     own = np.abs(np.diff(commands, axis=0)).max()
     assert longest[~gentle].max() <= max(own, 1e-6)  # the first is where easing ended
     assert np.array_equal(played.asked[-1], spec.neutral)
@@ -43,7 +44,7 @@ def test_easing_begins_and_ends_at_rest(spec: FaceSpec, distance: float) -> None
     path = np.concatenate([start[None], eased_commands(start, start + distance, spec)])
     steps = np.abs(np.diff(path, axis=0)).max(1)
     assert path[-1] == pytest.approx(start + distance)
-    assert steps.max() <= GENTLE * spec.control_dt * 1.001
+    assert steps.max() <= EASING_SPEED * spec.control_dt * 1.001
     assert max(steps[0], steps[-1]) <= 0.25 * steps.max() + 1e-6
 
 
@@ -54,7 +55,7 @@ def test_it_starts_where_the_face_is(spec: FaceSpec) -> None:
         here = face.move(spec.command(jaw=1.0))
     played = replay_commands(face, wave(spec), start=here)
     assert played.readings[0].time == pytest.approx(here.time + spec.control_dt)  # no reset between
-    assert abs(played.asked[0] - here.sent).max() <= GENTLE * spec.control_dt
+    assert abs(played.asked[0] - here.sent).max() <= EASING_SPEED * spec.control_dt
 
 
 def test_a_recording_is_asked_again(tmp_path: Path, spec: FaceSpec) -> None:
@@ -68,7 +69,7 @@ def test_a_recording_is_asked_again(tmp_path: Path, spec: FaceSpec) -> None:
     assert np.array_equal(played.asked[played.part == "play"], recording.asked)
     path = np.concatenate([spec.neutral[None], played.asked])
     longest = np.abs(np.diff(path, axis=0)).max(1)
-    assert longest[played.part != "play"].max() <= GENTLE * spec.control_dt * 1.01
+    assert longest[played.part != "play"].max() <= EASING_SPEED * spec.control_dt * 1.01
     joins = np.flatnonzero((played.part[1:] == "play") & (played.part[:-1] != "play")) + 1
     assert len(joins) == 2 and longest[joins].max() < 1e-6
 
@@ -78,7 +79,7 @@ def test_another_rate_is_interpolated(tmp_path: Path, spec: FaceSpec) -> None:
         for command in wave(spec, 21):
             face.move(command)
     recording = load_recording(tmp_path)
-    slow = replace(recording, session=replace(recording.session, control_dt=2 * spec.control_dt))
+    slow = replace(recording, info=replace(recording.info, control_dt=2 * spec.control_dt))
     played = replay_commands(FakeFace(), slow)
     twice = played.asked[played.part == "play"]
     assert len(twice) == 41 and np.allclose(twice[::2], recording.asked, atol=1e-6)
@@ -92,7 +93,7 @@ def test_stopping_eases_out(spec: FaceSpec, after: int) -> None:
     played = replay_commands(face, wave(spec), stopped=lambda: next(left, True))
     assert played.ended == "stopped" and (played.part != "out").sum() == after
     path = np.concatenate([spec.neutral[None], played.asked])
-    assert np.abs(np.diff(path, axis=0)).max() <= GENTLE * spec.control_dt * 1.01
+    assert np.abs(np.diff(path, axis=0)).max() <= EASING_SPEED * spec.control_dt * 1.01
     assert np.array_equal(played.asked[-1], spec.neutral)
 
 
@@ -100,8 +101,8 @@ def test_faults_are_told(spec: FaceSpec) -> None:
     played = replay_commands(FakeFace(found=False), wave(spec, 5))
     assert played.faults == ("no face in the picture",)
     assert (
-        f"finished after {len(played.part)} steps, 5 of them played" in played.told
-        and "no face in the picture" in played.told
+        f"finished after {len(played.part)} steps, 5 of them played" in played.summary
+        and "no face in the picture" in played.summary
     )
 
 
@@ -115,6 +116,6 @@ def test_nothing_moves_before_all_is_checked(tmp_path: Path, spec: FaceSpec) -> 
     with record_face(FakeFace(), tmp_path) as face:
         face.reset()
     recording = load_recording(tmp_path)
-    other = replace(recording, session=replace(recording.session, digest="0" * 64))
+    other = replace(recording, info=replace(recording.info, digest="0" * 64))
     with pytest.raises(DataError, match="another assets"):
         replay_commands(FakeFace(fail_after=0), other)

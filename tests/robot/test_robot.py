@@ -3,6 +3,8 @@
 A watcher on the plant's side of the board asserts limits, slew and rest in every test.
 """
 
+# fixtures by import
+
 from __future__ import annotations
 
 import contextlib
@@ -29,13 +31,7 @@ from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.testing.pulse_watcher import ROBOT, PulseWatcher
-from eva_sim.testing.robot_fixtures import (
-    BODIES,
-    moments,
-    open_body,
-    play,
-    wild,
-)
+from eva_sim.testing.robot_fixtures import BODIES, moments, open_body, play, wild
 
 # When all is well.
 
@@ -233,7 +229,7 @@ def test_a_robot_at_a_serial_port(
         make_face("robot", port=terminal, camera=None)
     robot = re.search(r"(\w{16})\.json", str(error.value))
     assert robot is not None
-    Calibration.nominal(robot[1]).save()
+    Calibration.nominal(spec, robot[1]).save()
     env = gym.make("EVA/Pose-v0", body="robot", port=terminal, camera=None, episode_steps=5)
     env.reset(seed=0)
     for _ in range(5):
@@ -251,10 +247,10 @@ def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pyte
     from typer.testing import CliRunner
 
     from eva_sim.cli import tour
-    from eva_sim.cli.commands import app
+    from eva_sim.cli.app import app
 
     monkeypatch.setattr(tour, "HOLD", 6)
-    run = CliRunner().invoke(app, ["robot", "--mock", "--out", str(tmp_path)])
+    run = CliRunner().invoke(app, ["robot", "--body", "mock", "--out", str(tmp_path)])
     assert run.exit_code == 0, run.output
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.width == 5 * 320
@@ -265,12 +261,20 @@ def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pyte
     assert min(told["moved_mm"].values()) > 0.5
 
 
-@pytest.mark.parametrize(
-    "options", ["", "--mock --virtual", "--port x --mock", "--board maestro --mock", "--body twin"]
-)
+@pytest.mark.parametrize("options", ["--port x --body mock", "--board maestro --body mock", "--body twin"])
 def test_the_command_wants_one_robot(options: str) -> None:
     from typer.testing import CliRunner
 
-    from eva_sim.cli.commands import app
+    from eva_sim.cli.app import app
 
     assert isinstance(CliRunner().invoke(app, ["robot", *options.split()]).exception, EvaError)
+
+
+@pytest.mark.parametrize("option", ["--mock", "--virtual", "--name desk", "--robot 3"])
+def test_old_spellings_of_options_are_refused(option: str) -> None:
+    from typer.testing import CliRunner
+
+    from eva_sim.cli.app import app
+
+    run = CliRunner().invoke(app, ["robot", *option.split()])
+    assert run.exit_code == 2 and f"No such option: {option.split()[0]}" in run.output

@@ -17,7 +17,7 @@ from eva_sim.real.safety.command_filter import CommandFilter, fastest_step
 from eva_sim.real.wire.firmware_table import exclusion_pairs
 from eva_sim.testing.pulse_watcher import ROBOT
 
-NOMINAL = Calibration.nominal()
+NOMINAL = Calibration.nominal(load_spec())
 FAR = st.lists(st.floats(-1, 1, width=32), min_size=25, max_size=25)
 UNKNOWN = np.full(25, np.nan)
 WELL = BoardStatus(BoardState.ACTIVE, NOMINAL.limits.rest, (), 5.0, UNKNOWN, UNKNOWN)
@@ -118,30 +118,32 @@ def test_a_malformed_command_changes_nothing(guard: CommandFilter, spec: FaceSpe
 
 def test_heat_is_latched(guard: CommandFilter, spec: FaceSpec) -> None:
     warm = np.full(25, 40.0)
-    assert guard.watch(replace(WELL, temperature=warm)) == ()
+    assert guard.check_status(replace(WELL, temperature=warm)) == ()
     warm[3] = ROBOT["safety"]["too_hot"] + 1
-    assert guard.watch(replace(WELL, temperature=warm)) == ("brow_outer_right is too hot (71 degrees)",)
-    assert guard.watch(WELL) != ()
+    assert guard.check_status(replace(WELL, temperature=warm)) == (
+        "brow_outer_right is too hot (71 degrees)",
+    )
+    assert guard.check_status(WELL) != ()
     guard.begin()
-    assert guard.watch(WELL) == ()
+    assert guard.check_status(WELL) == ()
 
 
 def test_a_stall_is_told_only_if_it_lasts(guard: CommandFilter) -> None:
     load = np.zeros(25)
     load[12] = 0.95
     steps = round(ROBOT["safety"]["stall_for"] / ROBOT["wire"]["period"])
-    assert not any(guard.watch(replace(WELL, load=load)) for _ in range(steps - 1))
-    assert guard.watch(WELL) == ()  # it moved on
-    assert not any(guard.watch(replace(WELL, load=load)) for _ in range(steps - 1))
-    assert [*map(guard.watch, [replace(WELL, load=load)] * 3)][-1] == ("jaw is stalled",)
+    assert not any(guard.check_status(replace(WELL, load=load)) for _ in range(steps - 1))
+    assert guard.check_status(WELL) == ()  # it moved on
+    assert not any(guard.check_status(replace(WELL, load=load)) for _ in range(steps - 1))
+    assert [*map(guard.check_status, [replace(WELL, load=load)] * 3)][-1] == ("jaw is stalled",)
 
 
 @pytest.mark.parametrize("state", [BoardState.LIMP, BoardState.STOPPED, BoardState.FAULT])
 def test_a_board_that_went_limp_is_latched(guard: CommandFilter, state: BoardState) -> None:
-    told = guard.watch(replace(WELL, state=state, faults=("the servo supply sagged",)))
+    told = guard.check_status(replace(WELL, state=state, faults=("the servo supply sagged",)))
     assert told == (f"{state.name.lower()}: the servo supply sagged",)
-    assert guard.watch(WELL) == told
+    assert guard.check_status(WELL) == told
 
 
 def test_a_board_that_holds_is_not(guard: CommandFilter) -> None:
-    assert guard.watch(replace(WELL, state=BoardState.HOLD, faults=("targets stopped coming",))) == ()
+    assert guard.check_status(replace(WELL, state=BoardState.HOLD, faults=("targets stopped coming",))) == ()

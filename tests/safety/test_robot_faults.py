@@ -3,6 +3,8 @@
 A watcher on the plant's side of the board asserts limits, slew and rest in every test.
 """
 
+# ruff: noqa: F811  # fixtures by import
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -35,11 +37,16 @@ from eva_sim.testing.fault_injection import (
     pull_plug,
 )
 from eva_sim.testing.pulse_watcher import PulseWatcher
-from eva_sim.testing.robot_fixtures import (
+from eva_sim.testing.robot_fixtures import (  # noqa: F401
     REST,
     armed,
+    face,
+    guarded,
+    machine,
+    mock,
     moments,
     play,
+    watcher,
     wild,
 )
 
@@ -173,8 +180,9 @@ def test_unplugged_in_the_middle_of_a_frame(mock: MockBoard, watcher: PulseWatch
             pull_plug(mock, data, pulled[-1])
         return data
 
-    calibrated = Calibration.nominal(mock.firmware._robot_id.hex())
+    calibrated = Calibration.nominal(load_spec(), mock.firmware._robot_id.hex())
     face = RobotFace(
+        load_spec(),
         lambda: FirmwareBoard(load_spec(), Link(LineFilter(mock.port, out=cut), mock.clock)),
         mock.clock,
         lambda identity: calibrated,
@@ -272,12 +280,12 @@ def test_random_bytes_move_nothing(machine: Any, guarded: PulseWatcher) -> None:
     mock.port.read(10**6)
     assert board.status().state == BoardState.LIMP
     with pytest.raises(RobotError):
-        board.configure(Calibration.nominal().limits, 0)  # 0 is no number of a calibration
+        board.configure(Calibration.nominal(load_spec()).limits, 0)  # 0 is no number of a calibration
 
 
 def test_the_board_refuses_what_flash_does_not_allow(mock: MockBoard) -> None:
     board = FirmwareBoard(load_spec(), Link(mock.port, mock.clock))
-    limits = Calibration.nominal().limits
+    limits = Calibration.nominal(load_spec()).limits
     with pytest.raises(RobotError, match="outside what the board's flash allows"):
         board.configure(replace(limits, slew=limits.slew * 2), 7)
     with pytest.raises(RobotError, match="give it a calibration"):
@@ -306,8 +314,8 @@ def test_other_firmware_is_refused(mock: MockBoard, field: str, told: str) -> No
 
 def test_the_calibration_of_another_robot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RobotError, match="for robot feed"):
-        make_face("mock", size=None, calibration=Calibration.nominal("feed"))
-    path = Calibration.nominal("feed").save(tmp_path / "feed.json")
+        make_face("mock", size=None, calibration=Calibration.nominal(load_spec(), "feed"))
+    path = Calibration.nominal(load_spec(), "feed").save(tmp_path / "feed.json")
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError, match="damaged"):
         make_face("mock", size=None, calibration=path)
@@ -330,8 +338,9 @@ def test_a_hot_servo_makes_it_limp(face: RobotFace, watcher: PulseWatcher) -> No
 
 def test_a_lost_camera_is_told_and_the_face_goes_on(mock: MockBoard, watcher: PulseWatcher) -> None:
     eye = FailingCamera()
-    calibrated = Calibration.nominal(mock.firmware._robot_id.hex())
+    calibrated = Calibration.nominal(load_spec(), mock.firmware._robot_id.hex())
     with RobotFace(
+        load_spec(),
         lambda: FirmwareBoard(load_spec(), Link(mock.port, mock.clock)),
         mock.clock,
         lambda identity: calibrated,

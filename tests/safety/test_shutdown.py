@@ -23,7 +23,7 @@ def test_a_signal_makes_it_limp_and_goes_on(
 ) -> None:
     heard: list[int] = []
     ours = signal.getsignal(number)
-    face._will._before[number] = lambda n, frame: heard.append(n)
+    face._shutdown._previous[number] = lambda n, frame: heard.append(n)
     face.reset()
     signal.raise_signal(number)
     assert heard == [number]
@@ -38,7 +38,7 @@ def test_a_signal_in_the_middle_of_a_frame_waits_for_its_end(
     face: RobotFace, mock: MockBoard, watcher: PulseWatcher
 ) -> None:
     face.reset()
-    face._will._before[signal.SIGINT] = signal.default_int_handler  # whatever the shell began with
+    face._shutdown._previous[signal.SIGINT] = signal.default_int_handler  # whatever the shell began with
     asked: list[float] = []
 
     def interrupt(time: float, channel: int, width: float) -> None:
@@ -66,8 +66,8 @@ EXITS = """
 import signal, sys
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.simulation.mock_board import MockBoard
-mock = Mock()
-face = open_on(mock, size=None)
+mock = MockBoard()
+face = open_hidden(mock, size=None)
 face.reset()
 mock.listen(lambda time, channel, width: print(width) if channel == 3 else None)
 {end}
@@ -101,7 +101,7 @@ from eva_sim.real.simulation.plant import Plant
 from eva_sim.twin import Twin
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-machine = Mock()
+machine = MockBoard()
 draw, drawn = Twin.render, []
 
 def render(twin, size):
@@ -111,7 +111,7 @@ def render(twin, size):
     return draw(twin, size)
 
 Twin.render = render
-face = open_on(machine, 0, 64)
+face = open_hidden(machine, 0, 64)
 face.reset()
 try:
     while True:

@@ -18,7 +18,7 @@ from eva_sim.real.simulation.plant import Plant, PlantCamera, PlantServos
 from eva_sim.twin import Twin
 
 SIZE = 96
-NOMINAL = Calibration.nominal()
+NOMINAL = Calibration.nominal(load_spec())
 CHANNEL = load_spec().column("channel").astype(int)
 
 

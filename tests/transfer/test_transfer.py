@@ -16,8 +16,9 @@ from eva_sim.expressions import expression_command
 from eva_sim.landmarks import POINTS, REGIONS, RIGID
 from eva_sim.randomise import draw_parameters
 from eva_sim.real.transfer import report as transfer_report
+from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.real.transfer.plan import TransferPlan, exceeds_exclusions, make_plan
-from eva_sim.real.transfer.report import PlanObservations, by_region, motion_errors, robot_opener
+from eva_sim.real.transfer.report import by_region, motion_errors, robot_opener
 from eva_sim.recording import file_format
 from eva_sim.testing.fake_face import FakeFace, neutral_points
 
@@ -37,10 +38,10 @@ def folder(short: TransferPlan, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
     def open_robot(seed: int) -> Face:
         return transfer_report.open_twin(
-            draw_parameters(load_spec(), np.random.default_rng(seed)) if seed else {}
+            load_spec(), draw_parameters(load_spec(), np.random.default_rng(seed)) if seed else {}
         )
 
-    transfer_report.run_transfer(out, open_robot, 2, plan=short)
+    transfer_report.run_transfer(load_spec(), out, open_robot, (1, 2), plan=short)
     return out
 
 
@@ -88,16 +89,20 @@ def test_a_run_is_resumed(folder: Path, short: TransferPlan, report: dict[str, A
 
     def open_robot(seed: int) -> Face:
         opened.append(seed)
-        return transfer_report.open_twin(draw_parameters(load_spec(), np.random.default_rng(seed)))
+        return transfer_report.open_twin(
+            load_spec(), draw_parameters(load_spec(), np.random.default_rng(seed))
+        )
 
     whole = (folder / "robot-2.npz").read_bytes()
     (folder / "robot-2.npz").write_bytes(whole[: len(whole) // 2])
-    again = transfer_report.run_transfer(folder, open_robot, 2, plan=short)
+    again = transfer_report.run_transfer(load_spec(), folder, open_robot, (1, 2), plan=short)
     assert opened == [2] and json.loads(json.dumps(again)) == report
     with pytest.raises(DataError, match="resume"):
-        transfer_report.run_transfer(folder, open_robot, 2, plan=short, resume=False)
+        transfer_report.run_transfer(load_spec(), folder, open_robot, (1, 2), plan=short, resume=False)
     with pytest.raises(DataError, match="another plan"):
-        transfer_report.run_transfer(folder, open_robot, 2, plan=make_plan(1, poses=1, walk=1))
+        transfer_report.run_transfer(
+            load_spec(), folder, open_robot, (1, 2), plan=make_plan(load_spec(), 1, poses=1, walk=1)
+        )
 
 
 def test_regions_hold_each_point_once_and_no_rigid_one() -> None:
@@ -129,8 +134,12 @@ def test_nothing_seen_is_told() -> None:
 
 
 def test_plans_repeat_and_bend_nobody() -> None:
-    spec, plan = load_spec(), make_plan(3, poses=6, walk=4.0)
-    assert plan.digest == make_plan(3, poses=6, walk=4.0).digest != make_plan(4, poses=6, walk=4.0).digest
+    spec, plan = load_spec(), make_plan(load_spec(), 3, poses=6, walk=4.0)
+    assert (
+        plan.digest
+        == make_plan(load_spec(), 3, poses=6, walk=4.0).digest
+        != make_plan(load_spec(), 4, poses=6, walk=4.0).digest
+    )
     assert np.abs(plan.commands).max() <= 1 and plan.read[-1] < len(plan.commands)
     assert len(plan.names) == len(plan.read) == len(plan.settled) == 13 + 10
     assert not any(exceeds_exclusions(spec, command) for command in plan.commands)
@@ -145,7 +154,7 @@ def test_plans_repeat_and_bend_nobody() -> None:
 
 
 def test_the_twin_stands_in_for_robots() -> None:
-    opened = robot_opener("twin")
+    opened = robot_opener(load_spec(), "twin")
     with opened(0) as own, opened(1) as other, opened(1) as same:
         command = own.spec.command(zygomaticus=1.0)
         ends = [np.array([face.move(command).landmarks for _ in range(9)]) for face in (own, other, same)]

@@ -1,0 +1,73 @@
+"""The face that the command line names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import eva_sim
+from eva_sim.contract import Face
+from eva_sim.errors import EvaError
+
+if TYPE_CHECKING:
+    from eva_sim.real.calibration.model import Calibration
+
+#: Bodies with a simulated board and a hidden robot.
+HIDDEN_BODIES = ("virtual", "mock")
+#: Side of the twin's pictures in a recording [pixels].
+PICTURE_SIZE = 320
+
+
+@dataclass(frozen=True)
+class BodyChoice:
+    """A body and its options, as the command line names them.
+
+    Attributes:
+        body: see `eva_sim.make_face`.
+        board: kind of the physical robot's board.
+        port: port of that board.
+        camera: number of the camera before the physical robot; -1 for none.
+        seed: seed of a hidden robot.
+        robot_id: name of the physical robot, if its board has no USB serial number.
+        calibration: calibration of the robot, or its file; None for the default.
+
+    Raises:
+        EvaError: the body does not have an option that is given.
+    """
+
+    body: str = "twin"
+    board: str = "firmware"
+    port: str = "auto"
+    camera: int = 0
+    seed: int = 1
+    robot_id: str | None = None
+    calibration: Calibration | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.body != "robot" and (self.board, self.port, self.robot_id) != ("firmware", "auto", None):
+            raise EvaError(
+                f"--board, --port and --robot-id are of the physical robot, but the body is {self.body}; "
+                "add --body robot, or leave them out."
+            )
+        if self.body == "twin" and self.calibration is not None:
+            raise EvaError("the twin has no servos to calibrate; leave --calibration out.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options for `eva_sim.make_face`."""
+        if self.body == "twin":
+            return {"camera": PICTURE_SIZE}
+        if self.body != "robot":
+            return {"seed": self.seed, "calibration": self.calibration}
+        return {
+            "board": self.board,
+            "port": self.port,
+            "camera": None if self.camera < 0 else self.camera,
+            "robot_id": self.robot_id,
+            "calibration": self.calibration,
+        }
+
+    def open(self) -> Face:
+        """Opens the face."""
+        return eva_sim.make_face(self.body, **self.options)

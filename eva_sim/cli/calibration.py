@@ -1,0 +1,136 @@
+"""The subcommand `calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from eva_sim.cli import options
+from eva_sim.contract import FaceSpec, load_spec
+from eva_sim.errors import EvaError
+
+if TYPE_CHECKING:
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.real.calibration.operator_ui import OperatorUI
+    from eva_sim.real.calibration.session import CalibrationSession
+    from eva_sim.real.opening import RobotConnection
+
+
+def calibrate(
+    out: Annotated[Path, typer.Option(help="file for the measurements so far")] = Path(
+        "out/calibration.part.json"
+    ),
+    window: Annotated[bool, typer.Option(help="a window with a slider instead of typed lines")] = False,
+    see: Annotated[bool, typer.Option(help="measure backlash, delay and the resting face by camera")] = True,
+    outer_eye: Annotated[
+        float | None, typer.Option(min=30, max=200, help="distance of the outer eye corners [mm]")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="continue with the content of the file")] = True,
+    again: Annotated[list[str] | None, typer.Option(help="actuator to repeat; may be given often")] = None,
+    partial: Annotated[bool, typer.Option(help="nominal ends for servos that were skipped")] = False,
+    body: options.RobotBody = "robot",
+    board: options.Board = "firmware",
+    port: options.Port = "auto",
+    camera: options.Camera = 0,
+    seed: options.Seed = 1,
+    robot_id: options.RobotId = None,
+) -> None:
+    """Finds a robot's ends of travel, servo by servo, then its response by camera; can be resumed."""
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.real.calibration.operator_ui import TerminalUI, WindowUI
+    from eva_sim.real.calibration.procedure import build_calibration
+    from eva_sim.real.calibration.session import stoppable
+
+    spec, choice = load_spec(), BodyChoice(body, board, port, camera, seed, robot_id)
+    doubts = list[str]()
+    with stoppable(spec, out):
+        operator = WindowUI() if window else TerminalUI(out.with_suffix(".png"))
+        session = calibrate_servos(spec, choice, operator, out, resume, again or ())
+        distance = None if outer_eye is None else outer_eye / 1000
+        # Saved already here, so that a robot whose camera fails later is calibrated nevertheless.
+        path = build_calibration(session, distance, partial).save()
+        if see and camera >= 0:
+            path, doubts = calibrate_camera(choice, session, distance, partial)
+    guessed = len(spec) - len(session.endpoints)
+    doubts += [f"of {guessed} servos the ends are the table's, not found."] if guessed else []
+    for doubt in doubts:
+        Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
+    Console().print(f"{path}", soft_wrap=True)
+
+
+def calibrate_servos(
+    spec: FaceSpec,
+    choice: BodyChoice,
+    operator: OperatorUI,
+    path: Path,
+    resume: bool,
+    again: Sequence[str] = (),
+) -> CalibrationSession:
+    """Finds the ends of all servos with an operator; the session's file keeps them in any case.
+
+    Args:
+        spec: the face.
+        choice: the robot.
+        operator: user interface of the operator.
+        path: file of the session.
+        resume: whether to continue with the content of the file.
+        again: actuators to repeat although the file holds them.
+
+    Raises:
+        CommandError: no such actuator.
+    """
+    from eva_sim.real.calibration.endpoint_search import find_endpoints
+    from eva_sim.real.calibration.servo_bench import ServoBench, widest_limits
+    from eva_sim.real.calibration.session import CalibrationSession
+    from eva_sim.real.vision.camera_source import throttled_view
+    from eva_sim.real.wire.firmware_table import robot_config
+
+    with ExitStack() as stack:
+        connection = stack.enter_context(connect_robot(spec, choice))
+        board = connection.connect()
+        stack.callback(board.close)
+        stack.enter_context(operator)
+        identity, config = board.identity, robot_config(spec)
+        session = CalibrationSession.open(spec, path, identity.robot_id, identity.kind, identity.unit, resume)
+        limits = widest_limits(spec, identity.unit)
+        period, too_hot = config["wire"]["period"], config["safety"]["too_hot"]
+        bench = ServoBench(board, connection.clock, limits, period, too_hot)
+        find_endpoints(session, bench, operator, throttled_view(connection.camera, connection.clock), again)
+    return session
+
+
+def connect_robot(spec: FaceSpec, choice: BodyChoice) -> RobotConnection:
+    """Connects a robot for calibration.
+
+    Raises:
+        EvaError: the body has no servos.
+        RobotError: no robot answers.
+    """
+    from eva_sim.cli.body_choice import HIDDEN_BODIES
+    from eva_sim.real.opening import hidden_connection, physical_connection, simulated_board
+
+    if choice.body == "robot":
+        camera = None if choice.camera < 0 else choice.camera
+        return physical_connection(spec, choice.board, choice.port, choice.robot_id, camera)
+    if choice.body in HIDDEN_BODIES:
+        board = simulated_board(spec, choice.body, choice.seed, realtime=True)  # an operator uses it
+        return hidden_connection(spec, board, choice.seed)
+    raise EvaError(f"body={choice.body!r} has no servos to calibrate; choose 'robot', 'virtual' or 'mock'.")
+
+
+def calibrate_camera(
+    choice: BodyChoice, session: CalibrationSession, outer_eye: float | None, partial: bool = False
+) -> tuple[Path, list[str]]:
+    """Measures by camera; returns the file of the calibration, and findings that a person should check."""
+    from eva_sim.real.calibration.procedure import build_calibration, measure_by_camera
+
+    nominal = build_calibration(session, outer_eye, partial)
+    with replace(choice, calibration=nominal).open() as face:
+        doubts = measure_by_camera(session, face)
+    return build_calibration(session, outer_eye, partial).save(), doubts

@@ -1,0 +1,52 @@
+"""Subcommands that learn: `babble`, `train`, `demo`, `fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def babble(
+    out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
+    samples: Annotated[int, typer.Option(help="number of expressions")] = 4000,
+    seed: Annotated[int, typer.Option(help="seed of the random expressions")] = 0,
+    workers: Annotated[int, typer.Option(help="processes")] = 2,
+    resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
+) -> None:
+    """Moves the actuators at random and records the landmarks; can be stopped and resumed."""
+    from eva_sim.agents.data import babbling
+
+    babbling.babble(out, samples, seed, workers=workers, resume=resume)
+    Console().print(f"{out}")
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="folder that babbling filled")],
+    out: Annotated[Path, typer.Option(help="folder for the checkpoint and its report")] = Path("out/model"),
+) -> None:
+    """Learns the inverse model, from landmarks to commands, of a babbled data set."""
+    from eva_sim.agents.data import dataset
+    from eva_sim.agents.models import inverse
+
+    inverse.train_inverse_model(dataset.load_dataset(data), out)
+    Console().print(f"{out}", soft_wrap=True)
+
+
+def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Path("out/demo")) -> None:
+    """Runs the whole path: babble, train, mirror the sample clip. Running it again is quick."""
+    from eva_sim.agents import demo as whole_path
+
+    whole_path.demo(out)
+
+
+def solve_command(
+    target: Annotated[str, typer.Argument(help="expression, .npz with landmarks, or picture of a person")],
+    out: Annotated[Path, typer.Option(help="folder for command, residual and picture")] = Path("out/fit"),
+) -> None:
+    """Finds the command whose face is nearest to a given one, through the reduced skin."""
+    from eva_sim.agents.optimisation.solve_command import write_solution
+
+    Console().print_json(data=write_solution(target, out))

@@ -1,0 +1,42 @@
+"""The subcommand `mirror`, also called `mimic`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eva_sim.cli import options
+
+
+def mirror(
+    source: Annotated[str, typer.Argument(help="clip, picture, or number of a camera")],
+    model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
+    out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
+        "out/mirror"
+    ),
+    body: options.Body = "twin",
+    board: options.Board = "firmware",
+    port: options.Port = "auto",
+    camera: options.Camera = 1,
+    seed: options.Seed = 1,
+    robot_id: options.RobotId = None,
+    calibration: options.Calibration = None,
+) -> None:
+    """Lets a face mirror a person; from a camera live, until q or Ctrl-C. `eva mimic` is the same."""
+    from eva_sim import make_face
+    from eva_sim.agents.mirroring import mirror as mirroring
+    from eva_sim.agents.models import inverse
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.media import sources
+
+    opened = sources.open_source(source)
+    learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
+    face_options = {} if body == "twin" else choice.options  # the twin's own pictures are not needed
+    with make_face(body, **face_options) as face:
+        metrics = mirroring.mirror(opened, learned, face, out)
+    Console().print_json(data=metrics)
+    Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)

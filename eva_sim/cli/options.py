@@ -1,0 +1,27 @@
+"""Options that several subcommands share. `BodyChoice` takes those that name a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock")]
+RobotBody = Annotated[str, typer.Option(help="robot, virtual or mock")]
+Board = Annotated[str, typer.Option(help="of the physical robot: firmware, maestro, feetech or dynamixel")]
+Port = Annotated[
+    str,
+    typer.Option(help="serial port of the robot's board, or FIRST,SECOND of two Maestros; auto: search"),
+]
+Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot; -1: none")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="seed of the hidden robot of virtual and mock; 0: exactly like the twin")
+]
+RobotId = Annotated[
+    str | None, typer.Option(help="name of the physical robot, if its board has no USB serial number")
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(help="calibration file; by default the robot's own, and nominal for virtual and mock"),
+]

@@ -1,0 +1,40 @@
+"""The subcommand `robot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eva_sim.cli import options
+from eva_sim.errors import EvaError
+
+
+def tour(
+    body: options.RobotBody = "robot",
+    board: options.Board = "firmware",
+    port: options.Port = "auto",
+    camera: options.Camera = 0,
+    seed: options.Seed = 1,
+    robot_id: options.RobotId = None,
+    calibration: options.Calibration = None,
+    out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("out/robot"),
+) -> None:
+    """Arms a robot, shows its state, and moves it through a few expressions. It ends limp."""
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.cli.tour import describe_robot_face, run_tour
+    from eva_sim.real.robot import RobotFace
+
+    if body not in ("robot", "virtual", "mock"):
+        raise EvaError(f"body={body!r} is no robot; choose --body robot, virtual or mock.")
+    with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
+        assert isinstance(face, RobotFace)
+        for name, description in describe_robot_face(face).items():
+            Console(stderr=True).print(f"{name}: {description}", soft_wrap=True)
+        results = run_tour(face, out)
+    Console().print_json(data=results)
+    Console(stderr=True).print(f"The pictures are in {out}", soft_wrap=True)
+    if results["faults"]:
+        raise typer.Exit(2)

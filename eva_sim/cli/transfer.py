@@ -1,0 +1,42 @@
+"""The subcommand `transfer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eva_sim.cli import options
+
+
+def transfer(
+    body: options.Body = "mock",
+    robots: Annotated[int, typer.Option(min=1, help="number of hidden robots, with successive seeds")] = 5,
+    out: Annotated[Path, typer.Option(help="folder for table, picture and observations")] = Path(
+        "out/transfer"
+    ),
+    plan_seed: Annotated[int, typer.Option(help="seed of the commands")] = 0,
+    resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
+    board: options.Board = "firmware",
+    port: options.Port = "auto",
+    camera: options.Camera = 0,
+    seed: Annotated[int, typer.Option(min=1, help="seed of the first hidden robot of virtual and mock")] = 1,
+    robot_id: options.RobotId = None,
+) -> None:
+    """Sends the same commands to twin and robots; reports the difference of their faces by region, in mm."""
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.contract import load_spec
+    from eva_sim.real.transfer.report import robot_opener, run_transfer
+    from eva_sim.real.transfer.report_page import report_table
+
+    spec, physical = load_spec(), body == "robot"
+    choice = BodyChoice(body, board, port, camera, seed, robot_id)
+    open_robot = robot_opener(spec, body, **(choice.options if physical else {}))
+    report = run_transfer(
+        spec, out, open_robot, range(seed, seed + 1 if physical else seed + robots),
+        plan_seed=plan_seed, own=not physical, resume=resume,
+    )  # fmt: skip
+    Console().print(report_table(report))
+    Console(stderr=True).print(f"{out}", soft_wrap=True)
