@@ -110,10 +110,10 @@ def train(
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its report")] = Path("out/model"),
 ) -> None:
     """Learns which muscles make which face from a babbled data set."""
-    from eva_sim.agents.data import dataset
-    from eva_sim.agents.models import inverse
+    from eva_sim.agents.data.dataset import load_dataset
+    from eva_sim.agents.train import train_inverse_model
 
-    inverse.train_inverse_model(dataset.load_dataset(data), out)
+    train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)
 
 
@@ -132,19 +132,19 @@ def mimic(
 ) -> None:
     """Lets a face mirror a person; a camera live, until q or Ctrl-C."""
     from eva_sim import make_face
-    from eva_sim.agents.mirroring import mirror
-    from eva_sim.agents.models import inverse
+    from eva_sim.agents.mirroring.mirror import mirror
+    from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
     from eva_sim.cli.robot_commands import BodyChoice
-    from eva_sim.media import sources
+    from eva_sim.media.sources import open_source
 
-    opened = sources.open_source(source)
-    learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
+    opened = open_source(source)
+    learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
     choice = BodyChoice(body, board, port, camera, robot, name, calibration)
-    told = {} if body == "twin" else choice.options  # nobody looks at the twin's own pictures
-    with make_face(body, **told) as face:
-        figures = mirror.mirror(opened, learned, face, out)
-    Console().print_json(data=figures)
-    Console(stderr=True).print(f"{figures['ended']}: the results until then are in {out}", soft_wrap=True)
+    options = {} if body == "twin" else choice.options  # the twin needs no pictures in its readings
+    with make_face(body, **options) as face:
+        metrics = mirror(opened, learned, face, out)
+    Console().print_json(data=metrics)
+    Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)
 
 
 @app.command()

@@ -5,7 +5,6 @@ The page docs/recording.md says the same for people who write their own reader.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import struct
@@ -26,8 +25,6 @@ FORMAT = 1
 MAGIC = b"EVAREC\r\n"  # a text-mode copy breaks the \r\n, and is noticed
 MARK = b"\xe7EV\xa5"  # no UTF-8 text and no JPEG begins so; found again after damage
 FRAME, NOTE = 1, 2
-#: Of the pictures, 0 to 100; the detector reads these as it reads the originals.
-JPEG_QUALITY = 92
 #: A new file is begun when one has grown to this size [bytes].
 CHUNK = 64 << 20
 
@@ -275,20 +272,3 @@ def sync_path(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """As JPEG; uint8 (height, width, 3)."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
-    """From JPEG, uint8 (height, width, 3)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(jpeg)) as image:
-        return np.array(image.convert("RGB"))

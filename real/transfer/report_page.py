@@ -12,7 +12,7 @@ from rich.table import Table
 
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import REGIONS
-from eva_sim.recording import file_format
+from eva_sim.media.encoding import decode_jpeg
 
 if TYPE_CHECKING:
     from eva_sim.real.transfer.report import PlanObservations
@@ -54,7 +54,7 @@ def draw_report(path: Path, report: Mapping[str, Any], seen: Mapping[str, PlanOb
     _bars(draw, report)
     worst = report["worst"]
     for row, name in enumerate(("twin", worst["robot"])):
-        face = Image.fromarray(file_format.decode_jpeg(seen[name].jpegs[worst["pose"]])).resize((FACE, FACE))
+        face = Image.fromarray(decode_jpeg(seen[name].jpegs[worst["pose"]])).resize((FACE, FACE))
         image.paste(face, (WIDTH - FACE - 10, 40 + row * (FACE + 10)))
         draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=INK, font=_font(16))
     told = f"worst pose: {worst['name']}, {worst['mean']:.1f} mm on average"

@@ -53,7 +53,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outer_eye = designed_face().outer_eye
     data = Dataset(
         atlas.commands, atlas.commands, atlas.landmarks, rows // 16, rows % 16, atlas.landmarks[0].copy(),
-        outer_eye, Path("atlas"), manifest,
+        outer_eye, Path("atlas"), manifest, spec,
     )  # fmt: skip
     model, _ = fit_inverse_model(data, TrainingConfig(epochs=120))
     path = tmp_path_factory.mktemp("model") / "inverse.pt"
@@ -90,7 +90,7 @@ def twins(checkpoint: Path, targets: Floats) -> dict[str, Errors]:
 
 
 def follow_both(env: Any, checkpoint: Path, targets: Floats, look: Callable[[], Any] | None = None) -> Errors:
-    policies: tuple[Predictor, ...] = InverseModel.load(checkpoint), NeutralBaseline()
+    policies: tuple[Predictor, ...] = InverseModel.load(checkpoint), NeutralBaseline(load_spec())
     return Errors(*(follow(env, policy, targets, look) for policy in policies))
 
 
