@@ -27,7 +27,7 @@ class MirrorTrace:
 
     Attributes:
         time: of the step [s].
-        frame: index of the person's latest frame at that time.
+        frame: number of the person's latest frame at that time.
         found: whether a face was in that frame and was accepted.
         person: the person's expression.
         target: the face that was asked of the robot.
@@ -126,7 +126,7 @@ class MirrorController:
         if render:
             self._take_picture()
         self._rows.append({
-            "time": time, "frame": self.frame.index, "found": tracker.found, "person": self._expression,
+            "time": time, "frame": self.frame.number, "found": tracker.found, "person": self._expression,
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
             "picture": len(self._pictures) - 1,
         })  # fmt: skip

@@ -17,12 +17,12 @@ class DetectedFrame(NamedTuple):
     """One frame of the source and the face in it.
 
     Attributes:
-        index: number of the frame, from 0.
+        number: counts from 0.
         time: since the first frame [s].
         points: of the face, (N, 3) [pixels], or None without a face.
     """
 
-    index: int
+    number: int
     time: float
     points: Floats | None
 

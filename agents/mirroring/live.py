@@ -43,7 +43,7 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
     with MirrorDisplay() as display:
 
         def show(frame: DetectedFrame, accepted: bool, text: str) -> None:
-            picture = detector.pictures[frame.index]
+            picture = detector.pictures[frame.number]
             person = video_panels.draw_person(picture, frame.points, accepted)
             display.show(person, controller.picture, text)
 

@@ -222,9 +222,7 @@ def test_stopping_before_the_person_is_known_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_face_must_stay_to_be_mirrored(
-    capture: type[Capture], model: InverseModel, tmp_path: Path
-) -> None:
+def test_a_face_must_stay_to_be_mirrored(capture: type[Capture], model: InverseModel, tmp_path: Path) -> None:
     wall = np.full_like(capture.frames[0], 90)
     capture.frames = [*capture.frames[:20], wall, wall, *capture.frames[:60]]
     mirror(open_source("0"), model, FakeFace(), tmp_path)
