@@ -29,6 +29,7 @@ from eva_sim.progress import progress
 from eva_sim.settling import hold, settling_steps
 
 OpenFace = Callable[..., Face]
+Opener = tuple[OpenFace, str, dict[str, Any]]
 
 #: Samples in a shard, the unit of work, of resuming and of holding out.
 SHARD_SIZE = 50
@@ -141,22 +142,29 @@ def babble(
         "image_size": image_size, "body": body, "options": dict(options or {}),
     }  # fmt: skip
     _check_folder(folder, settings, resume)  # before a face is opened
-    opener = open_face, body, settings["options"]
+    opener: Opener = open_face, body, settings["options"]
+    face: Face | None = None
     with contextlib.ExitStack() as open_faces:
-        face = None if spec else open_faces.enter_context(open_face(body, **settings["options"]))
-        known = spec or face.spec  # type: ignore[union-attr]
-        if workers > 1:
-            open_faces.close()  # each worker opens its own
-        manifest = DatasetManifest(digest=known.digest, settle=settling_steps(known), **settings)
-        missing = _prepare(folder, manifest, known, resume)
-        done = _record_here(folder, manifest, missing, opener, face) if workers == 1 else (
-            _record_in_workers(folder, manifest, missing, opener, workers)
-        )  # fmt: skip
+        if spec is None:
+            face = open_faces.enter_context(_open(opener))
+            spec = face.spec
+        manifest = DatasetManifest(digest=spec.digest, settle=settling_steps(spec), **settings)
+        missing = _prepare(folder, manifest, spec, resume)
+        if workers == 1:
+            recorded = _record_here(folder, manifest, missing, opener, face)
+        else:
+            open_faces.close()  # each worker opens its own face
+            recorded = _record_in_workers(folder, manifest, missing, opener, workers)
         with progress(does="babble", total=samples, unit="faces") as bar:
             bar.update(samples - sum(manifest.rows(i) for i in missing))
-            for index in done:
+            for index in recorded:
                 bar.update(manifest.rows(index))
     return manifest
+
+
+def _open(opener: Opener) -> Face:
+    open_face, body, options = opener
+    return open_face(body, **options)
 
 
 def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
@@ -222,7 +230,6 @@ def _record(face: Face, command: NDArray[np.float32], manifest: DatasetManifest)
     return row
 
 
-Opener = tuple[OpenFace, str, dict[str, Any]]
 _worker_face: Face | None = None  # of this worker process, open until it ends
 
 
@@ -232,8 +239,7 @@ def _record_here(
     """Records shards in this process, with `face` or one that is opened for it."""
     if not missing:
         return
-    open_face, body, options = opener
-    with face or open_face(body, **options) as opened:
+    with face or _open(opener) as opened:
         for index in missing:
             record_shard(opened, folder, manifest, index)
             yield index
@@ -252,7 +258,7 @@ def _record_in_workers(
         for job in as_completed(jobs):
             yield job.result()
     except BrokenProcessPool as error:
-        raise EvaError("a babbling worker died (out of memory?); run again to go on.") from error
+        raise EvaError("a babbling worker died (out of memory?); run again to resume.") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -260,7 +266,6 @@ def _record_in_workers(
 def _work(opener: Opener, folder: Path, manifest: DatasetManifest, index: int) -> int:
     global _worker_face
     if _worker_face is None:
-        open_face, body, options = opener
-        _worker_face = open_face(body, **options)
+        _worker_face = _open(opener)
     record_shard(_worker_face, folder, manifest, index)
     return index
