@@ -130,7 +130,7 @@ class FaceSpec:
 
     def where(self, *kinds: str) -> NDArray[np.intp]:
         """Returns the indices of all actuators of the given kinds, in table order."""
-        return np.array([i for i, a in enumerate(self.actuators) if a.kind in kinds])
+        return np.array([i for i, a in enumerate(self.actuators) if a.kind in kinds], dtype=np.intp)
 
     @property
     def neutral(self) -> NDArray[np.float32]:

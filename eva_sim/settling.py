@@ -17,6 +17,17 @@ def settling_steps(spec: FaceSpec) -> int:
     return int(np.ceil(travel + spec.column("delay")).max())
 
 
+def hold(face: Face, command: ArrayLike, steps: int) -> Reading:
+    """Sends a command for a number of control steps, at least one; returns the last reading.
+
+    Raises:
+        CommandError: the command is malformed.
+    """
+    for _ in range(max(1, steps)):
+        reading = face.move(command)
+    return reading
+
+
 def reset_and_hold(face: Face, command: ArrayLike | None, seed: int | None = None) -> Reading:
     """Resets the face and, with a command, holds that until it has arrived.
 
@@ -26,7 +37,4 @@ def reset_and_hold(face: Face, command: ArrayLike | None, seed: int | None = Non
     if command is not None:
         command = face.spec.check(command)
     reading = face.reset(seed)
-    if command is not None:
-        for _ in range(settling_steps(face.spec)):
-            reading = face.move(command)
-    return reading
+    return reading if command is None else hold(face, command, settling_steps(face.spec))

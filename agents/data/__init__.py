@@ -1,1 +1,1 @@
-"""TODO."""
+"""Babbled data sets: recording and reading them."""

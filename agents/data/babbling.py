@@ -1,12 +1,13 @@
-"""Motor babbling: random expressions, recorded, so that a face learns what its muscles do.
+"""Motor babbling: a face makes random expressions and records commands, positions and landmarks.
 
-After Chen et al., "Smile Like You Mean It", ICRA 2021 (arXiv 2105.12724): one self-recorded data
-set, no labels. Each command is held until the servos have arrived; the next one starts from there,
-as on a robot, so that the hysteresis of the cables is part of what is learned.
+After Chen et al., "Smile Like You Mean It", ICRA 2021 (arXiv 2105.12724): one self-recorded data set,
+no labels. Each command is held until the servos have arrived. The next one starts from there, as on a
+robot, so that the hysteresis of the cables is in the data.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,56 +20,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim import make_face
-from eva_sim.agents.data.dataset import DatasetManifest, read_shard, shard_path
-from eva_sim.contract import Face, FaceSpec, load_spec
+from eva_sim.agents.data.dataset import DatasetManifest, read_shard, shard_path, write_spec
+from eva_sim.contract import Face, FaceSpec
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import write_arrays
 from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress
-from eva_sim.settling import settling_steps
+from eva_sim.settling import hold, settling_steps
 
 OpenFace = Callable[..., Face]
+Opener = tuple[OpenFace, str, dict[str, Any]]
 
-#: Samples in a shard: the unit of work, of resuming and of holding out.
+#: Samples in a shard, the unit of work, of resuming and of holding out.
 SHARD_SIZE = 50
-#: Probability that a pair does the same on both sides, with this much difference [command].
-_MIRRORED, _DIFFERENCE = 0.75, 0.05
-#: Probability that an active muscle pulls to the end of its travel.
+#: Probability that both sides do the same, and the standard deviation of their difference [command].
+_SYMMETRIC, _DIFFERENCE = 0.75, 0.05
+#: Probability that an active actuator goes to the end of its travel.
 _FULL = 0.15
-#: Pairs that work against each other, and how often both may pull.
+#: Skin patches (`Actuator.moves`) whose actuators work against each other, and how often both may pull.
 _ANTAGONISTS, _BOTH = (("zygomaticus", "depressor"), ("brow_outer", "corrugator")), 0.15
-#: Standard deviation of what the landmarks do not show: gaze and head pose [command].
-_GAZE, _LEAN = 0.3, 0.15
+#: Standard deviation of gaze and of the neck legs, which the landmarks do not show [command].
+_GAZE, _LEG = 0.3, 0.15
 
 
 def sample_command(spec: FaceSpec, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draws one random expression.
 
-    How many muscles are active is drawn first, so that strong faces of one muscle and mixed faces
-    of many are both common. Mostly symmetric; antagonists seldom pull together; gaze and head pose
-    are small and free.
+    The share of active actuators is drawn first, so that strong faces of one actuator and mixed faces of
+    many are both common. Faces are mostly symmetric, antagonists seldom pull together, and gaze and head
+    pose are small and free.
 
     Returns:
         A command, (25,) in [-1, 1].
     """
     command = spec.neutral
-    moves = [a.moves for a in spec.actuators]
     activity = rng.uniform(0.15, 0.75)
-    for group in dict.fromkeys(moves[i] for i in spec.where("cable", "jaw", "lid")):
-        members = [i for i, name in enumerate(moves) if name == group]
-        command[members] = _draw_group(command[members], activity, rng)
+    for patch in dict.fromkeys(spec.actuators[i].moves for i in spec.expressive):
+        members = _moving(spec, patch)
+        command[members] = _draw_patch(command[members], activity, rng)
     _relax_antagonists(command, spec, rng)
-    _move_head(command, spec, rng)
+    _draw_gaze_and_pose(command, spec, rng)
     return command.clip(-1, 1)
 
 
-def _draw_group(
+def _moving(spec: FaceSpec, patch: str) -> list[int]:
+    """Indices of the actuators that move one patch or body."""
+    return [i for i, actuator in enumerate(spec.actuators) if actuator.moves == patch]
+
+
+def _draw_patch(
     neutral: NDArray[np.float32], activity: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """One muscle, both sides."""
+    """Draws the commands of the actuators of one patch, usually left and right."""
     pull = np.where(rng.random(len(neutral)) < _FULL, 1.0, rng.uniform(-1, 1, len(neutral)))
     active = rng.random(len(neutral)) < activity
-    if rng.random() < _MIRRORED:
+    if rng.random() < _SYMMETRIC:
         pull = pull[0] + rng.normal(0, _DIFFERENCE, len(neutral))
         active = active[[0] * len(neutral)]
     return np.where(active, pull, neutral)
@@ -76,21 +82,21 @@ def _draw_group(
 
 def _relax_antagonists(command: NDArray[np.float32], spec: FaceSpec, rng: np.random.Generator) -> None:
     for pair in _ANTAGONISTS:
-        if rng.random() < _BOTH:
+        sides = [{spec.actuators[i].side: i for i in _moving(spec, patch)} for patch in pair]
+        if not all(sides) or rng.random() < _BOTH:
             continue
-        relaxed = pair[rng.integers(2)]
-        other = pair[1 - pair.index(relaxed)]
-        for side in ("left", "right"):
-            loser, winner = spec.index(f"{relaxed}_{side}"), spec.index(f"{other}_{side}")
-            if command[winner] > spec.neutral[winner]:
-                command[loser] = spec.neutral[loser]
+        chosen = int(rng.integers(2))
+        relaxed, other = sides[chosen], sides[1 - chosen]
+        for side in relaxed.keys() & other.keys():
+            if command[other[side]] > spec.neutral[other[side]]:
+                command[relaxed[side]] = spec.neutral[relaxed[side]]
 
 
-def _move_head(command: NDArray[np.float32], spec: FaceSpec, rng: np.random.Generator) -> None:
-    for axis in ("yaw", "pitch"):
-        command[[spec.index(f"eye_{side}_{axis}") for side in ("left", "right")]] = rng.normal(0, _GAZE)
+def _draw_gaze_and_pose(command: NDArray[np.float32], spec: FaceSpec, rng: np.random.Generator) -> None:
+    for axis in dict.fromkeys(spec.actuators[i].moves for i in spec.where("eye")):
+        command[_moving(spec, axis)] = rng.normal(0, _GAZE)  # both eyes turn together
     legs = spec.where("leg")
-    command[legs] = rng.normal(0, _LEAN, len(legs))
+    command[legs] = rng.normal(0, _LEG, len(legs))
 
 
 def babble(
@@ -104,65 +110,90 @@ def babble(
     image_size: int | None = 64,
     resume: bool = True,
     open_face: OpenFace = make_face,
+    spec: FaceSpec | None = None,
 ) -> DatasetManifest:
     """Records random expressions into a folder that `eva_sim.agents.data.dataset.load_dataset` reads.
 
-    What is recorded depends on the seed alone, not on interruptions or the number of workers. Run
-    from a script, the call belongs under `if __name__ == "__main__":`, since workers are spawned.
+    The recorded data depend on the seed alone, not on interruptions or the number of workers. Run from a
+    script, the call belongs under `if __name__ == "__main__":`, since workers are spawned.
 
     Args:
         out: folder to write; made if missing.
-        samples: how many expressions.
-        seed: of everything random.
+        samples: number of expressions.
+        seed: of all random numbers.
         body: body to open, see `eva_sim.make_face`.
-        options: how to open it, e.g. `{"skin": "full"}`; must be JSON.
-        workers: processes, each with its own face; 1 works in this process.
+        options: with which it is opened, e.g. `{"skin": "full"}`; must be JSON.
+        workers: number of processes, each with its own face; 1 works in this process.
         image_size: side of a picture per sample [pixels], or None for none.
         resume: keep the good shards of an earlier run, which may have had fewer samples;
             otherwise the folder must hold none.
         open_face: opens a face from `body` and `options`.
+        spec: of that face, if known; otherwise the face is opened to read it.
 
     Raises:
         DataError: the folder holds another data set.
-        EvaError: a worker died; what it finished is kept.
+        EvaError: a worker died; the shards it finished are kept.
     """
-    folder, spec = Path(out), load_spec()
+    folder = Path(out)
     if samples < 1 or workers < 1:
         raise EvaError(f"samples={samples}, workers={workers}: both must be 1 or more.")
-    manifest = DatasetManifest(
-        digest=spec.digest, points=POINTS, seed=seed, samples=samples, shard_size=SHARD_SIZE,
-        settle=settling_steps(spec), image_size=image_size, body=body, options=dict(options or {}),
-    )  # fmt: skip
-    missing = _prepare(folder, manifest, resume)
-    opener = (open_face, body, dict(options or {}))
-    finished = _alone if workers == 1 else _together
-    with progress(does="babble", total=samples, unit="faces") as bar:
-        bar.update(samples - sum(manifest.rows(i) for i in missing))
-        for index in finished(folder, manifest, missing, opener, workers):
-            bar.update(manifest.rows(index))
+    settings: dict[str, Any] = {
+        "points": POINTS, "seed": seed, "samples": samples, "shard_size": SHARD_SIZE,
+        "image_size": image_size, "body": body, "options": dict(options or {}),
+    }  # fmt: skip
+    _check_folder(folder, settings, resume)  # before a face is opened
+    opener: Opener = open_face, body, settings["options"]
+    face: Face | None = None
+    with contextlib.ExitStack() as open_faces:
+        if spec is None:
+            face = open_faces.enter_context(_open(opener))
+            spec = face.spec
+        manifest = DatasetManifest(digest=spec.digest, settle=settling_steps(spec), **settings)
+        missing = _prepare(folder, manifest, spec, resume)
+        if workers == 1:
+            recorded = _record_here(folder, manifest, missing, opener, face)
+        else:
+            open_faces.close()  # each worker opens its own face
+            recorded = _record_in_workers(folder, manifest, missing, opener, workers)
+        with progress(does="babble", total=samples, unit="faces") as bar:
+            bar.update(samples - sum(manifest.rows(i) for i in missing))
+            for index in recorded:
+                bar.update(manifest.rows(index))
     return manifest
 
 
-def _prepare(folder: Path, manifest: DatasetManifest, resume: bool) -> list[int]:
-    """Writes or checks the manifest; which shards are still to be made."""
-    if (folder / "manifest.json").exists():
-        if not resume:
-            raise DataError(f"{folder} holds a data set; choose another folder or resume it.")
-        _check_same(DatasetManifest.read(folder), manifest, folder)
+def _open(opener: Opener) -> Face:
+    open_face, body, options = opener
+    return open_face(body, **options)
+
+
+def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
+    """Refuses a folder that holds a data set with other settings; more samples may be asked for."""
+    if not (folder / "manifest.json").exists():
+        return
+    if not resume:
+        raise DataError(f"{folder} holds a data set; choose another folder or resume it.")
+    earlier = DatasetManifest.read(folder)
+    different = [name for name, value in settings.items() if getattr(earlier, name) != value]
+    if earlier.samples < settings["samples"]:
+        different.remove("samples")
+    if "digest" in different:
+        raise DataError(
+            f"{folder} was recorded on a face with another face.toml (other digest); choose another folder."
+        )
+    if different:
+        raise DataError(f"{folder} was recorded with another {', '.join(different)}; choose another folder.")
+
+
+def _prepare(folder: Path, manifest: DatasetManifest, spec: FaceSpec, resume: bool) -> list[int]:
+    """Checks the folder, writes manifest and actuator table; returns the shards that are still to be made."""
+    _check_folder(folder, vars(manifest), resume)
+    write_spec(folder, spec)
     manifest.write(folder)
-    return [i for i in range(manifest.shards) if not _good(folder, manifest, i)]
+    return [i for i in range(manifest.shards) if not _is_complete(folder, manifest, i)]
 
 
-def _check_same(earlier: DatasetManifest, manifest: DatasetManifest, folder: Path) -> None:
-    """A run may only go on as it began; it may ask for more samples."""
-    told = [name for name in vars(manifest) if getattr(earlier, name) != getattr(manifest, name)]
-    if earlier.samples < manifest.samples:
-        told.remove("samples")
-    if told:
-        raise DataError(f"{folder} was recorded with another {', '.join(told)}; choose another folder.")
-
-
-def _good(folder: Path, manifest: DatasetManifest, index: int) -> bool:
+def _is_complete(folder: Path, manifest: DatasetManifest, index: int) -> bool:
     try:
         read_shard(folder, manifest, index, images=True)
     except DataError:
@@ -171,7 +202,13 @@ def _good(folder: Path, manifest: DatasetManifest, index: int) -> bool:
 
 
 def record_shard(face: Face, folder: Path, manifest: DatasetManifest, index: int) -> None:
-    """Records one shard: a run of expressions from neutral, seeded by its index."""
+    """Records one shard: a run of expressions from neutral, seeded by its index.
+
+    Raises:
+        DataError: the face is not the one of the manifest.
+    """
+    if face.spec.digest != manifest.digest:
+        raise DataError(f"{folder} belongs to a face with another face.toml (other spec digest).")
     rng = np.random.default_rng([manifest.seed, index])
     neutral = face.reset(int(rng.integers(2**31))).landmarks
     rows = [_record(face, sample_command(face.spec, rng), manifest) for _ in range(manifest.rows(index))]
@@ -184,8 +221,7 @@ def record_shard(face: Face, folder: Path, manifest: DatasetManifest, index: int
 
 
 def _record(face: Face, command: NDArray[np.float32], manifest: DatasetManifest) -> dict[str, NDArray[Any]]:
-    for _ in range(manifest.settle):
-        reading = face.move(command)
+    reading = hold(face, command, manifest.settle)
     row: dict[str, NDArray[Any]] = {
         "commands": reading.sent, "positions": reading.position, "landmarks": reading.landmarks,
     }  # fmt: skip
@@ -194,26 +230,25 @@ def _record(face: Face, command: NDArray[np.float32], manifest: DatasetManifest)
     return row
 
 
-Opener = tuple[OpenFace, str, dict[str, Any]]
-_face: Face | None = None  # of this worker process, open until it ends
+_worker_face: Face | None = None  # of this worker process, open until it ends
 
 
-def _alone(
-    folder: Path, manifest: DatasetManifest, missing: Sequence[int], opener: Opener, workers: int
+def _record_here(
+    folder: Path, manifest: DatasetManifest, missing: Sequence[int], opener: Opener, face: Face | None
 ) -> Iterator[int]:
+    """Records shards in this process, with `face` or one that is opened for it."""
     if not missing:
         return
-    open_face, body, options = opener
-    with open_face(body, **options) as face:
+    with face or _open(opener) as opened:
         for index in missing:
-            record_shard(face, folder, manifest, index)
+            record_shard(opened, folder, manifest, index)
             yield index
 
 
-def _together(
+def _record_in_workers(
     folder: Path, manifest: DatasetManifest, missing: Sequence[int], opener: Opener, workers: int
 ) -> Iterator[int]:
-    """Shards as spawned workers finish them (a fork after the renderer has started hangs)."""
+    """Yields shards as spawned workers finish them (a fork after the renderer has started hangs)."""
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
@@ -223,15 +258,14 @@ def _together(
         for job in as_completed(jobs):
             yield job.result()
     except BrokenProcessPool as error:
-        raise EvaError("a babbling worker died (out of memory?); run again to go on.") from error
+        raise EvaError("a babbling worker died (out of memory?); run again to resume.") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _work(opener: Opener, folder: Path, manifest: DatasetManifest, index: int) -> int:
-    global _face
-    if _face is None:
-        open_face, body, options = opener
-        _face = open_face(body, **options)
-    record_shard(_face, folder, manifest, index)
+    global _worker_face
+    if _worker_face is None:
+        _worker_face = _open(opener)
+    record_shard(_worker_face, folder, manifest, index)
     return index

@@ -1,7 +1,7 @@
-"""Reading what a face recorded of itself: shards on disk to arrays.
+"""Reading a babbled data set: shards on disk to arrays.
 
-A data set is a folder: `manifest.json` says how it was made, `shard-0000.npz` and so on hold the
-samples. A folder is complete when all shards of the manifest are there.
+A data set is a folder. `manifest.json` says how it was made, `face.toml` is a copy of the face's actuator
+table, and `shard-0000.npz` and so on hold the samples. It is complete when all its shards are there.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import load_spec
+from eva_sim.contract import FaceSpec, parse_spec
 from eva_sim.errors import DataError
-from eva_sim.files import write_json
+from eva_sim.files import atomic_path, write_json
 from eva_sim.landmarks import POINTS
 
 Array = NDArray[np.float32]
+#: Name of the copy of the actuator table in the folder.
+SPEC_FILE = "face.toml"
 _PER_SAMPLE = ("commands", "positions", "landmarks")
 _NAMES = (*_PER_SAMPLE, "neutral", "outer_eye", "digest", "seed", "index")
 
 
 @dataclass(frozen=True)
 class DatasetManifest:
-    """How a data set was made; a babbling run resumes only under the same one.
+    """Settings with which a data set was made; a babbling run resumes only with the same ones.
 
     Attributes:
         digest: of the `FaceSpec`.
@@ -41,7 +43,7 @@ class DatasetManifest:
         settle: control steps each command is held.
         image_size: side of the pictures [pixels], or None without.
         body: name of the body.
-        options: how the body was opened.
+        options: with which the body was opened.
     """
 
     digest: str
@@ -56,10 +58,11 @@ class DatasetManifest:
 
     @property
     def shards(self) -> int:
+        """Number of shards."""
         return -(-self.samples // self.shard_size)
 
     def rows(self, index: int) -> int:
-        """Samples in one shard; the last may be short."""
+        """Returns the number of samples in one shard; the last may be short."""
         return min(self.shard_size, self.samples - index * self.shard_size)
 
     def write(self, folder: Path) -> None:
@@ -71,46 +74,49 @@ class DatasetManifest:
         """Reads `manifest.json`.
 
         Raises:
-            DataError: missing, damaged, or of another actuator table or landmark set.
+            DataError: missing, damaged, or of another landmark set.
         """
         path = folder / "manifest.json"
         if not path.exists():
             raise DataError(f"{folder} holds no data set; record one with `eva babble`.")
         try:
-            found = cls(**json.loads(path.read_text()))
-            manifest = dataclasses.replace(found, points=tuple(found.points))
-        except (ValueError, TypeError) as error:
+            content = json.loads(path.read_text())
+            manifest = cls(**{**content, "points": tuple(content["points"])})
+        except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path} is damaged ({error}); record into a new folder.") from error
-        check_origin(manifest.digest, manifest.points, str(folder))
+        check_landmark_set(manifest.points, str(folder))
         return manifest
 
 
-def check_origin(digest: str, points: tuple[int, ...], what: str) -> None:
-    """Refuses data of another face.
+def check_landmark_set(points: tuple[int, ...], name: str) -> None:
+    """Refuses data of another landmark set.
+
+    Args:
+        points: MediaPipe indices of the landmarks.
+        name: of the data, for the message.
 
     Raises:
-        DataError: another actuator table or landmark set.
+        DataError: another landmark set.
     """
-    if digest != load_spec().digest:
-        raise DataError(f"{what} was made with another assets/face.toml (other spec digest); make it again.")
     if points != POINTS:
-        raise DataError(f"{what} was made with another set of landmarks; make it again.")
+        raise DataError(f"{name} was made with another set of landmarks; make it again.")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples of self-observation, S of them. Pictures stay on disk until asked for.
+    """Samples of a face that babbled, S of them. Pictures stay on disk until they are asked for.
 
     Attributes:
-        commands: held commands, (S, 25) in [-1, 1].
-        positions: where the actuators were, (S, 25) in command units.
+        commands: held commands, (S, 25) in [-1, 1]; 25 stands for the number of actuators.
+        positions: positions of the actuators, (S, 25) in command units.
         landmarks: aligned, (S, N, 3) [neutral outer-eye distances].
-        shard: which shard each sample is from, (S,).
-        row: which row of that shard, (S,).
+        shard: number of the shard that each sample is from, (S,).
+        row: its row in that shard, (S,).
         neutral: landmarks of the neutral face, (N, 3).
         outer_eye: outer-eye distance of the face [m].
-        folder: where it was read from.
-        manifest: how it was made.
+        folder: that holds it.
+        manifest: settings with which it was made.
+        spec: of the face; only its actuator table is known.
     """
 
     commands: Array
@@ -122,17 +128,18 @@ class Dataset:
     outer_eye: float
     folder: Path
     manifest: DatasetManifest
+    spec: FaceSpec
 
     def __len__(self) -> int:
         return len(self.commands)
 
-    def take(self, which: NDArray[Any]) -> Dataset:
-        """The samples of an index or boolean array."""
+    def take(self, selection: NDArray[Any]) -> Dataset:
+        """Returns the samples of an index or boolean array."""
         names = (*_PER_SAMPLE, "shard", "row")
-        return dataclasses.replace(self, **{name: getattr(self, name)[which] for name in names})
+        return dataclasses.replace(self, **{name: getattr(self, name)[selection] for name in names})
 
     def split(self, held_out: float = 0.15, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Training and held-out samples, without a shard in both.
+        """Returns training and held-out samples; no shard is in both.
 
         Consecutive samples are not independent (each starts at the last one's face), shards are.
 
@@ -144,11 +151,11 @@ class Dataset:
             raise DataError(f"{self.folder} has too few shards to split; record more samples.")
         count = min(max(1, round(held_out * len(shards))), len(shards) - 1)
         chosen = np.random.default_rng(seed).permutation(shards)[:count]
-        out = np.isin(self.shard, chosen)
-        return self.take(~out), self.take(out)
+        is_held_out = np.isin(self.shard, chosen)
+        return self.take(~is_held_out), self.take(is_held_out)
 
-    def images(self, which: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Pictures of the given samples, (len(which), side, side, 3).
+    def images(self, samples: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Reads the pictures of the given samples, (len(samples), side, side, 3).
 
         Raises:
             DataError: recorded without pictures, or a shard is damaged.
@@ -156,27 +163,57 @@ class Dataset:
         side = self.manifest.image_size
         if side is None:
             raise DataError(f"{self.folder} was recorded without pictures.")
-        out = np.empty((len(which), side, side, 3), np.uint8)
-        for shard in np.unique(self.shard[which]):
-            here = np.flatnonzero(self.shard[which] == shard)
+        out = np.empty((len(samples), side, side, 3), np.uint8)
+        for shard in np.unique(self.shard[samples]):
+            here = np.flatnonzero(self.shard[samples] == shard)
             pictures = read_members(shard_path(self.folder, shard), "images")["images"]
-            out[here] = pictures[self.row[which[here]]]
+            out[here] = pictures[self.row[samples[here]]]
         return out
 
 
 def shard_path(folder: Path, index: int) -> Path:
-    """Where shard `index` of a data set lies."""
+    """Returns the path of shard `index` of a data set."""
     return folder / f"shard-{index:04d}.npz"
+
+
+def write_spec(folder: Path, spec: FaceSpec) -> None:
+    """Writes the copy of the actuator table atomically, if it is not there."""
+    path, content = folder / SPEC_FILE, spec.text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        with atomic_path(path) as part:
+            part.write_bytes(content)
+
+
+def read_spec(folder: Path, manifest: DatasetManifest) -> FaceSpec:
+    """Reads the actuator table of the face that was recorded.
+
+    Raises:
+        DataError: missing, damaged, or not the one of the manifest.
+    """
+    path = folder / SPEC_FILE
+    if not path.exists():
+        raise DataError(
+            f"{folder} has no {SPEC_FILE}, because an earlier version recorded it; "
+            "run `eva babble` on the folder again, which adds it."
+        )
+    try:
+        spec = parse_spec(path.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged ({error}); run `eva babble` on the folder again.") from error
+    if spec.digest != manifest.digest:
+        raise DataError(f"{path} is not the table of this data set; run `eva babble` on the folder again.")
+    return spec
 
 
 def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     """Reads a complete data set, pictures excepted.
 
     Raises:
-        DataError: missing, incomplete, damaged, or of another face.
+        DataError: missing, incomplete, damaged, or of another landmark set.
     """
     root = Path(folder)
     manifest = DatasetManifest.read(root)
+    spec = read_spec(root, manifest)
     missing = [i for i in range(manifest.shards) if not shard_path(root, i).exists()]
     if missing:
         raise DataError(
@@ -192,6 +229,7 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         outer_eye=float(shards[0]["outer_eye"]),
         folder=root,
         manifest=manifest,
+        spec=spec,
     )
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Evaluation of predicted commands."""

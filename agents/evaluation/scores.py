@@ -1,4 +1,4 @@
-"""How good predicted commands are: against the true ones, and replayed on the face."""
+"""Errors of predicted commands: compared with the true ones, and replayed on the face."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from eva_sim.agents.models.baselines import (
     Predictor,
     RandomCommandBaseline,
 )
-from eva_sim.contract import Face, load_spec
+from eva_sim.contract import Face
 from eva_sim.files import atomic_path
 from eva_sim.progress import progress
+from eva_sim.settling import hold
 
 Scores = dict[str, dict[str, float]]
 
 
 def compare_with_baselines(model: Predictor, train: Dataset, held_out: Dataset, seed: int = 0) -> Scores:
-    """The model beside nearest neighbour, a random training command, and neutral.
+    """Scores the model beside nearest neighbour, a random training command, and neutral.
 
     Returns:
         `scores[row][predictor]`: mean absolute error in fractions of travel, for each actuator
@@ -36,52 +37,50 @@ def compare_with_baselines(model: Predictor, train: Dataset, held_out: Dataset, 
         "model": model,
         "nearest": NearestNeighbourBaseline(train.commands, train.landmarks),
         "random": RandomCommandBaseline(train.commands, seed),
-        "neutral": NeutralBaseline(),
+        "neutral": NeutralBaseline(held_out.spec),
     }
     return score_predictors(predictors, held_out)
 
 
 def score_predictors(predictors: Mapping[str, Predictor], data: Dataset) -> Scores:
-    """Mean absolute errors of some predictors, as `compare_with_baselines` returns them."""
-    spec = load_spec()
-    moving = spec.expressive
+    """Returns the mean absolute errors of some predictors, as `compare_with_baselines` does."""
+    moving = data.spec.expressive
     errors = {
         name: travel_error(p.predict(data.landmarks), data.commands)[:, moving].mean(0)
         for name, p in predictors.items()
     }
     table = {
-        spec.names[actuator]: {name: float(error[row]) for name, error in errors.items()}
+        data.spec.names[actuator]: {name: float(error[row]) for name, error in errors.items()}
         for row, actuator in enumerate(moving)
     }
     return {"overall": {name: float(error.mean()) for name, error in errors.items()}, **table}
 
 
 def travel_error(predicted: Array, true: Array) -> Array:
-    """Absolute difference of commands, in fractions of travel (whose ends are -1 and 1)."""
+    """Returns the absolute difference of commands, in fractions of travel (whose ends are -1 and 1)."""
     return np.abs(predicted - true) / 2
 
 
-def replay_error(face: Face, model: Predictor, landmarks: Array, settle: int) -> dict[str, float]:
-    """Commands the predictions and measures the faces they make.
+def replay_errors(face: Face, predictor: Predictor, landmarks: Array, settle: int) -> dict[str, float]:
+    """Sends the predicted commands to a face and measures the faces they make.
 
-    Each face starts from neutral, without history, and holds its command for `settle` steps.
+    Each one starts from neutral, without history, and its command is held for `settle` steps.
 
     Args:
         face: an open face; it is reset.
-        model: what predicts.
+        predictor: predicts the commands.
         landmarks: wanted faces, (S, N, 3).
-        settle: control steps to hold, `data.manifest.settle` for as in babbling.
+        settle: control steps to hold; as in babbling with `data.manifest.settle`.
 
     Returns:
         `mean`, `median` and `p95` over the faces of the mean distance of the points [mm].
     """
     errors = []
     for wanted, command in zip(
-        progress(landmarks, "replay", unit="faces"), model.predict(landmarks), strict=True
+        progress(landmarks, "replay", unit="faces"), predictor.predict(landmarks), strict=True
     ):
         face.reset()
-        for _ in range(settle):
-            reading = face.move(command)
+        reading = hold(face, command, settle)
         errors.append(1000 * face.outer_eye * np.linalg.norm(reading.landmarks - wanted, axis=1).mean())
     return {
         "mean": float(np.mean(errors)),

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Mirroring: a person's expressions on the robot's face."""

@@ -1,47 +1,119 @@
-"""What only a live camera needs: a screen, a way to stop, and getting to know the person."""
+"""Mirroring a live camera: the person's neutral face is learned in two seconds, then frame by frame."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from tqdm import tqdm
 
-from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
+from eva_sim.agents.mirroring.controller import TIME_SLACK, MirrorController
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estimate_neutral
-from eva_sim.contract import Floats
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
+from eva_sim.display import DisplayWindow, display_available
 from eva_sim.errors import MediaError
-from eva_sim.media.sources import Picture
+from eva_sim.media.encoding import Picture
+from eva_sim.progress import progress
 
-#: How long a face must be seen without a break before it counts as met [s].
-MEETING = 2.0
-CALM, GO = "Look calmly at the camera for two seconds.", "Mirroring. q or Ctrl-C ends it."
+#: Time for which a face must be in view without a break before its neutral is taken [s].
+NEUTRAL_DURATION = 2.0
+#: A robot that is further behind the camera than this leaves control steps out [s].
+MAX_LAG = 0.3
+CALM_PROMPT = "Look calmly at the camera for two seconds."
+MIRRORING_PROMPT = "Mirroring. q or Ctrl-C ends it."
 
 
-class DetectedFrame(NamedTuple):
-    """One frame through the detector.
+def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
+    """Learns the person's neutral face, then mirrors each frame as it comes.
 
-    Attributes:
-        frame: its number.
-        time: since the first frame [s].
-        points: of the face, (N, 3) [pixels], or None without a face.
+    The body is not moved, and a robot not armed, until the neutral face is known.
+
+    Returns:
+        The reason why it ended.
+
+    Raises:
+        MediaError: no face stayed in view for `NEUTRAL_DURATION`; the body was not moved.
     """
+    with MirrorDisplay() as display:
 
-    frame: int
-    time: float
-    points: Floats | None
+        def show(frame: DetectedFrame, accepted: bool, text: str) -> None:
+            picture = detector.pictures[frame.number]
+            person = video_panels.draw_person(picture, frame.points, accepted)
+            display.show(person, controller.picture, text)
+
+        def show_each() -> Iterator[DetectedFrame]:
+            for frame in frames:
+                show(frame, True, CALM_PROMPT)
+                yield frame
+
+        def show_step(frame: DetectedFrame, accepted: bool) -> None:
+            show(frame, accepted, MIRRORING_PROMPT)
+
+        frames = detector.frames(lambda: display.stopped)
+        controller.begin(wait_for_neutral(show_each()))
+        follow_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
+    return "stopped by the user"
+
+
+def follow_live_frames(
+    controller: MirrorController,
+    frames: Iterable[DetectedFrame],
+    show: Callable[[DetectedFrame, bool], None],
+) -> None:
+    """Answers each frame at once.
+
+    Of the control periods that passed since the last frame only the last one is rendered; a robot that is
+    further behind than `MAX_LAG` leaves control steps out.
+
+    Args:
+        controller: after `begin`.
+        frames: as they come.
+        show: called after each frame that was mirrored, with whether its face was accepted.
+    """
+    dt, tick = controller.control_dt, 0
+    for frame in frames:
+        lag = MAX_LAG if controller.steps else 0.0
+        tick = max(tick, int(np.ceil((frame.time - lag - TIME_SLACK) / dt)))
+        while controller.frame is not None and tick * dt + TIME_SLACK < frame.time:
+            controller.step(tick * dt, render=False)
+            tick += 1
+        controller.observe(frame)
+        if tick * dt < frame.time + dt:
+            controller.step(tick * dt)
+            tick += 1
+            show(frame, controller.face_accepted)
+
+
+def wait_for_neutral(frames: Iterator[DetectedFrame]) -> ExpressionTracker:
+    """Watches until a face was in view for `NEUTRAL_DURATION`, and takes its calmest second as neutral.
+
+    Raises:
+        MediaError: the frames ended first.
+    """
+    unbroken: list[DetectedFrame] = []
+    for frame in frames:
+        unbroken = [] if frame.points is None else [*unbroken, frame]
+        if not unbroken:
+            continue
+        duration = frame.time - unbroken[0].time
+        if duration >= NEUTRAL_DURATION:
+            points = np.array([each.points for each in unbroken])
+            return ExpressionTracker(estimate_neutral(points, duration / (len(unbroken) - 1)))
+    raise MediaError(
+        f"no face stayed for {NEUTRAL_DURATION:g} s, so none was mirrored; sit in front of the camera."
+    )
 
 
 class MirrorDisplay:
-    """Where a live user sees the two faces: a window, or lines of text where there is no display.
+    """Shows a live user the two faces: in a window, or lines of text where there is no display.
 
-    As a context manager it turns Ctrl-C into `stopped`, so that nothing breaks off in the middle; a
+    As a context manager it turns Ctrl-C into `stopped`, so that no step is broken off in the middle; a
     second Ctrl-C interrupts as usual.
 
     Attributes:
@@ -50,21 +122,21 @@ class MirrorDisplay:
 
     def __init__(self) -> None:
         self.stopped = False
-        self._window = display.DisplayWindow() if display.display_available() else None
-        self._told = ""
+        self._window = DisplayWindow() if display_available() else None
+        self._text = ""
 
-    def show(self, person: Picture, robot: Picture, told: str) -> None:
-        """Shows both side by side, each `panels.HEIGHT` high, above a line of text."""
-        if told != self._told:
-            self._told = told
-            tqdm.write(told, file=sys.stderr)
-        if self._window is not None and not self._window.show(video_panels.side_by_side(person, robot, told)):
+    def show(self, person: Picture, robot: Picture, text: str) -> None:
+        """Shows both side by side, each `video_panels.HEIGHT` high, above a line of text."""
+        if text != self._text:
+            self._text = text
+            tqdm.write(text, file=sys.stderr)
+        if self._window is not None and not self._window.show(video_panels.side_by_side(person, robot, text)):
             self.stopped = True
 
     def __enter__(self) -> Self:
-        self._before: Any = None
-        if threading.current_thread() is threading.main_thread():  # the only one that may ask
-            self._before = signal.signal(signal.SIGINT, self._stop)
+        self._previous_handler: Any = None
+        if threading.current_thread() is threading.main_thread():  # no other thread may set a handler
+            self._previous_handler = signal.signal(signal.SIGINT, self._stop)
         return self
 
     def __exit__(
@@ -73,30 +145,15 @@ class MirrorDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_back()
+        self._restore_handler()
         if self._window is not None:
             self._window.close()
 
     def _stop(self, *_: Any) -> None:
         self.stopped = True
-        self._give_back()
+        self._restore_handler()
 
-    def _give_back(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-
-
-def wait_for_neutral(sights: Iterator[DetectedFrame]) -> ExpressionTracker:
-    """Watches until a face was there for `MEETING` seconds, and takes its calmest as neutral.
-
-    Raises:
-        MediaError: the sights ended first.
-    """
-    run: list[DetectedFrame] = []
-    for sight in sights:
-        run = [] if sight.points is None else [*run, sight]
-        if run and run[-1].time - run[0].time >= MEETING:
-            points = np.array([s.points for s in run])
-            return ExpressionTracker(estimate_neutral(points, (run[-1].time - run[0].time) / (len(run) - 1)))
-    raise MediaError(f"no face stayed for {MEETING:g} s, so none was mirrored; sit in front of the camera.")
+    def _restore_handler(self) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
+            self._previous_handler = None

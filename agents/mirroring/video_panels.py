@@ -1,7 +1,8 @@
-"""What a mirrored clip looks like: person | robot | traces, and one page that sums it up."""
+"""Pictures of a mirrored source: video frames (person | robot | curves) and a summary page."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import face_measurements
 
@@ -24,107 +25,120 @@ PERSON, ROBOT, INK, QUIET, PAPER = (
     (170, 176, 184),
     (250, 250, 248),
 )
-SHOWN = {"jaw_opening": "mouth opening", "mouth_width": "mouth width", "brow_height": "brow height"}
-PAIRS = 6  # pictures on the summary page
+PLOTTED = {"jaw_opening": "mouth opening", "mouth_width": "mouth width", "brow_height": "brow height"}
+MAX_PAIRS = 6  # pairs of pictures on the summary page
 
 
 @dataclass(frozen=True)
-class Traces:
-    """Curves of a mirrored clip.
+class MirrorCurves:
+    """Curves of a mirrored source.
 
     Attributes:
         time: (T,) [s].
-        curves: person's and robot's curve by measure, (T,) each: how far from their own neutral, both
-            on the one scale on which they fill 0..1, so that the robot's range can be seen.
+        curves: person's and robot's curve by measurement, (T,) each: the change from their own neutral,
+            both on the one scale on which they fill 0..1, so that the robot's range can be seen.
         commands: of the actuators that move landmarks, (T, M) in 0..1 of travel.
+        actuators: name these actuators in words.
     """
 
     time: Floats
     curves: Mapping[str, tuple[Floats, Floats]]
     commands: Floats
+    actuators: str
 
     @classmethod
     def of(
-        cls, time: Floats, draw_person: tuple[Floats, Floats], robot: tuple[Floats, Floats], commands: Floats
-    ) -> Traces:
-        """Curves from aligned faces (T, N, 3), each with its neutral (N, 3), and commands (T, 25)."""
-        mine, its = _moved(*draw_person), _moved(*robot)
-        curves = {name: _scaled(mine[name], its[name]) for name in SHOWN}
-        moving = load_spec().expressive
-        return cls(time, curves, (commands[:, moving] + 1) / 2)
+        cls,
+        spec: FaceSpec,
+        time: Floats,
+        person: tuple[Floats, Floats],
+        robot: tuple[Floats, Floats],
+        commands: Floats,
+    ) -> MirrorCurves:
+        """Builds them from aligned faces (T, N, 3), their neutral faces (N, 3) and commands (T, 25)."""
+        person_change, robot_change = _changes(*person), _changes(*robot)
+        curves = {name: _to_unit_scale(person_change[name], robot_change[name]) for name in PLOTTED}
+        share = (commands[:, spec.expressive] + 1) / 2
+        return cls(time, curves, share, _describe_actuators(spec))
 
 
-def _moved(faces: Floats, neutral: Floats) -> dict[str, Floats]:
+def _changes(faces: Floats, neutral: Floats) -> dict[str, Floats]:
     rest = face_measurements(neutral)
     return {name: curve - rest[name] for name, curve in face_measurements(faces).items()}
 
 
-def _scaled(draw_person: Floats, robot: Floats) -> tuple[Floats, Floats]:
-    both = np.concatenate([draw_person, robot])
+def _to_unit_scale(person: Floats, robot: Floats) -> tuple[Floats, Floats]:
+    both = np.concatenate([person, robot])
     low, width = float(both.min()), max(float(np.ptp(both)), 1e-3)
-    return (draw_person - low) / width, (robot - low) / width
+    return (person - low) / width, (robot - low) / width
 
 
-def key_steps(traces: Traces) -> list[int]:
-    """Steps worth showing: where the person's curves peak, and a quiet one."""
-    total = sum(draw_person for draw_person, _ in traces.curves.values())
+def _describe_actuators(spec: FaceSpec) -> str:
+    """Names the actuators that move landmarks, e.g. "12 cables, jaw, 2 lids"."""
+    counts = Counter(spec.actuators[i].kind for i in spec.expressive)
+    return ", ".join(kind if count == 1 else f"{count} {kind}s" for kind, count in counts.items())
+
+
+def key_steps(curves: MirrorCurves) -> list[int]:
+    """Chooses steps for the summary page: peaks of the person's curves, a quiet one, some between."""
+    total = sum(person for person, _ in curves.curves.values())
     chosen = [int(np.argmin(total))]
-    for draw_person, _ in traces.curves.values():
-        chosen.append(int(np.argmax(draw_person)))
+    for person, _ in curves.curves.values():
+        chosen.append(int(np.argmax(person)))
     for share in (0.3, 0.5, 0.7, 0.9):
-        chosen.append(int(share * (len(traces.time) - 1)))
-    return sorted(set(chosen))[:PAIRS]
+        chosen.append(int(share * (len(curves.time) - 1)))
+    return sorted(set(chosen))[:MAX_PAIRS]
 
 
 def resize_to_panel(picture: Picture) -> tuple[Picture, float]:
-    """The picture `HEIGHT` high, and its scale."""
+    """Returns the picture `HEIGHT` high, and its scale."""
     scale = HEIGHT / picture.shape[0]
     image = Image.fromarray(picture).resize((round(picture.shape[1] * scale), HEIGHT))
     return np.asarray(image), scale
 
 
-def draw_person(picture: Picture, points: Floats | None, believed: bool) -> Picture:
-    """The person with their landmarks, (N, 3) [pixels], y up."""
+def draw_person(picture: Picture, points: Floats | None, accepted: bool) -> Picture:
+    """Draws the person's landmarks, (N, 3) [pixels], y up, into the picture; red if not accepted."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     if points is None:
         draw.text((12, 10), "no face", fill=(230, 90, 80), font=_font(18))
     else:
-        colour = (80, 230, 160) if believed else (230, 90, 80)
+        colour = (80, 230, 160) if accepted else (230, 90, 80)
         for x, y in (points[:, :2] * [1, -1]).tolist():
             draw.ellipse([x - 1.5, y - 1.5, x + 1.5, y + 1.5], fill=colour)
     return np.asarray(image)
 
 
-def side_by_side(draw_person: Picture, robot: Picture, told: str) -> Picture:
-    """Both side by side, each `HEIGHT` high, above a line of text."""
-    image = Image.new("RGB", (draw_person.shape[1] + robot.shape[1], HEIGHT + 36), PAPER)
-    image.paste(Image.fromarray(draw_person), (0, 0))
-    image.paste(Image.fromarray(robot), (draw_person.shape[1], 0))
-    ImageDraw.Draw(image).text((12, HEIGHT + 8), told, fill=INK, font=_font(16))
+def side_by_side(person: Picture, robot: Picture, text: str) -> Picture:
+    """Puts both side by side, each `HEIGHT` high, above a line of text."""
+    image = Image.new("RGB", (person.shape[1] + robot.shape[1], HEIGHT + 36), PAPER)
+    image.paste(Image.fromarray(person), (0, 0))
+    image.paste(Image.fromarray(robot), (person.shape[1], 0))
+    ImageDraw.Draw(image).text((12, HEIGHT + 8), text, fill=INK, font=_font(16))
     return np.asarray(image)
 
 
-def video_frame(shown: Picture, robot: Picture, traces: Traces, step: int) -> Picture:
-    """One frame of the video."""
+def video_frame(person: Picture, robot: Picture, curves: MirrorCurves, step: int) -> Picture:
+    """Draws one frame of the video."""
     size = robot.shape[0]
-    image = Image.new("RGB", (shown.shape[1] + size + TRACE_WIDTH, HEIGHT), PAPER)
-    image.paste(Image.fromarray(shown), (0, 0))
-    image.paste(Image.fromarray(robot), (shown.shape[1], 0))
+    image = Image.new("RGB", (person.shape[1] + size + TRACE_WIDTH, HEIGHT), PAPER)
+    image.paste(Image.fromarray(person), (0, 0))
+    image.paste(Image.fromarray(robot), (person.shape[1], 0))
     draw = ImageDraw.Draw(image)
-    left = shown.shape[1] + size + 24
+    left = person.shape[1] + size + 24
     width = TRACE_WIDTH - 48
-    for row, (name, (person_curve, robot_curve)) in enumerate(traces.curves.items()):
+    for row, (name, (person_curve, robot_curve)) in enumerate(curves.curves.items()):
         box = (left, 34 + 104 * row, width, 66)
-        draw.text((left, box[1] - 24), SHOWN[name], fill=INK, font=_font(14))
+        draw.text((left, box[1] - 24), PLOTTED[name], fill=INK, font=_font(14))
         _curve(draw, box, person_curve, len(person_curve), PERSON)
         _curve(draw, box, robot_curve, step + 1, ROBOT)
         x = left + width * step / max(1, len(person_curve) - 1)
         draw.line([x, box[1], x, box[1] + box[3]], fill=QUIET)
     draw.text((left + width - 104, 10), "person", fill=PERSON, font=_font(14))
     draw.text((left + width - 44, 10), "robot", fill=ROBOT, font=_font(14))
-    _bars(draw, (left, 352, width, 104), traces.commands[step])
-    draw.text((left, 330), "commands [share of travel]: 12 cables, jaw, lids", fill=INK, font=_font(12))
+    _bars(draw, (left, 352, width, 104), curves.commands[step])
+    draw.text((left, 330), f"commands [share of travel]: {curves.actuators}", fill=INK, font=_font(12))
     return np.asarray(image)
 
 
@@ -152,9 +166,9 @@ def _font(size: int) -> Any:
 
 
 def write_summary(
-    path: Path, traces: Traces, pairs: Mapping[int, tuple[Picture, Picture]], figures: Mapping[str, Any]
+    path: Path, curves: MirrorCurves, pairs: Mapping[int, tuple[Picture, Picture]], metrics: Mapping[str, Any]
 ) -> None:
-    """One page: pairs of pictures above, curves with their correlations below."""
+    """Draws one page: pairs of pictures above, curves with their correlations below."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 9), layout="constrained")
@@ -162,16 +176,16 @@ def write_summary(
     tiles = np.atleast_2d(rows[0].subplots(2, max(1, len(pairs))))
     if len(pairs) == 1:
         tiles = tiles.reshape(2, 1)
-    for column, (step, side_by_side) in enumerate(sorted(pairs.items())):
+    for column, (step, pair) in enumerate(sorted(pairs.items())):
         for row in range(2):
-            tiles[row, column].imshow(side_by_side[row])
+            tiles[row, column].imshow(pair[row])
             tiles[row, column].axis("off")
-        tiles[0, column].set_title(f"{traces.time[step]:.1f} s", fontsize=10)
-    axes = rows[1].subplots(len(traces.curves), 1, sharex=True)
-    for plot, (name, (person_curve, robot_curve)) in zip(axes, traces.curves.items(), strict=True):
-        plot.plot(traces.time, person_curve, color=np.array(PERSON) / 255, label="person")
-        plot.plot(traces.time, robot_curve, color=np.array(ROBOT) / 255, label="robot")
-        plot.set_title(f"{SHOWN[name]}: {describe_measurement(name, figures)}", fontsize=10, loc="left")
+        tiles[0, column].set_title(f"{curves.time[step]:.1f} s", fontsize=10)
+    axes = rows[1].subplots(len(curves.curves), 1, sharex=True)
+    for plot, (name, (person_curve, robot_curve)) in zip(axes, curves.curves.items(), strict=True):
+        plot.plot(curves.time, person_curve, color=np.array(PERSON) / 255, label="person")
+        plot.plot(curves.time, robot_curve, color=np.array(ROBOT) / 255, label="robot")
+        plot.set_title(f"{PLOTTED[name]}: {describe_measurement(name, metrics)}", fontsize=10, loc="left")
         plot.set_yticks([0, 1])
         plot.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="upper right", frameon=False)
@@ -180,9 +194,9 @@ def write_summary(
         figure.savefig(part, dpi=110)
 
 
-def describe_measurement(name: str, figures: Mapping[str, Any]) -> str:
-    """How well the robot followed one measure, in words."""
-    value, share = figures["correlation"][name], figures["amplitude"][name]["share"]
+def describe_measurement(name: str, metrics: Mapping[str, Any]) -> str:
+    """Says in words how well the robot followed one measurement."""
+    value, share = metrics["correlation"][name], metrics["amplitude"][name]["share"]
     if value is None or share is None:
         return "person or robot at rest"
     return f"r = {value:.2f}, the robot's range is {100 * share:.0f} % of the person's"

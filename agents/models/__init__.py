@@ -1,1 +1,1 @@
-"""TODO."""
+"""Learned models: landmarks to commands, and commands to landmarks."""

@@ -1,4 +1,4 @@
-"""What a learned inverse model has to beat: predictors that learn nothing."""
+"""Baselines that a learned inverse model has to beat."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats
 
 Array = NDArray[np.float32]
 
 
 class Predictor(Protocol):
-    """Landmarks in, commands out."""
+    """Maps landmarks to commands."""
 
     def predict(self, landmarks: Floats) -> Array:
-        """Commands for aligned landmarks: (N, 3) -> (25,), or (B, N, 3) -> (B, 25)."""
+        """Returns commands for aligned landmarks: (N, 3) -> (25,), or (B, N, 3) -> (B, 25)."""
 
 
 class NeutralBaseline:
-    """Always the resting command."""
+    """Predicts the resting command, whatever the landmarks.
+
+    Args:
+        spec: of the face.
+    """
+
+    def __init__(self, spec: FaceSpec) -> None:
+        self._neutral = spec.neutral
 
     def predict(self, landmarks: Floats) -> Array:
-        """The resting command, (25,) or (B, 25)."""
-        return np.broadcast_to(load_spec().neutral, (*landmarks.shape[:-2], len(load_spec()))).copy()
+        """Returns the resting command, (25,) or (B, 25)."""
+        return np.broadcast_to(self._neutral, (*landmarks.shape[:-2], len(self._neutral))).copy()
 
 
 class RandomCommandBaseline:
-    """Some training command, whatever the landmarks.
+    """Predicts a random training command, whatever the landmarks.
 
     Args:
         commands: of the training samples, (S, 25).
@@ -41,12 +48,12 @@ class RandomCommandBaseline:
         self._rng = np.random.default_rng(seed)
 
     def predict(self, landmarks: Floats) -> Array:
-        """Random training commands, (25,) or (B, 25)."""
+        """Returns random training commands, (25,) or (B, 25)."""
         return self._commands[self._rng.integers(len(self._commands), size=landmarks.shape[:-2])]
 
 
 class NearestNeighbourBaseline:
-    """The command of the training face whose landmarks are closest.
+    """Predicts the command of the training face whose landmarks are closest.
 
     Args:
         commands: of the training samples, (S, 25).
@@ -58,6 +65,6 @@ class NearestNeighbourBaseline:
         self._tree = cKDTree(landmarks.reshape(len(landmarks), -1))
 
     def predict(self, landmarks: Floats) -> Array:
-        """Commands of the nearest training faces, (25,) or (B, 25)."""
+        """Returns the commands of the nearest training faces, (25,) or (B, 25)."""
         flat = landmarks.reshape(*landmarks.shape[:-2], -1)
         return self._commands[self._tree.query(flat)[1]]

@@ -1,4 +1,4 @@
-"""The inverse model: which commands make this face.
+"""The inverse model: landmarks to the commands that make them.
 
 A small network, trained on a face's own babbling: landmarks in, commands of the actuators that
 move landmarks out. As in Chen et al., ICRA 2021, and Hu et al., Science Robotics 9(88), 2024.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +16,20 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from eva_sim.agents.data.dataset import Dataset, check_origin
-from eva_sim.agents.evaluation.scores import compare_with_baselines, plot_scores
+from eva_sim.agents.data.dataset import Dataset, check_landmark_set
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
-from eva_sim.contract import Floats, load_spec
+from eva_sim.contract import FaceSpec, Floats, parse_spec
 from eva_sim.errors import DataError
-from eva_sim.files import atomic_path, check_output_folder, write_json
+from eva_sim.files import atomic_path
 from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress
 
 MODEL_FILE = "inverse.pt"
-#: Rises when earlier checkpoints can no longer be read.
-FORMAT = 2
+#: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
+FORMAT = 3
 _WIDTH = 512
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
@@ -43,7 +40,7 @@ _RANGE = (1.0, 99.0)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train.
+    """Hyperparameters of the training.
 
     Attributes:
         epochs: passes over the data at most.
@@ -52,8 +49,7 @@ class TrainingConfig:
         rate: first learning rate of AdamW; it falls to zero along a cosine.
         decay: weight decay.
         noise: standard deviation of Gaussian noise on each landmark coordinate [outer-eye
-            distances], so that the map is smooth for what a detector sees. A detector's own
-            jitter is about 0.002.
+            distances], so that the map is smooth under a detector's jitter, which is about 0.002.
         floor: smallest deviation a coordinate is divided by [outer-eye distances], so that points
             that hardly move do not count as much as those that do.
         validation: share of the shards that decides when to stop.
@@ -72,42 +68,43 @@ class TrainingConfig:
 
 
 class InverseModel:
-    """Landmarks to commands. Make one with `train_inverse_model` or `load`.
+    """Maps landmarks to commands. Make one with `fit_inverse_model` or `load`.
 
     Attributes:
+        spec: of the face that babbled.
         neutral: landmarks of the face that babbled, at rest, (N, 3) [outer-eye distances].
         range_low: 1st percentile of its babbled landmarks, (N, 3).
         range_high: 99th percentile of its babbled landmarks, (N, 3).
-        image: its self-image: pulls of the actuators that move landmarks to displacement, (3 N,).
+        forward_model: of the same face: pulls of the actuators that move landmarks to displacement, (3 N,).
     """
 
     def __init__(
         self,
+        spec: FaceSpec,
         neutral: Array,
         range_low: Array,
         range_high: Array,
         mean: Array,
         scale: Array,
-        image: ForwardModel,
+        forward_model: ForwardModel,
     ) -> None:
+        self.spec, self.forward_model = spec, forward_model
         self.neutral, self.range_low, self.range_high = neutral, range_low, range_high
-        self.image = image
         self._mean, self._scale = torch.from_numpy(mean), torch.from_numpy(scale)
-        self._moving = load_spec().expressive
-        self._network = _network(neutral.size, len(self._moving))
+        self._network = _network(neutral.size, len(spec.expressive))
 
     @classmethod
     def untrained(cls, data: Dataset, floor: float) -> Self:
-        """A model with the self-image, ranges and normalisation of the data, and random weights."""
+        """Returns a model with random weights; everything else is fitted to the data."""
         flat = data.landmarks.reshape(len(data), -1)
         low, high = np.percentile(data.landmarks, _RANGE, axis=0).astype(np.float32)
-        spec = load_spec()
-        moving = spec.expressive
-        image = ForwardModel.fit((data.commands - spec.neutral)[:, moving], flat - data.neutral.ravel())
-        return cls(data.neutral, low, high, flat.mean(0), flat.std(0).clip(floor), image)
+        pulls = (data.commands - data.spec.neutral)[:, data.spec.expressive]
+        forward_model = ForwardModel.fit(pulls, flat - data.neutral.ravel())
+        scale = flat.std(0).clip(floor)
+        return cls(data.spec, data.neutral, low, high, flat.mean(0), scale, forward_model)
 
     def predict(self, landmarks: Floats) -> Array:
-        """Commands that make the given faces; gaze and head pose rest.
+        """Predicts the commands that make the given faces; gaze and head pose rest.
 
         Args:
             landmarks: aligned, (N, 3) or (B, N, 3) [outer-eye distances].
@@ -127,12 +124,12 @@ class InverseModel:
             raise DataError("landmarks hold values that are not finite; mask lost frames first.")
         with torch.inference_mode():
             output = self(torch.from_numpy(points.reshape(-1, self.neutral.size)))
-        commands = np.tile(load_spec().neutral, (len(output), 1))
-        commands[:, self._moving] = output.numpy().clip(-1, 1)
-        return commands.reshape(*points.shape[:-2], len(load_spec()))
+        commands = np.tile(self.spec.neutral, (len(output), 1))
+        commands[:, self.spec.expressive] = output.numpy().clip(-1, 1)
+        return commands.reshape(*points.shape[:-2], len(self.spec))
 
     def __call__(self, flat: Tensor) -> Tensor:
-        """The network with its normalisation: (B, 3 N) -> (B, moving), not clipped."""
+        """Applies the network and its normalisation: (B, 3 N) -> (B, M), not clipped."""
         output: Tensor = self._network((flat - self._mean) / self._scale)
         return _OVERSHOOT * torch.tanh(output)
 
@@ -142,10 +139,10 @@ class InverseModel:
             name: torch.from_numpy(getattr(self, name)) for name in ("neutral", "range_low", "range_high")
         }
         content = {
-            "digest": load_spec().digest, "points": list(POINTS), "network": self._network.state_dict(),
-            "mean": self._mean, "scale": self._scale, **arrays,
-            "linear": torch.from_numpy(self.image.linear.astype(np.float32)),
-            "quadratic": torch.from_numpy(self.image.quadratic.astype(np.float32)),
+            "format": FORMAT, "spec": self.spec.text, "digest": self.spec.digest, "points": list(POINTS),
+            "network": self._network.state_dict(), "mean": self._mean, "scale": self._scale, **arrays,
+            "linear": torch.from_numpy(self.forward_model.linear.astype(np.float32)),
+            "quadratic": torch.from_numpy(self.forward_model.quadratic.astype(np.float32)),
         }  # fmt: skip
         with atomic_path(path) as part:
             torch.save(content, part)
@@ -155,7 +152,7 @@ class InverseModel:
         """Reads a model.
 
         Raises:
-            DataError: missing, damaged, or of another actuator table or landmark set.
+            DataError: missing, damaged, of an earlier version, or of another landmark set.
         """
         if not Path(path).exists():
             raise DataError(f"{path} does not exist; train a model with `eva train`.")
@@ -164,17 +161,25 @@ class InverseModel:
                 if file.testzip():  # torch itself does not look at checksums
                     raise ValueError("wrong checksum")
             content = torch.load(path, map_location="cpu", weights_only=True)
-            digest, points = str(content["digest"]), tuple(content["points"])
+            version, points = content.get("format"), tuple(content["points"])
         except Exception as error:  # zip, pickle and torch each have their own
             raise DataError(f"{path} is damaged or not a model ({error}); train it again.") from error
-        check_origin(digest, points, str(path))
+        if version != FORMAT:
+            raise DataError(f"{path} was trained by an earlier version; train it again with `eva train`.")
+        check_landmark_set(points, str(path))
         try:
             names = ("neutral", "range_low", "range_high", "mean", "scale")
-            image = ForwardModel(content["linear"].double().numpy(), content["quadratic"].double().numpy())
-            model = cls(**{name: content[name].numpy() for name in names}, image=image)
+            linear, quadratic = (content[name].double().numpy() for name in ("linear", "quadratic"))
+            arrays = {name: content[name].numpy() for name in names}
+            spec = parse_spec(content["spec"])
+            if spec.digest != content["digest"]:
+                raise ValueError("its actuator table has another digest")
+            model = cls(spec, **arrays, forward_model=ForwardModel(linear, quadratic))
             model._network.load_state_dict(content["network"])
-        except (KeyError, AttributeError, RuntimeError, TypeError) as error:
-            raise DataError(f"{path} is of another version ({error}); train it again.") from error
+        except (KeyError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} is damaged or not a model ({error}); train it again with `eva train`."
+            ) from error
         return model
 
 
@@ -186,44 +191,17 @@ def _network(inputs: int, outputs: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def train_inverse_model(
-    data: Dataset, out: str | os.PathLike[str], recipe: TrainingConfig | None = None
-) -> InverseModel:
-    """Trains on most shards, tests on those held out, and writes what came of it.
-
-    Writes `inverse.pt`, `training.json` (recipe, figures, error per actuator beside the baselines)
-    and `training.png` into `out`.
-
-    Raises:
-        DataError: too few shards.
-    """
-    folder, recipe, started = check_output_folder(out), recipe or TrainingConfig(), time.perf_counter()
-    training, held_out = data.split()
-    model, history = fit_inverse_model(training, recipe)
-    scores = compare_with_baselines(model, training, held_out, recipe.seed)
-    model.save(folder / MODEL_FILE)
-    report = {
-        "digest": data.manifest.digest, "recipe": vars(recipe),
-        "samples": {"training": len(training), "held_out": len(held_out)},
-        "epochs": len(history), "validation_mae": min(history),
-        "seconds": round(time.perf_counter() - started, 1), "mae": scores,
-    }  # fmt: skip
-    write_json(folder / "training.json", report)
-    plot_scores(scores, folder / "training.png")
-    return model
-
-
-def fit_inverse_model(data: Dataset, recipe: TrainingConfig) -> tuple[InverseModel, list[float]]:
-    """Trains on a data set, less the shards that decide when to stop.
+def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseModel, list[float]]:
+    """Trains on a data set, without the shards that decide when to stop.
 
     Returns:
         The model at its best epoch, and the validation error of every epoch [fraction of travel].
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        training, validation = data.split(recipe.validation, recipe.seed)
-        model = InverseModel.untrained(training, recipe.floor)
-        history = _descend(model, _tensors(training), _tensors(validation), recipe)
+        torch.manual_seed(config.seed)
+        training, validation = data.split(config.validation, config.seed)
+        model = InverseModel.untrained(training, config.floor)
+        history = _descend(model, _tensors(training), _tensors(validation), config)
     return model, history
 
 
@@ -231,16 +209,16 @@ def _descend(
     model: InverseModel,
     training: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
-    recipe: TrainingConfig,
+    config: TrainingConfig,
 ) -> list[float]:
     network = model._network
-    optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / recipe.epochs))
+    optimiser = torch.optim.AdamW(network.parameters(), config.rate, weight_decay=config.decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / config.epochs))
     history: list[float] = []
     best: dict[str, Any] = {}
-    with progress(does="train", total=recipe.epochs, unit="epochs") as bar:
-        while len(history) < recipe.epochs and len(history) - _best_epoch(history) <= recipe.patience:
-            _epoch(model, training, recipe, optimiser)
+    with progress(does="train", total=config.epochs, unit="epochs") as bar:
+        while len(history) < config.epochs and len(history) - _best_epoch(history) <= config.patience:
+            _epoch(model, training, config, optimiser)
             schedule.step()
             history.append(_validate(model, validation))
             if history[-1] == min(history):
@@ -260,12 +238,12 @@ def _best_epoch(history: list[float]) -> int:
 
 
 def _epoch(
-    model: InverseModel, data: tuple[Tensor, Tensor], recipe: TrainingConfig, optimiser: torch.optim.Optimizer
+    model: InverseModel, data: tuple[Tensor, Tensor], config: TrainingConfig, optimiser: torch.optim.Optimizer
 ) -> None:
     landmarks, commands = data
-    for rows in torch.randperm(len(landmarks)).split(recipe.batch):
-        seen = landmarks[rows] + recipe.noise * torch.randn_like(landmarks[rows])
-        loss = nn.functional.smooth_l1_loss(model(seen), commands[rows], beta=0.05)
+    for rows in torch.randperm(len(landmarks)).split(config.batch):
+        noisy = landmarks[rows] + config.noise * torch.randn_like(landmarks[rows])
+        loss = nn.functional.smooth_l1_loss(model(noisy), commands[rows], beta=0.05)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -277,6 +255,5 @@ def _validate(model: InverseModel, data: tuple[Tensor, Tensor]) -> float:
 
 
 def _tensors(data: Dataset) -> tuple[Tensor, Tensor]:
-    moving: NDArray[np.intp] = load_spec().expressive
     flat = data.landmarks.reshape(len(data), -1)
-    return torch.from_numpy(flat), torch.from_numpy(data.commands[:, moving])
+    return torch.from_numpy(flat), torch.from_numpy(data.commands[:, data.spec.expressive])

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The best reachable command for a given face, by optimisation."""

@@ -28,10 +28,10 @@ def train(
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its report")] = Path("out/model"),
 ) -> None:
     """Learns the inverse model, from landmarks to commands, of a babbled data set."""
-    from eva_sim.agents.data import dataset
-    from eva_sim.agents.models import inverse
+    from eva_sim.agents.data.dataset import load_dataset
+    from eva_sim.agents.train import train_inverse_model
 
-    inverse.train_inverse_model(dataset.load_dataset(data), out)
+    train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)
 
 

@@ -27,16 +27,16 @@ def mirror(
 ) -> None:
     """Lets a face mirror a person; from a camera live, until q or Ctrl-C. `eva mimic` is the same."""
     from eva_sim import make_face
-    from eva_sim.agents.mirroring import mirror as mirroring
-    from eva_sim.agents.models import inverse
+    from eva_sim.agents.mirroring.mirror import mirror as mirror_source
+    from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
     from eva_sim.cli.body_choice import BodyChoice
-    from eva_sim.media import sources
+    from eva_sim.media.sources import open_source
 
-    opened = sources.open_source(source)
-    learned = inverse.InverseModel.load(model / "inverse.pt" if model.is_dir() else model)
+    opened = open_source(source)
+    learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     face_options = {} if body == "twin" else choice.options  # the twin's own pictures are not needed
     with make_face(body, **face_options) as face:
-        metrics = mirroring.mirror(opened, learned, face, out)
+        metrics = mirror_source(opened, learned, face, out)
     Console().print_json(data=metrics)
     Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)

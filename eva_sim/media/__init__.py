@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pictures in and out: clips, still pictures, cameras, JPEG and video."""

@@ -1,28 +1,23 @@
-"""Clips, pictures and cameras in; video out."""
+"""Sources of pictures of a person: clips, still pictures and cameras."""
 
 from __future__ import annotations
 
 import abc
-import io
 import os
-import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from eva_sim.errors import MediaError
-from eva_sim.files import atomic_path
+from eva_sim.media.encoding import Picture
 from eva_sim.media.webcam import Webcam
 
-Picture = NDArray[np.uint8]
 Frames = Generator[tuple[float, Picture], None, None]
 
 #: Longest side of a frame [pixels]; larger ones are shrunk, the detector gains nothing from them.
@@ -34,15 +29,15 @@ _MISSING = 0.05
 
 
 class FrameSource(abc.ABC):
-    """Where pictures of a person come from. Iterating starts from the beginning.
+    """Gives pictures of a person. Iterating starts from the beginning.
 
-    Yields `(time, frame)`: time since the first frame [s], and RGB uint8 (height, width, 3).
+    It yields `(time, frame)`: time since the first frame [s], and RGB uint8 (height, width, 3).
 
     Attributes:
-        name: for people.
+        name: for messages.
         fps: frames per second, as far as the source says.
         length: number of frames, as far as the source says; None for a camera.
-        live: whether frames come only once, and as time passes.
+        live: whether frames come only once, in real time.
     """
 
     name: str
@@ -119,7 +114,7 @@ class ClipSource(FrameSource):
 
 
 class WebcamSource(FrameSource):
-    """A live camera; the frames are as they come, so a slow user sees fewer.
+    """A live camera; frames that nobody takes in time are left out.
 
     Raises:
         MediaError: no such camera, or it stopped.
@@ -141,16 +136,16 @@ class WebcamSource(FrameSource):
             self._camera.release()
 
 
-def open_source(spec: str | os.PathLike[str] | int) -> FrameSource:
+def open_source(source: str | os.PathLike[str] | int) -> FrameSource:
     """Opens a clip, a picture or a camera.
 
     Args:
-        spec: path of a file, or a camera: its number (also as text) or `/dev/videoN`.
+        source: path of a file, or a camera: its number (also as text) or `/dev/videoN`.
 
     Raises:
         MediaError: missing, damaged, or neither picture nor clip.
     """
-    text = os.fspath(spec) if not isinstance(spec, int) else str(spec)
+    text = os.fspath(source) if not isinstance(source, int) else str(source)
     if text.isdecimal() and not Path(text).exists():
         return WebcamSource(int(text))
     if text.startswith("/dev/video"):
@@ -162,75 +157,8 @@ def open_source(spec: str | os.PathLike[str] | int) -> FrameSource:
     return StillSource(path) if _is_still(path) else ClipSource(path)
 
 
-class PictureStore:
-    """Pictures set aside as JPEG in a file that has no name and is gone when it is closed."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._starts = [0]
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    def add(self, picture: Picture) -> None:
-        """Appends a picture, uint8 (height, width, 3)."""
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=92)
-        self._file.seek(self._starts[-1])
-        self._file.write(buffer.getbuffer())
-        self._starts.append(self._file.tell())
-
-    def __getitem__(self, index: int) -> Picture:
-        start, end = self._starts[index : index + 2]
-        self._file.seek(start)
-        with Image.open(io.BytesIO(self._file.read(end - start))) as image:
-            return np.asarray(image)
-
-    def close(self) -> None:
-        """Forgets the pictures."""
-        self._file.close()
-
-
-@contextmanager
-def write_video(
-    path: str | os.PathLike[str], fps: float, quality: int = 20
-) -> Iterator[Callable[[Picture], None]]:
-    """Yields a function that adds a frame; the file appears when the block succeeds.
-
-    H.264 in MP4, which every browser plays. All frames have the size of the first; an odd row or
-    column is cut off, the format wants even sizes.
-
-    Args:
-        path: of the file, ending in `.mp4`.
-        fps: frames per second.
-        quality: H.264's constant rate factor; less is better.
-
-    Raises:
-        MediaError: no frame was added.
-    """
-    with atomic_path(path) as part, av.open(str(part), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.options = {"crf": str(quality), "preset": "veryfast"}
-        stream.pix_fmt = "yuv420p"
-        count = 0
-
-        def add(picture: Picture) -> None:
-            nonlocal count
-            even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-            if not count:
-                stream.height, stream.width = even.shape[:2]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-            container.mux(stream.encode(frame))
-            count += 1
-
-        yield add
-        if not count:
-            raise MediaError(f"{path} would be a video without frames.")
-        container.mux(stream.encode())
-
-
 def _is_still(path: Path) -> bool:
-    """Whether Pillow knows the format; moving GIFs are clips."""
+    """Returns whether Pillow can read the file; animated GIFs are clips."""
     try:
         with Image.open(path) as image:
             return image.format != "GIF"
@@ -247,5 +175,5 @@ def _upright(frame: av.VideoFrame) -> Picture:
         picture = frame.reformat(*frame_size, format="rgb24").to_ndarray()
     else:
         picture = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # phones film sideways and say so
+    turns = round(frame.rotation / 90) % 4  # phones store pictures sideways with their rotation
     return np.ascontiguousarray(np.rot90(picture, turns))

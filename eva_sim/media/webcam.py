@@ -1,4 +1,4 @@
-"""A camera by OpenCV: opening it, its pictures as they come, and letting go of it."""
+"""A camera read through OpenCV."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Webcam:
         device: its number, or `/dev/videoN`.
 
     Attributes:
-        name: for people.
+        name: for messages.
         fps: frames per second, as far as the camera says.
 
     Raises:
-        MediaError: no such camera, or somebody else has it.
+        MediaError: there is no such camera, or another program uses it.
     """
 
     def __init__(self, device: int | str) -> None:
@@ -50,5 +50,5 @@ class Webcam:
         return np.ascontiguousarray(frame[:, :, ::-1])
 
     def release(self) -> None:
-        """Lets go of the camera. May be called twice."""
+        """Releases the camera. May be called twice."""
         self._camera.release()

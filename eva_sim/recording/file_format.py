@@ -5,7 +5,6 @@ docs/recording.md describes the format for authors of other readers.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import struct
@@ -26,8 +25,6 @@ FORMAT = 1
 MAGIC = b"EVAREC\r\n"  # a text-mode copy breaks the \r\n, and is noticed
 MARK = b"\xe7EV\xa5"  # no UTF-8 text and no JPEG begins so; found again after damage
 FRAME, NOTE = 1, 2
-#: Quality of the pictures, 0 to 100; the detector reads them as it reads the originals.
-JPEG_QUALITY = 92
 #: A new file is begun when one has grown to this size [bytes].
 CHUNK = 64 << 20
 
@@ -279,20 +276,3 @@ def sync_path(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """Encodes a picture, uint8 (height, width, 3), as JPEG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
-    """Decodes a JPEG picture, uint8 (height, width, 3)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(jpeg)) as image:
-        return np.array(image.convert("RGB"))

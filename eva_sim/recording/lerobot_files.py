@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eva_sim.files import Closing
-
-Picture = NDArray[np.uint8]
+from eva_sim.media.encoding import Picture, VideoEncoder
 
 #: Largest number of files in a folder, and largest size of a file [MB].
 CHUNK_FILES, DATA_MB, VIDEO_MB = 1000, 100, 200
@@ -86,47 +84,30 @@ class EpisodeVideos(_NumberedFiles):
 
     def __init__(self, root: Path, key: str, fps: int) -> None:
         super().__init__(root, VIDEO.replace("{video_key}", key), VIDEO_MB)
-        self._fps, self._count = fps, 0
-        self._container: Any = None
+        self._fps = fps
+        self._video: VideoEncoder | None = None
 
     def add(self, pictures: Iterable[Picture], length: int) -> dict[str, Any]:
         """Appends an episode of `length` pictures; returns its place, begin and end [s]."""
         place = self.place()
-        first, samples = self._count, []
+        assert self._video is not None  # `place` begins a file
+        first, kept = self._video.count, []
         every = max(1, length // _SAMPLED)
         for index, picture in enumerate(pictures):
-            self._encode(picture)
+            self._video.add(picture)
             if index % every == 0:
                 step = -(-max(picture.shape) // _SMALL)
-                samples.append(picture[::step, ::step])
-        self.sampled = np.stack(samples)
-        return {**place, "from_timestamp": first / self._fps, "to_timestamp": self._count / self._fps}
+                kept.append(picture[::step, ::step])
+        self.sampled = np.stack(kept)
+        return {**place, "from_timestamp": first / self._fps, "to_timestamp": self._video.count / self._fps}
 
     def begin(self) -> None:
-        import av
-
-        self._container = av.open(str(self._path), "w")
-        self._stream = self._container.add_stream("libx264", rate=Fraction(self._fps))
         # A key frame every second frame and no B frames, so that any frame is found quickly.
-        self._stream.options = {"crf": "20", "preset": "veryfast", "g": "2", "bf": "0"}
-        self._stream.pix_fmt = "yuv420p"
-        self._count = 0
+        self._video = VideoEncoder(self._path, Fraction(self._fps), {"g": "2", "bf": "0"})
 
     def close(self) -> None:
-        if self._container is not None:
-            self._container.mux(self._stream.encode())
-            self._container.close()
-            self._container = None
-
-    def _encode(self, picture: Picture) -> None:
-        import av
-
-        if not self._count:
-            self._stream.height, self._stream.width = picture.shape[:2]
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame.pts, frame.time_base = self._count, Fraction(1, self._fps)
-        self._container.mux(self._stream.encode(frame))
-        self._count += 1
+        if self._video is not None:
+            self._video.close()
 
 
 def write_rows(root: Path, rows: Sequence[dict[str, Any]]) -> None:

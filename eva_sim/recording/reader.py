@@ -16,6 +16,7 @@ from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
 from eva_sim.files import read_json, write_json
 from eva_sim.landmarks import POINTS
+from eva_sim.media.encoding import decode_jpeg
 from eva_sim.recording import file_format
 from eva_sim.recording.file_format import Damage, RawRecord, RecordedFrame, sync_path
 
@@ -135,7 +136,7 @@ class Recording:
             return None
         with path.open("rb") as file:
             file.seek(start)
-            return file_format.decode_jpeg(file.read(size))
+            return decode_jpeg(file.read(size))
 
     def runs(self) -> list[range]:
         """Ranges of frames without a reset or a lost frame in between."""

@@ -21,6 +21,7 @@ from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import Face, Floats, Reading, SimulatedFace
 from eva_sim.errors import DataError
 from eva_sim.files import check_output_folder
+from eva_sim.media.encoding import encode_jpeg
 from eva_sim.recording import file_format
 from eva_sim.recording.file_format import ChunkWriter, RecordedFrame
 from eva_sim.recording.reader import RecordingInfo
@@ -61,7 +62,7 @@ class Recorder:
 
     def frame(self, asked: ArrayLike, reading: Reading, start: bool = False) -> None:
         """Appends the command that was asked for, (A,), and the face's reading."""
-        jpeg = b"" if reading.image is None or not self._pictures else file_format.encode_jpeg(reading.image)
+        jpeg = b"" if reading.image is None or not self._pictures else encode_jpeg(reading.image)
         frame = RecordedFrame(
             self._count, start, self._clock.now(), reading.time, np.asarray(asked, np.float32),
             reading.sent, reading.position, reading.measured, reading.landmarks, reading.found,

@@ -22,12 +22,12 @@ from eva_sim.detector import Detector
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import read_json, write_json
 from eva_sim.landmarks import REGIONS, Aligner
+from eva_sim.media.encoding import decode_jpeg, encode_jpeg
 from eva_sim.progress import progress
 from eva_sim.randomise import Parameters, draw_parameters
 from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.real.transfer.plan import TransferPlan, make_plan
 from eva_sim.real.transfer.report_page import draw_report
-from eva_sim.recording import file_format
 
 #: Opens the robot of a seed, ready to move; seed 0 has the twin's own parameters.
 OpenRobot = Callable[[int], Face]
@@ -125,8 +125,8 @@ def observe_plan(
     for index, command in enumerate(plan.commands):
         faults |= dict.fromkeys(face.move(command).faults)
         if index in due:
-            jpegs.append(file_format.encode_jpeg(face.render(SIZE)))
-            points = averaged_landmarks(file_format.decode_jpeg(jpegs[-1]), detector)
+            jpegs.append(encode_jpeg(face.render(SIZE)))
+            points = averaged_landmarks(decode_jpeg(jpegs[-1]), detector)
             found.append(points is not None)
             landmarks.append(np.zeros_like(aligner.neutral) if points is None else aligner(points))
         step()
@@ -142,7 +142,7 @@ def observe_plan(
 
 def _compressed(face: Face) -> NDArray[np.uint8]:
     """Renders a picture and compresses it as JPEG, as a camera does."""
-    return file_format.decode_jpeg(file_format.encode_jpeg(face.render(SIZE)))
+    return decode_jpeg(encode_jpeg(face.render(SIZE)))
 
 
 def _face_openers(
@@ -193,8 +193,8 @@ def _read_again(twin: PlanObservations, detector: Detector) -> PlanObservations:
     aligner = Aligner(twin.neutral, 1.0)
     found = twin.found.copy()
     for index, jpeg in enumerate(twin.jpegs):
-        moved = file_format.encode_jpeg(np.roll(file_format.decode_jpeg(jpeg), 1, axis=(0, 1)))
-        points = averaged_landmarks(file_format.decode_jpeg(moved), detector)
+        moved = encode_jpeg(np.roll(decode_jpeg(jpeg), 1, axis=(0, 1)))
+        points = averaged_landmarks(decode_jpeg(moved), detector)
         found[index] &= points is not None
         if points is not None:
             landmarks[index] = aligner(points)

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import REGIONS
+from eva_sim.media.encoding import decode_jpeg
 from eva_sim.real.transfer.observations import PlanObservations
-from eva_sim.recording import file_format
 
 WIDTH, FACE = 1240, 400  # pixels
 INK, QUIET, PAPER = (30, 34, 40), (176, 182, 190), (250, 250, 248)
@@ -52,9 +52,7 @@ def draw_report(path: Path, report: Mapping[str, Any], observations: Mapping[str
     _bars(draw, report)
     worst = report["worst"]
     for row, name in enumerate(("twin", worst["robot"])):
-        face = Image.fromarray(file_format.decode_jpeg(observations[name].jpegs[worst["pose"]])).resize(
-            (FACE, FACE)
-        )
+        face = Image.fromarray(decode_jpeg(observations[name].jpegs[worst["pose"]])).resize((FACE, FACE))
         image.paste(face, (WIDTH - FACE - 10, 40 + row * (FACE + 10)))
         draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=INK, font=_font(16))
     caption = f"worst pose: {worst['name']}, {worst['mean']:.1f} mm on average"

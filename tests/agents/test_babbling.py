@@ -1,4 +1,4 @@
-"""Babbling: what is drawn, and that no interruption changes what is recorded."""
+"""Babbling: random commands, and recordings that no interruption changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_arrays, write_arrays
 from eva_sim.landmarks import POINTS
 from eva_sim.settling import settling_steps
-from eva_sim.testing.fake_face import open_broken, open_fake
+from eva_sim.testing.fake_face import FakeFace, open_broken, open_fake
 
 SPEC = load_spec()
 
@@ -110,7 +110,7 @@ def test_neither_workers_nor_interruption_change_the_data(tmp_path: Path) -> Non
     _assert_same(whole, parallel)
 
 
-def test_an_error_in_a_worker_process_is_told_and_resumed(tmp_path: Path) -> None:
+def test_an_error_in_a_worker_process_is_raised_and_the_run_resumed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="pulled the plug"):
         _babble(tmp_path / "a", workers=2, samples=80, open_face=open_broken)
     _babble(tmp_path / "a", samples=80)
@@ -133,7 +133,7 @@ def test_damaged_and_missing_shards_are_made_again(tmp_path: Path) -> None:
     assert shard_path(hurt, 0).stat().st_mtime_ns == untouched
 
 
-def test_a_truncated_shard_is_told_when_loading(tmp_path: Path) -> None:
+def test_a_truncated_shard_is_refused_when_loading(tmp_path: Path) -> None:
     _babble(tmp_path)
     cut = shard_path(tmp_path, 1)
     cut.write_bytes(cut.read_bytes()[:500])
@@ -141,7 +141,7 @@ def test_a_truncated_shard_is_told_when_loading(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-def test_a_shard_of_another_run_is_told_and_replaced(tmp_path: Path) -> None:
+def test_a_shard_of_another_run_is_refused_and_replaced(tmp_path: Path) -> None:
     _babble(tmp_path / "a"), _babble(tmp_path / "b", seed=5)
     shard_path(tmp_path / "a", 1).write_bytes(shard_path(tmp_path / "b", 1).read_bytes())
     with pytest.raises(DataError, match="another data set"):
@@ -175,28 +175,65 @@ def test_another_run_is_not_mixed_in(tmp_path: Path) -> None:
 def test_another_spec_is_refused(tmp_path: Path) -> None:
     _babble(tmp_path)
     path = tmp_path / "manifest.json"
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "digest": "0" * 64}))
-    for use in (load_dataset, _babble):
-        with pytest.raises(DataError, match=r"another assets/face\.toml"):
-            use(tmp_path)
-    path.write_text(json.dumps({**told, "points": [1, 2, 3]}))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "digest": "0" * 64}))
+    with pytest.raises(DataError, match=r"face\.toml is not the table of this data set"):
+        load_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"another face\.toml \(other digest\)"):
+        _babble(tmp_path)
+    path.write_text(json.dumps({**content, "points": [1, 2, 3]}))
     with pytest.raises(DataError, match="another set of landmarks"):
         load_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": 1}'])
-def test_a_damaged_manifest_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DataError, match="damaged"):
         load_dataset(tmp_path)
 
 
-def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="eva babble"):
         load_dataset(tmp_path)
     with pytest.raises(EvaError, match="samples=0"):
         _babble(tmp_path, samples=0)
+
+
+def test_the_actuator_table_is_kept_and_added_to_older_folders(tmp_path: Path) -> None:
+    _babble(tmp_path)
+    assert (tmp_path / "face.toml").read_bytes().decode() == SPEC.text
+    assert load_dataset(tmp_path).spec.actuators == SPEC.actuators
+    (tmp_path / "face.toml").unlink()
+    with pytest.raises(DataError, match="run `eva babble` on the folder again"):
+        load_dataset(tmp_path)
+    times = [shard_path(tmp_path, i).stat().st_mtime_ns for i in range(4)]
+    _babble(tmp_path)
+    assert load_dataset(tmp_path).spec.digest == SPEC.digest
+    assert [shard_path(tmp_path, i).stat().st_mtime_ns for i in range(4)] == times
+
+
+def test_other_settings_are_refused_before_a_face_is_opened(tmp_path: Path) -> None:
+    def open_nothing(body: str, **options: Any) -> FakeFace:
+        raise AssertionError("a face was opened")
+
+    _babble(tmp_path)
+    with pytest.raises(DataError, match="another seed"):
+        _babble(tmp_path, seed=5, open_face=open_nothing)
+    with pytest.raises(DataError, match="holds a data set"):
+        _babble(tmp_path, resume=False, open_face=open_nothing)
+    assert _babble(tmp_path, spec=SPEC, open_face=open_nothing).samples == 30  # nothing is left to record
+
+
+def test_one_face_is_opened_and_closed(tmp_path: Path) -> None:
+    opened: list[FakeFace] = []
+
+    def open_counted(body: str, **options: Any) -> FakeFace:
+        opened.append(FakeFace())
+        return opened[-1]
+
+    _babble(tmp_path, open_face=open_counted)
+    assert [face.closed for face in opened] == [True]
 
 
 def test_pictures_are_optional(tmp_path: Path) -> None:
@@ -223,7 +260,7 @@ def test_one_shard_cannot_be_split(tmp_path: Path) -> None:
         load_dataset(tmp_path).split()
 
 
-def test_a_shard_without_an_array_is_told(tmp_path: Path) -> None:
+def test_a_shard_without_an_array_is_refused(tmp_path: Path) -> None:
     _babble(tmp_path)
     path = shard_path(tmp_path, 0)
     arrays = read_arrays(path)

@@ -1,4 +1,4 @@
-"""A person's expression out of what a detector sees: believed, calm, and their own."""
+"""A person's expression from detected landmarks: checked, smoothed, and relative to their own neutral."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from eva_sim.agents.mirroring.expression_tracker import (
     EASE,
     HOLD,
-    SPEED,
+    MAX_SPEED,
     ExpressionTracker,
     OneEuroFilter,
     estimate_neutral,
@@ -37,15 +37,15 @@ def smile(amount: float = 0.05) -> np.ndarray:
 
 @pytest.fixture
 def person() -> ExpressionTracker:
-    """Somebody seen smiling for a second."""
+    """A tracker that has followed a smile for a second."""
     person = ExpressionTracker(canonical_face())
     for frame in range(25):
         person(frame * DT, smile())
     return person
 
 
-def smiling(shown: np.ndarray) -> float:
-    return float((shown - FACE)[LIPS, 1].mean())
+def smiling(expression: np.ndarray) -> float:
+    return float((expression - FACE)[LIPS, 1].mean())
 
 
 def test_a_face_in_any_place_size_and_pose_is_the_same_expression() -> None:
@@ -79,9 +79,9 @@ def test_a_face_that_comes_back_is_reached_without_a_jump(person: ExpressionTrac
     assert path[-1] == pytest.approx(0.05, abs=0.003)
 
 
-def test_implausible_motion_is_not_believed(person: ExpressionTracker) -> None:
+def test_implausible_motion_is_not_accepted(person: ExpressionTracker) -> None:
     leap = smile()
-    leap[SOFT, 1] -= 130 * 1.5 * SPEED * DT
+    leap[SOFT, 1] -= 130 * 1.5 * MAX_SPEED * DT
     held = person(25 * DT, leap)
     assert not person.found
     assert smiling(held) == pytest.approx(0.05, rel=0.05)
@@ -89,17 +89,17 @@ def test_implausible_motion_is_not_believed(person: ExpressionTracker) -> None:
     assert person.found
 
 
-def test_what_stays_is_believed_in_the_end(person: ExpressionTracker) -> None:
+def test_a_face_that_stays_is_accepted_in_the_end(person: ExpressionTracker) -> None:
     leap = smile()
-    leap[SOFT, 1] -= 130 * 1.5 * SPEED * DT
-    believed = []
+    leap[SOFT, 1] -= 130 * 1.5 * MAX_SPEED * DT
+    accepted = []
     for frame in range(25, 30):
         person(frame * DT, leap)
-        believed.append(person.found)
-    assert believed[0] is False and believed[-1] is True
+        accepted.append(person.found)
+    assert accepted[0] is False and accepted[-1] is True
 
 
-def test_a_hand_before_the_face_is_not_believed(person: ExpressionTracker) -> None:
+def test_a_hand_before_the_face_is_not_accepted(person: ExpressionTracker) -> None:
     """A detector then invents points that fit no head: even those over bone are off."""
     rng = np.random.default_rng(0)
     invented = smile(-0.05)
@@ -126,21 +126,21 @@ def test_without_any_face_there_is_no_neutral() -> None:
 
 
 @pytest.fixture(scope="module")
-def seen() -> np.ndarray:
+def resting_points() -> np.ndarray:
     """The first two seconds of the sample, in which the man is at rest, (T, N, 3)."""
     with Detector("video") as detector:
         clip = islice(open_source(asset("samples/person.mp4")), 50)
         return np.stack([detector.landmarks(picture, time) for time, picture in clip])  # type: ignore[misc]
 
 
-def test_a_persons_own_neutral_is_not_the_average(seen: np.ndarray) -> None:
+def test_a_persons_own_neutral_is_not_the_average(resting_points: np.ndarray) -> None:
     """Measured from the average face, a man at rest would already make one."""
-    neutral = estimate_neutral(seen, DT)
-    own, stranger = ExpressionTracker(neutral), ExpressionTracker(canonical_face(), misfit=1.0)
+    neutral = estimate_neutral(resting_points, DT)
+    own, stranger = ExpressionTracker(neutral), ExpressionTracker(canonical_face(), max_residual=1.0)
     assert rms_distance(Aligner.of(canonical_face())(neutral) - stranger.neutral) > 0.02
 
     def expression(person: ExpressionTracker) -> np.ndarray:
-        calm, now = face_measurements(person.neutral), face_measurements(person(0, seen[20]))
+        calm, now = face_measurements(person.neutral), face_measurements(person(0, resting_points[20]))
         return np.array([now[name] - calm[name] for name in calm])
 
     assert np.abs(expression(own)).max() < 0.02

@@ -1,4 +1,4 @@
-"""Data sets to commands: training, baselines, replay, and refusing what is not a model."""
+"""The inverse model: training, baselines, replay, and refusing files that are not a model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ import torch
 from eva_sim.agents.data import babbling as babble_module
 from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
-from eva_sim.agents.evaluation.scores import print_scores, replay_error, score_predictors
+from eva_sim.agents.evaluation.scores import print_scores, replay_errors, score_predictors
 from eva_sim.agents.models.baselines import NearestNeighbourBaseline, NeutralBaseline, RandomCommandBaseline
-from eva_sim.agents.models.inverse import (
-    InverseModel,
-    TrainingConfig,
-    fit_inverse_model,
-    train_inverse_model,
-)
+from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inverse_model
+from eva_sim.agents.train import train_inverse_model
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS
@@ -62,8 +58,8 @@ def test_replayed_predictions_make_the_face(data: Dataset, trained: tuple[Invers
     wanted = data.split()[1].landmarks[:40]
     settle = data.manifest.settle
     with FakeFace() as face:
-        made = replay_error(face, trained[0], wanted, settle)
-        rest = replay_error(face, NeutralBaseline(), wanted, settle)
+        made = replay_errors(face, trained[0], wanted, settle)
+        rest = replay_errors(face, NeutralBaseline(SPEC), wanted, settle)
     assert made["mean"] < 0.25 * rest["mean"]
     assert made["median"] <= made["p95"]
 
@@ -73,7 +69,7 @@ def test_replay_of_the_true_commands_is_exact(data: Dataset) -> None:
         def predict(self, landmarks: np.ndarray) -> np.ndarray:
             return data.commands[:10]
 
-    error = replay_error(FakeFace(), Oracle(), data.landmarks[:10], data.manifest.settle)
+    error = replay_errors(FakeFace(), Oracle(), data.landmarks[:10], data.manifest.settle)
     assert error["p95"] < 1e-3
 
 
@@ -91,7 +87,7 @@ def test_predicts_one_face_and_many(trained: tuple[InverseModel, Path], data: Da
     assert model.predict(data.landmarks[:0]).shape == (0, 25)
 
 
-def test_bad_landmarks_are_told(trained: tuple[InverseModel, Path], data: Dataset) -> None:
+def test_bad_landmarks_are_refused(trained: tuple[InverseModel, Path], data: Dataset) -> None:
     with pytest.raises(DataError, match="shape"):
         trained[0].predict(data.landmarks[0, :5])
     with pytest.raises(DataError, match="finite"):
@@ -113,10 +109,10 @@ def test_training_repeats_with_its_seed_and_leaves_torch_alone(data: Dataset) ->
 
 
 def test_stops_early_and_keeps_the_best(data: Dataset) -> None:
-    recipe = TrainingConfig(epochs=30, patience=2, rate=0.05)
-    model, history = fit_inverse_model(data, recipe)
+    config = TrainingConfig(epochs=30, patience=2, rate=0.05)
+    model, history = fit_inverse_model(data, config)
     assert len(history) < 30
-    _, validation = data.split(recipe.validation, recipe.seed)
+    _, validation = data.split(config.validation, config.seed)
     best = score_predictors({"model": model}, validation)["overall"]["model"]
     assert best == pytest.approx(min(history), abs=1e-5)
 
@@ -126,8 +122,9 @@ def test_saves_and_loads_bit_by_bit(trained: tuple[InverseModel, Path], data: Da
     probe = data.landmarks[:20]
     assert np.array_equal(loaded.predict(probe), trained[0].predict(probe))
     assert np.array_equal(loaded.neutral, data.neutral)
+    assert loaded.spec.text == SPEC.text and loaded.spec.digest == SPEC.digest
     pull = np.linspace(0, 1, len(MOVING))
-    np.testing.assert_allclose(loaded.image(pull), trained[0].image(pull), atol=1e-5)
+    np.testing.assert_allclose(loaded.forward_model(pull), trained[0].forward_model(pull), atol=1e-5)
     training = data.split()[0].landmarks
     assert (loaded.range_low <= loaded.range_high).all()
     inside = (training >= loaded.range_low) & (training <= loaded.range_high)
@@ -141,19 +138,22 @@ def _changed(source: Path, path: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
-        ({"digest": "0" * 64}, r"another assets/face\.toml"),
+        ({"format": 2}, "was trained by an earlier version; train it again with `eva train`"),
+        ({"format": None}, "was trained by an earlier version; train it again with `eva train`"),
+        ({"digest": "0" * 64}, "its actuator table has another digest"),
+        ({"spec": "actuators = []"}, r"face\.toml is no actuator table"),
         ({"points": [1, 2, 3]}, "another set of landmarks"),
-        ({"network": {}}, "another version"),
-        ({"neutral": None}, "another version"),
-        ({"quadratic": None}, "another version"),
+        ({"network": {}}, "damaged or not a model"),
+        ({"neutral": None}, "damaged or not a model"),
+        ({"quadratic": None}, "damaged or not a model"),
     ],
 )
 def test_foreign_models_are_refused(
-    trained: tuple[InverseModel, Path], tmp_path: Path, changes: dict[str, Any], told: str
+    trained: tuple[InverseModel, Path], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         InverseModel.load(_changed(trained[1], tmp_path / "m.pt", **changes))
 
 
@@ -191,7 +191,7 @@ def test_baselines_answer_as_they_are_named(data: Dataset) -> None:
     one, many = nearest.predict(data.landmarks[5]), nearest.predict(data.landmarks[:6])
     assert np.array_equal(one[MOVING], data.commands[5, MOVING])
     assert np.array_equal(many[:, MOVING], data.commands[:6, MOVING])
-    assert np.array_equal(NeutralBaseline().predict(data.landmarks[:3]), np.tile(SPEC.neutral, (3, 1)))
+    assert np.array_equal(NeutralBaseline(SPEC).predict(data.landmarks[:3]), np.tile(SPEC.neutral, (3, 1)))
     drawn = RandomCommandBaseline(data.commands, 1).predict(data.landmarks[:50])
     assert np.array_equal(drawn, RandomCommandBaseline(data.commands, 1).predict(data.landmarks[:50]))
     known = {row.tobytes() for row in data.commands}

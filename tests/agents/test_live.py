@@ -1,4 +1,4 @@
-"""Mirroring a camera live, with a pretended `cv2.VideoCapture` and its clock."""
+"""Mirroring a camera live, with a fake `cv2.VideoCapture` and its clock."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ import cv2
 import numpy as np
 import pytest
 
+from eva_sim.agents.mirroring.controller import MirrorController, MirrorTrace
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker
-from eva_sim.agents.mirroring.live import CALM, GO, MEETING, DetectedFrame
-from eva_sim.agents.mirroring.mirror import MirrorController, MirrorTrace, mirror
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame
+from eva_sim.agents.mirroring.live import (
+    CALM_PROMPT,
+    MIRRORING_PROMPT,
+    NEUTRAL_DURATION,
+    follow_live_frames,
+)
+from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.mirroring.recorded import follow_recorded_frames
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.detector import canonical_face
 from eva_sim.display import DisplayWindow
@@ -25,7 +33,8 @@ from eva_sim.errors import MediaError, PhysicsError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, face_measurements
 from eva_sim.media import sources
-from eva_sim.media.sources import Picture, PictureStore, open_source
+from eva_sim.media.encoding import Picture, PictureStore
+from eva_sim.media.sources import open_source
 from eva_sim.testing.fake_face import FakeFace
 
 RESULTS = ["metrics.json", "mimic.mp4", "mimic.png", "traces.npz"]
@@ -34,10 +43,10 @@ DT = 0.04
 
 
 class Capture:
-    """What `cv2.VideoCapture` is to this package; a frame comes each `period` of pretended time.
+    """Stands in for `cv2.VideoCapture`; a frame comes each `period` of fake time.
 
     Attributes:
-        at: what happens when a frame is read, by its number.
+        at: called when a frame is read, by its number.
         opened: all captures so far.
     """
 
@@ -89,7 +98,7 @@ def capture(frames: list[Picture], monkeypatch: pytest.MonkeyPatch) -> type[Capt
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
-    """A pretended display, and what it shows."""
+    """A fake display, and the pictures it shows."""
     pictures: list[Picture] = []
 
     def show(self: DisplayWindow, picture: Picture) -> bool:
@@ -117,14 +126,14 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
             moved_at.append(capture.opened[0].count)
             return super().move(command)
 
-    figures = mirror(open_source("0"), model, Watched(), tmp_path)
-    assert figures["ended"] == "stopped by the user"
+    metrics = mirror(open_source("0"), model, Watched(), tmp_path)
+    assert metrics["ended"] == "stopped by the user"
     assert _names(tmp_path) == RESULTS
-    assert figures == json.loads((tmp_path / "metrics.json").read_text())
-    told = capsys.readouterr().err
-    assert told.index(CALM) < told.index(GO)
+    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    messages = capsys.readouterr().err
+    assert messages.index(CALM_PROMPT) < messages.index(MIRRORING_PROMPT)
     # One move while each frame is there: live, not after the end.
-    assert moved_at == list(range(round(MEETING / DT) + 2, FRAMES))
+    assert moved_at == list(range(round(NEUTRAL_DURATION / DT) + 2, FRAMES))
     traces = np.load(tmp_path / "traces.npz")
     np.testing.assert_allclose(np.diff(traces["time"]), DT)
     assert traces["found"].all()
@@ -133,32 +142,35 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
         - face_measurements(traces["person_neutral"])["brow_height"]
     )
     assert abs(brows[:3]).max() < 0.01 and brows.max() > 0.03
-    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == figures["steps"] == len(moved_at)
+    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == metrics["steps"] == len(moved_at)
     assert capture.opened[0].released
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _followed(model: InverseModel, sights: list[DetectedFrame], live: bool) -> MirrorTrace:
-    with closing(PictureStore()) as album:
-        follower = MirrorController(model, FakeFace(), album)
-        show = (lambda sight, robot, believed: None) if live else None
-        follower.follow(sights, ExpressionTracker(canonical_face()), show)
-        return follower.followed()
+def _follow(model: InverseModel, frames: list[DetectedFrame], live: bool) -> MirrorTrace:
+    with closing(PictureStore()) as pictures:
+        controller = MirrorController(model, FakeFace(), pictures, 64)
+        controller.begin(ExpressionTracker(canonical_face()))
+        if live:
+            follow_live_frames(controller, frames, lambda frame, accepted: None)
+        else:
+            follow_recorded_frames(controller, frames)
+        return controller.trace()
 
 
-def test_live_and_recorded_frames_are_followed_alike(model: InverseModel) -> None:
+def test_live_and_recorded_frames_are_mirrored_alike(model: InverseModel) -> None:
     rng = np.random.default_rng(0)
     steady = [
         DetectedFrame(i, i * DT, canonical_face() + rng.normal(0, 0.02, (len(POINTS), 3))) for i in range(20)
     ]
-    recorded, live = (_followed(model, steady, live) for live in (False, True))
+    recorded, live = (_follow(model, steady, live) for live in (False, True))
     for name in ("time", "frame", "found", "person", "target", "commands", "robot", "picture"):
         np.testing.assert_array_equal(getattr(recorded, name), getattr(live, name))
 
 
 def test_a_slow_camera_does_not_slow_the_robot(model: InverseModel) -> None:
-    sights = [DetectedFrame(i, 3 * i * DT, canonical_face()) for i in range(10)]
-    recorded, live = (_followed(model, sights, live) for live in (False, True))
+    frames = [DetectedFrame(i, 3 * i * DT, canonical_face()) for i in range(10)]
+    recorded, live = (_follow(model, frames, live) for live in (False, True))
     np.testing.assert_allclose(live.time, DT * np.arange(28))
     np.testing.assert_allclose(live.time, recorded.time)
     np.testing.assert_array_equal(live.frame, recorded.frame)
@@ -176,17 +188,17 @@ def test_a_camera_that_stalls_leaves_ticks_out(
     assert (gaps > DT + 1e-6).sum() == 1
 
 
-def test_a_vanishing_camera_keeps_what_was_done(
+def test_a_vanishing_camera_keeps_the_steps_made(
     capture: type[Capture], model: InverseModel, tmp_path: Path
 ) -> None:
-    figures = mirror(open_source("0"), model, FakeFace(), tmp_path)
-    assert figures["ended"] == "camera 0 stopped sending pictures"
-    assert figures["steps"] > 30
+    metrics = mirror(open_source("0"), model, FakeFace(), tmp_path)
+    assert metrics["ended"] == "camera 0 stopped sending pictures"
+    assert metrics["steps"] > 30
     assert _names(tmp_path) == RESULTS
     assert capture.opened[0].released
 
 
-def test_a_failing_robot_keeps_what_was_done(
+def test_a_failing_robot_keeps_the_steps_made(
     capture: type[Capture], model: InverseModel, tmp_path: Path
 ) -> None:
     class Failing(FakeFace):
@@ -195,12 +207,12 @@ def test_a_failing_robot_keeps_what_was_done(
                 raise PhysicsError("the skin diverged.")
             return super().move(command)
 
-    figures = mirror(open_source("0"), model, Failing(), tmp_path)
-    assert figures["ended"] == "the skin diverged"
-    assert figures["steps"] == 5
+    metrics = mirror(open_source("0"), model, Failing(), tmp_path)
+    assert metrics["ended"] == "the skin diverged"
+    assert metrics["steps"] == 5
 
 
-@pytest.mark.parametrize("last", [10, round(MEETING / DT) - 5])
+@pytest.mark.parametrize("last", [10, round(NEUTRAL_DURATION / DT) - 5])
 def test_stopping_before_the_person_is_known_leaves_nothing(
     capture: type[Capture], model: InverseModel, tmp_path: Path, last: int
 ) -> None:
@@ -210,37 +222,37 @@ def test_stopping_before_the_person_is_known_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_face_must_stay_to_be_met(capture: type[Capture], model: InverseModel, tmp_path: Path) -> None:
+def test_a_face_must_stay_to_be_mirrored(capture: type[Capture], model: InverseModel, tmp_path: Path) -> None:
     wall = np.full_like(capture.frames[0], 90)
     capture.frames = [*capture.frames[:20], wall, wall, *capture.frames[:60]]
     mirror(open_source("0"), model, FakeFace(), tmp_path)
-    assert np.load(tmp_path / "traces.npz")["time"][0] >= 22 * DT + MEETING
+    assert np.load(tmp_path / "traces.npz")["time"][0] >= 22 * DT + NEUTRAL_DURATION
 
 
 def test_a_window_shows_both_and_q_ends(
     capture: type[Capture], model: InverseModel, shown: list[Picture], tmp_path: Path
 ) -> None:
-    figures = mirror(open_source("0"), model, FakeFace(), tmp_path)
-    assert figures["ended"] == "stopped by the user"
+    metrics = mirror(open_source("0"), model, FakeFace(), tmp_path)
+    assert metrics["ended"] == "stopped by the user"
     assert len(shown) == 70 == capture.opened[0].count - 1
     assert {picture.shape for picture in shown} == {(480 + 36, 640 + 480, 3)}
     person = [picture[:480, :640].astype(int) for picture in shown]
     assert np.abs(person[5] - person[69]).mean() > 1
 
 
-def test_a_missing_camera_is_told(capture: type[Capture]) -> None:
+def test_a_missing_camera_is_named(capture: type[Capture]) -> None:
     with pytest.raises(MediaError, match="no camera 7"):
         open_source("7")
 
 
-def test_an_album_gives_back_what_it_was_given() -> None:
+def test_a_picture_store_returns_its_pictures() -> None:
     rng = np.random.default_rng(0)
     blocks = [np.kron(rng.integers(0, 256, (4, n, 3)), np.ones((16, 16, 1))).astype(np.uint8) for n in (4, 6)]
-    album = PictureStore()
+    store = PictureStore()
     for picture in blocks:
-        album.add(picture)
-    assert len(album) == 2
+        store.add(picture)
+    assert len(store) == 2
     for index in (1, 0):
-        assert album[index].shape == blocks[index].shape
-        assert np.abs(album[index].astype(int) - blocks[index]).mean() < 20
-    album.close()
+        assert store[index].shape == blocks[index].shape
+        assert np.abs(store[index].astype(int) - blocks[index]).mean() < 20
+    store.close()

@@ -1,4 +1,4 @@
-"""A person's clip in, the robot's account out: files, figures, and what is refused."""
+"""Mirroring a clip: the files it writes, the metrics, and the sources it refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from eva_sim.contract import Reading, load_spec
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, face_measurements
-from eva_sim.media.sources import open_source, write_video
+from eva_sim.media.encoding import write_video
+from eva_sim.media.sources import open_source
 from eva_sim.testing.fake_face import FakeFace
 
 FRAMES = 40
@@ -64,25 +65,25 @@ def test_all_results_are_there_and_agree(mirrored: Path) -> None:
         assert page.width > 800
 
 
-def test_figures_can_be_computed_again(mirrored: Path) -> None:
-    traces, figures = np.load(mirrored / "traces.npz"), json.loads((mirrored / "metrics.json").read_text())
+def test_metrics_can_be_computed_again(mirrored: Path) -> None:
+    traces, metrics = np.load(mirrored / "traces.npz"), json.loads((mirrored / "metrics.json").read_text())
     person, robot = (face_measurements(traces[name])["brow_height"] for name in ("person", "robot"))
-    assert figures["correlation"]["brow_height"] == pytest.approx(np.corrcoef(person, robot)[0, 1], abs=1e-5)
+    assert metrics["correlation"]["brow_height"] == pytest.approx(np.corrcoef(person, robot)[0, 1], abs=1e-5)
     wide = np.ptp(np.percentile(person, [1, 99])), np.ptp(np.percentile(robot, [1, 99]))
-    told = figures["amplitude"]["brow_height"]
-    assert (told["person"], told["robot"]) == pytest.approx(wide, abs=1e-5)
-    assert told["share"] == pytest.approx(wide[1] / wide[0], rel=1e-3)
-    assert figures["found"] == traces["found"].mean()
-    assert figures["spec"] == load_spec().digest
+    amplitude = metrics["amplitude"]["brow_height"]
+    assert (amplitude["person"], amplitude["robot"]) == pytest.approx(wide, abs=1e-5)
+    assert amplitude["share"] == pytest.approx(wide[1] / wide[0], rel=1e-3)
+    assert metrics["found"] == traces["found"].mean()
+    assert metrics["spec"] == load_spec().digest
 
 
 def test_a_picture_is_enough(model: InverseModel, tmp_path: Path) -> None:
     _, picture = next(iter(open_source(asset("samples/person.mp4"))))
     Image.fromarray(picture).save(tmp_path / "person.png")
-    figures = mirror(open_source(tmp_path / "person.png"), model, FakeFace(), tmp_path / "out")
-    assert figures["steps"] > 20
-    assert figures["amplitude"]["jaw_opening"]["share"] is None
-    assert figures["correlation"]["jaw_opening"] is None  # a still person correlates with nothing
+    metrics = mirror(open_source(tmp_path / "person.png"), model, FakeFace(), tmp_path / "out")
+    assert metrics["steps"] > 20
+    assert metrics["amplitude"]["jaw_opening"]["share"] is None
+    assert metrics["correlation"]["jaw_opening"] is None  # a still person correlates with nothing
 
 
 class Interrupted(FakeFace):
@@ -95,8 +96,8 @@ class Interrupted(FakeFace):
 
 
 def test_ctrl_c_keeps_what_was_mirrored(model: InverseModel, clip: Path, tmp_path: Path) -> None:
-    figures = mirror(open_source(clip), model, Interrupted(), tmp_path)
-    assert figures["ended"] == "stopped by Ctrl-C"
+    metrics = mirror(open_source(clip), model, Interrupted(), tmp_path)
+    assert metrics["ended"] == "stopped by Ctrl-C"
     assert len(np.load(tmp_path / "traces.npz")["time"]) == 5
     assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == 5
 

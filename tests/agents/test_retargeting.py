@@ -1,4 +1,4 @@
-"""From a person's face to one of the robot's: as far as theirs, and never beyond its own range."""
+"""From a person's face to one of the robot's: as far as the person's, and never beyond its own range."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ BROWS = landmark_rows(
 
 
 class Twin:
-    """What the twin is like, from its atlas."""
+    """The twin's commands and faces, from its atlas."""
 
     def __init__(self) -> None:
-        spec, atlas = load_spec(), load_atlas(load_spec())
+        spec = self.spec = load_spec()
+        atlas = load_atlas(spec)
         self.moving = spec.expressive
         self.neutral = atlas.landmarks[0].astype(float)
         self.pulls = (atlas.commands - spec.neutral)[:, self.moving]
         self.moved = (atlas.landmarks - atlas.landmarks[0]).reshape(len(atlas), -1)
-        self.image = ForwardModel.fit(self.pulls, self.moved)
+        self.forward_model = ForwardModel.fit(self.pulls, self.moved)
 
     def retargeter(self, low: float = -1, high: float = 1) -> Retargeter:
-        return Retargeter(self.neutral, self.neutral + low, self.neutral + high, self.image)
+        return Retargeter(
+            self.spec, self.neutral, self.neutral + low, self.neutral + high, self.forward_model
+        )
 
     def asked(self, displacement: np.ndarray, low: float = -1, high: float = 1) -> np.ndarray:
-        """What is asked of the robot for a person's displacement, as displacement, (N, 3)."""
+        """The displacement, (N, 3), that is asked of the robot for a person's displacement."""
         person = np.random.default_rng(0).normal(size=SHAPE)
         return self.retargeter(low, high)(person + displacement, person) - self.neutral
 
@@ -66,7 +69,7 @@ def _raised(twin: Twin) -> float:
 def test_brows_rise_as_far_as_the_persons(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all points count alike, the many that hardly move hold them down."""
     assert 0.8 * 0.05 < _raised(twin) < 1.2 * 0.05
-    monkeypatch.setattr(retargeting, "GAP", 0.0)
+    monkeypatch.setattr(retargeting, "GAP_WEIGHT", 0.0)
     assert _raised(twin) < 0.7 * 0.05
 
 
@@ -87,7 +90,7 @@ def test_wrong_depth_does_less_harm_when_half_trusted(twin: Twin, monkeypatch: p
         return float(np.linalg.norm(twin.asked(nod), axis=1).mean())
 
     trusted_half = leak()
-    monkeypatch.setattr(retargeting, "AXES", (1.0, 1.0, 1.0))
+    monkeypatch.setattr(retargeting, "AXIS_WEIGHTS", (1.0, 1.0, 1.0))
     assert trusted_half < 0.8 * leak()
 
 
@@ -106,7 +109,7 @@ def test_more_than_the_robot_can_is_asked_within_its_travel(twin: Twin) -> None:
 
 
 def test_rest_is_always_in_the_range(twin: Twin) -> None:
-    made = Retargeter(twin.neutral, twin.neutral + 0.1, twin.neutral + 0.2, twin.image)
+    made = Retargeter(twin.spec, twin.neutral, twin.neutral + 0.1, twin.neutral + 0.2, twin.forward_model)
     np.testing.assert_allclose(made(twin.neutral, twin.neutral), twin.neutral, atol=1e-9)
 
 
@@ -115,10 +118,10 @@ def test_rest_is_always_in_the_range(twin: Twin) -> None:
 )
 def test_a_range_that_is_none_is_refused(twin: Twin, low: np.ndarray, high: np.ndarray) -> None:
     with pytest.raises(DataError, match="train again"):
-        Retargeter(twin.neutral, low, high, twin.image)
+        Retargeter(twin.spec, twin.neutral, low, high, twin.forward_model)
 
 
-def test_a_self_image_recovers_what_is_quadratic_and_knows_its_slope() -> None:
+def test_a_forward_model_recovers_a_quadratic_map_and_its_jacobian() -> None:
     rng = np.random.default_rng(4)
     quadratic = rng.normal(size=(5, 5, 7))
     truth = ForwardModel(rng.normal(size=(5, 7)), quadratic + quadratic.transpose(1, 0, 2))
@@ -126,13 +129,13 @@ def test_a_self_image_recovers_what_is_quadratic_and_knows_its_slope() -> None:
     found = ForwardModel.fit(pulls, np.stack([truth(x) for x in pulls]))
     x, step = pulls[0], 1e-6 * np.eye(5)
     np.testing.assert_allclose(found(x), truth(x), rtol=1e-3, atol=1e-3)
-    slope = np.stack([(truth(x + s) - truth(x - s)) / 2e-6 for s in step], axis=1)
-    np.testing.assert_allclose(truth.slope(x), slope, rtol=1e-5, atol=1e-6)
+    jacobian = np.stack([(truth(x + s) - truth(x - s)) / 2e-6 for s in step], axis=1)
+    np.testing.assert_allclose(truth.jacobian(x), jacobian, rtol=1e-5, atol=1e-6)
     metric = rng.normal(size=(3, 7))
-    np.testing.assert_allclose(truth.through(metric)(x), metric @ truth(x), rtol=1e-9)
+    np.testing.assert_allclose(truth.project(metric)(x), metric @ truth(x), rtol=1e-9)
 
 
-def test_a_self_image_foretells_faces_it_has_not_seen(twin: Twin) -> None:
+def test_a_forward_model_predicts_held_out_faces(twin: Twin) -> None:
     half = ForwardModel.fit(twin.pulls[:200], twin.moved[:200])
     error = [np.abs(half(x) - y).mean() for x, y in zip(twin.pulls[200:], twin.moved[200:], strict=True)]
     assert np.mean(error) < 0.25 * np.abs(twin.moved[200:]).mean()

@@ -11,7 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from eva_sim.agents.data.babbling import sample_command
-from eva_sim.agents.optimisation.solve_command import load_target, solve_command
+from eva_sim.agents.optimisation.load_target import load_target
+from eva_sim.agents.optimisation.solve_command import solve_command
 from eva_sim.cli.app import app
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset, read_json
@@ -51,8 +52,12 @@ def test_targets_are_expressions_and_files_and_nothing_else(twin: Twin, tmp_path
     assert np.array_equal(load_target(str(tmp_path / "joy.npz"), twin), joy)
     np.savez(tmp_path / "other.npz", points=joy)
     np.savez(tmp_path / "short.npz", landmarks=joy[1:])
-    for wrong, told in (("other.npz", "no array"), ("short.npz", f"{len(POINTS)}, 3"), ("none", "no file")):
-        with pytest.raises(DataError, match=told):
+    for wrong, message in (
+        ("other.npz", "no array"),
+        ("short.npz", f"{len(POINTS)}, 3"),
+        ("none", "no file"),
+    ):
+        with pytest.raises(DataError, match=message):
             load_target(str(tmp_path / wrong), twin)
 
 

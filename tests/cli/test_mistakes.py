@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -20,7 +21,8 @@ from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.cli import main
 from eva_sim.files import asset
-from eva_sim.media.sources import open_source, write_video
+from eva_sim.media.encoding import write_video
+from eva_sim.media.sources import open_source
 from eva_sim.testing.fake_face import FakeFace, open_fake
 
 #: Runs the command with every OpenGL library hidden.
@@ -54,7 +56,10 @@ def stock(tmp_path_factory: pytest.TempPathFactory, model: InverseModel) -> Path
     good = (folder / "good.pt").read_bytes()
     (folder / "half.pt").write_bytes(good[: len(good) // 2])
     content = torch.load(folder / "good.pt", weights_only=True)
-    torch.save({**content, "digest": "0" * 64}, folder / "other.pt")
+    text = content["spec"] + "\n"
+    other = {"spec": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    torch.save({**content, **other}, folder / "other.pt")
+    torch.save({**content, "format": 2}, folder / "old.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(babble_module, "SHARD_SIZE", 10)
         babble(folder / "data", 30, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
@@ -105,7 +110,8 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("mimic wall.png --model none.pt --out {out}", r"none\.pt does not exist; train a model"),
         ("mimic wall.png --model empty --out {out}", r"inverse\.pt does not exist; train a model"),
         ("mimic wall.png --model half.pt --out {out}", r"half\.pt is damaged .*train it again"),
-        ("mimic wall.png --model other.pt --out {out}", r"other\.pt was made with another assets/face\.toml"),
+        ("mimic wall.png --model other.pt --out {out}", r"trained on a face with another face\.toml"),
+        ("mimic wall.png --model old.pt --out {out}", r"old\.pt was trained by an earlier version; train it"),
         ("train empty --out {out}", r"empty holds no data set; record one with `eva babble`"),
         ("train hurt --out {out}", r"shard-0001\.npz is damaged .*run `eva babble` on the folder again"),
         ("train part --out {out}", r"part lacks 1 of 3 shards; run `eva babble` on it again"),

@@ -26,8 +26,8 @@ STEPS, SIZE = 30, 240
 NEAR = 0.3
 
 
-class TwinEye(CameraSource):
-    """A camera before an open twin, so that it is read as the robots are."""
+class TwinCamera(CameraSource):
+    """A camera in front of a twin, so that it is read as the robots are."""
 
     def __init__(self, face: Any) -> None:
         self.face, self.time = face, 0.0
@@ -38,7 +38,7 @@ class TwinEye(CameraSource):
 
 
 class Errors(NamedTuple):
-    """Mean distance from the target [mm], of the trained policy and of the command that rests."""
+    """Mean distance from the target [mm], of the trained policy and of the resting command."""
 
     policy: float
     rest: float
@@ -53,7 +53,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outer_eye = designed_face(load_spec()).outer_eye
     data = Dataset(
         atlas.commands, atlas.commands, atlas.landmarks, rows // 16, rows % 16, atlas.landmarks[0].copy(),
-        outer_eye, Path("atlas"), manifest,
+        outer_eye, Path("atlas"), manifest, spec,
     )  # fmt: skip
     model, _ = fit_inverse_model(data, TrainingConfig(epochs=120))
     path = tmp_path_factory.mktemp("model") / "inverse.pt"
@@ -75,53 +75,54 @@ def targets() -> Floats:
 
 
 @pytest.fixture(scope="module")
-def twins(checkpoint: Path, targets: Floats) -> dict[str, Errors]:
+def twin_errors(checkpoint: Path, targets: Floats) -> dict[str, Errors]:
     """The twin's errors, by its own landmarks and by a camera's."""
     env = gym.make("EVA/Mimic-v0", body="twin", episode_steps=STEPS)
     face = env.unwrapped.face  # type: ignore[attr-defined]
-    gaze = LandmarkReader(TwinEye(face), face.neutral_landmarks, None)
+    reader = LandmarkReader(TwinCamera(face), face.neutral_landmarks, None)
     face.reset()
-    gaze.learn_neutral([points for _ in range(5) if (points := gaze.detect()) is not None])
-    own = follow_both(env, checkpoint, targets)
-    seen = follow_both(env, checkpoint, targets, lambda: gaze.read().landmarks)
-    gaze.close()
+    reader.learn_neutral([points for _ in range(5) if (points := reader.detect()) is not None])
+    own = compare(env, checkpoint, targets)
+    by_camera = compare(env, checkpoint, targets, lambda: reader.read().landmarks)
+    reader.close()
     env.close()
-    return {"own": own, "camera": seen}
+    return {"own": own, "camera": by_camera}
 
 
-def follow_both(env: Any, checkpoint: Path, targets: Floats, look: Callable[[], Any] | None = None) -> Errors:
-    policies: tuple[Predictor, ...] = InverseModel.load(checkpoint), NeutralBaseline()
-    return Errors(*(follow(env, policy, targets, look) for policy in policies))
+def compare(env: Any, checkpoint: Path, targets: Floats, read: Callable[[], Any] | None = None) -> Errors:
+    """The errors of the trained policy and of the resting command."""
+    policies: tuple[Predictor, ...] = InverseModel.load(checkpoint), NeutralBaseline(load_spec())
+    return Errors(*(mean_error(env, policy, targets, read) for policy in policies))
 
 
-def follow(env: Any, policy: Predictor, targets: Floats, look: Callable[[], Any] | None) -> float:
+def mean_error(env: Any, policy: Predictor, targets: Floats, read: Callable[[], Any] | None) -> float:
     """The mean error of an episode [mm]."""
     observation, info = env.reset(options={"targets": targets})
     errors = []
     for _ in range(STEPS):
         observation, *_, info = env.step(policy.predict(observation["target"]))
         assert info["faults"] == ()
-        seen = look() if look else observation["landmarks"]
-        errors.append(np.linalg.norm(seen - observation["target"], axis=1).mean())
+        landmarks = read() if read else observation["landmarks"]
+        errors.append(np.linalg.norm(landmarks - observation["target"], axis=1).mean())
     return float(1000 * env.unwrapped.face.outer_eye * np.mean(errors))
 
 
-def test_it_follows_on_the_twin(twins: dict[str, Errors]) -> None:
-    assert twins["own"].policy < 0.35 * twins["own"].rest
-    assert twins["camera"].policy < 0.6 * twins["camera"].rest
+def test_it_mirrors_on_the_twin(twin_errors: dict[str, Errors]) -> None:
+    assert twin_errors["own"].policy < 0.35 * twin_errors["own"].rest
+    assert twin_errors["camera"].policy < 0.6 * twin_errors["camera"].rest
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_it_follows_on_a_robot_as_on_the_twin(
-    body: str, checkpoint: Path, targets: Floats, twins: dict[str, Errors]
+def test_it_mirrors_on_a_robot_as_on_the_twin(
+    body: str, checkpoint: Path, targets: Floats, twin_errors: dict[str, Errors]
 ) -> None:
     """A nominal robot, read by its camera."""
     if body == "virtual":
         open_body(body, size=None).close()  # or skips
     env = gym.make("EVA/Mimic-v0", body=body, episode_steps=STEPS, size=SIZE)
-    errors = follow_both(env, checkpoint, targets)
+    errors = compare(env, checkpoint, targets)
     env.close()
-    print(body, errors, twins)
+    print(body, errors, twin_errors)
     assert errors.policy < 0.6 * errors.rest
-    assert errors.policy == pytest.approx(twins["camera"].policy, abs=NEAR)
-    assert errors.rest == pytest.approx(twins["camera"].rest, abs=NEAR)
+    assert errors.policy == pytest.approx(twin_errors["camera"].policy, abs=NEAR)
+    assert errors.rest == pytest.approx(twin_errors["camera"].rest, abs=NEAR)

@@ -13,6 +13,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from eva_sim.cli.app import app as eva_app
 from tests.docs.markdown_pages import (
     HISTORY,
     ROOT,

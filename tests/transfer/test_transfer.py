@@ -14,12 +14,12 @@ from eva_sim.contract import Face, Floats, load_spec
 from eva_sim.errors import DataError, MediaError
 from eva_sim.expressions import expression_command
 from eva_sim.landmarks import POINTS, REGIONS, RIGID
+from eva_sim.media.encoding import encode_jpeg
 from eva_sim.randomise import draw_parameters
 from eva_sim.real.transfer import report as transfer_report
 from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.real.transfer.plan import TransferPlan, exceeds_exclusions, make_plan
 from eva_sim.real.transfer.report import by_region, motion_errors, robot_opener
-from eva_sim.recording import file_format
 from eva_sim.testing.fake_face import FakeFace, neutral_points
 
 
@@ -172,9 +172,7 @@ def test_a_face_that_is_not_there_is_told(short: TransferPlan) -> None:
 
 def test_what_was_seen_survives_the_disk(short: TransferPlan, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    jpegs = tuple(
-        file_format.encode_jpeg(rng.integers(0, 255, (n, 8, 3)).astype(np.uint8)) for n in (8, 16, 24)
-    )
+    jpegs = tuple(encode_jpeg(rng.integers(0, 255, (n, 8, 3)).astype(np.uint8)) for n in (8, 16, 24))
     seen = PlanObservations(
         neutral_points(), rng.normal(0, 1, (3, len(POINTS), 3)), np.ones(3, bool), 0.09, jpegs, ("hot",)
     )

@@ -1,0 +1,152 @@
+"""One control step of mirroring: the person's expression in, a command out, the robot's face read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame
+from eva_sim.agents.mirroring.retargeting import Retargeter
+from eva_sim.agents.mirroring.video_panels import resize_to_panel
+from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.contract import Face, Floats
+from eva_sim.errors import DataError
+from eva_sim.media.encoding import Picture, PictureStore
+
+#: A frame that is late by less than this still counts for its control step [s].
+TIME_SLACK = 1e-3
+
+
+@dataclass(frozen=True)
+class MirrorTrace:
+    """The steps of a mirrored source, one row per control step; faces are (T, N, 3) [outer-eye distances].
+
+    Attributes:
+        time: of the step [s].
+        frame: number of the person's latest frame at that time.
+        found: whether a face was in that frame and was accepted.
+        person: the person's expression.
+        target: the face that was asked of the robot.
+        commands: the commands after limits, (T, 25).
+        robot: the face that the robot made.
+        picture: index of the robot's latest picture in the store.
+    """
+
+    time: Floats
+    frame: NDArray[np.intp]
+    found: NDArray[np.bool_]
+    person: Floats
+    target: Floats
+    commands: NDArray[np.float32]
+    robot: Floats
+    picture: NDArray[np.intp]
+
+
+class MirrorController:
+    """Makes the face mirror a person, one control step at a time.
+
+    The constructor moves nothing. `begin` resets the face, which arms a robot; from then on `step` must be
+    called every control period, since a robot that hears nothing for a second goes limp.
+
+    Args:
+        model: turns landmarks into commands.
+        face: the body.
+        pictures: takes pictures of the body, `video_panels.HEIGHT` high.
+        size: side at which the body is rendered [pixels].
+
+    Attributes:
+        control_dt: time between two steps [s].
+        picture: the latest picture of the body.
+        tracker: follows the person; None before `begin`.
+        frame: the person's latest frame; None before the first one.
+
+    Raises:
+        DataError: the model was trained on another face.
+        RenderError: no picture of the body can be made.
+    """
+
+    def __init__(self, model: InverseModel, face: Face, pictures: PictureStore, size: int) -> None:
+        if model.spec.digest != face.spec.digest:
+            raise DataError(
+                "the model was trained on a face with another face.toml (other spec digest); "
+                "train one for this face with `eva babble` and `eva train`."
+            )
+        self._model, self._face, self._pictures, self._size = model, face, pictures, size
+        self._retarget = Retargeter(
+            model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
+        )
+        self._rows: list[dict[str, Any]] = []
+        self.control_dt = face.spec.control_dt
+        self.tracker: ExpressionTracker | None = None
+        self.frame: DetectedFrame | None = None
+        self.picture: Picture = self._render()
+
+    @property
+    def steps(self) -> int:
+        """Number of control steps made so far."""
+        return len(self._rows)
+
+    @property
+    def face_accepted(self) -> bool:
+        """Whether a face was in the latest frame and was accepted."""
+        return self.tracker is not None and self.tracker.found
+
+    def begin(self, tracker: ExpressionTracker) -> None:
+        """Resets the face; `tracker` knows the person's neutral face.
+
+        Everything slow happens before the reset: the solver and the network are slow when they are first
+        called, and a simulated robot on the wall clock catches up with it when it is rendered.
+        """
+        self.tracker, self._expression = tracker, tracker.neutral
+        self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
+        self._take_picture()
+        self._face.reset()
+
+    def observe(self, frame: DetectedFrame) -> None:
+        """Takes the person's next frame; `step` mirrors the expression in it."""
+        self._expression = self._tracker()(frame.time, frame.points)
+        self.frame = frame
+
+    def step(self, time: float, render: bool = True) -> None:
+        """Makes the face mirror the latest expression for one control period.
+
+        Args:
+            time: of this step, since the first frame [s].
+            render: whether a picture of the body is taken.
+        """
+        tracker = self._tracker()
+        if self.frame is None:
+            raise ValueError("observe a frame first: there is nothing to mirror.")
+        target = self._retarget(self._expression, tracker.neutral)
+        reading = self._face.move(self._model.predict(target))
+        if render:
+            self._take_picture()
+        self._rows.append({
+            "time": time, "frame": self.frame.number, "found": tracker.found, "person": self._expression,
+            "target": target, "commands": reading.sent, "robot": reading.landmarks,
+            "picture": len(self._pictures) - 1,
+        })  # fmt: skip
+
+    def trace(self) -> MirrorTrace:
+        """All steps so far; at least one."""
+        columns: dict[str, Any] = {
+            name: np.array([row[name] for row in self._rows]) for name in MirrorTrace.__dataclass_fields__
+        }
+        return MirrorTrace(**columns)
+
+    def _tracker(self) -> ExpressionTracker:
+        if self.tracker is None:
+            raise ValueError("call begin first: the person's neutral face is not known.")
+        return self.tracker
+
+    def _take_picture(self) -> None:
+        self.picture = self._render()
+        self._pictures.add(self.picture)
+
+    def _render(self) -> Picture:
+        picture, _ = resize_to_panel(self._face.render(self._size))
+        return picture

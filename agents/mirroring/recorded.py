@@ -1,0 +1,58 @@
+"""Mirroring a clip or a picture: the whole source is analysed first, then mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from eva_sim.agents.mirroring.controller import TIME_SLACK, MirrorController
+from eva_sim.agents.mirroring.expression_tracker import (
+    STRANGER_MAX_RESIDUAL,
+    ExpressionTracker,
+    estimate_neutral,
+)
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
+from eva_sim.detector import canonical_face
+from eva_sim.errors import MediaError
+from eva_sim.media.sources import FrameSource, StillSource
+from eva_sim.progress import progress
+
+
+def mirror_recording(detector: FrameDetector, controller: MirrorController) -> str:
+    """Learns the person's neutral face from all frames, then mirrors them.
+
+    Returns:
+        The reason why it ended.
+
+    Raises:
+        MediaError: the source is damaged or shows no face; the body was not moved.
+    """
+    source = detector.source
+    frames = list(progress(detector.frames(), "analyse", total=source.length, unit="frames"))
+    controller.begin(_learn_person(source, frames))
+    follow_recorded_frames(controller, progress(frames, "mirror", unit="frames"))
+    return "the source ended"
+
+
+def follow_recorded_frames(controller: MirrorController, frames: Iterable[DetectedFrame]) -> None:
+    """Makes one control step for each control period of the recording, with the latest frame at that time."""
+    dt, tick = controller.control_dt, 0
+    for frame in frames:
+        while controller.frame is not None and tick * dt + TIME_SLACK < frame.time:
+            controller.step(tick * dt)
+            tick += 1
+        controller.observe(frame)
+    while controller.frame is not None and tick <= round(controller.frame.time / dt):
+        controller.step(tick * dt)
+        tick += 1
+
+
+def _learn_person(source: FrameSource, frames: list[DetectedFrame]) -> ExpressionTracker:
+    """Returns a tracker with the person's own neutral face; for a single picture, with the average one."""
+    points = [frame.points for frame in frames if frame.points is not None]
+    if not points:
+        raise MediaError(f"there is no face in {source.name}; give a clip or picture of one, from the front.")
+    if isinstance(source, StillSource):
+        return ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
+    return ExpressionTracker(estimate_neutral(np.array(points), 1 / source.fps))

@@ -1,0 +1,74 @@
+"""The files of a mirrored source: video, summary page, metrics and traces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eva_sim.agents.mirroring import video_panels
+from eva_sim.agents.mirroring.controller import MirrorTrace
+from eva_sim.agents.mirroring.frame_detector import FrameDetector
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.files import write_arrays, write_json
+from eva_sim.landmarks import POINTS
+from eva_sim.media.encoding import Picture, PictureStore, write_video
+from eva_sim.progress import progress
+
+
+def write_results(
+    folder: Path,
+    detector: FrameDetector,
+    robot_pictures: PictureStore,
+    trace: MirrorTrace,
+    neutral: dict[str, Floats],
+    metrics: dict[str, Any],
+    spec: FaceSpec,
+) -> None:
+    """Writes `mimic.mp4`, `mimic.png`, `traces.npz` and `metrics.json`.
+
+    Args:
+        folder: for the files.
+        detector: has the person's frames.
+        robot_pictures: the robot's pictures.
+        trace: the steps.
+        neutral: neutral landmarks of `"person"` and `"robot"`, (N, 3) each.
+        metrics: as in `metrics.json`.
+        spec: of the robot.
+    """
+    curves = video_panels.MirrorCurves.of(
+        spec, trace.time, (trace.person, neutral["person"]), (trace.robot, neutral["robot"]), trace.commands
+    )
+    pairs = _write_film(folder / "mimic.mp4", detector, robot_pictures, trace, curves)
+    video_panels.write_summary(folder / "mimic.png", curves, pairs, metrics)
+    write_arrays(
+        folder / "traces.npz", time=trace.time, points=np.array(POINTS), person=trace.person,
+        person_neutral=neutral["person"], robot=trace.robot, robot_neutral=neutral["robot"],
+        target=trace.target, commands=trace.commands, found=trace.found,
+    )  # fmt: skip
+    write_json(folder / "metrics.json", metrics)
+
+
+def _write_film(
+    path: Path,
+    detector: FrameDetector,
+    robot_pictures: PictureStore,
+    trace: MirrorTrace,
+    curves: video_panels.MirrorCurves,
+) -> dict[int, tuple[Picture, Picture]]:
+    """Writes the video; returns person and robot at the key steps."""
+    key_steps = set(video_panels.key_steps(curves))
+    pairs: dict[int, tuple[Picture, Picture]] = {}
+    dt = float(np.diff(trace.time).mean()) if len(trace.time) > 1 else 0.04
+    with write_video(path, 1 / dt) as add_frame:
+        for step in progress(range(len(trace.time)), "film", unit="frames"):
+            index = trace.frame[step]
+            person = video_panels.draw_person(
+                detector.pictures[index], detector.points[index], bool(trace.found[step])
+            )
+            robot = robot_pictures[trace.picture[step]]
+            add_frame(video_panels.video_frame(person, robot, curves, step))
+            if step in key_steps:
+                pairs[step] = person, robot
+    return pairs

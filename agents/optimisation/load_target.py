@@ -1,0 +1,82 @@
+"""Target faces for the solver: a named expression, an array file, or a picture of a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from eva_sim.agents.data.babbling import sample_command
+from eva_sim.agents.mirroring.expression_tracker import STRANGER_MAX_RESIDUAL, ExpressionTracker
+from eva_sim.agents.mirroring.retargeting import Retargeter
+from eva_sim.agents.models.forward import ForwardModel
+from eva_sim.agents.optimisation.settled_face import SettledFace
+from eva_sim.contract import Floats
+from eva_sim.errors import DataError, MediaError
+from eva_sim.expressions import expression_command, load_expressions
+from eva_sim.files import read_arrays
+from eva_sim.landmarks import POINTS
+from eva_sim.settling import reset_and_hold
+from eva_sim.twin import Twin
+
+#: Random faces to which the forward model for retargeting is fitted.
+_FACES = 3000
+
+
+def check_target(target: Floats) -> Floats:
+    """Returns the target as floats.
+
+    Raises:
+        DataError: another shape, or not finite.
+    """
+    points = np.asarray(target, dtype=float)
+    if points.shape != (len(POINTS), 3) or not np.isfinite(points).all():
+        raise DataError(f"a face to fit is ({len(POINTS)}, 3) finite landmarks, not {points.shape}.")
+    return points
+
+
+def load_target(source: str, twin: Twin) -> Floats:
+    """Returns the landmarks (N, 3) of a named expression, an `.npz` with `landmarks`, or a picture, aligned.
+
+    Raises:
+        DataError: none of these, or an array file without landmarks.
+        MediaError: the picture is damaged or shows no face.
+    """
+    if source in load_expressions(twin.spec):
+        return reset_and_hold(twin, expression_command(twin.spec, source)).landmarks.astype(float)
+    path = Path(source)
+    if not path.is_file():
+        raise DataError(
+            f"{source} is no file and no expression; there are {', '.join(load_expressions(twin.spec))}."
+        )
+    if path.suffix != ".npz":
+        return _load_picture(path, twin)
+    arrays = read_arrays(path)
+    if "landmarks" not in arrays:
+        raise DataError(f"{source} has no array 'landmarks'; it has {', '.join(arrays)}.")
+    return check_target(arrays["landmarks"])
+
+
+def _load_picture(path: Path, twin: Twin) -> Floats:
+    """Returns the robot's face nearest to a person's; the average face stands in for their neutral one."""
+    from eva_sim.detector import Detector, canonical_face
+    from eva_sim.media.sources import StillSource
+
+    with Detector() as detector:
+        points = detector.landmarks(StillSource(path).image)
+    tracker = ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
+    expression = tracker(0.0, points)
+    if not tracker.found:
+        raise MediaError(f"there is no face in {path}; give a picture of one, from the front.")
+    return _build_retargeter(twin)(expression, tracker.neutral)
+
+
+def _build_retargeter(twin: Twin) -> Retargeter:
+    """Fits a retargeter to random faces of the reduced skin."""
+    rng, spec = np.random.default_rng(0), twin.spec
+    commands = np.array([sample_command(spec, rng) for _ in range(_FACES)], dtype=float)
+    faces, neutral = SettledFace(twin)(commands), twin.neutral_landmarks.astype(float)
+    pulls = (commands - spec.neutral)[:, spec.expressive]
+    forward_model = ForwardModel.fit(pulls, (faces - neutral).reshape(_FACES, -1))
+    low, high = np.percentile(faces, (1, 99), axis=0)
+    return Retargeter(spec, neutral, low, high, forward_model)

@@ -1,0 +1,156 @@
+"""Encoding pictures: JPEG, pictures set aside on disk, and H.264 video."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.errors import MediaError
+from eva_sim.files import atomic_path
+
+Picture = NDArray[np.uint8]
+
+#: Quality of JPEG, 0 to 100; the face detector reads these pictures as it reads the originals.
+JPEG_QUALITY = 92
+#: H.264's constant rate factor; less is better.
+VIDEO_QUALITY = 20
+
+
+def encode_jpeg(picture: Picture) -> bytes:
+    """Encodes a picture, uint8 (height, width, 3), as JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def decode_jpeg(jpeg: bytes) -> Picture:
+    """Decodes a JPEG to a picture, uint8 (height, width, 3)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return np.array(image.convert("RGB"))
+
+
+class PictureStore:
+    """Pictures set aside as JPEG in a file that has no name and is deleted when it is closed."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._starts = [0]
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def add(self, picture: Picture) -> None:
+        """Appends a picture, uint8 (height, width, 3)."""
+        self._file.seek(self._starts[-1])
+        self._file.write(encode_jpeg(picture))
+        self._starts.append(self._file.tell())
+
+    def __getitem__(self, index: int) -> Picture:
+        start, end = self._starts[index : index + 2]
+        self._file.seek(start)
+        return decode_jpeg(self._file.read(end - start))
+
+    def close(self) -> None:
+        """Deletes the pictures."""
+        self._file.close()
+
+
+class VideoEncoder:
+    """Writes an H.264 video at a constant rate, frame by frame. A context manager.
+
+    All frames have the size of the first one.
+
+    Args:
+        path: of the file, ending in `.mp4`.
+        fps: frames per second.
+        codec_options: of the encoder, beside quality and speed.
+        container_options: of the file format.
+
+    Attributes:
+        count: number of frames so far.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fps: Fraction,
+        codec_options: Mapping[str, str] | None = None,
+        container_options: dict[str, str] | None = None,
+    ) -> None:
+        import av
+
+        self._container = av.open(str(path), "w", options=container_options or {})
+        self._stream: Any = self._container.add_stream("libx264", rate=fps)
+        self._stream.options = {"crf": str(VIDEO_QUALITY), "preset": "veryfast", **(codec_options or {})}
+        self._stream.pix_fmt = "yuv420p"
+        self._fps, self.count = fps, 0
+
+    def add(self, picture: Picture) -> None:
+        """Appends a frame, RGB uint8 (height, width, 3).
+
+        An odd row or column is cut off, since H.264 needs even sizes.
+        """
+        import av
+
+        even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+        if not self.count:
+            self._stream.height, self._stream.width = even.shape[:2]
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+        frame.pts, frame.time_base = self.count, 1 / self._fps
+        self._container.mux(self._stream.encode(frame))
+        self.count += 1
+
+    def close(self) -> None:
+        """Writes what the encoder still holds, and closes the file. May be called twice."""
+        if self._container is None:
+            return
+        container, self._container = self._container, None  # type: ignore[assignment]
+        with container:
+            if self.count:
+                container.mux(self._stream.encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def write_video(path: str | os.PathLike[str], fps: float) -> Iterator[Callable[[Picture], None]]:
+    """Yields a function that adds a frame; the file appears when the block succeeds.
+
+    H.264 in MP4, which every browser plays.
+
+    Args:
+        path: of the file, ending in `.mp4`.
+        fps: frames per second.
+
+    Raises:
+        MediaError: no frame was added.
+    """
+    rate = Fraction(fps).limit_denominator(1001)
+    options = {"movflags": "faststart"}
+    with atomic_path(path) as part, VideoEncoder(part, rate, container_options=options) as video:
+        yield video.add
+        if not video.count:
+            raise MediaError(f"{Path(path)} would be a video without frames.")

@@ -1,0 +1,157 @@
+"""Mirroring on a robot that lives by the wall clock: it goes limp after a second without commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from eva_sim import make_face
+from eva_sim.agents.mirroring import frame_detector
+from eva_sim.agents.mirroring.live import NEUTRAL_DURATION
+from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.contract import Face, Reading
+from eva_sim.detector import canonical_face
+from eva_sim.display import DisplayWindow
+from eva_sim.errors import RobotError
+from eva_sim.landmarks import POINTS
+from eva_sim.media.sources import Frames, FrameSource
+
+DT = 0.04
+FRAMES = 60
+GRAY = np.full((48, 64, 3), 128, np.uint8)
+
+
+class Clip(FrameSource):
+    """A clip of `FRAMES` gray frames."""
+
+    name, fps, length = "clip", 1 / DT, FRAMES
+
+    def __iter__(self) -> Frames:
+        for number in range(FRAMES):
+            yield number * DT, GRAY
+
+
+class LiveCamera(FrameSource):
+    """A camera that sends gray frames in real time, until `moving` seconds after the first command."""
+
+    name, fps, live = "camera", 1 / DT, True
+    moving = 1.5
+
+    def __init__(self, commands: list[Command]) -> None:
+        self.commands = commands
+
+    def __iter__(self) -> Frames:
+        start = time.monotonic()
+        while not self.commands or time.monotonic() - self.commands[0].time < self.moving:
+            time.sleep(DT)
+            yield time.monotonic() - start, GRAY
+
+
+class SlowDetector:
+    """Finds a face with a little jitter, in twice the time that a good detector takes."""
+
+    def __init__(self, mode: str = "picture") -> None:
+        self._rng = np.random.default_rng(0)
+
+    def landmarks(self, image: Any, at: float | None = None) -> np.ndarray:
+        time.sleep(0.03)
+        return canonical_face() + self._rng.normal(0, 0.02, (len(POINTS), 3))
+
+    def __enter__(self) -> SlowDetector:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+
+class Command:
+    """A command that was sent.
+
+    Attributes:
+        time: at which it was answered [s].
+        faults: of the answer.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.time, self.faults = time.monotonic(), reading.faults
+
+
+@pytest.fixture
+def commands() -> list[Command]:
+    return []
+
+
+@pytest.fixture
+def resets() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def robot(commands: list[Command], resets: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Face]:
+    """A mock on the wall clock, whose commands and resets are noted; its camera is a gray picture."""
+    monkeypatch.setattr(frame_detector, "Detector", SlowDetector)
+    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: False))
+    with make_face("mock", realtime=True, size=None) as face:
+        move, reset = face.move, face.reset
+
+        def noted_move(command: ArrayLike) -> Reading:
+            reading = move(command)
+            commands.append(Command(reading))
+            return reading
+
+        def noted_reset(seed: int | None = None) -> Reading:
+            resets.append(time.monotonic())
+            return reset(seed)
+
+        monkeypatch.setattr(face, "render", lambda size: np.full((size, size, 3), 90, np.uint8))
+        monkeypatch.setattr(face, "move", noted_move)
+        monkeypatch.setattr(face, "reset", noted_reset)
+        yield face
+
+
+def longest_silence(commands: list[Command]) -> float:
+    return float(np.diff([command.time for command in commands]).max())
+
+
+def test_a_clip_is_mirrored_to_its_end_at_its_own_pace(
+    robot: Face, commands: list[Command], resets: list[float], model: InverseModel, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    metrics = mirror(Clip(), model, robot, tmp_path)
+    assert metrics["ended"] == "the source ended"
+    assert metrics["steps"] == FRAMES == len(commands)
+    assert resets[0] - started > 0.03 * FRAMES > 1.0  # nothing moves while the clip is analysed
+    assert {fault for command in commands for fault in command.faults} == set()
+    assert longest_silence(commands) < 0.5
+    assert commands[-1].time - commands[0].time == pytest.approx((FRAMES - 1) * DT, rel=0.2)
+
+
+def test_a_live_person_is_met_before_the_robot_is_armed(
+    robot: Face, commands: list[Command], resets: list[float], model: InverseModel, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    metrics = mirror(LiveCamera(commands), model, robot, tmp_path)
+    assert metrics["ended"] == "stopped by the user"
+    assert metrics["steps"] == len(commands) > 0.5 * LiveCamera.moving / DT
+    assert len(resets) == 1 and resets[0] - started > NEUTRAL_DURATION
+    assert {fault for command in commands for fault in command.faults} == set()
+    assert longest_silence(commands) < 0.5
+
+
+def test_a_robot_that_cannot_be_rendered_is_not_moved(
+    robot: Face, resets: list[float], model: InverseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(size: int) -> None:
+        raise RobotError("no camera.")
+
+    monkeypatch.setattr(robot, "render", fail)
+    with pytest.raises(RobotError, match="no camera"):
+        mirror(Clip(), model, robot, tmp_path / "out")
+    assert resets == [] and not (tmp_path / "out").exists()
