@@ -161,8 +161,8 @@ SCENES = {"flat": pressed_on_plane, "cylinder": stretched_on_cylinder, "sphere":
 def random_drives(spec: FaceSpec, count: int, seed: int) -> list[Drive]:
     """Drives uniform over their own ranges."""
     low, high = drive_ranges(spec)
-    given = np.random.default_rng(seed).uniform(low, high, (count, len(low)))
-    return [Drive(float(row[0]), row[1:3], row[3:]) for row in given]
+    drives = np.random.default_rng(seed).uniform(low, high, (count, len(low)))
+    return [Drive(float(row[0]), row[1:3], row[3:]) for row in drives]
 
 
 def settled_faces(anatomy: Anatomy, drives: list[Drive]) -> Floats:
@@ -175,14 +175,14 @@ def settled_faces(anatomy: Anatomy, drives: list[Drive]) -> Floats:
 
 
 def come_to_rest(block: Block, drive: Drive) -> None:
-    """The descent to its end; by Newton's method where it sticks on its way, as a `Skin` does."""
+    """Runs the descent to its end, with Newton's method where it gets stuck, as a `Skin` does."""
     block.step(drive.as_batch, SETTLE)
     resolve_unsettled(block, drive.as_batch)
     block.descend(SETTLE)
 
 
 def contact_depths(anatomy: Anatomy, drives: list[Drive]) -> Floats:
-    """How far each free vertex of the settled face is pressed into its ground, (K, F) [m]."""
+    """Returns how deep each free vertex of the settled face is pressed into its ground, (K, F) [m]."""
     depth = []
     for drive, points in zip(drives, settled_faces(anatomy, drives), strict=True):
         lift, _ = ground_lift(points, anatomy.load(drive).turn, anatomy.ground)

@@ -61,13 +61,13 @@ def reached_in_steps(anatomy: Anatomy, start: Drive, end: Drive) -> Floats:
 def path_ends(anatomy: Anatomy, drive: Drive, other: Drive, newton: bool) -> dict[str, Floats]:
     """Returns where each path ends, (V, 3) [m]; the others are compared with the first."""
     descent = reached_by_descent(anatomy, [drive])
-    found = {
+    ends = {
         "descent from rest, then reference": reached_by_newton(anatomy, drive, descent),
         "descent from rest": descent,
         "descent from another face": reached_by_descent(anatomy, [other, drive]),
         "full, in steps from another face": reached_in_steps(anatomy, other, drive),
     }
-    return found | ({"reference from rest": reached_by_newton(anatomy, drive)} if newton else {})
+    return ends | ({"reference from rest": reached_by_newton(anatomy, drive)} if newton else {})
 
 
 def measure(anatomy: Anatomy, count: int, newton: int, seed: int) -> list[dict[str, Any]]:
@@ -75,9 +75,9 @@ def measure(anatomy: Anatomy, count: int, newton: int, seed: int) -> list[dict[s
     drives = random_drives(anatomy.spec, count + 1, seed)
     apart: dict[str, list[Floats]] = {}
     for n, (drive, other) in enumerate(itertools.pairwise(tqdm(drives, "equilibria", disable=None))):
-        found = path_ends(anatomy, drive, other, n < newton)
-        truth = next(iter(found.values()))
-        for path, points in list(found.items())[1:]:
+        ends = path_ends(anatomy, drive, other, n < newton)
+        truth = next(iter(ends.values()))
+        for path, points in list(ends.items())[1:]:
             apart.setdefault(path, []).append(1000 * np.linalg.norm(points - truth, axis=1))
     return [{"path": path, **distance_metrics(np.array(distance))} for path, distance in apart.items()]
 

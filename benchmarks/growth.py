@@ -1,4 +1,4 @@
-"""How the time of a step grows with the vertices of a face and with the number of faces.
+"""Growth of the time of a step with the vertices of a face and with the number of faces.
 
     python -m benchmarks.growth WHEEL [--json FILE] [--picture docs/pictures/growth.png]
 
@@ -48,7 +48,10 @@ def random_walk(spec: FaceSpec, faces: int, steps: int) -> list[Drives]:
 
 
 def least_step_time(step: Callable[[Drives], None], drives: list[Drives]) -> float:
-    """Least time of a step [ms], for neighbours only ever add to it; without the first, which compiles."""
+    """Returns the least time of a step [ms], without the first, which compiles.
+
+    Other processes only add to the time, so the least is the best estimate.
+    """
     step(drives[0])
     seconds = []
     for drive in drives[1:]:
@@ -101,14 +104,14 @@ def _columns(rows: list[dict[str, Any]], name: str) -> tuple[Floats, Floats]:
     return np.array([row[name] for row in rows]), np.array([row["ms"] for row in rows])
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw_growth(metrics: dict[str, Any], path: Path) -> None:
     """Both growths, each with a line of slope one."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     for panel, name in zip(figure.subplots(1, 2), ("vertices", "faces"), strict=True):
-        x, y = _columns(found[name], name)
-        panel.loglog(x, y, "o-", label=f"exponent {found[f'exponent_{name}']:.2f}")
+        x, y = _columns(metrics[name], name)
+        panel.loglog(x, y, "o-", label=f"exponent {metrics[f'exponent_{name}']:.2f}")
         panel.loglog(x, y[-1] * x / x[-1], "0.6", linestyle=":", label="in proportion")
         panel.set_xlabel("vertices of one face" if name == "vertices" else "faces")
         panel.set_ylabel("ms per step")
@@ -125,16 +128,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--picture", type=Path, help="file for the plot")
     given = parser.parse_args()
-    found = measure(given.wheel)
+    metrics = measure(given.wheel)
     for name in ("vertices", "faces"):
-        table = Table(*found[name][0], title=f"ms per step, exponent {found[f'exponent_{name}']:.2f}")
-        for row in found[name]:
+        table = Table(*metrics[name][0], title=f"ms per step, exponent {metrics[f'exponent_{name}']:.2f}")
+        for row in metrics[name]:
             table.add_row(*(f"{value:.4g}" for value in row.values()))
         Console().print(table)
     if given.picture:
-        draw(found, given.picture)
+        draw_growth(metrics, given.picture)
     if given.json:
-        write_json(given.json, found)
+        write_json(given.json, metrics)
 
 
 if __name__ == "__main__":

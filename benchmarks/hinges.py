@@ -1,10 +1,10 @@
-"""Ways to weigh the hinges of a shell: 1/2 b' Q b with b the hinge angles and Q (H, H).
+"""Weights of the hinges of a shell: the energy 1/2 b' Q b with b the hinge angles and Q (H, H).
 
-`Shell.bending` is a diagonal Q. `averaged` is the triangle-averaged shape operator of Gingold et al., A
-Discrete Model for Inelastic Deformation of Thin Shells (2004). `consistent` is our own: it is exact
-for every constant curvature and in equilibrium under every constant moment, on any mesh but for
-triangles near a conic. These are the two halves of the patch test; no choice of diagonal weights has
-both, except on equilateral triangles.
+`Shell.bending` is a diagonal Q. `averaged_weights` is the triangle-averaged shape operator of Gingold et
+al., A Discrete Model for Inelastic Deformation of Thin Shells (2004). `consistent_weights` is this
+project's own. It is exact for every constant curvature and in equilibrium under every constant moment, on
+any mesh except for triangles near a conic. These are the two halves of the patch test. No choice of
+diagonal weights has both, except on equilateral triangles.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eva_sim.skin.energy import POISSON
 #: Kirchhoff plate of unit rigidity, acting on (kxx, kyy, 2 kxy).
 PLATE = np.array([[1, POISSON, 0], [POISSON, 1, 0], [0, 0, (1 - POISSON) / 2]])
 
-#: Below this share of the largest compliance, a curvature that angles call for is taken for none.
+#: Below this share of the largest compliance, a curvature found from angles is set to zero.
 CONIC = 0.01
 
 
@@ -98,18 +98,18 @@ def _cross(u: Floats, w: Floats) -> Floats:
 
 
 def halved_on_mirrors(side: Sides, inner: Flags) -> Floats:
-    """How much of each hinge belongs to the triangles that are `inner`, (F,) -> (H,)."""
+    """Returns the share of each hinge that belongs to `inner` triangles, (F,) -> (H,)."""
     return np.bincount(side.hinge.ravel() + 1, np.repeat(0.5 * inner, 3))[1:].astype(float)
 
 
 def averaged_weights(side: Sides, inner: Flags) -> sparse.csr_matrix:
-    """Curvature of a triangle by the mean slope of both neighbours at each side; D = 1 J."""
+    """Returns weights by the mean slope of both neighbours at each side of a triangle; D = 1 J."""
     curvature = _divergence(side) @ (0.5 * _picked(side))
     return sparse.csr_matrix(curvature.T @ _plates(side.area * inner) @ curvature)
 
 
 def consistent_weights(side: Sides, inner: Flags, penalty: float = 1.0) -> sparse.csr_matrix:
-    """Passes both halves of the patch test on any mesh; D = 1 J.
+    """Returns weights that pass both halves of the patch test on any mesh; D = 1 J.
 
     A triangle's three hinge angles fix the one constant curvature that causes them (its fit). The slope
     across a side is the mean of what the fits of its two triangles say there; the divergence theorem
@@ -148,7 +148,7 @@ def _plates(area: Floats) -> sparse.csr_matrix:
 
 
 def _divergence(side: Sides) -> sparse.csr_matrix:
-    """From slopes across the sides to the curvature (kxx, kyy, 2 kxy) of each triangle."""
+    """Maps slopes across the sides to the curvature (kxx, kyy, 2 kxy) of each triangle."""
     n0, n1 = side.normal[..., 0], side.normal[..., 1]
     return _blocks(np.stack([n0 * n0, n1 * n1, 2 * n0 * n1], axis=1)
                    * (side.length / side.area[:, None])[:, None])  # fmt: skip
@@ -165,12 +165,12 @@ def _turned(side: Sides, bubble: Floats) -> Floats:
 
 
 def _rotated(side: Sides) -> sparse.csr_matrix:
-    """From curvature to its own bubbles' slopes across the sides."""
+    """Maps the curvature of a triangle to the slopes of its own bubbles across the sides."""
     return _blocks(_turned(side, side.bubble))
 
 
 def _fits(side: Sides) -> sparse.csr_matrix:
-    """From hinge angles to the constant curvature of each triangle that causes them, (3 F, H)."""
+    """Maps hinge angles to the constant curvature of each triangle that causes them, (3 F, H)."""
     # Along and across the side, a half turn changes no curvature: the twin's bubble counts as it is.
     both = side.bubble + side.bubble.reshape(-1, 3)[side.twin]
     caused = _turned(side, both) * (side.hinge >= 0)[..., None]

@@ -1,8 +1,7 @@
-"""Bare pieces of shell with holds and loads, and a Newton solver of their own.
+"""Bare pieces of shell with supports and loads, and a Newton solver of their own.
 
-Nothing here comes from the skin's solvers: only the energies of `eva_sim.skin.energy` and
-`eva_sim.skin.ground` are used, so that `benchmarks/validation.py` judges these alone. The meshes are
-flat, in the xy plane.
+The skin's solvers are not used here, only the energies of `eva_sim.skin.energy` and `eva_sim.skin.ground`,
+so `benchmarks/validation.py` tests these energies alone. The meshes are flat, in the xy plane.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from eva_sim.skin.ground import Ground, add_ground, ground_hessian
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 STEP = 1e-7  # m, of the differences that make the second derivative
-MOST = 200  # Newton iterations
+MAX_ITERATIONS = 200
 SHIFTS = (0.0, 1e-3, 1e-1, 1e1, 1e3)  # N/m, where the second derivative is indefinite
 
 
 class Load(NamedTuple):
-    """What acts on a patch: forces that keep their direction, and a pressure that follows the surface.
+    """Loads of a patch: forces of constant direction, and a pressure that follows the surface.
 
     Attributes:
         dead: (V, 3) [N].
         pressure: along the triangles' normals [Pa]; the rim must be held.
-        ground: what the patch lies on; it stands still.
+        ground: ground under the patch; it does not move.
     """
 
     dead: Floats
@@ -48,8 +47,8 @@ def free_basis(free: Flags, master: Ints | None = None) -> sparse.csc_matrix:
         free: coordinates that may move, (V, 3).
         master: vertex whose displacement each vertex copies, (V,); its own number by default.
     """
-    everyone = np.arange(len(free)) if master is None else master
-    coordinate = (3 * everyone[:, None] + np.arange(3)).ravel()
+    vertex = np.arange(len(free)) if master is None else master
+    coordinate = (3 * vertex[:, None] + np.arange(3)).ravel()
     row = np.flatnonzero(free.ravel())
     unknown, column = np.unique(coordinate[row], return_inverse=True)
     return sparse.csc_matrix((np.ones(len(row)), (row, column)), shape=(free.size, len(unknown)))
@@ -58,25 +57,27 @@ def free_basis(free: Flags, master: Ints | None = None) -> sparse.csc_matrix:
 def settle_patch(
     shell: Shell, points: Floats, load: Load, basis: sparse.csc_matrix, tolerance: float = 1e-9
 ) -> Floats:
-    """Goes downhill from `points` to an equilibrium, by Newton's method.
+    """Finds the equilibrium near `points` by Newton's method.
 
     Args:
         shell: at rest somewhere else.
         points: (V, 3) [m], with all held coordinates in place.
-        load: what acts.
-        basis: from `spans`.
+        load: loads.
+        basis: from `free_basis`.
         tolerance: largest force left on any unknown [N].
 
     Returns:
         Vertices, (V, 3) [m].
     """
-    for _ in range(MOST):
+    for _ in range(MAX_ITERATIONS):
         energy, gradient = patch_energy(shell, points, load)
         force = basis.T @ gradient.ravel()
         if np.abs(force).max() < tolerance:
             return points
-        way = (basis @ _downhill(basis.T @ patch_hessian(shell, points, load) @ basis, force)).reshape(-1, 3)
-        points = _search(shell, points, load, way, (energy, basis))
+        direction = (
+            basis @ _newton_direction(basis.T @ patch_hessian(shell, points, load) @ basis, force)
+        ).reshape(-1, 3)
+        points = _search(shell, points, load, direction, (energy, basis))
     raise RuntimeError(f"not settled: {np.abs(force).max():.1e} N are left.")
 
 
@@ -97,7 +98,7 @@ def patch_energy(shell: Shell, points: Floats, load: Load) -> tuple[float, Float
 
 
 def patch_hessian(shell: Shell, points: Floats, load: Load) -> sparse.csc_matrix:
-    """Second derivative of `potential`, (3 V, 3 V) [N/m]."""
+    """Second derivative of `patch_energy`, (3 V, 3 V) [N/m]."""
     faces, hinges = shell_hessian(points, shell, STEP)
     faces = faces - load.pressure / 6 * _volume_blocks(points[shell.triangles])
     whole = assemble_blocks(shell.triangles, faces, len(points)) + assemble_blocks(
@@ -133,29 +134,29 @@ def _volume_blocks(corners: Floats) -> Floats:
     return out.reshape(len(corners), 9, 9)
 
 
-def _downhill(matrix: sparse.csc_matrix, force: Floats) -> Floats:
-    """A Newton step that goes downhill; shifts the matrix until it does."""
+def _newton_direction(matrix: sparse.csc_matrix, force: Floats) -> Floats:
+    """Returns a Newton step of descent; shifts the matrix until it is one."""
     for shift in SHIFTS:
         shifted = sparse.csc_matrix(matrix + shift * sparse.identity(matrix.shape[0]))
-        way = -linalg.splu(shifted).solve(force)
-        if way @ force < 0 and way @ (shifted @ way) > 0:
-            return way
+        direction = -linalg.splu(shifted).solve(force)
+        if direction @ force < 0 and direction @ (shifted @ direction) > 0:
+            return direction
     return -force / abs(matrix).sum(0).max()
 
 
 def _search(
-    shell: Shell, points: Floats, load: Load, way: Floats, at: tuple[float, sparse.csc_matrix]
+    shell: Shell, points: Floats, load: Load, direction: Floats, start: tuple[float, sparse.csc_matrix]
 ) -> Floats:
-    """Halves the step until the energy falls, or, where only rounding is left, until the force does."""
-    (energy, basis), size = at, 1.0
-    least = np.abs(basis.T @ patch_energy(shell, points, load)[1].ravel()).max()
+    """Halves the step until the energy falls, or, where only rounding is left, until the force falls."""
+    (energy, basis), size = start, 1.0
+    largest = np.abs(basis.T @ patch_energy(shell, points, load)[1].ravel()).max()
     while size > 1e-9:
-        trial = points + size * way
+        trial = points + size * direction
         new_energy, gradient = patch_energy(shell, trial, load)
-        if new_energy < energy or np.abs(basis.T @ gradient.ravel()).max() < 0.5 * least:
+        if new_energy < energy or np.abs(basis.T @ gradient.ravel()).max() < 0.5 * largest:
             return trial
         size *= 0.5
-    raise RuntimeError(f"stuck with {least:.1e} N left.")
+    raise RuntimeError(f"stuck with {largest:.1e} N left.")
 
 
 class Mesh(NamedTuple):

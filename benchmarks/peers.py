@@ -1,4 +1,4 @@
-"""What a sheet with the skin's stiffness costs in other engines, per control step of 20 ms.
+"""Time of a sheet with the skin's stiffness in other physics engines, per control step of 20 ms.
 
     python -m benchmarks.peers [--json FILE]
 
@@ -103,7 +103,7 @@ def _cloth(path: Path, mesh: Mesh, step: float) -> float | None:
 
 
 def _reach(body: int, client: int) -> float:
-    """Largest height or depth of a node [m]; infinite once it is no number."""
+    """Largest height or depth of a node [m]; infinite once it is not finite."""
     flags = pybullet.MESH_DATA_SIMULATION_MESH
     nodes = np.array(pybullet.getMeshData(body, -1, flags=flags, physicsClientId=client)[1])
     return float(np.nan_to_num(np.abs(nodes[:, 2]), nan=np.inf).max())

@@ -1,4 +1,4 @@
-"""How often the detector that reads people finds the robot, over random expressions.
+"""Share of random expressions of the robot in which the landmark detector finds a face.
 
 python benchmarks/reading.py --json FILE [--faces 500] [--size 224] [--seed 3]
 """

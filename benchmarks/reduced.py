@@ -3,7 +3,7 @@
     python -m benchmarks.reduced --json FILE [--steps 200] [--seed 7]
 
 A random walk of all cables, jaw and lids (as in `benchmarks/skin.py`) drives the twin with `full`; the
-reference solves the drives that were met, each converged, and the reduced skin answers the same.
+reference solves the drives of that walk, each converged, and the reduced skin gets the same drives.
 Speed is in faces per second at several batch sizes and threads, up to landmarks and up to vertices.
 """
 
@@ -90,9 +90,9 @@ def faces_per_second(anatomy: Anatomy, batch: int, threads: int, quantity: str =
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     (low, high), skins = drive_ranges(anatomy.spec), ReducedSkins(anatomy, batch)
-    given = np.random.default_rng(0).uniform(low, high, (batch, len(low)))
+    values = np.random.default_rng(0).uniform(low, high, (batch, len(low)))
     drives, best, end = (
-        Drives(given[:, 0], given[:, 1:3], given[:, 3:]),
+        Drives(values[:, 0], values[:, 1:3], values[:, 3:]),
         np.inf,
         time.perf_counter() + SECONDS,
     )

@@ -1,4 +1,4 @@
-"""How the skin answers each cable alone, drawn up slowly and let down again.
+"""Response of the skin to each cable alone, drawn in slowly and let out again.
 
     python -m benchmarks.response [--json FILE] [--picture docs/pictures/response.png]
 
@@ -136,14 +136,14 @@ def measure(anatomy: Anatomy) -> tuple[Loops, list[dict[str, Any]]]:
     spec = anatomy.spec
     names = [spec.actuators[i].name for i in spec.where("cable")]
     both = [spec] * len(names) + [with_cable_constants(spec, FREE)] * len(names)
-    found = measure_loops(anatomy, both, 2 * list(range(len(names))))
+    loops = measure_loops(anatomy, both, 2 * list(range(len(names))))
     rows = []
-    for n, (name, moved) in enumerate(zip(2 * names, found.moved.T, strict=True)):
-        rows.append({"cable": name, "friction": n < len(names), **loop_metrics(found.command, moved)})
-    return found, rows
+    for n, (name, moved) in enumerate(zip(2 * names, loops.moved.T, strict=True)):
+        rows.append({"cable": name, "friction": n < len(names), **loop_metrics(loops.command, moved)})
+    return loops, rows
 
 
-def draw(found: Loops, rows: list[dict[str, Any]], path: Path) -> None:
+def draw_loops(loops: Loops, rows: list[dict[str, Any]], path: Path) -> None:
     """One panel for each cable of the left side."""
     from matplotlib.figure import Figure
 
@@ -151,8 +151,8 @@ def draw(found: Loops, rows: list[dict[str, Any]], path: Path) -> None:
     panels = figure.subplots(2, 3, sharex=True).ravel()
     count = len(rows) // 2
     for panel, number in zip(panels, range(0, count, 2), strict=True):
-        panel.plot(found.command, found.moved[:, count + number], "0.6", label="no friction, no backlash")
-        panel.plot(found.command, found.moved[:, number], "C0", label="as it is")
+        panel.plot(loops.command, loops.moved[:, count + number], "0.6", label="no friction, no backlash")
+        panel.plot(loops.command, loops.moved[:, number], "C0", label="as it is")
         panel.set_title(rows[number]["cable"].removesuffix("_left").replace("_", " "), fontsize=10)
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
@@ -167,13 +167,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the metrics")
     parser.add_argument("--picture", type=Path, help="file for the curves")
     given = parser.parse_args()
-    found, rows = measure(load_anatomy(load_spec()))
+    loops, rows = measure(load_anatomy(load_spec()))
     table = Table(*rows[0], title="patch displacement over command, up and down")
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
     Console(width=130).print(table)
     if given.picture:
-        draw(found, rows, given.picture)
+        draw_loops(loops, rows, given.picture)
     if given.json:
         write_json(given.json, rows)
 

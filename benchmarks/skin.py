@@ -196,7 +196,7 @@ def _speed(seconds: Floats) -> dict[str, float]:
 
 
 def _peers(faces_per_second: float) -> list[dict[str, Any]]:
-    """Other engines' times, and how many steps of a face in lanes fit into one of theirs."""
+    """Returns times of other engines, and how many face steps in lanes take as long."""
     rows = [row for row in (pybullet_cloth(), mujoco_flex()) if row]
     return [{**row, "lanes_ratio": row["ms_per_control_step"] * faces_per_second / 1000} for row in rows]
 

@@ -1,9 +1,9 @@
-"""Builds `assets/precomputed/landmark_embedding.npz`: where each MediaPipe point sits on the robot's skin.
+"""Builds `assets/precomputed/landmark_embedding.npz`: the position of each MediaPipe point on the skin.
 
     python -m tools.build_landmarks
 
-The detector that reads people reads pictures of the neutral robot from several sides; every point
-is carried back onto the skin, averaged, made symmetric, and pinned to a triangle. Points of the
+The landmark detector reads pictures of the neutral robot from several sides. Every point is projected back
+onto the skin, averaged, made symmetric, and assigned to a triangle. Points of the
 upper and lower lip and of the lids only go to triangles of their own side of the slit.
 """
 
@@ -52,7 +52,7 @@ def detect_landmarks(spec: FaceSpec) -> np.ndarray:
     appearance, detector = Appearance(spec), Detector("picture")
     skin = read_arrays(spec.file("meshes/skin.npz"))["points"]
     placed, camera = appearance.place(skin, REST), Renderer(appearance.parts)
-    found = []
+    detections = []
     for yaw in YAWS:
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         camera.move(look_at(turn @ np.array(CAMERA_POSITION), CAMERA_TARGET))
@@ -67,11 +67,11 @@ def detect_landmarks(spec: FaceSpec) -> np.ndarray:
             at = np.clip(pixels.astype(int), 0, SIZE - 1)
             world = camera.unproject(pixels, depth[at[:, 1], at[:, 0]], SIZE)
             world[depth[at[:, 1], at[:, 0]] == 0] = np.nan
-            found.append(world[mirror_partners()] if flipped else world)
-    if not found:
+            detections.append(world[mirror_partners()] if flipped else world)
+    if not detections:
         raise MediaError("the detector does not find the robot's neutral face.")
-    print(f"{len(found)} of {2 * len(YAWS)} pictures read")
-    return np.nanmedian(np.stack(found), axis=0)
+    print(f"{len(detections)} of {2 * len(YAWS)} pictures read")
+    return np.nanmedian(np.stack(detections), axis=0)
 
 
 def mirror_partners() -> np.ndarray:

@@ -256,13 +256,13 @@ def pull_panel(typing, x, first, inverse, corner, rows, values, start, stop):  #
             for k, total in enumerate(totals):
                 entry = builder.add(builder.mul(n, _INDEX(PANEL)), _INDEX(k))
                 total.set(_subtract(builder, total.get(), number(5, entry), value))
-        found: dict[int, Vectors] = {}
+        solved: dict[int, Vectors] = {}
         for k in reversed(range(PANEL)):
             value = totals[k].get()
-            for j, other in found.items():
+            for j, other in solved.items():
                 value = _subtract(builder, value, number(3, _INDEX(PANEL * j + k)), other)
             field.store(value, places[k])
-            found[k] = value
+            solved[k] = value
 
     return _procedure(generate)(typing, x, first, inverse, corner, rows, values, start, stop)
 
@@ -279,7 +279,7 @@ def _subtract(builder: Any, value: Vectors, number: Any, row: Vectors) -> Vector
 
 @compiled
 def push_panel_flat(x, first, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
-    """As `push_panel`, for one face."""
+    """The same as `push_panel`, for one face."""
     f = 3 * first
     for k in range(1, PANEL):
         for j in range(k):
@@ -298,7 +298,7 @@ def push_panel_flat(x, first, corner, rows, values, start, stop):  # type: ignor
 
 @compiled
 def pull_panel_flat(x, first, inverse, corner, rows, values, start, stop):  # type: ignore[no-untyped-def]
-    """As `pull_panel`, for one face."""
+    """The same as `pull_panel`, for one face."""
     f, none = 3 * first, np.float32(0)
     a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = none
     for n in range(start, stop):

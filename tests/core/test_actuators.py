@@ -17,7 +17,7 @@ LOOSE = np.zeros(12)
 
 
 def changed(cable: dict[str, float] | None = None, **row: Any) -> FaceSpec:
-    """The real table with some cable figures, or some columns of every row, replaced."""
+    """The real table with some cable constants, or some columns of every row, replaced."""
     spec = load_spec()
     return replace(
         spec,
@@ -258,7 +258,7 @@ def test_saved_state_does_not_follow_later_moves() -> None:
 
 
 def mixed(seed: int, faces: int) -> list[ActuatorParameters]:
-    """Different figures for each face."""
+    """Different parameters for each face."""
     rng, table = np.random.default_rng(seed), ActuatorParameters.of(load_spec())
 
     def one() -> ActuatorParameters:
@@ -271,9 +271,9 @@ def mixed(seed: int, faces: int) -> list[ActuatorParameters]:
 def test_many_faces_are_each_face_alone_to_the_bit() -> None:
     spec, rng = load_spec(), np.random.default_rng(4)
     together, alone = Actuators(spec, 5), [Actuators(spec) for _ in range(5)]
-    for face, figures in enumerate(mixed(3, 5)[:4]):  # the fifth is the table's
-        together.set_parameters(figures, face)
-        alone[face].set_parameters(figures)
+    for face, parameters in enumerate(mixed(3, 5)[:4]):  # the fifth is the table's
+        together.set_parameters(parameters, face)
+        alone[face].set_parameters(parameters)
     for step in range(60):
         commands = rng.uniform(-1, 1, (5, 25)).astype(np.float32)
         tension = rng.uniform(0, 7, (5, 12))
@@ -291,8 +291,8 @@ def test_many_faces_are_each_face_alone_to_the_bit() -> None:
 @pytest.mark.parametrize("name", ActuatorParameters._fields)
 def test_every_figure_has_its_effect(name: str) -> None:
     chain, other = Actuators(load_spec()), Actuators(load_spec())
-    changed_figure = getattr(chain.figures, name) * 2.0
-    other.set_parameters(other.figures._replace(**{name: changed_figure}))
+    changed = getattr(chain.parameters, name) * 2.0
+    other.set_parameters(other.parameters._replace(**{name: changed}))
     rng = np.random.default_rng(0)
     differs = False
     for _ in range(20):
@@ -305,7 +305,7 @@ def test_every_figure_has_its_effect(name: str) -> None:
 
 def test_more_slack_is_cable_not_yet_drawn() -> None:
     chain = Actuators(load_spec())
-    chain.set_parameters(chain.figures._replace(slack=chain.figures.slack + 0.002))
+    chain.set_parameters(chain.parameters._replace(slack=chain.parameters.slack + 0.002))
     wind_to(chain, np.full(12, 1.5), LOOSE)
     np.testing.assert_allclose(chain.take_up - chain.drawn, 0.002, rtol=1e-9)
 
@@ -313,4 +313,4 @@ def test_more_slack_is_cable_not_yet_drawn() -> None:
 def test_a_delay_beyond_the_queue_is_refused() -> None:
     chain = Actuators(load_spec())
     with pytest.raises(EvaError, match="control steps"):
-        chain.set_parameters(chain.figures._replace(delay=np.full(25, 9.0)))
+        chain.set_parameters(chain.parameters._replace(delay=np.full(25, 9.0)))

@@ -217,7 +217,7 @@ def test_a_face_that_does_not_settle_ends_its_episode_with_a_fault(
     def broken(block: Block, evaluations: int) -> None:
         descend(block, evaluations)
         if block is short.twins.skins._blocks[0]:
-            block.put(1, np.full_like(block.points[1], np.nan))
+            block.set_shape(1, np.full_like(block.points[1], np.nan))
             block.residual[1] = np.nan
 
     actions = walk(3)

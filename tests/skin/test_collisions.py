@@ -41,14 +41,14 @@ def skin() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def shapes() -> list[Shape]:
-    rng, found = np.random.default_rng(7), []
+    rng, shapes = np.random.default_rng(7), []
     with Twin() as twin:
         faces = list(load_expressions(load_spec()).items())
         faces += [(f"random {n}", sample_command(twin.spec, rng)) for n in range(RANDOM)]
         for name, command in faces:
             reset_and_hold(twin, command)
-            found.append(Shape(name, twin.skin.points.copy(), twin.head.pose))
-    return found
+            shapes.append(Shape(name, twin.skin.points.copy(), twin.head.pose))
+    return shapes
 
 
 def in_pleat(skin: dict[str, np.ndarray], triangle: int) -> bool:
@@ -81,9 +81,9 @@ def test_lids_keep_half_a_millimetre_from_the_eyeballs(
     for shape in shapes:
         for eye, angles in zip(EYES, shape.pose.eyes, strict=True):
             near = skin["triangles"][np.linalg.norm(centres - eye, axis=1) < 0.025]
-            way = np.einsum("sk,fkd->fsd", STEPS, shape.points[near]) - eye
-            radius = np.linalg.norm(way, axis=-1)
-            polar = np.arccos(np.clip(way @ eye_pose(eye, angles)[:3, 2] / radius, -1, 1))
+            offset = np.einsum("sk,fkd->fsd", STEPS, shape.points[near]) - eye
+            radius = np.linalg.norm(offset, axis=-1)
+            polar = np.arccos(np.clip(offset @ eye_pose(eye, angles)[:3, 2] / radius, -1, 1))
             ball = EYE_RADIUS + CORNEA * np.clip(1 - (polar / (1.2 * IRIS)) ** 2, 0, 1)
             gap = 1000 * (radius - ball).min()
             assert gap > 0.5, f"{shape.name}: {gap:.2f} mm"

@@ -69,9 +69,9 @@ def test_forces_are_those_of_the_reference(anatomy: Anatomy, faces: int | None) 
 def test_a_lane_is_the_face_alone(anatomy: Anatomy) -> None:
     drives = walk(LANES + 3, 6)
     many, alone = Skins(anatomy, LANES + 3), Skin(anatomy)
-    for given in drives:
-        many.step(given)
-        alone.step(given.face(LANES + 1))
+    for drives_now in drives:
+        many.step(drives_now)
+        alone.step(drives_now.face(LANES + 1))
         assert 1000 * np.abs(many.points[LANES + 1] - alone.points).max() < 0.01
         assert many.tension[LANES + 1] == pytest.approx(alone.tension, abs=0.02)
 
@@ -83,10 +83,10 @@ def test_results_do_not_depend_on_neighbours(anatomy: Anatomy) -> None:
         Skins(anatomy, 2 * LANES),
         Skins(anatomy, 3, threads=1),
     )
-    for given in drives:
-        straight.step(given)
-        shuffled.step(Drives(*(part[order] for part in given)))
-        few.step(Drives(*(part[:3] for part in given)))
+    for drives_now in drives:
+        straight.step(drives_now)
+        shuffled.step(Drives(*(part[order] for part in drives_now)))
+        few.step(Drives(*(part[:3] for part in drives_now)))
     assert np.array_equal(straight.points[order], shuffled.points)
     assert np.array_equal(straight.points[:3], few.points)
 
@@ -108,8 +108,8 @@ def test_each_face_has_its_own_material(anatomy: Anatomy) -> None:
 
 def test_one_face_can_be_reset(anatomy: Anatomy) -> None:
     skins = Skins(anatomy, 3)
-    for given in walk(3, 3):
-        skins.step(given)
+    for drives_now in walk(3, 3):
+        skins.step(drives_now)
     before = skins.points
     skins.reset(1)
     assert np.array_equal(skins.points[[0, 2]], before[[0, 2]])
@@ -119,15 +119,15 @@ def test_one_face_can_be_reset(anatomy: Anatomy) -> None:
 @pytest.mark.parametrize("name", ["full", "dynamic"])
 def test_restore_repeats_bit_for_bit(anatomy: Anatomy, name: str) -> None:
     drives, skins = walk(3, 5), Skins(anatomy, 3, name)
-    for given in drives[:2]:
-        skins.step(given)
+    for drives_now in drives[:2]:
+        skins.step(drives_now)
     state, shapes = skins.save(), []
-    for given in drives[2:]:
-        skins.step(given)
+    for drives_now in drives[2:]:
+        skins.step(drives_now)
         shapes.append(skins.points)
     skins.restore(state)
-    for given, shape in zip(drives[2:], shapes, strict=True):
-        skins.step(given)
+    for drives_now, shape in zip(drives[2:], shapes, strict=True):
+        skins.step(drives_now)
         assert np.array_equal(skins.points, shape)
 
 
@@ -166,12 +166,12 @@ def test_faces_that_fail_are_named_and_the_others_go_on(
     anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     skins, alone = Skins(anatomy, LANES + 2), Skins(anatomy, LANES + 2)
-    given = walk(LANES + 2, 1)[0]
+    drives_now = walk(LANES + 2, 1)[0]
     monkeypatch.setattr(block.Block, "resolve", _refuse)
     skins._blocks[1]._view(skins._blocks[1]._x)[:, :, 1] = np.nan  # face LANES + 1
     with pytest.raises(PhysicsError, match=f"1 of {LANES + 2} faces .* face {LANES + 1}") as caught:
-        skins.step(given)
-    alone.step(given)
+        skins.step(drives_now)
+    alone.step(drives_now)
     assert caught.value.faces == (LANES + 1,)
     assert np.isfinite(skins.points).all()
     assert np.array_equal(skins.points[: LANES + 1], alone.points[: LANES + 1])
@@ -187,14 +187,14 @@ def test_wild_drives_on_strange_skins(anatomy: Anatomy, capsys: pytest.CaptureFi
     faces, steps, rng = 512, 100, np.random.default_rng(0)
     low, high = drive_ranges(load_spec())
     skins = Skins(anatomy, faces, material=np.exp(rng.uniform(np.log(0.5), np.log(2.0), (5, faces))))
-    given, failures, broken = np.zeros((faces, 15)), 0, 0
+    drives_now, failures, broken = np.zeros((faces, 15)), 0, 0
     for _ in tqdm(range(steps), "random steps", disable=None):
         # Mostly small steps, now and then to anywhere.
         jump = rng.random((faces, 1)) < 0.02
-        walked = given + rng.normal(0, 0.06, given.shape) * (high - low)
-        given = np.clip(np.where(jump, rng.uniform(low, high, given.shape), walked), low, high)
+        walked = drives_now + rng.normal(0, 0.06, drives_now.shape) * (high - low)
+        drives_now = np.clip(np.where(jump, rng.uniform(low, high, drives_now.shape), walked), low, high)
         try:
-            skins.step(Drives(given[:, 0], given[:, 1:3], given[:, 3:]))
+            skins.step(Drives(drives_now[:, 0], drives_now[:, 1:3], drives_now[:, 3:]))
         except PhysicsError as error:
             failures += len(error.faces)
         broken += int((~np.isfinite(skins.tension)).any(1).sum() + (skins.residual > block.TOLERANCE).sum())
@@ -213,8 +213,8 @@ def test_the_warm_start_predicts_most_of_a_step(anatomy: Anatomy) -> None:
     warm_start, left, moved = solver_context(anatomy).warm_start, 0.0, 0.0
     order = solver_context(anatomy).order[: len(anatomy.free)]
     known, before = warm_start.coefficients(OPEN._replace(jaw=0.0).as_batch), exact.points
-    for given in drives:
-        coefficients, shape = warm_start.coefficients(given), exact.step(given.face(0))
+    for drives_now in drives:
+        coefficients, shape = warm_start.coefficients(drives_now), exact.step(drives_now.face(0))
         predicted = (warm_start.modes.T @ (coefficients - known)).reshape(-1, 3)
         left += (((shape - before)[order] - predicted) ** 2).sum()
         moved += ((shape - before)[order] ** 2).sum()

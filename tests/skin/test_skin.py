@@ -39,10 +39,12 @@ def test_gradient_is_the_slope_of_the_energy(radius: float | None) -> None:
     place = points + rng.normal(0, 0.001, points.shape)
     gradient = shell.energy(place)[1]
     for _ in range(20):
-        way = rng.normal(size=points.shape)
+        direction = rng.normal(size=points.shape)
         step = 1e-7
-        slope = (shell.energy(place + step * way)[0] - shell.energy(place - step * way)[0]) / (2 * step)
-        assert (gradient * way).sum() == pytest.approx(slope, rel=1e-5, abs=1e-9)
+        slope = (shell.energy(place + step * direction)[0] - shell.energy(place - step * direction)[0]) / (
+            2 * step
+        )
+        assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-5, abs=1e-9)
 
 
 def test_rigid_motion_costs_nothing() -> None:

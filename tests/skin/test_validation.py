@@ -310,7 +310,7 @@ def test_the_exponent_of_a_known_growth_is_found() -> None:
 
 
 def test_paths_to_a_mild_face_end_at_one_place() -> None:
-    """How far they part on full faces is told by `benchmarks/equilibria.py`."""
+    """`benchmarks/equilibria.py` measures the distances on full faces."""
     spec = load_spec()
     anatomy, (drive, other) = load_anatomy(spec), contact.random_drives(spec, 2, 1)
     mild = Drive(drive.jaw / 4, drive.lids / 4, drive.take_up / 4)

@@ -37,7 +37,7 @@ def paint_texture(skin: dict[str, np.ndarray]) -> Image.Image:
 
 
 class _Surface:
-    """From the frontal plane [mm] to texture pixels."""
+    """Maps the frontal plane [mm] to texture pixels."""
 
     def __init__(self, points: np.ndarray) -> None:
         front = points[points[:, 2] > -0.02]

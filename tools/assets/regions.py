@@ -37,7 +37,7 @@ EYELID = 0.006  # m from the lid margin: skin that lies on the eyeball, not on b
 
 
 def skin_regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
-    """All the skin's regions, see `eva_sim.skin.anatomy.Anatomy` for what each array is."""
+    """Returns all regions of the skin; `eva_sim.skin.anatomy.Anatomy` describes the arrays."""
     loops = boundary_loops(triangles)
     rim, lips = loops[0], loops[1]
     lids = sorted(loops[2:], key=lambda loop: -points[loop, 0].mean())
@@ -140,10 +140,12 @@ def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
     for loop, eye in zip(lids, EYES, strict=True):
         upper, lower = split_loop(points, loop)
         for half, other, share in ((upper, lower, 0.8), (lower, upper, -0.2)):
-            mine, its = (np.arctan2(points[h, 1] - eye[1], points[h, 2] - eye[2]) for h in (half, other))
+            own_angle, other_angle = (
+                np.arctan2(points[h, 1] - eye[1], points[h, 2] - eye[2]) for h in (half, other)
+            )
             order = np.argsort(points[other, 0])
-            there = np.interp(points[half, 0], points[other, 0][order], its[order])
-            gain[half] = share * np.abs(mine - there) / closing
+            opposite = np.interp(points[half, 0], points[other, 0][order], other_angle[order])
+            gain[half] = share * np.abs(own_angle - opposite) / closing
         gain[[upper[0], upper[-1]]] = 0.0
     return gain
 
@@ -164,7 +166,7 @@ def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.
 def sliding_resistance(
     points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarray
 ) -> np.ndarray:
-    """How firmly the skin is held against sliding, (V,): about 1 held .. 0 free.
+    """Returns the resistance of the skin to sliding, (V,): about 1 where held, 0 where free.
 
     Held on the nose bridge and the bony sides, loose at brows, cheeks and lips.
     """
@@ -183,7 +185,7 @@ def sliding_resistance(
 
 
 def tissue_hardness(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """How hard the tissue under the skin is, (V,): 1 over bone .. 0.05 over the cheeks' hollow."""
+    """Returns the hardness of the tissue under the skin, (V,): 1 over bone, 0.05 over hollow cheeks."""
     x, y = np.abs(points[:, 0]), points[:, 1]
     cheek = np.exp(-(((x - 0.042) / 0.018) ** 2 + ((y + 0.058) / 0.022) ** 2))
     lips = np.exp(-((x / 0.034) ** 2 + ((y + 0.064) / 0.014) ** 2))

@@ -22,7 +22,10 @@ WIDTHS = {"upper": (8.5, 6.6, 7.4, 7.0, 6.8, 9.5, 9.0), "lower": (5.4, 5.9, 6.8,
 BACK = {"upper": 0.0, "lower": 2.2}  # mm; the lower row bites behind the upper one
 ACROSS = np.array([-1, -0.86, -0.45, 0.0, 0.45, 0.86])  # columns of a tooth; the next one brings its end
 GUM, ENAMEL, GAP = (88, 40, 66), (190, 184, 170), 0.3
-DARK_FROM, DARK_OVER = 0.004, 0.026  # m behind the front: where light falls off, and over which way
+DARK_FROM, DARK_OVER = (
+    0.004,
+    0.026,
+)  # m behind the front: where light begins to fall off, and over which distance
 
 
 def teeth_row(row: str) -> Arrays:
