@@ -83,7 +83,7 @@ def _check_name(board: str, kind: BoardKind, robot: str | None) -> None:
     if kind.nameless:
         raise RobotError(f"a robot with board={board!r} has an id of its own; leave its name out.")
     if not (isinstance(robot, str) and re.fullmatch(r"[\w.+-]+", robot)):
-        raise RobotError(f"robot={robot!r}; name it by letters, digits, '_' and '-': a file is called so.")
+        raise RobotError(f"robot_id={robot!r}; name it by letters, digits, '_' and '-': a file is called so.")
 
 
 def _import_library(kind: BoardKind) -> None:

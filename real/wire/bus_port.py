@@ -198,6 +198,6 @@ def identify_robot(names: list[str], told: str | None) -> tuple[str, str]:
     if not all(found):
         raise LinkError(
             f"{', '.join(names)} has no USB serial number to tell this robot from others; give it a name, "
-            'the same one each time: --name NAME (robot="..." in Python).'
+            'the same one each time: --robot-id NAME (robot_id="..." in Python).'
         )
     return "+".join(f[0] for f in found if f), product

@@ -85,7 +85,7 @@ class Desk:
 
     def eva(self, words: str, *more: str) -> Any:
         """The `eva` command, told where the robot is."""
-        where = ["--board", self.kind, "--port", self.port, "--name", NAME, "--camera", "-1"]
+        where = ["--board", self.kind, "--port", self.port, "--robot-id", NAME, "--camera", "-1"]
         return CliRunner().invoke(app, [*words.split(), *where, *more])
 
 
@@ -221,7 +221,7 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
     lies = widest.rest.copy()
     lies[[0, 24]] = widest.high[0], widest.low[24]  # as far from rest as a limp servo may be found
     desk.lie(lies)
-    monkeypatch.setattr(operator_ui, "Terminal", lambda picture: ScriptedOperator(marks))
+    monkeypatch.setattr(operator_ui, "TerminalUI", lambda picture: ScriptedOperator(marks))
     run = desk.eva(f"calibrate --out {tmp_path}/part.json --outer-eye 95")
     assert run.exit_code == 0, run.exception
     assert np.isnan(desk.pins()).all()
@@ -261,7 +261,7 @@ def assert_slow(desk: Desk) -> None:
 
 def test_a_servo_nobody_moved(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table can say what a pulse does, but not how a bus servo's horn was put on."""
-    monkeypatch.setattr(operator_ui, "Terminal", lambda picture: ScriptedOperator({}))
+    monkeypatch.setattr(operator_ui, "TerminalUI", lambda picture: ScriptedOperator({}))
     run = desk.eva(f"calibrate --partial --out {tmp_path}/part.json")
     assert default_path(NAME).exists() == (desk.kind == "maestro")
     if desk.kind == "maestro":
@@ -301,7 +301,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         found.neutral_landmarks = designed_face(load_spec()).neutral
         return ["look at the jaw"]
 
-    monkeypatch.setattr(procedure, "watch", watched)
+    monkeypatch.setattr(procedure, "measure_by_camera", watched)
     for module in (camera_source, opening):
         monkeypatch.setattr(module, "DeviceCamera", Dark)
     run = desk.eva(f"calibrate --out {part}", "--camera", "3")
@@ -321,9 +321,9 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         ("maestro", {"port": ["/dev/null", "/dev/none"]}, "no port /dev/none"),
         ("maestro", {"port": "a, b, c"}, "2 ports at most, not a, b, c"),
         ("feetech", {"port": "a,b"}, "1 port at most, not a, b"),
-        ("firmware", {"robot": "desk"}, "id of its own; leave its name out"),
-        ("maestro", {"robot": "../desk"}, "name it by letters"),
-        ("maestro", {"robot": 3}, "name it by letters"),
+        ("firmware", {"robot_id": "desk"}, "id of its own; leave its name out"),
+        ("maestro", {"robot_id": "../desk"}, "name it by letters"),
+        ("maestro", {"robot_id": 3}, "name it by letters"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_opened(board: str, more: dict[str, Any], told: str) -> None:
@@ -382,5 +382,5 @@ def test_auto_asks_who_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_adapter_without_a_number_asks_for_a_name(desk: Desk) -> None:
-    with pytest.raises(LinkError, match=r"no USB serial number .*--name NAME \(robot="):
+    with pytest.raises(LinkError, match=r"no USB serial number .*--robot-id NAME \(robot_id="):
         make_face("robot", board=desk.kind, port=desk.port, camera=None)
