@@ -111,7 +111,7 @@ def _nearest(pulses: Floats, angles: Floats, angle: float) -> float:
 
 def servo_stage(body: str, seed: int, path: Path, hand: float, taut: bool = False) -> CalibrationSession:
     """Finds the endpoints of all servos on the bare board."""
-    machine = simulated_board(body, seed)
+    machine = simulated_board(load_spec(), body, seed)
     try:
         board = FirmwareBoard(Link(machine.port, machine.clock))
         identity, limits = board.identity, widest_limits(load_spec(), board.identity.unit)

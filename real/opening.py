@@ -120,10 +120,13 @@ def _open_camera(camera: int | str, clock: Clock) -> CameraSource:
         ) from error
 
 
-def physical_connection(board: str, port: str, robot_id: str | None, camera: int | None) -> RobotConnection:
+def physical_connection(
+    spec: FaceSpec, board: str, port: str, robot_id: str | None, camera: int | None
+) -> RobotConnection:
     """Prepares the connection to a physical robot; without a usable camera it has none.
 
     Args:
+        spec: the face.
         board: kind of the board.
         port: port of the board.
         robot_id: name of the robot, if its board has no USB serial number.
@@ -156,7 +159,8 @@ def open_virtual(
     Raises:
         RobotError: the toolchain is missing.
     """
-    return open_hidden(simulated_board("virtual", seed, realtime), seed, size, calibration, spec)
+    spec = spec or load_spec()
+    return open_hidden(simulated_board(spec, "virtual", seed, realtime), seed, size, calibration, spec)
 
 
 def open_mock(
@@ -167,7 +171,8 @@ def open_mock(
     spec: FaceSpec | None = None,
 ) -> RobotFace:
     """Opens the firmware's rules in Python, which move a hidden robot; arguments as in `open_virtual`."""
-    return open_hidden(simulated_board("mock", seed, realtime), seed, size, calibration, spec)
+    spec = spec or load_spec()
+    return open_hidden(simulated_board(spec, "mock", seed, realtime), seed, size, calibration, spec)
 
 
 def hidden_capabilities(size: int | None = SIZE, realtime: bool = False, **_: Any) -> Capabilities:
@@ -175,10 +180,11 @@ def hidden_capabilities(size: int | None = SIZE, realtime: bool = False, **_: An
     return Capabilities(measured_positions=False, camera=size is not None, save=False, real_time=realtime)
 
 
-def simulated_board(body: str, seed: int = 0, realtime: bool = False) -> Any:
+def simulated_board(spec: FaceSpec, body: str, seed: int = 0, realtime: bool = False) -> Any:
     """Starts the board of a hidden robot alone: a `SimulatedBoard` or a `MockBoard`.
 
     Args:
+        spec: the face.
         body: `"virtual"` or `"mock"`.
         seed: seed of the hidden robot.
         realtime: whether its clock is the wall clock.
@@ -213,7 +219,7 @@ def open_hidden(
         spec: the face; by default EVA.
     """
     spec = spec or load_spec()
-    connection = hidden_connection(board, seed, size)
+    connection = hidden_connection(spec, board, seed, size)
     try:
         finder = _calibration_finder(spec, calibration, _nominal_calibration)
     except BaseException:
@@ -222,7 +228,7 @@ def open_hidden(
     return connection.open_face(spec, finder)
 
 
-def hidden_connection(board: Any, seed: int = 0, size: int | None = SIZE) -> RobotConnection:
+def hidden_connection(spec: FaceSpec, board: Any, seed: int = 0, size: int | None = SIZE) -> RobotConnection:
     """Connects a simulated board to a hidden robot; arguments as in `open_hidden`."""
     try:
         _check_seed(seed)

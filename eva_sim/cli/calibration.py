@@ -92,7 +92,7 @@ def calibrate_servos(
     from eva_sim.real.wire.firmware_table import robot_config
 
     with ExitStack() as stack:
-        connection = stack.enter_context(connect_robot(choice))
+        connection = stack.enter_context(connect_robot(spec, choice))
         board = connection.connect()
         stack.callback(board.close)
         stack.enter_context(operator)
@@ -105,7 +105,7 @@ def calibrate_servos(
     return session
 
 
-def connect_robot(choice: BodyChoice) -> RobotConnection:
+def connect_robot(spec: FaceSpec, choice: BodyChoice) -> RobotConnection:
     """Connects a robot for calibration.
 
     Raises:
@@ -117,10 +117,10 @@ def connect_robot(choice: BodyChoice) -> RobotConnection:
 
     if choice.body == "robot":
         camera = None if choice.camera < 0 else choice.camera
-        return physical_connection(choice.board, choice.port, choice.robot_id, camera)
+        return physical_connection(spec, choice.board, choice.port, choice.robot_id, camera)
     if choice.body in HIDDEN_BODIES:
-        board = simulated_board(choice.body, choice.seed, realtime=True)  # an operator uses it
-        return hidden_connection(board, choice.seed)
+        board = simulated_board(spec, choice.body, choice.seed, realtime=True)  # an operator uses it
+        return hidden_connection(spec, board, choice.seed)
     raise EvaError(f"body={choice.body!r} has no servos to calibrate; choose 'robot', 'virtual' or 'mock'.")
 
 
