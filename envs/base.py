@@ -128,8 +128,9 @@ class FaceEnv(gym.Env[Observation, Action]):
         Raises:
             EvaError: the body is no `SimulatedFace`.
         """
+        body = self._simulated().save()
         private = {name: getattr(self, name) for name in self._EPISODE}
-        return self._simulated().save(), copy.deepcopy(self.np_random.bit_generator.state), private
+        return body, copy.deepcopy(self.np_random.bit_generator.state), private
 
     def restore(self, state: Any) -> None:
         """Goes back to a saved state; the same actions then repeat bit for bit."""

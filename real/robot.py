@@ -260,10 +260,8 @@ class RobotFace(Face):
 
     def _disarm_on_fault(self) -> None:
         """Makes the robot limp if the filter finds a fault in the status."""
-        if self._filter.check_status(self._status) and self._status.state in (
-            BoardState.ACTIVE,
-            BoardState.HOLD,
-        ):
+        may_move = self._status.state in (BoardState.ACTIVE, BoardState.HOLD)
+        if self._filter.check_status(self._status) and may_move:
             self.disarm()
 
     def _exchange(self, action: Callable[..., BoardStatus], *arguments: Any) -> BoardStatus:

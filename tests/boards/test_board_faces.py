@@ -84,8 +84,8 @@ class Desk:
         return make_face("robot", board=self.kind, port=self.port, robot_id=NAME, camera=None, **more)
 
     def eva(self, words: str, *more: str) -> Any:
-        """Runs the `eva` command with the options of this robot."""
-        where = ["--board", self.kind, "--port", self.port, "--name", NAME, "--camera", "-1"]
+        """The `eva` command, told where the robot is."""
+        where = ["--board", self.kind, "--port", self.port, "--robot-id", NAME, "--camera", "-1"]
         return CliRunner().invoke(app, [*words.split(), *where, *more])
 
 
@@ -323,9 +323,9 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         ("maestro", {"port": ["/dev/null", "/dev/none"]}, "no port /dev/none"),
         ("maestro", {"port": "a, b, c"}, "2 ports at most, not a, b, c"),
         ("feetech", {"port": "a,b"}, "1 port at most, not a, b"),
-        ("firmware", {"robot": "desk"}, "id of its own; leave robot_id out"),
-        ("maestro", {"robot": "../desk"}, "names a file"),
-        ("maestro", {"robot": 3}, "names a file"),
+        ("firmware", {"robot_id": "desk"}, "id of its own; leave robot_id out"),
+        ("maestro", {"robot_id": "../desk"}, "names a file"),
+        ("maestro", {"robot_id": 3}, "names a file"),
     ],
 )
 def test_mistakes_are_reported_before_anything_is_opened(

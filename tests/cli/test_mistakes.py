@@ -152,7 +152,7 @@ def test_what_is_right_ends_well(eva: Eva, tmp_path: Path) -> None:
     picture = tmp_path / "person.png"
     _, frame = next(iter(open_source(asset("samples/person.mp4"))))
     Image.fromarray(frame).save(picture)
-    code, err = eva(f"mimic {picture} --model {{out}} --out {{out}}/mimic")
+    code, err = eva(f"mimic {picture} --model {{out}} --out {{out}}/mirror")
     assert (code, "eva: " in err) == (0, False)
     assert "the source ended: the results until then are in" in err
     assert (tmp_path / "out" / "mirror" / "mimic.mp4").exists()

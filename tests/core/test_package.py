@@ -115,6 +115,23 @@ def test_import_loads_nothing_heavy() -> None:
     assert run(sys.executable, "-c", code, cwd=ROOT).split() == []
 
 
+def test_a_checkout_without_links_says_what_to_do(tmp_path: Path) -> None:
+    """Git without symbolic links leaves text files in their place."""
+    package = tmp_path / "eva_sim"
+    package.mkdir()
+    for path in (ROOT / "eva_sim").iterdir():
+        if path.is_symlink():
+            (package / path.name).write_text(os.readlink(path))
+        elif path.suffix == ".py":
+            shutil.copy2(path, package)
+    done = subprocess.run(
+        [sys.executable, "-c", "import eva_sim"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("ImportError: agents, assets, envs, real in"), done.stderr
+    assert "git config core.symlinks true" in last and "pip install" in last
+
+
 def test_installed_wheel_makes_an_environment(installed: Path, tmp_path: Path) -> None:
     told = json.loads(run(installed / "bin/python", "-c", SMOKE, cwd=tmp_path).splitlines()[-1])
     assert told["actuators"] == 25
