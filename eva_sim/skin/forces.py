@@ -148,8 +148,8 @@ def _triangles(x, elements, material, force, energy):  # type: ignore[no-untyped
     g = np.empty((3, ROW), np.float32)
     for n in range(len(elements.triangles)):
         i, j, k = elements.triangles[n, 0], elements.triangles[n, 1], elements.triangles[n, 2]
-        c = elements.membrane[n]
-        q0, q1, q2, weight = c[0], c[1], c[2], c[3]
+        q0, q1 = elements.membrane[n, 0], elements.membrane[n, 1]
+        q2, weight = elements.membrane[n, 2], elements.membrane[n, 3]
         for m in range(LANES):
             (e, g[0, m], g[0, LANES + m], g[0, 2 * LANES + m], g[1, m], g[1, LANES + m], g[1, 2 * LANES + m],
              g[2, m], g[2, LANES + m], g[2, 2 * LANES + m]) = membrane_energy(
@@ -168,8 +168,8 @@ def _triangles(x, elements, material, force, energy):  # type: ignore[no-untyped
 def _hinges(x, elements, material, force, energy):  # type: ignore[no-untyped-def]
     g = np.empty((4, ROW), np.float32)
     for n in range(len(elements.hinges)):
-        corners = elements.hinges[n]
-        i, j, k, o = corners[0], corners[1], corners[2], corners[3]
+        i, j = elements.hinges[n, 0], elements.hinges[n, 1]
+        k, o = elements.hinges[n, 2], elements.hinges[n, 3]
         sine, cosine, stiffness = elements.bending[n, 0], elements.bending[n, 1], elements.bending[n, 2]
         for m in range(LANES):
             (e, g[0, m], g[0, LANES + m], g[0, 2 * LANES + m], g[1, m], g[1, LANES + m], g[1, 2 * LANES + m],
