@@ -69,19 +69,19 @@ def replay_errors(face: Face, predictor: Predictor, landmarks: Array, settle: in
     Args:
         face: an open face; it is reset.
         predictor: predicts the commands.
-        landmarks: wanted faces, (S, N, 3).
+        landmarks: target faces, (S, N, 3).
         settle: control steps to hold; as in babbling with `data.manifest.settle`.
 
     Returns:
         `mean`, `median` and `p95` over the faces of the mean distance of the points [mm].
     """
     errors = []
-    for wanted, command in zip(
+    for target, command in zip(
         progress(landmarks, "replay", unit="faces"), predictor.predict(landmarks), strict=True
     ):
         face.reset()
         reading = hold(face, command, settle)
-        errors.append(1000 * face.outer_eye * np.linalg.norm(reading.landmarks - wanted, axis=1).mean())
+        errors.append(1000 * face.outer_eye * np.linalg.norm(reading.landmarks - target, axis=1).mean())
     return {
         "mean": float(np.mean(errors)),
         "median": float(np.median(errors)),

@@ -23,7 +23,7 @@ TIME_SLACK = 1e-3
 
 @dataclass(frozen=True)
 class MirrorTrace:
-    """The steps of a mirrored source, one row per control step; faces are (T, N, 3) [outer-eye distances].
+    """Steps of a mirrored source, one row per control step; faces are (T, N, 3) [outer-eye distances].
 
     Attributes:
         time: of the step [s].
@@ -61,7 +61,7 @@ class MirrorController:
     Attributes:
         control_dt: time between two steps [s].
         picture: the latest picture of the body.
-        tracker: follows the person; None before `begin`.
+        tracker: finds the person's expression; None before `begin`.
         frame: the person's latest frame; None before the first one.
 
     Raises:
@@ -132,7 +132,7 @@ class MirrorController:
         })  # fmt: skip
 
     def trace(self) -> MirrorTrace:
-        """All steps so far; at least one."""
+        """Returns all steps so far; at least one must have been made."""
         columns: dict[str, Any] = {
             name: np.array([row[name] for row in self._rows]) for name in MirrorTrace.__dataclass_fields__
         }

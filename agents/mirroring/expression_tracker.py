@@ -1,4 +1,4 @@
-"""From detected landmarks to a person's expression: aligned, checked and smoothed.
+"""A person's expression from detected landmarks: aligned, checked and smoothed.
 
 It is causal, so that the same code serves a clip and a live camera.
 """
@@ -69,14 +69,14 @@ def _weight(cutoff: Floats | float, dt: float) -> Floats | float:
 
 
 class ExpressionTracker:
-    """Follows one person's expression.
+    """Finds one person's expression, frame by frame.
 
     Args:
         neutral: landmarks of the person at rest, (N, 3), any unit and pose.
         max_residual: see `MAX_RIGID_RESIDUAL`.
 
     Attributes:
-        neutral: the same, aligned, (N, 3) [neutral outer-eye distances].
+        neutral: landmarks of the person at rest, aligned, (N, 3) [neutral outer-eye distances].
         found: whether a face was in the last frame and was accepted.
     """
 

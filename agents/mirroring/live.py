@@ -57,11 +57,11 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
 
         frames = detector.frames(lambda: display.stopped)
         controller.begin(wait_for_neutral(show_each()))
-        follow_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
+        mirror_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
     return "stopped by the user"
 
 
-def follow_live_frames(
+def mirror_live_frames(
     controller: MirrorController,
     frames: Iterable[DetectedFrame],
     show: Callable[[DetectedFrame, bool], None],

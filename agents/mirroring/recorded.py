@@ -31,11 +31,11 @@ def mirror_recording(detector: FrameDetector, controller: MirrorController) -> s
     source = detector.source
     frames = list(progress(detector.frames(), "analyse", total=source.length, unit="frames"))
     controller.begin(_learn_person(source, frames))
-    follow_recorded_frames(controller, progress(frames, "mirror", unit="frames"))
+    mirror_recorded_frames(controller, progress(frames, "mirror", unit="frames"))
     return "the source ended"
 
 
-def follow_recorded_frames(controller: MirrorController, frames: Iterable[DetectedFrame]) -> None:
+def mirror_recorded_frames(controller: MirrorController, frames: Iterable[DetectedFrame]) -> None:
     """Makes one control step for each control period of the recording, with the latest frame at that time."""
     dt, tick = controller.control_dt, 0
     for frame in frames:

@@ -22,10 +22,10 @@ from eva_sim.agents.mirroring.live import (
     CALM_PROMPT,
     MIRRORING_PROMPT,
     NEUTRAL_DURATION,
-    follow_live_frames,
+    mirror_live_frames,
 )
 from eva_sim.agents.mirroring.mirror import mirror
-from eva_sim.agents.mirroring.recorded import follow_recorded_frames
+from eva_sim.agents.mirroring.recorded import mirror_recorded_frames
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.detector import canonical_face
 from eva_sim.display import DisplayWindow
@@ -147,14 +147,14 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _follow(model: InverseModel, frames: list[DetectedFrame], live: bool) -> MirrorTrace:
+def _mirror_frames(model: InverseModel, frames: list[DetectedFrame], live: bool) -> MirrorTrace:
     with closing(PictureStore()) as pictures:
         controller = MirrorController(model, FakeFace(), pictures, 64)
         controller.begin(ExpressionTracker(canonical_face()))
         if live:
-            follow_live_frames(controller, frames, lambda frame, accepted: None)
+            mirror_live_frames(controller, frames, lambda frame, accepted: None)
         else:
-            follow_recorded_frames(controller, frames)
+            mirror_recorded_frames(controller, frames)
         return controller.trace()
 
 
@@ -163,14 +163,14 @@ def test_live_and_recorded_frames_are_mirrored_alike(model: InverseModel) -> Non
     steady = [
         DetectedFrame(i, i * DT, canonical_face() + rng.normal(0, 0.02, (len(POINTS), 3))) for i in range(20)
     ]
-    recorded, live = (_follow(model, steady, live) for live in (False, True))
+    recorded, live = (_mirror_frames(model, steady, live) for live in (False, True))
     for name in ("time", "frame", "found", "person", "target", "commands", "robot", "picture"):
         np.testing.assert_array_equal(getattr(recorded, name), getattr(live, name))
 
 
 def test_a_slow_camera_does_not_slow_the_robot(model: InverseModel) -> None:
     frames = [DetectedFrame(i, 3 * i * DT, canonical_face()) for i in range(10)]
-    recorded, live = (_follow(model, frames, live) for live in (False, True))
+    recorded, live = (_mirror_frames(model, frames, live) for live in (False, True))
     np.testing.assert_allclose(live.time, DT * np.arange(28))
     np.testing.assert_allclose(live.time, recorded.time)
     np.testing.assert_array_equal(live.frame, recorded.frame)

@@ -1,4 +1,4 @@
-"""From a person's face to one of the robot's: as far as the person's, and never beyond its own range."""
+"""Retargeting a person's face to one of the robot's: as far as theirs, but within its own range."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _raised(twin: Twin) -> float:
 
 
 def test_brows_rise_as_far_as_the_persons(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all points count alike, the many that hardly move hold them down."""
+    """If all points counted alike, the many that hardly move would hold the brows down."""
     assert 0.8 * 0.05 < _raised(twin) < 1.2 * 0.05
     monkeypatch.setattr(retargeting, "GAP_WEIGHT", 0.0)
     assert _raised(twin) < 0.7 * 0.05
@@ -82,7 +82,7 @@ def test_one_side_alone_stays_one_sided(twin: Twin) -> None:
 
 
 def test_wrong_depth_does_less_harm_when_half_trusted(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when a little of a nod is taken for expression."""
+    """A little of a nod that is taken for expression."""
     nod = np.zeros(SHAPE)
     nod[:, 2] = 0.05 * twin.neutral[:, 1]
 
