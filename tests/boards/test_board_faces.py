@@ -220,7 +220,7 @@ def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pyt
     lies = widest.rest.copy()
     lies[[0, 24]] = widest.high[0], widest.low[24]  # as far from rest as a limp servo may be found
     desk.lie(lies)
-    monkeypatch.setattr(operator_ui, "Terminal", lambda picture: ScriptedOperator(marks))
+    monkeypatch.setattr(operator_ui, "TerminalUI", lambda picture: ScriptedOperator(marks))
     run = desk.eva(f"calibrate --out {tmp_path}/part.json --outer-eye 95")
     assert run.exit_code == 0, run.exception
     assert np.isnan(desk.held_positions()).all()
@@ -260,7 +260,7 @@ def assert_slow(desk: Desk) -> None:
 
 def test_a_servo_nobody_moved(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table can say what a pulse does, but not how a bus servo's horn was put on."""
-    monkeypatch.setattr(operator_ui, "Terminal", lambda picture: ScriptedOperator({}))
+    monkeypatch.setattr(operator_ui, "TerminalUI", lambda picture: ScriptedOperator({}))
     run = desk.eva(f"calibrate --partial --out {tmp_path}/part.json")
     assert default_path(NAME).exists() == (desk.kind == "maestro")
     if desk.kind == "maestro":
@@ -298,7 +298,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         found.neutral = designed_face().neutral
         return ["look at the jaw"]
 
-    monkeypatch.setattr(procedure, "watch", watched)
+    monkeypatch.setattr(procedure, "measure_by_camera", watched)
     for module in (camera_source, opening):
         monkeypatch.setattr(module, "DeviceCamera", Dark)
     run = desk.eva(f"calibrate --out {part}", "--camera", "3")
