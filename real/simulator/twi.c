@@ -121,8 +121,8 @@ static void write_control(avr_t *avr, avr_io_addr_t address, uint8_t value, void
     }
 }
 
-/* Each clock takes whoever holds the bus a bit on. simavr is not told of these two pins: it would look at a low one, and
- * knows no pull-up, every cycle. */
+/* Each clock moves a chip that holds the bus on by one bit. simavr does not see these two pins: it would check a low pin
+ * in every cycle, and it simulates no pull-up. */
 static void write_directions(avr_t *avr, avr_io_addr_t address, uint8_t value, void *param) {
     (void)param;
     bool clock = data()[address] & SCL && !(value & SCL) && !(data()[TWCR] & TWEN);

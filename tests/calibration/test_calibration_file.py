@@ -177,7 +177,7 @@ def test_another_table_is_told(spec: FaceSpec, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "other, told",
-    [({"robot": "feed"}, "robot"), ({"kind": "maestro"}, "kind"), ({"unit": "ticks"}, "unit")],
+    [({"robot_id": "feed"}, "robot"), ({"kind": "maestro"}, "kind"), ({"unit": "ticks"}, "unit")],
 )
 def test_another_robot_is_refused(other: dict[str, Any], told: str) -> None:
     NOMINAL.check(IDENTITY)

@@ -286,7 +286,7 @@ def test_random_bytes_move_nothing(machine: Any, guarded: PulseWatcher) -> None:
 def test_the_board_refuses_what_flash_does_not_allow(mock: MockBoard) -> None:
     board = FirmwareBoard(load_spec(), Link(mock.port, mock.clock))
     limits = Calibration.nominal(load_spec()).limits
-    with pytest.raises(RobotError, match="outside what the board's flash allows"):
+    with pytest.raises(RobotError, match="outside the limits in the board's flash"):
         board.configure(replace(limits, slew=limits.slew * 2), 7)
     with pytest.raises(RobotError, match="give it a calibration"):
         board.arm(range(25))
@@ -300,7 +300,7 @@ def test_limits_are_written_once(mock: MockBoard) -> None:
     assert len(written) == 1
 
 
-@pytest.mark.parametrize("field, told", [("table", "other actuator tables"), ("version", "version 9")])
+@pytest.mark.parametrize("field, told", [("table", "compiled for other tables"), ("version", "version 9")])
 def test_other_firmware_is_refused(mock: MockBoard, field: str, told: str) -> None:
     whole = mock.firmware._hello
 

@@ -64,9 +64,10 @@ def test_handlers_are_given_back() -> None:
 
 EXITS = """
 import signal, sys
+from eva_sim.contract import load_spec
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.simulation.mock_board import MockBoard
-mock = MockBoard()
+mock = MockBoard(load_spec())
 face = open_hidden(mock, size=None)
 face.reset()
 mock.listen(lambda time, channel, width: print(width) if channel == 3 else None)
@@ -95,13 +96,13 @@ def test_ctrl_c_while_a_hidden_robot_is_drawn_ends_the_program() -> None:
 DRAWN = """
 import signal
 import numpy as np
+from eva_sim.contract import load_spec
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.simulation.mock_board import MockBoard
-from eva_sim.real.simulation.plant import Plant
 from eva_sim.twin import Twin
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-machine = MockBoard()
+machine = MockBoard(load_spec())
 draw, drawn = Twin.render, []
 
 def render(twin, size):
