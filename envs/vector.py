@@ -28,7 +28,7 @@ from eva_sim.envs.task import Task
 from eva_sim.errors import EvaError
 from eva_sim.randomise import Parameters, draw_parameters
 from eva_sim.settling import settling_steps
-from eva_sim.twins import Readings, Twins
+from eva_sim.twin.twins import Readings, Twins
 
 Batch = dict[str, NDArray]
 

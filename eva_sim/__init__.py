@@ -1,6 +1,6 @@
 """EVA: one face, two bodies.
 
-Start reading here, then `eva_sim/contract.py` (what a face is) and `eva_sim/twin.py` (the
+Start reading here, then `eva_sim/contract.py` (what a face is) and `eva_sim/twin/twin.py` (the
 simulated body, in one page). Importing this package registers the Gymnasium ids and loads
 nothing heavy: no physics, no renderer, no torch.
 """

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from eva_sim.appearance import Appearance
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.detector import Detector, canonical_face
 from eva_sim.errors import MediaError
 from eva_sim.files import read_arrays, write_arrays
 from eva_sim.head import HeadPose
 from eva_sim.landmarks import POINTS
-from eva_sim.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
+from eva_sim.rendering.appearance import Appearance
+from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "landmark_embedding.npz"
 SIZE, YAWS = 640, (-0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35)

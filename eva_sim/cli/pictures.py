@@ -35,7 +35,7 @@ def render_expression(
     """Renders the twin in an expression or command, as in `eva look joy jaw=0.2`."""
     from eva_sim.expressions import parse_command
     from eva_sim.twin import Twin
-    from eva_sim.twin_pictures import write_still
+    from eva_sim.twin.pictures import write_still
 
     command = parse_command(load_spec(), words or [])
     with Twin() as twin:
@@ -48,7 +48,7 @@ def render_expressions(
 ) -> None:
     """Renders a sheet of all named expressions."""
     from eva_sim.twin import Twin
-    from eva_sim.twin_pictures import write_expression_sheet
+    from eva_sim.twin.pictures import write_expression_sheet
 
     with Twin() as twin:
         write_expression_sheet(twin, out)
@@ -60,7 +60,7 @@ def render_actuators(
 ) -> None:
     """Renders each actuator at full pull, coloured by the displacement of the skin."""
     from eva_sim.twin import Twin
-    from eva_sim.twin_pictures import write_actuator_sheet
+    from eva_sim.twin.pictures import write_actuator_sheet
 
     with Twin() as twin:
         write_actuator_sheet(twin, out)

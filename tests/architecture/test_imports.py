@@ -45,8 +45,8 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 #: The only modules of the package that open a body, or print a table of none, and so load a spec.
 LOADS_SPEC = {
-    "eva_sim/twin.py",
-    "eva_sim/twins.py",
+    "eva_sim/twin/twin.py",
+    "eva_sim/twin/twins.py",
     "real/opening.py",
     "eva_sim/contract.py",
     "eva_sim/__init__.py",

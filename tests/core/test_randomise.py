@@ -23,8 +23,7 @@ from eva_sim.randomise import (
     material_scales,
 )
 from eva_sim.testing.fake_face import FakeRobotFace
-from eva_sim.twin import Twin
-from eva_sim.twins import Twins
+from eva_sim.twin import Twin, Twins
 
 LINES = {line.name: line for line in load_randomisation(load_spec())}
 DRAWN = [line for line in LINES.values() if line.acts_on != "robot"]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eva_sim import twin_pictures
 from eva_sim.contract import load_spec
 from eva_sim.errors import CommandError
 from eva_sim.expressions import load_expressions, parse_command
 from eva_sim.landmarks import face_measurements, landmark_rows
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
+from eva_sim.twin import pictures as twin_pictures
 
 
 def read(path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ from eva_sim.randomise import draw_parameters
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import TOLERANCE, Block
 from eva_sim.twin import Twin
-from eva_sim.twins import UNSETTLED, Twins
+from eva_sim.twin.twins import UNSETTLED, Twins
 
 FACES = 18  # more than one block of lanes
 #: Outer-eye distances; 46 um. Lanes and one face add up in another order, in single precision, and the

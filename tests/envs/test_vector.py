@@ -22,7 +22,7 @@ from eva_sim.randomise import Parameters
 from eva_sim.registration import IDS
 from eva_sim.skin.block import Block
 from eva_sim.twin import Twin
-from eva_sim.twins import UNSETTLED, Twins
+from eva_sim.twin.twins import UNSETTLED, Twins
 
 COPIES, STEPS = 3, 60
 SINGLE = {"EVA/Pose-v0": PoseEnv, "EVA/Mimic-v0": MimicEnv}

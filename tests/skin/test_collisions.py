@@ -12,11 +12,11 @@ import pytest
 from scipy.spatial import cKDTree
 
 from eva_sim.agents.data.babbling import sample_command
-from eva_sim.appearance import CORNEA, EYE_RADIUS, IRIS, eye_pose, jaw_pose
 from eva_sim.contract import load_spec
 from eva_sim.expressions import load_expressions
 from eva_sim.files import asset, read_arrays
 from eva_sim.head import EYES, HeadPose
+from eva_sim.rendering.appearance import CORNEA, EYE_RADIUS, IRIS, eye_pose, jaw_pose
 from eva_sim.settling import reset_and_hold
 from eva_sim.testing.surface_geometry import crossings, crossings_between, depth, turns
 from eva_sim.twin import Twin

@@ -16,8 +16,7 @@ from eva_sim.skin.block import solver_context
 from eva_sim.skin.reduced import load_reduced
 from eva_sim.skin.sensitivity import driven_actuators
 from eva_sim.skin.warm_start import drive_ranges
-from eva_sim.twin import Twin
-from eva_sim.twins import Twins
+from eva_sim.twin import Twin, Twins
 
 LEFT_OUT = ("depressor_left", "depressor_right")  # the last two of EVA's twelve cables
 

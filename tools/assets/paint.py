@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.interpolate import LinearNDInterpolator, make_interp_spline
 
-from eva_sim.appearance import texture_coordinates
+from eva_sim.rendering.appearance import texture_coordinates
 
 SIZE, OVER = 1024, 2  # pixels, and how much finer it is drawn
 BASE, BROW, LIP, LINER = (53, 104, 172), (12, 18, 40), (104, 66, 130), (22, 36, 74)

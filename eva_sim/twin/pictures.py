@@ -36,8 +36,8 @@ def write_expression_sheet(twin: Twin, path: Path, size: int = 320) -> None:
 
 def write_actuator_sheet(twin: Twin, path: Path, size: int = 240) -> None:
     """Writes a sheet of each actuator at its far end, coloured by the displacement of the surface."""
-    from eva_sim.appearance import Appearance
-    from eva_sim.renderer import Renderer
+    from eva_sim.rendering.appearance import Appearance
+    from eva_sim.rendering.renderer import Renderer
 
     camera = Renderer(Appearance(twin.spec).parts)
     twin.reset()

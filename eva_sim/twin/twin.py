@@ -130,10 +130,10 @@ class Twin(SimulatedFace):
         self.head.close()
 
     def _open_camera(self) -> None:
-        from eva_sim.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
+        from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
 
         if self._camera is None:
-            from eva_sim.appearance import Appearance
+            from eva_sim.rendering.appearance import Appearance
 
             self._appearance = Appearance(self.spec)
             self._camera = Renderer(self._appearance.parts)

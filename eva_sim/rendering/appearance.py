@@ -9,7 +9,7 @@ import numpy as np
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
-from eva_sim.renderer import Part
+from eva_sim.rendering.renderer import Part
 from eva_sim.skin.ground import rotate_with_jaw
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad

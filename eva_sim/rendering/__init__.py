@@ -1,0 +1,1 @@
+"""Pictures of the head: its visible parts (`appearance.py`), drawn by pyrender on EGL (`renderer.py`)."""
