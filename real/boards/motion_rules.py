@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.errors import RobotError
 from eva_sim.real.boards.interface import BoardLimits
 from eva_sim.real.wire.firmware_table import exclusion_pairs, robot_config
 
@@ -108,3 +109,39 @@ def load_motion_rules(spec: FaceSpec) -> MotionRules:
         pairs=exclusion_pairs(spec),
         widest=(pulse["narrowest"], pulse["widest"]),
     )
+
+
+def checked_targets(spec: FaceSpec, raw: Floats) -> Floats:
+    """`raw` as float64, one number for each actuator.
+
+    Raises:
+        RobotError: wrong shape, or not finite; nothing was sent.
+    """
+    targets = np.asarray(raw, dtype=float)
+    if targets.shape != (len(spec),) or not np.isfinite(targets).all():
+        raise RobotError(f"targets are {len(spec)} finite numbers; nothing was sent.")
+    return targets
+
+
+def limits_on_grid(
+    spec: FaceSpec, limits: BoardLimits, grid: float, widest: tuple[float, float]
+) -> BoardLimits:
+    """`limits`, narrowed to positions that the board can send, so that rounding never leaves them.
+
+    Raises:
+        RobotError: wrong shapes, not finite, in the wrong order, or wider than the board allows.
+    """
+    columns = [np.asarray(c, dtype=float) for c in (limits.low, limits.high, limits.rest, limits.slew)]
+    if any(c.shape != (len(spec),) or not np.isfinite(c).all() for c in columns):
+        raise RobotError(f"limits are four columns of {len(spec)} finite numbers; calibrate again.")
+    low, high = np.ceil(columns[0] / grid) * grid, np.floor(columns[1] / grid) * grid
+    rest, slew = np.clip(columns[2], low, high), columns[3]
+    bad = (low >= high) | (low < widest[0]) | (high > widest[1]) | (slew <= 0) | (rest - columns[2] > grid)
+    bad |= columns[2] - rest > grid
+    if bad.any():
+        names = ", ".join(spec.names[i] for i in np.flatnonzero(bad)[:4])
+        raise RobotError(
+            f"limits of {names} are not {widest[0]:g} <= low <= rest <= high <= {widest[1]:g} with "
+            "low < high and slew > 0; calibrate again."
+        )
+    return BoardLimits(low, high, rest, slew)

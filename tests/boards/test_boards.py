@@ -267,7 +267,7 @@ def test_unplugging(rig: BoardRig) -> None:
     with pytest.raises(RobotError):
         rig.board.arm(ALL)
     rig.line.plugged = True
-    rig.board.tick()  # the dead man still owes the limp
+    rig.board.tick()  # the watchdog retries the torque-off that is still pending
     assert limp(rig)
     rig.follow(rig.limits.high, 0.1)
     assert limp(rig) and rig.board.status().state is BoardState.FAULT
