@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.contract import load_spec
 
 
 def record(
@@ -28,8 +29,10 @@ def record(
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
 
+    commands = expression_sequence(
+        load_spec(), names, hold
+    )  # misspelt names are refused before anything opens
     with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
-        commands = expression_sequence(face.spec, names, hold)
         played = play_and_record(face, commands, out, {"body": body, "expressions": names})
     Console(stderr=True).print(f"{played.summary}: {out}", soft_wrap=True)
 
