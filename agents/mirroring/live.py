@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +16,7 @@ from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estim
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.display import DisplayWindow, display_available
 from eva_sim.errors import MediaError
+from eva_sim.interrupts import interruptible
 from eva_sim.media.encoding import Picture
 from eva_sim.progress import progress
 
@@ -115,15 +114,17 @@ class MirrorDisplay:
 
     As a context manager it turns Ctrl-C into `stopped`, so that no step is broken off in the middle; a
     second Ctrl-C interrupts as usual.
-
-    Attributes:
-        stopped: whether the user wants to end: Ctrl-C, q, Esc, or the window was closed.
     """
 
     def __init__(self) -> None:
-        self.stopped = False
         self._window = DisplayWindow() if display_available() else None
-        self._text = ""
+        self._window_ended, self._text = False, ""
+        self._open = ExitStack()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user wants to end: Ctrl-C, q, Esc, or the window was closed."""
+        return self._window_ended or self._interrupted()
 
     def show(self, person: Picture, robot: Picture, text: str) -> None:
         """Shows both side by side, each `video_panels.HEIGHT` high, above a line of text."""
@@ -131,29 +132,13 @@ class MirrorDisplay:
             self._text = text
             tqdm.write(text, file=sys.stderr)
         if self._window is not None and not self._window.show(video_panels.side_by_side(person, robot, text)):
-            self.stopped = True
+            self._window_ended = True
 
     def __enter__(self) -> Self:
-        self._previous_handler: Any = None
-        if threading.current_thread() is threading.main_thread():  # no other thread may set a handler
-            self._previous_handler = signal.signal(signal.SIGINT, self._stop)
+        if self._window is not None:
+            self._open.callback(self._window.close)
+        self._interrupted = self._open.enter_context(interruptible())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore_handler()
-        if self._window is not None:
-            self._window.close()
-
-    def _stop(self, *_: Any) -> None:
-        self.stopped = True
-        self._restore_handler()
-
-    def _restore_handler(self) -> None:
-        if self._previous_handler is not None:
-            signal.signal(signal.SIGINT, self._previous_handler)
-            self._previous_handler = None
+    def __exit__(self, *error: Any) -> None:
+        self._open.close()

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.errors import MediaError
-from eva_sim.files import atomic_path
+from eva_sim.files import Closing, atomic_path
 
 Picture = NDArray[np.uint8]
 
@@ -69,7 +68,7 @@ class PictureStore:
         self._file.close()
 
 
-class VideoEncoder:
+class VideoEncoder(Closing):
     """Writes an H.264 video at a constant rate, frame by frame. A context manager.
 
     All frames have the size of the first one.
@@ -122,17 +121,6 @@ class VideoEncoder:
         with container:
             if self.count:
                 container.mux(self._stream.encode())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextmanager

@@ -9,15 +9,13 @@ go limp; the host's watchdog makes it limp after a second.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.clock import Clock
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
@@ -27,7 +25,6 @@ from eva_sim.real.boards.servo_bus import (
     ServoReading,
     describe_error_bits,
 )
-from eva_sim.real.wire.bus_port import BusPort
 
 MODEL, MODES, CURRENT_LIMIT, LIMITS = 0, 10, 38, 48  # LIMITS: greatest position first
 TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 112, 116
@@ -79,17 +76,7 @@ class Dynamixel(BusBoard):
     KIND = "dynamixel"
     WATCHDOG = "board"
 
-    def __init__(
-        self,
-        spec: FaceSpec,
-        port: BusPort,
-        robot_id: str,
-        version: str = "unknown",
-        ids: Sequence[int] | None = None,
-        clock: Clock | None = None,
-        owner: threading.Thread | None = None,
-    ) -> None:
-        super().__init__(spec, port, robot_id, version, ids, clock, owner)
+    def _set_up(self) -> None:
         self._sdk = import_optional("dynamixel_sdk", "dynamixel", RobotError)
         self._handler = self._sdk.Protocol2PacketHandler()
         self._torque_off()

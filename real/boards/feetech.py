@@ -7,14 +7,12 @@ to enabled servos only; and a servo may power up with torque on, so the first co
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.clock import Clock
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
@@ -23,7 +21,6 @@ from eva_sim.real.boards.servo_bus import (
     ServoReading,
     describe_error_bits,
 )
-from eva_sim.real.wire.bus_port import BusPort
 
 LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
 TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
@@ -51,17 +48,7 @@ class Feetech(BusBoard):
     KIND = "feetech"
     WATCHDOG = "host"
 
-    def __init__(
-        self,
-        spec: FaceSpec,
-        port: BusPort,
-        robot_id: str,
-        version: str = "unknown",
-        ids: Sequence[int] | None = None,
-        clock: Clock | None = None,
-        owner: threading.Thread | None = None,
-    ) -> None:
-        super().__init__(spec, port, robot_id, version, ids, clock, owner)
+    def _set_up(self) -> None:
         self._sdk = import_optional("scservo_sdk", "feetech", RobotError)
         if not isinstance(self._sdk.protocol_packet_handler, type):
             raise RobotError(

@@ -124,8 +124,18 @@ class BusBoard(HostManagedBoard):
         self._port, self.ids = port, tuple(ids or default_bus_ids(spec))
         if len(set(self.ids)) != len(spec):
             raise RobotError(f"ids are {len(spec)} different numbers, one for each actuator in table order.")
+        self._set_up()
 
     # Operations that a family of servos adds.
+
+    @abc.abstractmethod
+    def _set_up(self) -> None:
+        """Switches all torque off, checks how the servos are set, and starts the watchdogs.
+
+        Raises:
+            LinkError: a servo does not answer.
+            RobotError: a servo is not set as it must be, or the vendor's library is missing.
+        """
 
     @abc.abstractmethod
     def _sync_read(self, address: int, length: int, ids: Sequence[int]) -> dict[int, bytes]:

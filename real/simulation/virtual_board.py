@@ -12,14 +12,14 @@ import os
 import struct
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import RobotError
+from eva_sim.files import Closing
 from eva_sim.optional import import_optional
 from eva_sim.real.simulation.firmware_build import build_firmware, compiled_table_crc
 from eva_sim.real.simulation.simulator_process import HERTZ, SimulatorProcess
@@ -32,7 +32,7 @@ Listener = Callable[[float, int, float], None]
 _BROKEN = {"none": 0, "first": 1, "second": 2, "stuck": 4, "held": 8, "first cut": 16, "second cut": 32}
 
 
-class SimulatedBoard:
+class SimulatedBoard(Closing):
     """Our firmware on a simulated microcontroller with two PCA9685.
 
     Args:
@@ -181,17 +181,6 @@ class SimulatedBoard:
         if self.realtime:
             self._reader.join()
         self._process.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_report(self) -> None:
         report = self._process.read_report()
