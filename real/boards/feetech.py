@@ -54,7 +54,7 @@ class Feetech(BusBoard):
             raise RobotError(
                 "scservo_sdk is an old copy (feetech-servo-sdk); uninstall that, install eva-sim[feetech]."
             )
-        self._handler = self._sdk.protocol_packet_handler(port, 0)  # 0: low byte first, as STS does
+        self._handler = self._sdk.protocol_packet_handler(self._port, 0)  # 0: low byte first, as STS does
         self._torque_off()
         self._unit = self._read_setup()
         self._start_watchdogs()
