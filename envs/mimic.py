@@ -118,7 +118,7 @@ class MimicEnv(FaceEnv):
     twin settled in) and dwells on each (0 to 0.8 s). `reset(options=...)` takes
 
     - `targets`: landmarks (T, N, 3) to follow, one row per control step, the first with `reset`; or
-      `expression_command`: the name of one (as in `EVA/Pose-v0`), to come and go in place of the atlas;
+      `expression`: the name of one (as in `EVA/Pose-v0`), to come and go in place of the atlas;
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode
@@ -129,20 +129,11 @@ class MimicEnv(FaceEnv):
     gym.make("EVA/Mimic-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
              image_size=96, render_mode=None, face=None, episode_steps=250, randomise=False)
     ```
-    `body`, `skin` and `neck` are passed to `eva_sim.make_face`. With `neck="kinematic"` jaw, eyes and
-    lids are exactly where their servos are and the skull where the leg lengths put it, without
-    physics; `neck="legs"` moves them as rigid bodies in PyBullet. `face` is an open face to use
-    instead (the caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
-    `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
-    copy a running episode bit by bit.
-
-    With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
-    (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
-    from the environment's own generator, and `reset` tells the values in `info["parameters"]`.
+    All but `episode_steps` are those of `EVA/Pose-v0`, whose page explains them: other bodies, pictures, an
+    open face, `randomise`, `env.unwrapped.save()` and `.restore()`. See `help(eva_sim.envs.pose.PoseEnv)`.
 
     ## Many at once
-    `gym.make_vec("EVA/Mimic-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them
-    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only.
+    `gym.make_vec("EVA/Mimic-v0", num_envs=256, vectorization_mode="vector_entry_point")`: see `EVA/Pose-v0`.
 
     ## Example
     ```python

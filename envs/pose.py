@@ -96,7 +96,7 @@ class PoseEnv(FaceEnv):
     the twin settled in). `reset(options=...)` takes
 
     - one of `target`: landmarks (N, 3) to reach; `command`: (25,), to reach the face that this body
-      makes of it (tried out first); `expression_command`: the same by name, `"neutral"`, `"joy"`,
+      makes of it (tried out first); `expression`: the same by name, `"neutral"`, `"joy"`,
       `"sadness"`, `"surprise"`, `"anger"`, `"fear"` or `"disgust"` (`assets/expressions.toml`);
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
@@ -117,7 +117,7 @@ class PoseEnv(FaceEnv):
 
     With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
     (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
-    from the environment's own generator, and `reset` tells the values in `info["parameters"]`.
+    from the environment's own generator, and `reset` returns the values in `info["parameters"]`.
 
     ## Many at once
     `gym.make_vec("EVA/Pose-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them

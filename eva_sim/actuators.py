@@ -47,6 +47,15 @@ class ActuatorParameters(NamedTuple):
         return cls(*cables, *(spec.column(n) for n in ("rate", "dead_band", "delay")))
 
 
+def bowden_compliance(spec: FaceSpec) -> float:
+    """Returns how far a wound-in line stretches in its tube per newton at its skin end [m/N].
+
+    The capstan friction of `Actuators._pull` at its edge: exp(mu phi) / k_b.
+    """
+    cable = spec.cable
+    return float(np.exp(cable["friction"] * cable["wrap_angle"]) / cable["bowden_stiffness"])
+
+
 class Actuators:
     """A servos, C of which draw a cable through a Bowden tube.
 

@@ -142,7 +142,18 @@ def babble(
         "image_size": image_size, "body": body, "options": dict(options or {}),
     }  # fmt: skip
     _check_folder(folder, settings, resume)  # before a face is opened
-    opener: Opener = open_face, body, settings["options"]
+    return _record_missing(folder, settings, spec, resume, workers, (open_face, body, settings["options"]))
+
+
+def _record_missing(
+    folder: Path,
+    settings: Mapping[str, Any],
+    spec: FaceSpec | None,
+    resume: bool,
+    workers: int,
+    opener: Opener,
+) -> DatasetManifest:
+    """Records the shards that the folder lacks, and returns the manifest."""
     face: Face | None = None
     with contextlib.ExitStack() as open_faces:
         if spec is None:
@@ -155,8 +166,8 @@ def babble(
         else:
             open_faces.close()  # each worker opens its own face
             recorded = _record_in_workers(folder, manifest, missing, opener, workers)
-        with progress(does="babble", total=samples, unit="faces") as bar:
-            bar.update(samples - sum(manifest.rows(i) for i in missing))
+        with progress(does="babble", total=manifest.samples, unit="faces") as bar:
+            bar.update(manifest.samples - sum(manifest.rows(i) for i in missing))
             for index in recorded:
                 bar.update(manifest.rows(index))
     return manifest

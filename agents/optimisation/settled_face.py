@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eva_sim.actuators import bowden_compliance
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.landmarks import Aligner
 from eva_sim.skin.anatomy import Drives
@@ -32,7 +33,7 @@ class SettledFace:
         skins, cable = ReducedSkins(self._anatomy, len(commands)), self._spec.cable
         jaw, lids, drawn = _drives(self._spec, commands)
         line = np.maximum(0.0, drawn - cable["backlash"])  # cable moves only after the play is taken up
-        compliance = _bowden_compliance(self._spec)
+        compliance = bowden_compliance(self._spec)
         take_up = line
         for _ in range(_TENSION_ITERATIONS):
             skins.step(Drives(jaw, lids, take_up))
@@ -55,9 +56,3 @@ def _drives(spec: FaceSpec, commands: Floats) -> tuple[Floats, Floats, Floats]:
     """Returns jaw (B,) and lids (B, 2) [rad], and the cable that the horns draw in (B, C) [m]."""
     physical = spec.to_physical(commands)
     return physical[:, spec.where("jaw")[0]], physical[:, spec.where("lid")], spec.drawn_in(physical)
-
-
-def _bowden_compliance(spec: FaceSpec) -> float:
-    """Returns how far a line in its tube gives way when wound in: exp(mu phi) / k_b [m/N]."""
-    cable = spec.cable
-    return float(np.exp(cable["friction"] * cable["wrap_angle"]) / cable["bowden_stiffness"])

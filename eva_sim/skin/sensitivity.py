@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse.linalg as linalg
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.actuators import bowden_compliance
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.landmarks import load_embedding
 from eva_sim.skin import newton
@@ -150,6 +151,4 @@ def _drive_gains(spec: FaceSpec, command: Floats) -> Floats:
 
 def _line_compliance(spec: FaceSpec) -> Floats:
     """Stretch of each line in its tube per newton at its skin end, while wound in, (C, 1) [m/N]."""
-    cable = spec.cable
-    compliance = np.exp(cable["friction"] * cable["wrap_angle"]) / cable["bowden_stiffness"]
-    return np.full((len(spec.where("cable")), 1), compliance)
+    return np.full((len(spec.where("cable")), 1), bowden_compliance(spec))
