@@ -1,4 +1,4 @@
-"""Running an action when the program is told to end: Ctrl-C, SIGTERM, or the interpreter's exit.
+"""Running an action when the program is asked to end: Ctrl-C, SIGTERM, or the interpreter's exit.
 
 A signal may come in the middle of a frame on the wire, or while a hidden robot moves. So the block under way,
 at most one control period and its picture, is finished first. Then the action runs. Then the signal goes to

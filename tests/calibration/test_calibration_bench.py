@@ -60,5 +60,5 @@ def test_a_row_holds_truth_and_finding_apart() -> None:
     assert row["play"] == [pytest.approx(2 * 0.0003 / 0.0176, rel=0.01), 0.05]
     assert row["delay_ms"] == [40.0, 80.0] and row["where"] == ["mouth", "mouth"]
     assert row["points"] == [40, 40, 40] and "against" in row["doubt"]
-    told = {"robot": 0, "body": "mock", "rows": [row]}
-    assert bench.actuator_table(told).row_count == 1
+    message = {"robot": 0, "body": "mock", "rows": [row]}
+    assert bench.actuator_table(message).row_count == 1

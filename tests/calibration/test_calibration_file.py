@@ -126,7 +126,7 @@ def test_a_whole_file_without_what_it_needs_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields, told",
+    "fields, message",
     [
         ({"range_max": 2351.0}, "leaves"),
         ({"range_min": 640.0}, "leaves"),
@@ -139,8 +139,8 @@ def test_a_whole_file_without_what_it_needs_is_told(tmp_path: Path) -> None:
         ({"drive_mode": 2}, "drive mode 2"),
     ],
 )
-def test_what_a_servo_must_not_do_is_no_calibration(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(DataError, match=f"brow_inner_left .*{told}"):
+def test_what_a_servo_must_not_do_is_no_calibration(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"brow_inner_left .*{message}"):
         replace(NOMINAL, actuators=changed("brow_inner_left", **fields))
 
 
@@ -176,12 +176,12 @@ def test_another_table_is_told(spec: FaceSpec, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other, told",
+    "other, message",
     [({"robot_id": "feed"}, "robot"), ({"kind": "maestro"}, "kind"), ({"unit": "ticks"}, "unit")],
 )
-def test_another_robot_is_refused(other: dict[str, Any], told: str) -> None:
+def test_another_robot_is_refused(other: dict[str, Any], message: str) -> None:
     NOMINAL.check(IDENTITY)
-    with pytest.raises(RobotError, match=f"for {told} "):
+    with pytest.raises(RobotError, match=f"for {message} "):
         NOMINAL.check(replace(IDENTITY, **other))
 
 

@@ -56,9 +56,9 @@ def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: py
     while not any(isinstance(answer, Stop) for answer in typed):
         typed.append(guide.poll(QUESTION, picture))
     assert [a for a in typed if a is not None] == [Move(1100.0), Confirm(), Stop()]
-    told = capsys.readouterr().err
-    assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in told
-    assert "'what' is not understood" in told and (tmp_path / "look.png").exists() and next(go)
+    message = capsys.readouterr().err
+    assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in message
+    assert "'what' is not understood" in message and (tmp_path / "look.png").exists() and next(go)
 
 
 def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: Path) -> None:
@@ -74,9 +74,9 @@ def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: P
                 return Confirm()
             if not self.lines and question.raw != question.goal:
                 return Move(question.goal)
-            told = parse_answer(self.lines.pop(0) if self.lines else "ok", question.goal)
-            assert told is not None
-            return told
+            message = parse_answer(self.lines.pop(0) if self.lines else "ok", question.goal)
+            assert message is not None
+            return message
 
     mine = session(tmp_path)
     find_endpoints(mine, bench, Typist({}))
@@ -90,10 +90,10 @@ def test_nothing_is_armed_before_its_person_says_so(
     lines = ["1500", "skip", "", "9999", "stop"]
     with pytest.raises(CalibrationStopped):
         find_endpoints(session(tmp_path), bench, TerminalUI(lines=lines))
-    told = capsys.readouterr().err
-    assert "brow_inner_left is next" in told and "'1500' moves nothing yet" in told
-    assert "brow_inner_right: find low" in told and "brow_inner_left: find" not in told
-    assert "9999 is outside" in told and bench.raw == bench.goal == 2100.0
+    message = capsys.readouterr().err
+    assert "brow_inner_left is next" in message and "'1500' moves nothing yet" in message
+    assert "brow_inner_right: find low" in message and "brow_inner_left: find" not in message
+    assert "9999 is outside" in message and bench.raw == bench.goal == 2100.0
 
 
 def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:

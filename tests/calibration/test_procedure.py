@@ -173,9 +173,9 @@ def test_the_camera_part_is_resumed_and_doubts(
         "jaw moves the face against what the twin does: are its ends swapped?"
     ]
     again = session(tmp_path)
-    told = measure_by_camera(again, FakeFace(), ["jaw", "lid_left", "lid_right", "levator_left"])
+    message = measure_by_camera(again, FakeFace(), ["jaw", "lid_left", "lid_right", "levator_left"])
     assert swept == ["jaw", "lid_left", "lid_right", "levator_left"]
-    assert len(told) == 3 and "no landmark" in told[2] and "other parts" in told[1]
+    assert len(message) == 3 and "no landmark" in message[2] and "other parts" in message[1]
     back = session(tmp_path)
     assert back.responses == again.responses and back.neutral_landmarks is not None
     assert np.allclose(back.neutral_landmarks, FakeFace().neutral_landmarks)
@@ -207,8 +207,8 @@ def test_who_stops_is_told_what_is_kept(
         find_endpoints(
             session(tmp_path), bench, ScriptedOperator(careful_endpoints(spec), stop_at=spec.names[3])
         )
-    told = capsys.readouterr().err
-    assert f"{path} keeps the ends of 3 of 25 servos" in told and "of 0 of 15 actuators" in told
+    message = capsys.readouterr().err
+    assert f"{path} keeps the ends of 3 of 25 servos" in message and "of 0 of 15 actuators" in message
     with pytest.raises(RobotError), stoppable(spec, path):
         raise RobotError("a fault is no wish")
 

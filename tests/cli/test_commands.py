@@ -48,13 +48,13 @@ def eva(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spec: FaceSpec) -> None:
-    code, told = eva("record joy anger --hold 0.2 --out first")
-    assert code == 0 and "finished after" in told and "first" in told
+    code, message = eva("record joy anger --hold 0.2 --out first")
+    assert code == 0 and "finished after" in message and "first" in message
     first = load_recording(tmp_path / "first")
     assert first.cut == () and first.info.about["expressions"] == ["joy", "anger"]
     for name in ("joy", "anger"):
         assert (np.abs(first.asked - expression_command(load_spec(), name)).max(1) < 1e-6).sum() >= 5
-    code, told = eva("replay first --out second --body mock")
+    code, message = eva("replay first --out second --body mock")
     second = load_recording(tmp_path / "second")
     assert code == 0 and second.info.about["replay"] == "first"
     inside = [i for i in range(len(second) - len(first) + 1)
@@ -63,7 +63,7 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("replay none", r"none holds no recording; make one with `eva record`"),
         ("export none", r"none holds no recording"),
@@ -72,11 +72,11 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
         ("calibrate --body twin", r"'twin' has no servos to calibrate; choose 'robot', 'virtual' or 'mock'"),
     ],
 )
-def test_mistakes_end_in_one_line(eva: Eva, tmp_path: Path, words: str, told: str) -> None:
+def test_mistakes_end_in_one_line(eva: Eva, tmp_path: Path, words: str, message: str) -> None:
     if words.startswith("calibrate"):
         pytest.importorskip("eva_sim.real.wire.link", reason="the link is not there")
     code, err = eva(words)
-    assert code == 1 and re.search(told, err) and "Traceback" not in err
+    assert code == 1 and re.search(message, err) and "Traceback" not in err
     assert not list(tmp_path.iterdir())
 
 
@@ -84,15 +84,15 @@ def test_to_stop_a_calibration_is_no_mistake(
     eva: Eva, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("quit\n"))
-    code, told = eva("calibrate --body mock --out part.json")
-    assert code == 0 and "part.json keeps the ends of 0 of 25 servos" in told and "goes on" in told
+    code, message = eva("calibrate --body mock --out part.json")
+    assert code == 0 and "part.json keeps the ends of 0 of 25 servos" in message and "goes on" in message
 
     def interrupted(*given: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(calibration, "calibrate_servos", interrupted)
-    code, told = eva("calibrate --body mock --out part.json")
-    assert code == 130 and "part.json keeps" in told and "eva:" not in told
+    code, message = eva("calibrate --body mock --out part.json")
+    assert code == 130 and "part.json keeps" in message and "eva:" not in message
 
 
 def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_poses_hold_and_glide(spec: FaceSpec) -> None:
 
 def test_each_body_is_told_what_it_knows() -> None:
     real = BodyChoice("robot", "feetech", "auto", 2, 3, "desk")
-    told = {"board": "feetech", "port": "auto", "camera": 2, "robot_id": "desk", "calibration": None}
-    assert real.options == told
+    message = {"board": "feetech", "port": "auto", "camera": 2, "robot_id": "desk", "calibration": None}
+    assert real.options == message
     assert replace(real, camera=-1).options["camera"] is None
     for hidden in HIDDEN_BODIES:
         made = BodyChoice(hidden, seed=3, calibration=Path("made.json"))

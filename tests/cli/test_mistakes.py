@@ -97,7 +97,7 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("mimic none.mp4 --model good.pt --out {out}", r"none\.mp4 does not exist; give a clip"),
         ("mimic empty --model good.pt --out {out}", r"empty is a folder; give a clip"),
@@ -124,13 +124,13 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     ],
 )
 def test_a_mistake_ends_in_one_line_and_leaves_nothing(
-    eva: Eva, stock: Path, tmp_path: Path, words: str, told: str
+    eva: Eva, stock: Path, tmp_path: Path, words: str, message: str
 ) -> None:
     before = sorted(stock.rglob("*"))
     code, err = eva(words)
     assert code == 1
     lines = err.strip().splitlines()
-    assert lines[-1].startswith("eva: ") and re.search(told, lines[-1]), err
+    assert lines[-1].startswith("eva: ") and re.search(message, lines[-1]), err
     assert err.count("eva: ") == 1 and "Traceback" not in err
     assert not (tmp_path / "out").exists()
     assert sorted(stock.rglob("*")) == before

@@ -22,12 +22,12 @@ def test_capabilities_are_known_before_a_face_is_opened() -> None:
 
 
 def test_capabilities_hold_for_the_open_face() -> None:
-    told = face_capabilities("mock", size=None)
+    message = face_capabilities("mock", size=None)
     with make_face("mock", size=None) as face:
         reading = face.reset()
-        assert reading.measured == told.measured_positions
-        assert (reading.image is not None) == told.camera
-        assert isinstance(face, SimulatedFace) == told.save
+        assert reading.measured == message.measured_positions
+        assert (reading.image is not None) == message.camera
+        assert isinstance(face, SimulatedFace) == message.save
 
 
 @pytest.mark.parametrize("call", [make_face, face_capabilities])

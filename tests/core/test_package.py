@@ -133,12 +133,12 @@ def test_a_checkout_without_links_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_installed_wheel_makes_an_environment(installed: Path, tmp_path: Path) -> None:
-    told = json.loads(run(installed / "bin/python", "-c", SMOKE, cwd=tmp_path).splitlines()[-1])
-    assert told["actuators"] == 25
-    assert told["observed"]
-    assert told["reward"]
-    assert told["strays"] == []
-    for file in told["files"]:
+    message = json.loads(run(installed / "bin/python", "-c", SMOKE, cwd=tmp_path).splitlines()[-1])
+    assert message["actuators"] == 25
+    assert message["observed"]
+    assert message["reward"]
+    assert message["strays"] == []
+    for file in message["files"]:
         assert Path(file).is_relative_to(installed), file
 
 

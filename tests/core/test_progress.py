@@ -15,9 +15,9 @@ def test_lines_come_now_and_then_and_stay(
 ) -> None:
     monkeypatch.setattr(module, "EVERY", 0.0)
     assert list(progress(range(2), "sweep", unit="actuators")) == [0, 1]
-    told = capsys.readouterr().err
-    assert "sweep: 1 of 2 actuators" in told and "sweep: 2 of 2 actuators" in told
-    assert "\r" not in told and all(line.strip() for line in told.splitlines())
+    message = capsys.readouterr().err
+    assert "sweep: 1 of 2 actuators" in message and "sweep: 2 of 2 actuators" in message
+    assert "\r" not in message and all(line.strip() for line in message.splitlines())
 
 
 def test_it_is_counted_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -25,7 +25,7 @@ def test_it_is_counted_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     with progress(does="transfer", total=4, unit="steps") as bar:
         bar.set_postfix_str("robot-1", refresh=False)
         bar.update(3)
-    assert "transfer: 3 of 4 steps" in (told := capsys.readouterr().err) and "robot-1" in told
+    assert "transfer: 3 of 4 steps" in (message := capsys.readouterr().err) and "robot-1" in message
 
 
 def test_what_is_short_says_nothing(capsys: pytest.CaptureFixture) -> None:

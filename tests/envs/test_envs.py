@@ -229,7 +229,7 @@ def test_pose_takes_a_target_a_command_and_a_start(pose_env: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "error", "message"),
     [
         ({"taget": 1}, EvaError, "unknown reset options"),
         ({"target": np.zeros((3, 3))}, DataError, "shape"),
@@ -243,8 +243,8 @@ def test_pose_takes_a_target_a_command_and_a_start(pose_env: Any) -> None:
         ({"expression": ["joy"]}, CommandError, "there are neutral, joy"),
     ],
 )
-def test_bad_options_are_told(pose_env: Any, options: Any, error: type, told: str) -> None:
-    with pytest.raises(error, match=told):
+def test_bad_options_are_told(pose_env: Any, options: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
         pose_env.reset(options=options)
 
 
@@ -396,15 +396,15 @@ def test_an_atlas_is_read_back(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("atlas", "told"),
+    ("atlas", "message"),
     [
         (Atlas(FAKE.commands, FAKE.landmarks, "0" * 64), "another face.toml"),
         (Atlas(FAKE.commands, FAKE.landmarks[:, :9], FAKE.digest), "shape"),
         (Atlas(FAKE.commands * 3, FAKE.landmarks, FAKE.digest), "not commands"),
     ],
 )
-def test_a_foreign_atlas_is_refused(tmp_path: Any, atlas: Atlas, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_a_foreign_atlas_is_refused(tmp_path: Any, atlas: Atlas, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_atlas(_write(tmp_path / "atlas.npz", atlas), load_spec())
 
 

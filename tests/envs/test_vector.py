@@ -136,9 +136,9 @@ def test_a_copy_is_near_the_environment_that_gym_makes(name: str) -> None:
     for actions in walk(50, seed=1):
         worst = max(worst, *(np.abs(seen[key][1] - want[key]).max() for key in want))
         seen, rewards, *_, info = envs.step(actions)
-        want, reward, *_, told = alone.step(actions[1])
+        want, reward, *_, message = alone.step(actions[1])
         assert rewards[1] == pytest.approx(reward, abs=20 * NEAR)
-        assert np.array_equal(info["target_command"][1], told["target_command"])
+        assert np.array_equal(info["target_command"][1], message["target_command"])
     assert worst < NEAR
     envs.close()
     alone.close()
@@ -156,15 +156,15 @@ def test_a_copy_is_near_the_environment_that_gym_makes(name: str) -> None:
 def test_options_are_those_of_the_single_environment(name: str, options: dict[str, Any]) -> None:
     envs, alone = make(name, 2), SINGLE[name](face=OneOfTwins())
     seen, info = envs.reset(seed=1, options=options)
-    want, told = alone.reset(seed=2, options=options)
+    want, message = alone.reset(seed=2, options=options)
     actions = np.tile(load_spec().command(jaw=0.5), (2, 1))
     for _ in range(3):
         assert_same({key: seen[key][1] for key in seen}, want)
-        assert info["time"][1] == pytest.approx(told["time"])
-        assert info["landmark_error_mm"][1] == pytest.approx(told["landmark_error_mm"], abs=1e-4)
-        assert ("target_command" in info) == ("target_command" in told)
+        assert info["time"][1] == pytest.approx(message["time"])
+        assert info["landmark_error_mm"][1] == pytest.approx(message["landmark_error_mm"], abs=1e-4)
+        assert ("target_command" in info) == ("target_command" in message)
         seen, _, _, over, info = envs.step(actions)
-        want, _, _, ended, told = alone.step(actions[1])
+        want, _, _, ended, message = alone.step(actions[1])
         assert over[1] == ended
     envs.close()
     alone.close()

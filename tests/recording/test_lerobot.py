@@ -89,17 +89,17 @@ def test_episodes_and_info_agree_with_the_rows(dataset: Path, spec: FaceSpec) ->
     assert info["codebase_version"] == "v3.0" and info["fps"] == 25
     assert (info["total_episodes"], info["total_frames"]) == (2 * EPISODES, 2 * EPISODES * STEPS)
     assert info["features"]["action"]["names"] == list(spec.names)
-    rows, told = (
+    rows, message = (
         read(dataset / "data/chunk-000/file-000.parquet"),
         read(dataset / "meta/episodes/chunk-000/file-000.parquet"),
     )
     numbers = {name for name, f in info["features"].items() if f["dtype"] != "video"}
     assert set(rows) == numbers and np.array(rows["action"]).shape[1:] == (25,)
     for k in range(2 * EPISODES):
-        span = slice(told["dataset_from_index"][k], told["dataset_to_index"][k])
-        assert set(rows["episode_index"][span]) == {k} and told["length"][k] == STEPS
-        assert told["tasks"][k] == ["smile"]
-        assert np.allclose(told["stats/action/mean"][k], np.mean(rows["action"][span], axis=0))
+        span = slice(message["dataset_from_index"][k], message["dataset_to_index"][k])
+        assert set(rows["episode_index"][span]) == {k} and message["length"][k] == STEPS
+        assert message["tasks"][k] == ["smile"]
+        assert np.allclose(message["stats/action/mean"][k], np.mean(rows["action"][span], axis=0))
     stats = json.loads((dataset / "meta/stats.json").read_text())
     assert np.allclose(stats["observation.state"]["std"], np.std(rows["observation.state"], axis=0))
     assert np.allclose(stats["action"]["q50"], np.median(rows["action"], axis=0))
@@ -109,13 +109,13 @@ def test_episodes_and_info_agree_with_the_rows(dataset: Path, spec: FaceSpec) ->
 def test_pictures_lie_where_the_episodes_say(recording: Recording, dataset: Path) -> None:
     import av
 
-    told = read(dataset / "meta/episodes/chunk-000/file-000.parquet")
+    message = read(dataset / "meta/episodes/chunk-000/file-000.parquet")
     path = dataset / f"videos/{PICTURE}/chunk-000/file-000.mp4"
     with av.open(str(path)) as film:
         frames = {round(25 * float(f.time or 0)): f.to_ndarray(format="rgb24") for f in film.decode(video=0)}
     seen = pairs(recording)
     for k in range(2 * EPISODES):
-        first = told[f"videos/{PICTURE}/from_timestamp"][k] * 25
+        first = message[f"videos/{PICTURE}/from_timestamp"][k] * 25
         for i in range(STEPS):
             picture = recording.picture(seen[k * STEPS + i])
             assert picture is not None
@@ -131,9 +131,9 @@ def test_full_files_are_followed_by_others(
         monkeypatch.setattr(lerobot_files, most, 1e-3)
     monkeypatch.setattr(lerobot_files, "CHUNK_FILES", 2)
     export_lerobot([recording], tmp_path / "set")
-    told = [read(p) for p in sorted((tmp_path / "set/meta/episodes").glob("*/*.parquet"))]
-    assert len(told) == EPISODES
-    for k, row in enumerate(told):
+    message = [read(p) for p in sorted((tmp_path / "set/meta/episodes").glob("*/*.parquet"))]
+    assert len(message) == EPISODES
+    for k, row in enumerate(message):
         where = row["data/chunk_index"][0], row["data/file_index"][0]
         assert where == (k // 2, k % 2)
         rows = read(tmp_path / "set" / lerobot_files.DATA.format(chunk_index=where[0], file_index=where[1]))
@@ -157,8 +157,8 @@ def test_mistakes_are_told_and_leave_nothing(recording: Recording, tmp_path: Pat
     cases: list[tuple[Sequence[Recording], str]] = [
         ([recording, other], "different actuator tables"), ([blind], "no two frames"), ([], "no two frames"),
     ]  # fmt: skip
-    for recordings, told in cases:
-        with pytest.raises(DataError, match=told):
+    for recordings, message in cases:
+        with pytest.raises(DataError, match=message):
             export_lerobot(recordings, tmp_path / "set")
     (tmp_path / "set").mkdir()
     with pytest.raises(DataError, match="exists already"):

@@ -73,7 +73,7 @@ def test_any_commands_keep_limits_slew_and_pairs(
     before = face.reset()
     for reading in play(face, wild(150)):
         assert reading.faults == ()  # the board never had to clamp
-        # The board told its pulses in the middle of the period.
+        # The board reported its pulses in the middle of the period.
         assert reading.position == pytest.approx((before.sent + reading.sent) / 2, abs=5e-3)
         before = reading
     assert face.late == 0
@@ -257,8 +257,8 @@ def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pyte
         shown = np.asarray(strip, dtype=float)
     tiles = [shown[26:, n * 320 : (n + 1) * 320] for n in range(5)]
     assert min(np.abs(tiles[0] - tile).mean() for tile in tiles[1:]) > 0.3
-    told = json.loads((tmp_path / "tour.json").read_text())
-    assert min(told["moved_mm"].values()) > 0.5
+    message = json.loads((tmp_path / "tour.json").read_text())
+    assert min(message["moved_mm"].values()) > 0.5
 
 
 @pytest.mark.parametrize("options", ["--port x --body mock", "--board maestro --body mock", "--body twin"])

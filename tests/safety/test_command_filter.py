@@ -140,9 +140,9 @@ def test_a_stall_is_told_only_if_it_lasts(guard: CommandFilter) -> None:
 
 @pytest.mark.parametrize("state", [BoardState.LIMP, BoardState.STOPPED, BoardState.FAULT])
 def test_a_board_that_went_limp_is_latched(guard: CommandFilter, state: BoardState) -> None:
-    told = guard.check_status(replace(WELL, state=state, faults=("the servo supply sagged",)))
-    assert told == (f"{state.name.lower()}: the servo supply sagged",)
-    assert guard.check_status(WELL) == told
+    message = guard.check_status(replace(WELL, state=state, faults=("the servo supply sagged",)))
+    assert message == (f"{state.name.lower()}: the servo supply sagged",)
+    assert guard.check_status(WELL) == message
 
 
 def test_a_board_that_holds_is_not(guard: CommandFilter) -> None:

@@ -215,12 +215,12 @@ def test_a_flipped_bit_anywhere_does_no_harm(machine: Any, guarded: PulseWatcher
     bits = 8 * (59 if way == "out" else 77)
     aims = REST + 120 * np.sign(1500 - REST + 0.1) * np.random.default_rng(0).uniform(0, 1, (bits, 25))
     for bit, aim in enumerate(aims):
-        told, after = disturb_exchange(board, port, machine.clock, way, flip_bit(bit), aim)
-        assert UNANSWERED in told.faults
+        output, after = disturb_exchange(board, port, machine.clock, way, flip_bit(bit), aim)
+        assert UNANSWERED in output.faults
         assert after.state == BoardState.ACTIVE
         assert UNANSWERED not in after.faults
-    told = board.status()
-    assert set(told.faults) <= {"the board clamped a target"}
+    output = board.status()
+    assert set(output.faults) <= {"the board clamped a target"}
 
 
 @pytest.mark.parametrize("how", ["twice", "late", "swapped", "truncated"])
@@ -300,15 +300,15 @@ def test_limits_are_written_once(mock: MockBoard) -> None:
     assert len(written) == 1
 
 
-@pytest.mark.parametrize("field, told", [("table", "compiled for other tables"), ("version", "version 9")])
-def test_other_firmware_is_refused(mock: MockBoard, field: str, told: str) -> None:
+@pytest.mark.parametrize("field, output", [("table", "compiled for other tables"), ("version", "version 9")])
+def test_other_firmware_is_refused(mock: MockBoard, field: str, output: str) -> None:
     whole = mock.firmware._hello
 
     def other(message: wire.Hello, sequence: int) -> Any:
         return replace(whole(message, sequence), **{field: 9})  # type: ignore[type-var]
 
     mock.firmware._hello = other  # type: ignore[method-assign]
-    with pytest.raises(RobotError, match=told):
+    with pytest.raises(RobotError, match=output):
         open_hidden(mock, size=None)
 
 
