@@ -13,6 +13,7 @@ from eva_sim.errors import DataError
 from eva_sim.files import atomic_path
 
 BACKGROUND, INK, QUIET = (250, 250, 248), (30, 34, 40), (176, 182, 190)
+PERSON, ROBOT = (217, 119, 6), (37, 99, 200)  # colours of curves and bars
 FONT_SIZE = 14  # pixels
 CAPTION_HEIGHT = 26  # pixels
 

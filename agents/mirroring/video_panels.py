@@ -10,21 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from eva_sim.contact_sheet import BACKGROUND, INK, PERSON, QUIET, ROBOT, load_font
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import face_measurements
 
 Picture = NDArray[np.uint8]
 HEIGHT, TRACE_WIDTH = 480, 420  # pixels
-PERSON, ROBOT, INK, QUIET, PAPER = (
-    (217, 119, 6),
-    (37, 99, 200),
-    (30, 34, 40),
-    (170, 176, 184),
-    (250, 250, 248),
-)
 PLOTTED = {"jaw_opening": "mouth opening", "mouth_width": "mouth width", "brow_height": "brow height"}
 MAX_PAIRS = 6  # pairs of pictures on the summary page
 
@@ -102,7 +96,7 @@ def draw_person(picture: Picture, points: Floats | None, accepted: bool) -> Pict
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     if points is None:
-        draw.text((12, 10), "no face", fill=(230, 90, 80), font=_font(18))
+        draw.text((12, 10), "no face", fill=(230, 90, 80), font=load_font(18))
     else:
         colour = (80, 230, 160) if accepted else (230, 90, 80)
         for x, y in (points[:, :2] * [1, -1]).tolist():
@@ -112,17 +106,17 @@ def draw_person(picture: Picture, points: Floats | None, accepted: bool) -> Pict
 
 def side_by_side(person: Picture, robot: Picture, text: str) -> Picture:
     """Puts both side by side, each `HEIGHT` high, above a line of text."""
-    image = Image.new("RGB", (person.shape[1] + robot.shape[1], HEIGHT + 36), PAPER)
+    image = Image.new("RGB", (person.shape[1] + robot.shape[1], HEIGHT + 36), BACKGROUND)
     image.paste(Image.fromarray(person), (0, 0))
     image.paste(Image.fromarray(robot), (person.shape[1], 0))
-    ImageDraw.Draw(image).text((12, HEIGHT + 8), text, fill=INK, font=_font(16))
+    ImageDraw.Draw(image).text((12, HEIGHT + 8), text, fill=INK, font=load_font(16))
     return np.asarray(image)
 
 
 def video_frame(person: Picture, robot: Picture, curves: MirrorCurves, step: int) -> Picture:
     """Draws one frame of the video."""
     size = robot.shape[0]
-    image = Image.new("RGB", (person.shape[1] + size + TRACE_WIDTH, HEIGHT), PAPER)
+    image = Image.new("RGB", (person.shape[1] + size + TRACE_WIDTH, HEIGHT), BACKGROUND)
     image.paste(Image.fromarray(person), (0, 0))
     image.paste(Image.fromarray(robot), (person.shape[1], 0))
     draw = ImageDraw.Draw(image)
@@ -130,15 +124,15 @@ def video_frame(person: Picture, robot: Picture, curves: MirrorCurves, step: int
     width = TRACE_WIDTH - 48
     for row, (name, (person_curve, robot_curve)) in enumerate(curves.curves.items()):
         box = (left, 34 + 104 * row, width, 66)
-        draw.text((left, box[1] - 24), PLOTTED[name], fill=INK, font=_font(14))
+        draw.text((left, box[1] - 24), PLOTTED[name], fill=INK, font=load_font(14))
         _curve(draw, box, person_curve, len(person_curve), PERSON)
         _curve(draw, box, robot_curve, step + 1, ROBOT)
         x = left + width * step / max(1, len(person_curve) - 1)
         draw.line([x, box[1], x, box[1] + box[3]], fill=QUIET)
-    draw.text((left + width - 104, 10), "person", fill=PERSON, font=_font(14))
-    draw.text((left + width - 44, 10), "robot", fill=ROBOT, font=_font(14))
+    draw.text((left + width - 104, 10), "person", fill=PERSON, font=load_font(14))
+    draw.text((left + width - 44, 10), "robot", fill=ROBOT, font=load_font(14))
     _bars(draw, (left, 352, width, 104), curves.commands[step])
-    draw.text((left, 330), f"commands [share of travel]: {curves.actuators}", fill=INK, font=_font(12))
+    draw.text((left, 330), f"commands [share of travel]: {curves.actuators}", fill=INK, font=load_font(12))
     return np.asarray(image)
 
 
@@ -159,10 +153,6 @@ def _bars(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], values: Flo
         left = x + i * pitch
         draw.rectangle([left, y, left + pitch * 0.7, y + height], fill=(232, 234, 238))
         draw.rectangle([left, y + height * (1 - float(value)), left + pitch * 0.7, y + height], fill=ROBOT)
-
-
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
 
 
 def write_summary(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.atlas import Atlas
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace, load_spec
 from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.settling import hold
 
 OUTER_EYE = 0.092
 
@@ -129,6 +130,4 @@ def fake_atlas(rows: int = 8) -> Atlas:
 def settled(face: Face, command: ArrayLike, steps: int = 20) -> NDArray[np.float32]:
     """Landmarks after holding `command` from a reset, (N, 3)."""
     face.reset()
-    for _ in range(steps):
-        reading = face.move(command)
-    return reading.landmarks
+    return hold(face, command, steps).landmarks

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from eva_sim.contact_sheet import BACKGROUND, INK, draw_contact_sheet, load_font, save_picture
 from eva_sim.contract import Floats
 from eva_sim.expressions import load_expressions
+from eva_sim.settling import hold
 from eva_sim.twin import Twin
 
 HOLD_STEPS = 12  # control steps until the slowest servo has arrived and the skin has settled
@@ -53,8 +54,7 @@ def write_actuator_sheet(twin: Twin, path: Path, size: int = 240) -> None:
 
 def _hold(twin: Twin, command: NDArray[np.float32]) -> None:
     twin.reset()
-    for _ in range(HOLD_STEPS):
-        twin.move(command)
+    hold(twin, command, HOLD_STEPS)
 
 
 def _displacement_colours(displacement: Floats) -> NDArray[np.uint8]:

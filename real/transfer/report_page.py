@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rich.table import Table
 
+from eva_sim.contact_sheet import BACKGROUND, INK, QUIET, ROBOT, load_font
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import REGIONS
 from eva_sim.media.encoding import decode_jpeg
 from eva_sim.real.transfer.observations import PlanObservations
 
 WIDTH, FACE = 1240, 400  # pixels
-INK, QUIET, PAPER = (30, 34, 40), (176, 182, 190), (250, 250, 248)
-FLOOR, OWN, ROBOT = (203, 208, 214), (60, 150, 90), (37, 99, 200)
+FLOOR, OWN = (203, 208, 214), (60, 150, 90)
 _LEFT, _TOP, _TALL, _BAND = 70, 60, 640, 105
 
 
@@ -47,16 +47,16 @@ def report_table(report: Mapping[str, Any]) -> Table:
 
 def draw_report(path: Path, report: Mapping[str, Any], observations: Mapping[str, PlanObservations]) -> None:
     """Draws bars per region, and the worst pose: the twin's picture above the robot's."""
-    image = Image.new("RGB", (WIDTH, 2 * FACE + 60), PAPER)
+    image = Image.new("RGB", (WIDTH, 2 * FACE + 60), BACKGROUND)
     draw = ImageDraw.Draw(image)
     _bars(draw, report)
     worst = report["worst"]
     for row, name in enumerate(("twin", worst["robot"])):
         face = Image.fromarray(decode_jpeg(observations[name].jpegs[worst["pose"]])).resize((FACE, FACE))
         image.paste(face, (WIDTH - FACE - 10, 40 + row * (FACE + 10)))
-        draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=INK, font=_font(16))
+        draw.text((WIDTH - FACE, 46 + row * (FACE + 10)), name, fill=INK, font=load_font(16))
     caption = f"worst pose: {worst['name']}, {worst['mean']:.1f} mm on average"
-    draw.text((WIDTH - FACE - 10, 12), caption, fill=INK, font=_font(16))
+    draw.text((WIDTH - FACE - 10, 12), caption, fill=INK, font=load_font(16))
     with atomic_path(path) as part:
         image.save(part)
 
@@ -64,13 +64,16 @@ def draw_report(path: Path, report: Mapping[str, Any], observations: Mapping[str
 def _bars(draw: ImageDraw.ImageDraw, report: Mapping[str, Any]) -> None:
     """Draws floor, own parameters, all robots with their 90th percentile, and a dot per robot."""
     draw.text(
-        (_LEFT, 12), "landmark error by region, median [mm]; whisker: 90 % below", fill=INK, font=_font(16)
+        (_LEFT, 12),
+        "landmark error by region, median [mm]; whisker: 90 % below",
+        fill=INK,
+        font=load_font(16),
     )
     top = _scale(report)
     for mm in np.arange(0, top + 0.1, 0.5 if top <= 3 else 1 if top < 8 else 2):
         y = _y(float(mm), top)
         draw.line([_LEFT, y, _LEFT + _BAND * len(REGIONS), y], fill=QUIET)
-        draw.text((_LEFT - 28, y - 8), f"{mm:g}", fill=INK, font=_font(14))
+        draw.text((_LEFT - 28, y - 8), f"{mm:g}", fill=INK, font=load_font(14))
     bars = {
         "floor: the twin from another camera": (report["floor"]["other_camera"], FLOOR),
         "a robot with the twin's own parameters": (report["own"], OWN),
@@ -84,11 +87,11 @@ def _bars(draw: ImageDraw.ImageDraw, report: Mapping[str, Any]) -> None:
         for robot in report["robots"].values():
             y = _y(robot[region]["median"], top)
             draw.ellipse([x + 2, y - 3, x + 8, y + 3], outline=ROBOT, width=2)
-        draw.text((_LEFT + _BAND * place + 16, _TOP + _TALL + 8), region, fill=INK, font=_font(15))
+        draw.text((_LEFT + _BAND * place + 16, _TOP + _TALL + 8), region, fill=INK, font=load_font(15))
     for row, (name, (_, colour)) in enumerate(bars.items()):
         y = _TOP + _TALL + 44 + 24 * row
         draw.rectangle([_LEFT, y, _LEFT + 16, y + 16], fill=colour)
-        draw.text((_LEFT + 26, y), name, fill=INK, font=_font(15))
+        draw.text((_LEFT + 26, y), name, fill=INK, font=load_font(15))
 
 
 def _bar(draw: ImageDraw.ImageDraw, x: int, value: Mapping[str, float], colour: Any, top: float) -> None:
@@ -103,7 +106,3 @@ def _scale(report: Mapping[str, Any]) -> float:
 
 def _y(mm: float, top: float) -> float:
     return _TOP + _TALL * (1 - min(mm, top) / top)
-
-
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
