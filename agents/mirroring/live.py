@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 from tqdm import tqdm
 
+from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import TIME_SLACK, MirrorController
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estimate_neutral
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
-from eva_sim.display import DisplayWindow, display_available
 from eva_sim.errors import MediaError
 from eva_sim.interrupts import interruptible
 from eva_sim.media.encoding import Picture
@@ -39,12 +39,12 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
     Raises:
         MediaError: no face stayed in view for `NEUTRAL_DURATION`; the body was not moved.
     """
-    with MirrorDisplay() as display:
+    with MirrorDisplay() as screen:
 
         def show(frame: DetectedFrame, accepted: bool, text: str) -> None:
             picture = detector.pictures[frame.number]
             person = video_panels.draw_person(picture, frame.points, accepted)
-            display.show(person, controller.picture, text)
+            screen.show(person, controller.picture, text)
 
         def show_each() -> Iterator[DetectedFrame]:
             for frame in frames:
@@ -54,7 +54,7 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
         def show_step(frame: DetectedFrame, accepted: bool) -> None:
             show(frame, accepted, MIRRORING_PROMPT)
 
-        frames = detector.frames(lambda: display.stopped)
+        frames = detector.frames(lambda: screen.stopped)
         controller.begin(wait_for_neutral(show_each()))
         mirror_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
     return "stopped by the user"
@@ -117,7 +117,7 @@ class MirrorDisplay:
     """
 
     def __init__(self) -> None:
-        self._window = DisplayWindow() if display_available() else None
+        self._window = display.DisplayWindow() if display.display_available() else None
         self._window_ended, self._text = False, ""
         self._open = ExitStack()
 
