@@ -40,6 +40,7 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
         MediaError: no face stayed in view for `NEUTRAL_DURATION`; the body was not moved.
     """
     with MirrorDisplay() as screen:
+        frames = detector.frames(lambda: screen.stopped)
 
         def show(frame: DetectedFrame, accepted: bool, text: str) -> None:
             picture = detector.pictures[frame.number]
@@ -54,7 +55,6 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
         def show_step(frame: DetectedFrame, accepted: bool) -> None:
             show(frame, accepted, MIRRORING_PROMPT)
 
-        frames = detector.frames(lambda: screen.stopped)
         controller.begin(wait_for_neutral(show_each()))
         mirror_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
     return "stopped by the user"
