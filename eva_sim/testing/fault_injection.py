@@ -210,7 +210,7 @@ from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import open_serial
 spec = load_spec()
 board = FirmwareBoard(spec, Link(open_serial(sys.argv[1], robot_config(spec)["wire"]["baud"]), WallClock()))
-calibration = Calibration.nominal(board.identity.robot_id)
+calibration = Calibration.nominal(spec, board.identity.robot_id)
 board.configure(calibration.limits, calibration.crc)
 board.arm(range(len(spec)))
 while True:

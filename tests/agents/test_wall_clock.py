@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from eva_sim import make_face
+from eva_sim import display, make_face
 from eva_sim.agents.mirroring import frame_detector
 from eva_sim.agents.mirroring.live import NEUTRAL_DURATION
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Face, Reading
 from eva_sim.detector import canonical_face
-from eva_sim.display import DisplayWindow
 from eva_sim.errors import RobotError
 from eva_sim.landmarks import POINTS
 from eva_sim.media.sources import Frames, FrameSource
@@ -97,7 +96,7 @@ def resets() -> list[float]:
 def robot(commands: list[Command], resets: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Face]:
     """A mock on the wall clock, whose commands and resets are noted; its camera is a gray picture."""
     monkeypatch.setattr(frame_detector, "Detector", SlowDetector)
-    monkeypatch.setattr(DisplayWindow, "possible", staticmethod(lambda: False))
+    monkeypatch.setattr(display, "display_available", lambda: False)
     with make_face("mock", realtime=True, size=None) as face:
         move, reset = face.move, face.reset
 
