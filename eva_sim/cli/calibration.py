@@ -41,7 +41,10 @@ def calibrate(
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
 ) -> None:
-    """Finds a robot's ends of travel, servo by servo, then its response by camera; can be resumed."""
+    """Calibrates a robot, servo by servo, then by camera.
+
+    It finds the ends of travel with an operator, then play and delay by camera. It can be stopped and resumed.
+    """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.real.calibration.operator_ui import TerminalUI, WindowUI
     from eva_sim.real.calibration.procedure import build_calibration

@@ -16,7 +16,10 @@ def babble(
     workers: Annotated[int, typer.Option(help="processes")] = 2,
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
 ) -> None:
-    """Moves the actuators at random and records the landmarks; can be stopped and resumed."""
+    """Records random expressions; stops and resumes.
+
+    The data set holds commands, landmarks and small pictures.
+    """
     from eva_sim.agents.data import babbling
 
     babbling.babble(out, samples, seed, workers=workers, resume=resume)
@@ -27,7 +30,10 @@ def train(
     data: Annotated[Path, typer.Argument(help="folder that babbling filled")],
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its report")] = Path("out/model"),
 ) -> None:
-    """Learns the inverse model, from landmarks to commands, of a babbled data set."""
+    """Learns commands from landmarks in a babbled data set.
+
+    The result is the inverse model, with its report.
+    """
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.train import train_inverse_model
 
@@ -36,7 +42,10 @@ def train(
 
 
 def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Path("out/demo")) -> None:
-    """Runs the whole path: babble, train, mirror the sample clip. Running it again is quick."""
+    """Babbles, trains and mirrors the sample clip.
+
+    Running it again is quick: finished stages are kept.
+    """
     from eva_sim.agents import demo as whole_path
 
     whole_path.demo(out)
@@ -46,7 +55,10 @@ def solve_command(
     target: Annotated[str, typer.Argument(help="expression, .npz with landmarks, or picture of a person")],
     out: Annotated[Path, typer.Option(help="folder for command, residual and picture")] = Path("out/fit"),
 ) -> None:
-    """Finds the command whose face is nearest to a given one, through the reduced skin."""
+    """Finds the command nearest to a given face.
+
+    The search runs through the reduced skin and ends on the full one.
+    """
     from eva_sim.agents.optimisation.solve_command import write_solution
 
     Console().print_json(data=write_solution(target, out))

@@ -25,7 +25,10 @@ def mirror(
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
 ) -> None:
-    """Lets a face mirror a person; from a camera live, until q or Ctrl-C. `eva mimic` is the same."""
+    """Lets a face mirror a clip, a picture or a camera.
+
+    A camera is mirrored live, until q or Ctrl-C. `eva mimic` is the same command.
+    """
     from eva_sim import make_face
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
     from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel

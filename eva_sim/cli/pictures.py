@@ -15,7 +15,10 @@ WORDS = "an expression, then actuator=value from -1 (low) to 1 (high); a name wi
 
 
 def print_actuators() -> None:
-    """Prints the actuators: order, travel, rest, and the action units that each one makes."""
+    """Prints the table of actuators.
+
+    It shows order, travel, rest, and the action units that each one makes.
+    """
     spec = load_spec()
     table = Table("#", "name", "low", "high", "rest", "unit", "rest as a command", "action units")
     table.columns[1].no_wrap = True
@@ -32,7 +35,10 @@ def render_expression(
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/look.png"),
     size: Annotated[int, typer.Option(min=16, max=4096, help="side of the picture [pixels]")] = 640,
 ) -> None:
-    """Renders the twin in an expression or command, as in `eva look joy jaw=0.2`."""
+    """Renders the twin in an expression or command.
+
+    For example: `eva look joy jaw=0.2`.
+    """
     from eva_sim.expressions import parse_command
     from eva_sim.twin import Twin
     from eva_sim.twin.pictures import write_still
@@ -58,7 +64,10 @@ def render_expressions(
 def render_actuators(
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/muscles.png"),
 ) -> None:
-    """Renders each actuator at full pull, coloured by the displacement of the skin."""
+    """Renders a sheet of every actuator at full pull.
+
+    Colours show the displacement of the skin.
+    """
     from eva_sim.twin import Twin
     from eva_sim.twin.pictures import write_actuator_sheet
 

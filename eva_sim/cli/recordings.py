@@ -24,7 +24,10 @@ def record(
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
 ) -> None:
-    """Moves a face through expressions and records everything; Ctrl-C eases out and ends."""
+    """Records a face that goes through expressions.
+
+    Ctrl-C eases the face out and ends.
+    """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
@@ -48,7 +51,10 @@ def replay(
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
 ) -> None:
-    """Plays a recording on any face, eased in and out; Ctrl-C eases out and ends."""
+    """Plays a recording on any face, eased in and out.
+
+    Ctrl-C eases the face out and ends.
+    """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.recording.replay import play_and_record
 

@@ -22,7 +22,10 @@ def tour(
     calibration: options.Calibration = None,
     out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("out/robot"),
 ) -> None:
-    """Arms a robot, shows its state, and moves it through a few expressions. It ends limp."""
+    """Arms a robot and tours a few expressions.
+
+    It shows the robot's state first, and ends limp.
+    """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.cli.tour import describe_robot_face, run_tour
     from eva_sim.real.robot import RobotFace

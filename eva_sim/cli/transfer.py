@@ -25,7 +25,10 @@ def transfer(
     seed: Annotated[int, typer.Option(min=1, help="seed of the first hidden robot of virtual and mock")] = 1,
     robot_id: options.RobotId = None,
 ) -> None:
-    """Sends the same commands to twin and robots; reports the difference of their faces by region, in mm."""
+    """Measures how far robots are from the twin, in mm.
+
+    All are sent the same commands; the report is by region of the face.
+    """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.contract import load_spec
     from eva_sim.real.transfer.report import robot_opener, run_transfer
