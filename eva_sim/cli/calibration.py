@@ -43,7 +43,7 @@ def calibrate(
 ) -> None:
     """Calibrates a robot, servo by servo, then by camera.
 
-    It finds the ends of travel with an operator, then play and delay by camera. It can be stopped and resumed.
+    It finds the ends of travel with an operator, then play and delay by camera. It stops and resumes.
     """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.real.calibration.operator_ui import TerminalUI, WindowUI

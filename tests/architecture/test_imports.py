@@ -46,14 +46,8 @@ ALLOWED: dict[str, set[str]] = {
         "real.simulation",
     },
 }  # fmt: skip
-#: The only modules of the package that open a body, or print a table of none, and so load a spec.
-LOADS_SPEC = {
-    "eva_sim/twin/twin.py",
-    "eva_sim/twin/twins.py",
-    "real/opening.py",
-    "eva_sim/contract.py",
-    "eva_sim/__init__.py",
-}
+#: The only modules of the package, beside the command line and the test helpers, that load a spec: they open bodies.
+LOADS_SPEC = {"eva_sim/twin/twin.py", "eva_sim/twin/twins.py", "real/opening.py"}
 #: Folders on top of the package: they may import any room, and no room imports them.
 ON_TOP = ("cli", "testing", "benchmarks", "examples", "tools", "tests")
 
