@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 import pytest
 
 import eva_sim
+from eva_sim.real.wire.protocol import Answer, Fault
 from tests.architecture.test_imports import ALLOWED, ON_TOP
 from tests.docs.markdown_pages import HISTORY, ROOT, anchors, inline_code, links, page_text, pages, tracked
 
@@ -102,6 +103,13 @@ def test_architecture_shows_the_import_rules() -> None:
     """The page's table of rooms, and its list of folders on top, equal those that the imports are held to."""
     assert {name: set(imports) for name, imports in _rows("may import").items()} == ALLOWED
     assert set(_rows("folder on top")) == set(ON_TOP)
+
+
+def test_protocol_page_names_the_answers_and_faults_of_the_code() -> None:
+    text = page_text("docs/protocol.md")
+    bits = {fault.name: fault.value.bit_length() - 1 for fault in Fault}
+    for name, number in {answer.name: answer.value for answer in Answer}.items() | bits.items():
+        assert re.search(rf"\| {number} \| `{name}`", text), name
 
 
 def _rows(heading: str) -> dict[str, list[str]]:
