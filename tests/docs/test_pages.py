@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 import pytest
 
 import eva_sim
+from eva_sim.real.wire.protocol import Answer, Fault
+from tests.architecture.test_imports import ALLOWED, ON_TOP
 from tests.docs.markdown_pages import HISTORY, ROOT, anchors, inline_code, links, page_text, pages, tracked
 
 PRESENT = [page for page in pages() if page != HISTORY]
@@ -95,6 +97,37 @@ def test_architecture_lists_every_folder() -> None:
     rooms |= {name.split("/")[0] for name in tracked() if name.count("/") and name.split("/")[0] in _FOLDERS}
     rooms -= {"docs"}
     assert not [room for room in sorted(rooms) if f"`{room}/`" not in text]
+
+
+def test_architecture_shows_the_import_rules() -> None:
+    """The page's table of rooms, and its list of folders on top, equal those that the imports are held to."""
+    assert {name: set(imports) for name, imports in _rows("may import").items()} == ALLOWED
+    assert set(_rows("folder on top")) == set(ON_TOP)
+
+
+def test_protocol_page_names_the_answers_and_faults_of_the_code() -> None:
+    text = page_text("docs/protocol.md")
+    bits = {fault.name: fault.value.bit_length() - 1 for fault in Fault}
+    for name, number in {answer.name: answer.value for answer in Answer}.items() | bits.items():
+        assert re.search(rf"\| {number} \| `{name}`", text), name
+
+
+def _rows(heading: str) -> dict[str, list[str]]:
+    """Rows of the table of architecture.md that has a heading: the rooms in the last column by the first one.
+
+    Rooms are named as in `ALLOWED`: `agents/data/` is `agents.data`, and `eva_sim/` itself is the core.
+    """
+    lines = page_text("docs/architecture.md").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|") and f"| {heading} |" in line)
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        first, *_, last = (cell.strip() for cell in line.strip("|").split("|"))
+        name = first.strip("`").removeprefix("eva_sim/").strip("/").replace("/", ".") or "core"
+        imports = [part.strip(" `").replace("/", ".") for part in last.split(",")]
+        rows[name] = [] if last == "–" else imports
+    return rows
 
 
 def test_faq_quotes_messages_that_exist() -> None:

@@ -70,14 +70,18 @@ def _of(*programs: str) -> list[Command]:
 @lru_cache(maxsize=1)
 def _eva() -> dict[str, Any]:
     """Subcommands of `eva` by name."""
-    group: Any = typer.main.get_command(eva_app)
-    return dict(group.commands)
+    return dict(_eva_group().commands)
+
+
+def _eva_group() -> Any:
+    return typer.main.get_command(eva_app)
 
 
 @pytest.mark.parametrize("command", [c for c in _of("eva") if len(c.words) > 1], ids=str)
 def test_eva_command_is_known(command: Command) -> None:
     name, *words = command.words[1:]
-    if name == "--help":
+    if name.startswith("--"):
+        assert name in {"--help", *_options(_eva_group())}
         return
     assert name in _eva()
     known = _eva()[name]
@@ -99,7 +103,8 @@ def test_cheap_eva_command_runs(line: str, tmp_path: Path, monkeypatch: pytest.M
 
 def test_options_in_sentences_are_known() -> None:
     """Options without their command, as in `--seed`, belong to `eva` or to a script."""
-    known = {option for command in _eva().values() for option in _options(command)}
+    known = {option for command in (_eva_group(), *_eva().values()) for option in _options(command)}
+    known.add("--help")
     for folder in ("benchmarks", "examples", "tools"):
         for script in (ROOT / folder).glob("*.py"):
             known |= _script_options(script)
