@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 from numpy.typing import ArrayLike, NDArray
 
 import eva_sim
@@ -75,6 +76,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         if randomise and not isinstance(self.face, SimulatedFace):
             raise EvaError("randomise=True needs the twin; no other body can change its constants.")
         self._randomise, self._parameters = randomise, dict[str, Floats]()
+        self._started = False  # whether an episode has begun
         # An open environment lists what works here, so that generic tools do not try a window
         # on a machine without a screen; the class lists all.
         here = ["human", "rgb_array"] if display.display_available() else ["rgb_array"]
@@ -98,7 +100,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         self._plan = self.task.plan(options, self.np_random, self.episode_steps, _OneBody(self.face))
         self._seen = self.face.neutral_landmarks
         self._take(reset_and_hold(self.face, options.get("start"), self._draw_seed()))
-        self._step, self._start_time = 0, self._reading.time
+        self._step, self._start_time, self._started = 0, self._reading.time, True
         self._look()
         info = self._info()
         if self._randomise:
@@ -111,7 +113,9 @@ class FaceEnv(gym.Env[Observation, Action]):
         Raises:
             CommandError: the action is malformed; nothing was sent.
             PhysicsError: the twin diverged; reset before going on.
+            ResetNeeded: no episode has begun; the body did not move.
         """
+        self._check_started("step")
         before = self._reading.sent
         self._take(self.face.move(action))
         self._step += 1
@@ -127,8 +131,11 @@ class FaceEnv(gym.Env[Observation, Action]):
 
         Raises:
             EvaError: the body is no `SimulatedFace`.
+            ResetNeeded: no episode has begun.
         """
-        body = self._simulated().save()
+        face = self._simulated()
+        self._check_started("save")
+        body = face.save()
         private = {name: getattr(self, name) for name in self._EPISODE}
         return body, copy.deepcopy(self.np_random.bit_generator.state), private
 
@@ -170,6 +177,10 @@ class FaceEnv(gym.Env[Observation, Action]):
             without = () if face.varies_material else ("skin",)
             self._parameters = draw_parameters(face.spec, self.np_random, without)
             face.set_parameters(self._parameters)
+
+    def _check_started(self, what: str) -> None:
+        if not self._started:
+            raise ResetNeeded(f"call reset before {what}.")
 
     def _take(self, reading: Reading) -> None:
         self._reading = reading

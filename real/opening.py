@@ -14,7 +14,7 @@ from eva_sim.errors import MediaError, RobotError
 from eva_sim.files import Closing
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import Board, BoardIdentity
-from eva_sim.real.boards.registry import board_opener
+from eva_sim.real.boards.registry import board_kind, board_opener
 from eva_sim.real.calibration.model import Calibration, default_path
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.plant import Plant, PlantCamera
@@ -23,8 +23,6 @@ from eva_sim.real.wire.link import BytePort, Link
 
 #: Side of a hidden robot's picture [pixels].
 SIZE = 320
-#: Kinds of boards that measure the positions of their servos.
-MEASURING_BOARDS = ("feetech", "dynamixel")
 
 GivenCalibration = Calibration | str | os.PathLike[str] | None
 
@@ -107,7 +105,7 @@ def robot_capabilities(
     **_: Any,
 ) -> Capabilities:
     """Capabilities of `open_robot` with the same arguments; a board of one's own counts as not measuring."""
-    measured = connect is None and board in MEASURING_BOARDS
+    measured = connect is None and board_kind(board).measures
     return Capabilities(measured, camera is not None, save=False, real_time=True)
 
 

@@ -30,6 +30,7 @@ class BoardKind:
         find: finds the port of the only board of this kind, for a face.
         max_ports: greatest number of ports that it may have.
         has_id: whether it has an id of its own, so that the user gives its robot none.
+        measures: whether its positions are measured rather than only commanded.
         library: Python module that it needs beyond pyserial, and the extra that installs it.
     """
 
@@ -37,6 +38,7 @@ class BoardKind:
     find: Callable[[FaceSpec], str]
     max_ports: int = 1
     has_id: bool = False
+    measures: bool = False
     library: tuple[str, str] | None = None
 
 
@@ -65,7 +67,7 @@ def board_opener(
             the board refuses.
         LinkError: there is no such port, or not exactly one such board; when opening: it does not answer.
     """
-    kind = _kind(board)
+    kind = board_kind(board)
     _check_robot_id(board, kind, robot_id)
     if kind.library:
         import_optional(*kind.library, RobotError)
@@ -79,7 +81,12 @@ def board_opener(
     return lambda: kind.open(spec, paths, robot_id, clock or WallClock())
 
 
-def _kind(board: str) -> BoardKind:
+def board_kind(board: str) -> BoardKind:
+    """Returns how boards of this kind are reached.
+
+    Raises:
+        RobotError: no such kind.
+    """
     if board not in BOARDS:
         known = ", ".join(repr(name) for name in BOARDS)
         raise RobotError(f"no board called {board!r}; choose one of {known}, or connect= in Python.")
@@ -187,6 +194,10 @@ def _problem(spec: FaceSpec, board: str, path: str) -> str:
 BOARDS: Mapping[str, BoardKind] = {
     "firmware": BoardKind(_open_firmware, _find_firmware, has_id=True),
     "maestro": BoardKind(_open_maestro, _finder("maestro"), max_ports=2),
-    "feetech": BoardKind(_on_bus(_feetech), _finder("feetech"), library=("scservo_sdk", "feetech")),
-    "dynamixel": BoardKind(_on_bus(_dynamixel), _finder("dynamixel"), library=("dynamixel_sdk", "dynamixel")),
+    "feetech": BoardKind(
+        _on_bus(_feetech), _finder("feetech"), measures=True, library=("scservo_sdk", "feetech")
+    ),
+    "dynamixel": BoardKind(
+        _on_bus(_dynamixel), _finder("dynamixel"), measures=True, library=("dynamixel_sdk", "dynamixel")
+    ),
 }

@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "real.simulation",
     },
 }  # fmt: skip
-#: The only modules of the package, beside the command line and the test helpers, that load a spec: they open bodies.
+#: The modules that load a spec, beside command line and test helpers: they open bodies.
 LOADS_SPEC = {"eva_sim/twin/twin.py", "eva_sim/twin/twins.py", "real/opening.py"}
 #: Folders on top of the package: they may import any room, and no room imports them.
 ON_TOP = ("cli", "testing", "benchmarks", "examples", "tools", "tests")

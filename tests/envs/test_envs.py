@@ -10,6 +10,7 @@ import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import eva_sim
@@ -194,6 +195,18 @@ def test_shipped_atlas_covers_faces() -> None:
     assert not atlas.landmarks.flags.writeable
     moved = np.linalg.norm(atlas.landmarks - atlas.landmarks[0], axis=2).max(1)
     assert np.median(moved) > 0.05
+
+
+def test_nothing_moves_or_is_saved_before_an_episode_begins() -> None:
+    face = FakeFace()
+    env = pose.PoseEnv(face=face)
+    with pytest.raises(ResetNeeded, match="reset before step"):
+        env.step(face.spec.neutral)
+    with pytest.raises(ResetNeeded, match="reset before save"):
+        env.save()
+    assert face.move(face.spec.neutral).time == face.spec.control_dt  # the first move of all
+    env.reset(seed=0)
+    env.step(face.spec.neutral)
 
 
 def test_reward_is_the_sum_of_its_terms(pose_env: Any) -> None:
