@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 
 from eva_sim.contract import Actuator
 from eva_sim.real.calibration.operator_ui import (
-    Answer,
     Confirm,
-    Move,
+    MoveTo,
+    OperatorAnswer,
+    OperatorQuestion,
     OperatorUI,
     Picture,
-    Question,
-    Skip,
-    Stop,
+    SkipServo,
+    StopCalibration,
     Subject,
 )
 from eva_sim.real.calibration.servo_bench import ServoBench
@@ -120,7 +120,7 @@ class EndpointSearch:
             match self._ask("arm", meaning, self._rest, self._rest):
                 case Confirm():
                     return True
-                case Skip():
+                case SkipServo():
                     return False
             self._bench.idle()
 
@@ -150,7 +150,7 @@ class EndpointSearch:
         while True:
             bench.tick()
             match self._ask(subject, endpoint_meaning(self._actuator, subject), bench.raw, bench.goal):
-                case Move(raw):
+                case MoveTo(raw):
                     bench.go(raw)
                 case Confirm() if bench.arrived:
                     self._operator.tell(f"{name}: {subject} is at {bench.raw:.0f} {unit}.")
@@ -160,15 +160,15 @@ class EndpointSearch:
                         f"still moving, at {bench.raw:.0f} of {bench.goal:.0f} {unit}; "
                         "say it when it is there."
                     )
-                case Skip():
+                case SkipServo():
                     return None
 
-    def _ask(self, subject: Subject, meaning: str, raw: float, goal: float) -> Answer | None:
-        question = Question(
+    def _ask(self, subject: Subject, meaning: str, raw: float, goal: float) -> OperatorAnswer | None:
+        question = OperatorQuestion(
             self._actuator.name, subject, meaning, raw, goal, self._low, self._high, self._unit
         )
         answer = self._operator.poll(question, self._camera_view())
-        if isinstance(answer, Stop):
+        if isinstance(answer, StopCalibration):
             raise CalibrationStopped("the operator stopped; everything found so far is kept.")
         return answer
 

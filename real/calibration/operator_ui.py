@@ -29,7 +29,7 @@ Subject = Literal["arm", "low", "neutral", "high"]
 
 
 @dataclass(frozen=True)
-class Move:
+class MoveTo:
     """The operator moves the servo to a position [raw]."""
 
     raw: float
@@ -41,20 +41,20 @@ class Confirm:
 
 
 @dataclass(frozen=True)
-class Skip:
+class SkipServo:
     """The operator skips this servo."""
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopCalibration:
     """The operator ends the calibration; everything found is kept."""
 
 
-Answer = Move | Confirm | Skip | Stop
+OperatorAnswer = MoveTo | Confirm | SkipServo | StopCalibration
 
 
 @dataclass(frozen=True)
-class Question:
+class OperatorQuestion:
     """A question to the operator.
 
     Attributes:
@@ -90,7 +90,7 @@ class OperatorUI(Closing, abc.ABC):
     """The user interface of an operator, who watches the robot and decides. Use it as a context manager."""
 
     @abc.abstractmethod
-    def poll(self, question: Question, picture: Picture | None) -> Answer | None:
+    def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
         """Returns the answer, or None while there is none. Must return within a few milliseconds."""
 
     def tell(self, text: str) -> None:
@@ -115,18 +115,18 @@ class ScriptedOperator(OperatorUI):
 
     def __init__(self, endpoints: Mapping[str, Mapping[str, float]], stop_at: str = "") -> None:
         self._endpoints, self._stop_at = endpoints, stop_at
-        self.questions, self.texts = list[Question](), list[str]()
+        self.questions, self.texts = list[OperatorQuestion](), list[str]()
 
-    def poll(self, question: Question, picture: Picture | None) -> Answer:
+    def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer:
         self.questions.append(question)
         if question.actuator == self._stop_at:
-            return Stop()
+            return StopCalibration()
         if question.actuator not in self._endpoints:
-            return Skip()
+            return SkipServo()
         if question.subject == "arm":
             return Confirm()
         wanted = self._endpoints[question.actuator][question.subject]
-        return Confirm() if abs(question.raw - wanted) < 1e-6 else Move(wanted)
+        return Confirm() if abs(question.raw - wanted) < 1e-6 else MoveTo(wanted)
 
     def tell(self, text: str) -> None:
         self.texts.append(text)
@@ -152,7 +152,7 @@ class TerminalUI(OperatorUI):
         self._last: tuple[str, str] = ("", "")
         self._lines, self._listening = sys.stdin if lines is None else lines, False
 
-    def poll(self, question: Question, picture: Picture | None) -> Answer | None:
+    def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
         self._start()
         if self._last != (question.actuator, question.subject):
             self._last = (question.actuator, question.subject)
@@ -167,18 +167,18 @@ class TerminalUI(OperatorUI):
         answer = parse_answer(line, question.goal)
         if answer is None:
             self.tell(f"  {line!r} is not understood; {self.HELP}")
-        elif isinstance(answer, Move):
+        elif isinstance(answer, MoveTo):
             return self._within_limits(answer, question)
         return answer
 
-    def _answer_to_arm(self, line: str) -> Answer | None:
+    def _answer_to_arm(self, line: str) -> OperatorAnswer | None:
         answer = parse_answer(line or "ok", 0.0)
-        if answer is None or isinstance(answer, Move):
+        if answer is None or isinstance(answer, MoveTo):
             self.tell(f"  {line!r} moves nothing yet; {self.ARM}")
             return None
         return answer
 
-    def _within_limits(self, move: Move, question: Question) -> Move | None:
+    def _within_limits(self, move: MoveTo, question: OperatorQuestion) -> MoveTo | None:
         """Refuses a position outside the limits, so that a typing error does not send a servo to its end."""
         if question.low <= move.raw <= question.high:
             self.tell(f"  to {move.raw:.0f} {question.unit}")
@@ -211,10 +211,10 @@ class TerminalUI(OperatorUI):
             Image.fromarray(picture).save(part)
 
 
-def parse_answer(line: str, goal: float) -> Answer | None:
+def parse_answer(line: str, goal: float) -> OperatorAnswer | None:
     """Parses a typed line; `+20` counts from `goal` [raw]. None if it is not understood."""
-    words: dict[str, Callable[[], Answer]] = {
-        "ok": Confirm, "skip": Skip, "s": Skip, "stop": Stop, "q": Stop, "quit": Stop,
+    words: dict[str, Callable[[], OperatorAnswer]] = {
+        "ok": Confirm, "skip": SkipServo, "s": SkipServo, "stop": StopCalibration, "q": StopCalibration, "quit": StopCalibration,
     }  # fmt: skip
     if line in words:
         return words[line]()
@@ -224,7 +224,7 @@ def parse_answer(line: str, goal: float) -> Answer | None:
         return None
     if not np.isfinite(number):
         return None
-    return Move(goal + number if line[0] in "+-" else number)
+    return MoveTo(goal + number if line[0] in "+-" else number)
 
 
 class WindowUI(OperatorUI):
@@ -247,29 +247,34 @@ class WindowUI(OperatorUI):
         cv2.namedWindow(self._NAME, cv2.WINDOW_AUTOSIZE)
         cv2.createTrackbar(self._SLIDER, self._NAME, 0, self._STEPS, lambda _: None)
 
-    def poll(self, question: Question, picture: Picture | None) -> Answer | None:
+    def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
         if self._last != (question.actuator, question.subject):  # the slider starts at the servo's position
             self._last = (question.actuator, question.subject)
             self._slider = self._slider_of(question)
             self._cv.setTrackbarPos(self._SLIDER, self._NAME, self._slider)
         self._cv.imshow(self._NAME, self._page(question, picture))
         key = self._cv.waitKey(1) & 0xFF
-        keys: dict[int, Callable[[], Answer]] = {13: Confirm, ord("s"): Skip, ord("q"): Stop, 27: Stop}
+        keys: dict[int, Callable[[], OperatorAnswer]] = {
+            13: Confirm,
+            ord("s"): SkipServo,
+            ord("q"): StopCalibration,
+            27: StopCalibration,
+        }
         if key in keys:
             return keys[key]()
         place = self._cv.getTrackbarPos(self._SLIDER, self._NAME)
         if place == self._slider:
             return None
         self._slider = place
-        return Move(question.low + place / self._STEPS * (question.high - question.low))
+        return MoveTo(question.low + place / self._STEPS * (question.high - question.low))
 
     def close(self) -> None:
         self._cv.destroyWindow(self._NAME)
 
-    def _slider_of(self, question: Question) -> int:
+    def _slider_of(self, question: OperatorQuestion) -> int:
         return round(self._STEPS * (question.raw - question.low) / (question.high - question.low))
 
-    def _page(self, question: Question, picture: Picture | None) -> Picture:
+    def _page(self, question: OperatorQuestion, picture: Picture | None) -> Picture:
         page = np.full((480, 640, 3), 60, np.uint8) if picture is None else picture[:, :, ::-1].copy()
         key = "arm" if question.subject == "arm" else "here"
         for row, text in enumerate((question.text, f"Enter: {key}   s: skip   q: stop")):

@@ -15,13 +15,13 @@ import pytest
 from eva_sim.errors import RobotError
 from eva_sim.real.calibration.endpoint_search import find_endpoints
 from eva_sim.real.calibration.operator_ui import (
-    Answer,
     Confirm,
-    Move,
-    Question,
+    MoveTo,
+    OperatorAnswer,
+    OperatorQuestion,
     ScriptedOperator,
-    Skip,
-    Stop,
+    SkipServo,
+    StopCalibration,
     TerminalUI,
     WindowUI,
     parse_answer,
@@ -30,14 +30,14 @@ from eva_sim.real.calibration.servo_bench import ServoBench
 from eva_sim.real.calibration.session import CalibrationStopped, ServoEndpoints
 from eva_sim.testing.calibration_rig import RecordingBoard, session
 
-QUESTION = Question("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
+QUESTION = OperatorQuestion("jaw", "high", "the mouth is open", 1000.0, 1000.0, 700.0, 2300.0, "us")
 
 
 @pytest.mark.parametrize(
     ("line", "answer"),
-    [("1500", Move(1500.0)), ("+20", Move(1020.0)), ("-15.5", Move(984.5)), ("ok", Confirm()),
-     ("skip", Skip()),
-     ("q", Stop()), ("", None), ("nan", None), ("1e999", None), ("up", None)],
+    [("1500", MoveTo(1500.0)), ("+20", MoveTo(1020.0)), ("-15.5", MoveTo(984.5)), ("ok", Confirm()),
+     ("skip", SkipServo()),
+     ("q", StopCalibration()), ("", None), ("nan", None), ("1e999", None), ("up", None)],
 )  # fmt: skip
 def test_typed_lines_mean_what_they_say(line: str, answer: object) -> None:
     assert parse_answer(line, 1000.0) == answer
@@ -53,9 +53,9 @@ def test_a_terminal_never_waits_and_shows_the_picture(tmp_path: Path, capsys: py
 
     guide = TerminalUI(tmp_path / "look.png", lines())
     picture = np.zeros((20, 30, 3), np.uint8)
-    while not any(isinstance(answer, Stop) for answer in typed):
+    while not any(isinstance(answer, StopCalibration) for answer in typed):
         typed.append(guide.poll(QUESTION, picture))
-    assert [a for a in typed if a is not None] == [Move(1100.0), Confirm(), Stop()]
+    assert [a for a in typed if a is not None] == [MoveTo(1100.0), Confirm(), StopCalibration()]
     message = capsys.readouterr().err
     assert "jaw: find high, where the mouth is open (now 1000 of 700..2300 us)" in message
     assert "'what' is not understood" in message and (tmp_path / "look.png").exists() and next(go)
@@ -67,13 +67,13 @@ def test_a_relative_wish_counts_from_the_last_one(bench: ServoBench, tmp_path: P
     class Typist(ScriptedOperator):
         lines: ClassVar[list[str]] = ["+300", "+300", "-100"]
 
-        def poll(self, question: Question, picture: Any) -> Answer:
+        def poll(self, question: OperatorQuestion, picture: Any) -> OperatorAnswer:
             if question.actuator != "brow_inner_left":
-                return Skip()
+                return SkipServo()
             if question.subject in ("arm", "low"):
                 return Confirm()
             if not self.lines and question.raw != question.goal:
-                return Move(question.goal)
+                return MoveTo(question.goal)
             message = parse_answer(self.lines.pop(0) if self.lines else "ok", question.goal)
             assert message is not None
             return message
@@ -115,7 +115,7 @@ def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
     with WindowUI() as guide:
         assert guide.poll(QUESTION, None) is None and place[0] == round(1000 * 300 / 1600)
         place[0] = 500
-        assert guide.poll(QUESTION, np.zeros((9, 9, 3), np.uint8)) == Move(1500.0)
+        assert guide.poll(QUESTION, np.zeros((9, 9, 3), np.uint8)) == MoveTo(1500.0)
         assert guide.poll(replace(QUESTION, raw=1100.0), None) is None  # the servo is on its way
-        assert [guide.poll(QUESTION, None) for _ in range(3)] == [Confirm(), Skip(), Stop()]
+        assert [guide.poll(QUESTION, None) for _ in range(3)] == [Confirm(), SkipServo(), StopCalibration()]
     assert shown[0].shape == (480, 640, 3)

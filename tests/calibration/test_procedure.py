@@ -15,7 +15,13 @@ from eva_sim.real.boards.interface import BoardLimits
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
 from eva_sim.real.calibration.endpoint_search import endpoint_meaning, find_endpoints
 from eva_sim.real.calibration.model import Calibration
-from eva_sim.real.calibration.operator_ui import Answer, Confirm, Move, Question, ScriptedOperator
+from eva_sim.real.calibration.operator_ui import (
+    Confirm,
+    MoveTo,
+    OperatorAnswer,
+    OperatorQuestion,
+    ScriptedOperator,
+)
 from eva_sim.real.calibration.procedure import measure_by_camera
 from eva_sim.real.calibration.servo_bench import BENCH_SPEED, ServoBench
 from eva_sim.real.calibration.session import (
@@ -104,9 +110,9 @@ def test_a_place_counts_once_the_servo_is_there(spec: FaceSpec, bench: ServoBenc
     class Hasty(ScriptedOperator):
         """Says that it is there while the servo still moves."""
 
-        def poll(self, question: Question, picture: Any) -> Answer:
+        def poll(self, question: OperatorQuestion, picture: Any) -> OperatorAnswer:
             answer = super().poll(question, picture)
-            return Confirm() if isinstance(answer, Move) and question.raw > 1320.0 else answer
+            return Confirm() if isinstance(answer, MoveTo) and question.raw > 1320.0 else answer
 
     guide, mine = Hasty({"jaw": {"low": 1200.0, "high": 1800.0}}), session(tmp_path)
     find_endpoints(mine, bench, guide)
