@@ -214,7 +214,8 @@ class TerminalUI(OperatorUI):
 def parse_answer(line: str, goal: float) -> OperatorAnswer | None:
     """Parses a typed line; `+20` counts from `goal` [raw]. None if it is not understood."""
     words: dict[str, Callable[[], OperatorAnswer]] = {
-        "ok": Confirm, "skip": SkipServo, "s": SkipServo, "stop": StopCalibration, "q": StopCalibration, "quit": StopCalibration,
+        "ok": Confirm, "skip": SkipServo, "s": SkipServo, "stop": StopCalibration, "q": StopCalibration,
+        "quit": StopCalibration,
     }  # fmt: skip
     if line in words:
         return words[line]()
