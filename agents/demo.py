@@ -37,10 +37,10 @@ def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
     console.print("[bold]2/3 train[/]: a model learns which commands make which face")
     model = _train(out / "model", data, stamp)
     console.print("[bold]3/3 mirror[/]: the robot mirrors the clip of a person")
-    metrics = _mirror(out / "mimic", model, stamp)
+    metrics = _mirror(out / "mirror", model, stamp)
     for name in metrics["correlation"]:
         console.print(f"  {name:14s} {describe_measurement(name, metrics)}")
-    for name in ("mimic/mimic.mp4", "mimic/mimic.png", "mimic/metrics.json", "model/inverse.pt"):
+    for name in ("mirror/mirror.mp4", "mirror/mirror.png", "mirror/metrics.json", "model/inverse.pt"):
         console.print(f"  {out / name}")
     return metrics
 

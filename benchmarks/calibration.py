@@ -14,7 +14,7 @@ One row per actuator; each pair is the true value, then the measured one:
 - play: command between rising and falling [command units]. True: of its gears, over all the cable it draws.
 - loop: largest gap between rising and falling, share of the response. delay: until a step shows [ms].
   points: number of landmarks that move most, and of those in both; where: the region of most of them.
-  True: by the same sweep of the hidden twin's own landmarks instead of its pictures.
+  True: by the same sweep of the hidden robot's own landmarks instead of its pictures.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def camera_stage(body: str, seed: int, session: CalibrationSession) -> Calibrati
 
 
 def true_responses(seed: int, path: Path) -> dict[str, ActuatorResponse]:
-    """The same sweep of the hidden twin's own landmarks, without servos' errors, link and camera."""
+    """The same sweep of the hidden robot's own landmarks, without servos' errors, link and camera."""
     session = CalibrationSession.open(load_spec(), path, f"twin of robot {seed}", "none", "us")
     with open_twin(load_spec(), hidden_parameters(seed)) as twin:
         measure_by_camera(session, twin)

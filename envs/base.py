@@ -143,6 +143,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         """Goes back to a saved state; the same actions then repeat bit for bit."""
         body, random, private = state
         self._simulated().restore(body)
+        self._started = True
         self.np_random.bit_generator.state = copy.deepcopy(random)
         for name, value in private.items():
             setattr(self, name, value)
@@ -169,7 +170,9 @@ class FaceEnv(gym.Env[Observation, Action]):
         """Returns the face as one in simulation, the only kind whose state can be set."""
         if isinstance(self.face, SimulatedFace):
             return self.face
-        raise EvaError("a robot cannot go back in time, so it is neither saved nor restored; use the twin.")
+        raise EvaError(
+            "the state of a robot cannot be saved or restored, since it cannot go back in time; use the twin."
+        )
 
     def _draw_body(self) -> None:
         if self._randomise:
@@ -235,7 +238,7 @@ def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
     if body == "twin":
         return {"skin": skin, "neck": neck}
     if (skin, neck) != ("full", "kinematic"):
-        raise EvaError(f"skin and neck are the twin's; body={body!r} has its own, leave them out.")
+        raise EvaError(f"skin and neck apply to the twin only; leave them out for body={body!r}.")
     return {}
 
 

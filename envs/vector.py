@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.envs.base import check_arguments, observed_space
 from eva_sim.envs.reset_options import check_names
 from eva_sim.envs.target_plan import (
@@ -47,7 +47,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
       observes the new episode's start.
 
     Args:
-        num_envs: how many, N.
+        num_envs: number of environments, N.
         body: `"twin"`.
         skin: `"full"`, in lanes on all cores; or `"reduced"`.
         neck: `"kinematic"`.
@@ -56,6 +56,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         episode_steps: control steps in an episode; None for the task's own.
         randomise: whether each episode's body differs, see `eva_sim.randomise`; the reduced skin
             keeps its material.
+        spec: the face, in a folder of tables and meshes; by default EVA.
         **options: none; those of a robot are for the single environment.
 
     Raises:
@@ -79,13 +80,14 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         render_mode: str | None = None,
         episode_steps: int | None = None,
         randomise: bool = False,
+        spec: FaceSpec | None = None,
         **options: Any,
     ) -> None:
         _check_single(body, options, neck=neck, observe=observe, render_mode=render_mode)
         check_arguments(observe, 96, render_mode, episode_steps)
         self.num_envs, self.randomise = num_envs, randomise
         self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
-        self.twins = Twins(num_envs, skin)
+        self.twins = Twins(num_envs, skin, spec)
         self.single_observation_space = observed_space(self.twins.spec, "landmarks", None)
         self._observed = tuple(self.single_observation_space)
         self.single_action_space = spaces.Box(-1.0, 1.0, (len(self.twins.spec),), np.float32)
@@ -101,7 +103,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         """Begins an episode in every copy.
 
         Args:
-            seed: of the first copy, the next ones follow; or one for each; None goes on as before.
+            seed: seed of copy 0, copy i gets `seed + i`; or one seed per copy. None keeps the generators.
             options: as in the single environment, for all copies alike.
 
         Raises:
@@ -271,7 +273,7 @@ def _seeds(seed: int | Sequence[int | None] | None, count: int) -> Sequence[int 
 def _check_single(body: str, options: dict[str, Any], **given: str | None) -> None:
     """Refuses options that only the single environment has."""
     if body != "twin":
-        raise EvaError(f"body={body!r} is one face, not many: use the single environment, gym.make.")
+        raise EvaError(f"body={body!r} is a single face; use the single environment, gym.make.")
     if options:
         raise EvaError(f"{', '.join(sorted(options))}: options of a robot are for the single environment.")
     able = {"neck": "kinematic", "observe": "landmarks", "render_mode": None}

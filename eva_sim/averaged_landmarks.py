@@ -100,7 +100,7 @@ def reading_landmarks(face: Face) -> Iterator[ReadLandmarks]:
         def read(reading: Reading) -> Floats:
             points = averaged_landmarks(_image(reading), detector)
             if points is None:
-                raise MediaError("no face in the picture; see to camera and light, then go on.")
+                raise MediaError("no face in the picture; check camera and light, then continue.")
             return aligner(points)
 
         yield read
@@ -108,12 +108,12 @@ def reading_landmarks(face: Face) -> Iterator[ReadLandmarks]:
 
 def _image(reading: Reading) -> Picture:
     if reading.image is None:
-        raise MediaError("the camera has no picture any more; see to it, then go on.")
+        raise MediaError("the camera sends no pictures any more; check it, then continue.")
     return reading.image
 
 
 def _own_landmarks(reading: Reading) -> Floats:
     if not reading.found:
         reason = "; ".join(reading.faults) or "no face in the picture"
-        raise MediaError(f"the face is lost ({reason}); see to camera and light, then go on.")
+        raise MediaError(f"the face is lost ({reason}); check camera and light, then continue.")
     return reading.landmarks.astype(float)

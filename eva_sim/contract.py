@@ -304,7 +304,7 @@ class SimulatedFace(Face):
 
     @abc.abstractmethod
     def set_parameters(self, parameters: Mapping[str, Floats]) -> None:
-        """Gives this face other constants, see `eva_sim.randomise`; an empty mapping restores the tables'."""
+        """Replaces this face's constants, see `eva_sim.randomise`; an empty mapping restores the defaults."""
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Every error a user can cause or meet, each with one sentence on what to do next."""
+"""All errors that are raised on purpose. Each message says what to do next."""
 
 from __future__ import annotations
 
@@ -46,4 +46,4 @@ class RobotError(EvaError, RuntimeError):
 
 
 class LinkError(RobotError):
-    """The link to the robot's board is lost, or nobody answers at the other end."""
+    """The link to the robot's board is lost, or no device answers."""

@@ -50,7 +50,7 @@ def check_links() -> None:
         raise ImportError(
             f"{', '.join(broken)} in {package} should be symbolic links to folders, but this checkout has no "
             "symbolic links. Run `git config core.symlinks true` (on Windows first switch on developer mode) "
-            "and check out again with `git checkout -f HEAD`; or pip install eva-sim from a wheel."
+            "and check out again with `git checkout -f HEAD`; or pip install a wheel of eva-sim."
         )
 
 
@@ -75,7 +75,7 @@ def check_output_folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise DataError(f"{folder} can hold no results: {there} is no folder to write to; choose another.")
+        raise DataError(f"{folder} cannot be written: {there} is not a writable folder; choose another.")
     return folder
 
 
@@ -93,7 +93,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=final.parent, prefix=".part-", suffix=final.suffix)
     except OSError as error:
-        raise DataError(f"{final} cannot be written ({error.strerror}); choose another place.") from error
+        raise DataError(f"{final} cannot be written ({error.strerror}); choose another path.") from error
     os.close(handle)
     part = Path(name)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,41 @@ from eva_sim.media.encoding import Picture, PictureStore
 
 #: A frame that is late by less than this still counts for its control step [s].
 TIME_SLACK = 1e-3
+
+
+class ControlClock:
+    """The times of control steps: whole multiples of the control period, each used once.
+
+    Args:
+        period: time between two steps [s].
+    """
+
+    def __init__(self, period: float) -> None:
+        self.period, self._next = period, 0
+
+    @property
+    def time(self) -> float:
+        """Time of the next step [s]."""
+        return self._next * self.period
+
+    def advance(self) -> float:
+        """Returns the time of the next step [s], and goes on to the one after it."""
+        time, self._next = self.time, self._next + 1
+        return time
+
+    def until(self, time: float) -> Iterator[float]:
+        """Yields the times of all steps that are due before `time` [s]."""
+        while self.time + TIME_SLACK < time:
+            yield self.advance()
+
+    def through(self, time: float) -> Iterator[float]:
+        """Yields the times of all steps up to the one nearest to `time` [s]."""
+        while self._next <= round(time / self.period):
+            yield self.advance()
+
+    def skip_to(self, time: float) -> None:
+        """Leaves out the steps before `time` [s]."""
+        self._next = max(self._next, int(np.ceil((time - TIME_SLACK) / self.period)))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
-from eva_sim.agents.mirroring.controller import TIME_SLACK, MirrorController
+from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estimate_neutral
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.errors import MediaError
@@ -75,17 +75,15 @@ def mirror_live_frames(
         frames: as they come.
         show: called after each frame that was mirrored, with whether its face was accepted.
     """
-    dt, tick = controller.control_dt, 0
+    clock = ControlClock(controller.control_dt)
     for frame in frames:
-        lag = MAX_LAG if controller.steps else 0.0
-        tick = max(tick, int(np.ceil((frame.time - lag - TIME_SLACK) / dt)))
-        while controller.frame is not None and tick * dt + TIME_SLACK < frame.time:
-            controller.step(tick * dt, render=False)
-            tick += 1
+        clock.skip_to(frame.time - (MAX_LAG if controller.steps else 0.0))
+        if controller.frame is not None:
+            for time in clock.until(frame.time):
+                controller.step(time, render=False)
         controller.observe(frame)
-        if tick * dt < frame.time + dt:
-            controller.step(tick * dt)
-            tick += 1
+        if clock.time < frame.time + clock.period:
+            controller.step(clock.advance())
             show(frame, controller.face_accepted)
 
 
@@ -105,7 +103,8 @@ def wait_for_neutral(frames: Iterator[DetectedFrame]) -> ExpressionTracker:
             points = np.array([each.points for each in unbroken])
             return ExpressionTracker(estimate_neutral(points, duration / (len(unbroken) - 1)))
     raise MediaError(
-        f"no face stayed for {NEUTRAL_DURATION:g} s, so none was mirrored; sit in front of the camera."
+        f"no face stayed in view for {NEUTRAL_DURATION:g} s, and nothing was mirrored; "
+        "sit in front of the camera."
     )
 
 
@@ -119,6 +118,7 @@ class MirrorDisplay:
     def __init__(self) -> None:
         self._window = display.DisplayWindow() if display.display_available() else None
         self._window_ended, self._text = False, ""
+        self._interrupted: Callable[[], bool] = lambda: False
         self._open = ExitStack()
 
     @property

@@ -36,7 +36,7 @@ RECORDED_SIZE, LIVE_SIZE = video_panels.HEIGHT, video_panels.HEIGHT // 2
 def mirror(
     source: FrameSource, model: InverseModel, face: Face, out: str | os.PathLike[str]
 ) -> dict[str, Any]:
-    """Lets a face mirror a person, and writes `mimic.mp4`, `mimic.png`, `metrics.json`, `traces.npz`.
+    """Lets a face mirror a person, and writes `mirror.mp4`, `mirror.png`, `metrics.json`, `traces.npz`.
 
     A camera is mirrored live, in a window where there is a display, until Ctrl-C or q. When camera or body
     fails, or Ctrl-C ends a clip, the steps made until then are kept. Pictures are set aside in nameless

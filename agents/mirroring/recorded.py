@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from eva_sim.agents.mirroring.controller import TIME_SLACK, MirrorController
+from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.expression_tracker import (
     STRANGER_MAX_RESIDUAL,
     ExpressionTracker,
@@ -37,15 +37,15 @@ def mirror_recording(detector: FrameDetector, controller: MirrorController) -> s
 
 def mirror_recorded_frames(controller: MirrorController, frames: Iterable[DetectedFrame]) -> None:
     """Makes one control step for each control period of the recording, with the latest frame at that time."""
-    dt, tick = controller.control_dt, 0
+    clock = ControlClock(controller.control_dt)
     for frame in frames:
-        while controller.frame is not None and tick * dt + TIME_SLACK < frame.time:
-            controller.step(tick * dt)
-            tick += 1
+        if controller.frame is not None:
+            for time in clock.until(frame.time):
+                controller.step(time)
         controller.observe(frame)
-    while controller.frame is not None and tick <= round(controller.frame.time / dt):
-        controller.step(tick * dt)
-        tick += 1
+    if controller.frame is not None:
+        for time in clock.through(controller.frame.time):
+            controller.step(time)
 
 
 def _learn_person(source: FrameSource, frames: list[DetectedFrame]) -> ExpressionTracker:

@@ -26,7 +26,7 @@ def write_results(
     metrics: dict[str, Any],
     spec: FaceSpec,
 ) -> None:
-    """Writes `mimic.mp4`, `mimic.png`, `traces.npz` and `metrics.json`.
+    """Writes `mirror.mp4`, `mirror.png`, `traces.npz` and `metrics.json`.
 
     Args:
         folder: for the files.
@@ -40,8 +40,8 @@ def write_results(
     curves = video_panels.MirrorCurves.of(
         spec, trace.time, (trace.person, neutral["person"]), (trace.robot, neutral["robot"]), trace.commands
     )
-    pairs = _write_film(folder / "mimic.mp4", detector, robot_pictures, trace, curves)
-    video_panels.write_summary(folder / "mimic.png", curves, pairs, metrics)
+    pairs = _write_film(folder / "mirror.mp4", detector, robot_pictures, trace, curves)
+    video_panels.write_summary(folder / "mirror.png", curves, pairs, metrics)
     write_arrays(
         folder / "traces.npz", time=trace.time, points=np.array(POINTS), person=trace.person,
         person_neutral=neutral["person"], robot=trace.robot, robot_neutral=neutral["robot"],

@@ -61,7 +61,11 @@ def calibrate(
         if see and camera >= 0:
             path, doubts = calibrate_camera(choice, session, distance, partial)
     guessed = len(spec) - len(session.endpoints)
-    doubts += [f"of {guessed} servos the ends are the table's, not found."] if guessed else []
+    doubts += (
+        [f"{guessed} servos have the nominal endpoints of the table; theirs were not measured."]
+        if guessed
+        else []
+    )
     for doubt in doubts:
         Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
     Console().print(f"{path}", soft_wrap=True)

@@ -13,7 +13,7 @@ from eva_sim.errors import EvaError
 
 
 def tour(
-    body: options.RobotBody = "robot",
+    body: Annotated[str | None, typer.Option(help="robot, virtual or mock; must be given")] = None,
     board: options.Board = "firmware",
     port: options.Port = "auto",
     camera: options.Camera = 0,
@@ -30,8 +30,8 @@ def tour(
     from eva_sim.cli.tour import describe_robot_face, run_tour
     from eva_sim.real.robot import RobotFace
 
-    if body not in ("robot", "virtual", "mock"):
-        raise EvaError(f"body={body!r} is no robot; choose --body robot, virtual or mock.")
+    if body not in ("robot", "virtual", "mock"):  # no default, since the command arms what it finds
+        raise EvaError("choose a robot: --body robot, --body virtual or --body mock.")
     with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
         assert isinstance(face, RobotFace)
         for name, description in describe_robot_face(face).items():

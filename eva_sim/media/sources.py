@@ -114,7 +114,7 @@ class ClipSource(FrameSource):
 
 
 class WebcamSource(FrameSource):
-    """A live camera; frames that nobody takes in time are left out.
+    """A live camera; frames that are not read in time are dropped.
 
     Raises:
         MediaError: no such camera, or it stopped.

@@ -132,6 +132,9 @@ class RecordedFace(Face):
     def render(self, size: int) -> NDArray[np.uint8]:
         return self.face.render(size)
 
+    def describe(self) -> dict[str, Any]:
+        return self.face.describe()
+
     def close(self) -> None:
         self.recorder.close()
         self.face.close()

@@ -14,7 +14,7 @@ from eva_sim.real.wire.firmware_table import channel_rows
 from eva_sim.testing import protocol_oracle
 from eva_sim.testing.protocol_oracle import Host
 
-SOURCES = Path(__file__).resolve().parents[2] / "real/firmware"
+SOURCES = Path(__file__).resolve().parents[1] / "real/firmware"
 CAN_COMPILE = bool(shutil.which("cc") and shutil.which("make"))
 REST = [row.rest for row in channel_rows(load_spec())]
 

@@ -47,7 +47,7 @@ class Twins:
     """N faces in simulation, each like a `Twin` with `neck="kinematic"`.
 
     Args:
-        faces: how many, N.
+        faces: number of faces, N.
         skin: `"full"` (or `"fine"`) in lanes on all cores, or `"reduced"`.
         spec: the face, in a folder of tables and meshes; by default EVA.
 

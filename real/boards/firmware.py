@@ -9,7 +9,14 @@ import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
+from eva_sim.real.boards.interface import (
+    TARGETS_STOPPED,
+    Board,
+    BoardIdentity,
+    BoardLimits,
+    BoardState,
+    BoardStatus,
+)
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.firmware_table import robot_config, table_crc
 from eva_sim.real.wire.link import Link
@@ -28,7 +35,7 @@ _FAULTS = {
     Fault.SUPPLY: "the servo supply sagged",
     Fault.BUS: "a servo driver does not answer",
     Fault.WATCHDOG: "the board's last reset came from its watchdog",
-    Fault.SILENCE: "targets stopped coming",
+    Fault.SILENCE: f"{TARGETS_STOPPED} coming",
     Fault.UNCALIBRATED: "the board holds no calibration",
     Fault.CLAMPED: "the board clamped a target",
 }

@@ -22,14 +22,21 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.host_state import ArmingSequence, FaultLog
 from eva_sim.real.boards.host_watchdog import HostWatchdog
-from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
+from eva_sim.real.boards.interface import (
+    TARGETS_STOPPED,
+    Board,
+    BoardIdentity,
+    BoardLimits,
+    BoardState,
+    BoardStatus,
+)
 from eva_sim.real.boards.motion_rules import checked_targets, limits_on_grid, load_motion_rules
 from eva_sim.real.boards.watchdog_process import WatchdogProcess
 from eva_sim.real.wire.bus_port import BusPort
 
 #: States in which servos are driven.
 DRIVEN = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
-SILENCE = "limp or held since targets stopped; arm again"
+SILENCE = f"{TARGETS_STOPPED}: the face held or went limp; arm again"
 
 
 @dataclass

@@ -14,6 +14,9 @@ from typing import Literal
 
 from eva_sim.contract import Floats
 
+#: How every board begins its report that it held or went limp because the host was silent.
+TARGETS_STOPPED = "targets stopped"
+
 
 class BoardState(enum.IntEnum):
     """State of a board; the numbers are those of the wire, see docs/protocol.md."""

@@ -100,7 +100,7 @@ def _check_robot_id(board: str, kind: BoardKind, robot_id: str | None) -> None:
         raise RobotError(f"a robot with board={board!r} has an id of its own; leave robot_id out.")
     if not (isinstance(robot_id, str) and re.fullmatch(r"[\w.+-]+", robot_id)):
         raise RobotError(
-            f"robot_id={robot_id!r} names a file: it may have letters, digits, '_', '-', '.' and '+' only."
+            f"robot_id={robot_id!r} is used as a file name: only letters, digits and _ - . + are allowed."
         )
 
 

@@ -158,7 +158,7 @@ class EndpointSearch:
                 case Confirm():
                     self._operator.tell(
                         f"still moving, at {bench.raw:.0f} of {bench.goal:.0f} {unit}; "
-                        "say it when it is there."
+                        "confirm when it has arrived."
                     )
                 case SkipServo():
                     return None
@@ -195,7 +195,7 @@ class EndpointSearch:
     def _report_direction(self, endpoints: ServoEndpoints) -> None:
         if (endpoints.high > endpoints.low) != (self._actuator.direction > 0):
             self._operator.tell(
-                f"{self._actuator.name}: turns the other way than face.toml says; kept as found."
+                f"{self._actuator.name}: turns opposite to face.toml; the measured direction is kept."
             )
 
 

@@ -81,7 +81,7 @@ class OperatorQuestion:
     def text(self) -> str:
         """The question in one line."""
         if self.subject == "arm":
-            return f"{self.actuator} is next. When armed it {self.meaning}: hands off."
+            return f"{self.actuator} is next. When armed, it {self.meaning}. Keep your hands away."
         place = f"now {self.raw:.0f} of {self.low:.0f}..{self.high:.0f} {self.unit}"
         return f"{self.actuator}: find {self.subject}, where {self.meaning} ({place})"
 
@@ -174,7 +174,7 @@ class TerminalUI(OperatorUI):
     def _answer_to_arm(self, line: str) -> OperatorAnswer | None:
         answer = parse_answer(line or "ok", 0.0)
         if answer is None or isinstance(answer, MoveTo):
-            self.tell(f"  {line!r} moves nothing yet; {self.ARM}")
+            self.tell(f"  {line!r} is not accepted before the servo is armed; {self.ARM}")
             return None
         return answer
 
@@ -184,7 +184,7 @@ class TerminalUI(OperatorUI):
             self.tell(f"  to {move.raw:.0f} {question.unit}")
             return move
         allowed = f"{question.low:.0f}..{question.high:.0f} {question.unit}"
-        self.tell(f"  {move.raw:.0f} is outside {allowed}; it stays where it is.")
+        self.tell(f"  {move.raw:.0f} is outside {allowed}; the servo was not moved.")
         return None
 
     def _start(self) -> None:

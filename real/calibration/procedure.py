@@ -54,7 +54,7 @@ def describe_doubt(name: str, response: ActuatorResponse) -> str:
     if response.up is None:
         return f"{name} moves no landmark: is its cable attached?"
     if response.sign == -1:
-        return f"{name} moves the face against what the twin does: are its ends swapped?"
+        return f"{name} moves the face opposite to the twin: are its ends swapped?"
     if response.sign is None:
         return f"{name} moves other parts of the face than the twin's: is it the right cable?"
     return ""
@@ -77,10 +77,10 @@ def build_calibration(
     missing = [name for name in session.spec.names if name not in session.endpoints]
     guessable = session.unit == "us"  # the ends of a bus servo that nobody moved are unknown
     if missing and not (partial and guessable):
-        hint = ", or let --partial take the table's ends for them" if guessable else ""
+        hint = ", or use nominal endpoints with --partial" if guessable else ""
         raise DataError(
             f"{len(missing)} servos have no endpoints yet ({', '.join(missing)}); "
-            f"go on with `eva calibrate`{hint}."
+            f"continue with `eva calibrate`{hint}."
         )
     nominal = Calibration.nominal(session.spec, session.robot_id, session.board, session.unit)
     calibration = dataclasses.replace(

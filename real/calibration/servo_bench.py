@@ -11,7 +11,7 @@ import numpy as np
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec
 from eva_sim.errors import RobotError
-from eva_sim.real.boards.interface import Board, BoardLimits, BoardState, BoardStatus
+from eva_sim.real.boards.interface import TARGETS_STOPPED, Board, BoardLimits, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import pulse_change_to_raw, pulse_to_raw
 from eva_sim.real.wire.firmware_table import channel_rows
 
@@ -128,10 +128,10 @@ class ServoBench:
         if hot or status.state not in (BoardState.ACTIVE, BoardState.HOLD):
             state = "the servo is too hot" if hot else f"the board is {status.state.name.lower()}"
             reason = "; ".join([state, *status.faults])
-            if any("targets stopped" in fault for fault in status.faults):
-                reason += "; if the cable is well, this computer was too busy: end other programs"
+            if any(fault.startswith(TARGETS_STOPPED) for fault in status.faults):
+                reason += "; if the cable is intact, this computer is overloaded: close other programs"
             raise RobotError(
-                f"the servo was let go: {reason}. Look at the robot, then go on with `eva calibrate`."
+                f"the servo was made limp: {reason}. Check the robot, then run `eva calibrate` again."
             )
 
 

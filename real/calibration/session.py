@@ -116,8 +116,8 @@ def describe_progress(spec: FaceSpec, path: Path) -> str:
     content = read_json(path)
     endpoints, responses = len(content["marks"]), len(content["responses"])
     return (
-        f"Stopped. {path} keeps the ends of {endpoints} of {len(spec)} servos, and what the camera found of "
-        f"{responses} of {len(spec.expressive)} actuators; the same command goes on from there."
+        f"Stopped. {path} holds the endpoints of {endpoints} of {len(spec)} servos and the responses of "
+        f"{responses} of {len(spec.expressive)} actuators. Run the same command to continue."
     )
 
 

@@ -37,7 +37,7 @@ from eva_sim.media.encoding import Picture, PictureStore
 from eva_sim.media.sources import open_source
 from eva_sim.testing.fake_face import FakeFace
 
-RESULTS = ["metrics.json", "mimic.mp4", "mimic.png", "traces.npz"]
+RESULTS = ["metrics.json", "mirror.mp4", "mirror.png", "traces.npz"]
 FRAMES = 90
 DT = 0.04
 
@@ -142,7 +142,7 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
         - face_measurements(traces["person_neutral"])["brow_height"]
     )
     assert abs(brows[:3]).max() < 0.01 and brows.max() > 0.03
-    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == metrics["steps"] == len(moved_at)
+    assert sum(1 for _ in open_source(tmp_path / "mirror.mp4")) == metrics["steps"] == len(moved_at)
     assert capture.opened[0].released
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

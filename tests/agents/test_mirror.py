@@ -45,8 +45,8 @@ def test_all_results_are_there_and_agree(mirrored: Path) -> None:
     traces = np.load(mirrored / "traces.npz")
     assert sorted(p.name for p in mirrored.iterdir()) == [
         "metrics.json",
-        "mimic.mp4",
-        "mimic.png",
+        "mirror.mp4",
+        "mirror.png",
         "traces.npz",
     ]
     assert traces["points"].tolist() == list(POINTS)
@@ -59,9 +59,9 @@ def test_all_results_are_there_and_agree(mirrored: Path) -> None:
     assert traces["commands"].shape == (steps, 25)
     assert np.abs(traces["commands"]).max() <= 1
     assert traces["found"].all()
-    film = open_source(mirrored / "mimic.mp4")
+    film = open_source(mirrored / "mirror.mp4")
     assert sum(1 for _ in film) == steps
-    with Image.open(mirrored / "mimic.png") as page:
+    with Image.open(mirrored / "mirror.png") as page:
         assert page.width > 800
 
 
@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_what_was_mirrored(model: InverseModel, clip: Path, tmp_pat
     metrics = mirror(open_source(clip), model, Interrupted(), tmp_path)
     assert metrics["ended"] == "stopped by Ctrl-C"
     assert len(np.load(tmp_path / "traces.npz")["time"]) == 5
-    assert sum(1 for _ in open_source(tmp_path / "mimic.mp4")) == 5
+    assert sum(1 for _ in open_source(tmp_path / "mirror.mp4")) == 5
 
 
 def test_where_nothing_can_be_written_nothing_begins(model: InverseModel, clip: Path, tmp_path: Path) -> None:

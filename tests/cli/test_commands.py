@@ -73,8 +73,6 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
     ],
 )
 def test_mistakes_end_in_one_line(eva: Eva, tmp_path: Path, words: str, message: str) -> None:
-    if words.startswith("calibrate"):
-        pytest.importorskip("eva_sim.real.wire.link", reason="the link is not there")
     code, err = eva(words)
     assert code == 1 and re.search(message, err) and "Traceback" not in err
     assert not list(tmp_path.iterdir())

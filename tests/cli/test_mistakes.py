@@ -155,4 +155,4 @@ def test_what_is_right_ends_well(eva: Eva, tmp_path: Path) -> None:
     code, err = eva(f"mimic {picture} --model {{out}} --out {{out}}/mirror")
     assert (code, "eva: " in err) == (0, False)
     assert "the source ended: the results until then are in" in err
-    assert (tmp_path / "out" / "mirror" / "mimic.mp4").exists()
+    assert (tmp_path / "out" / "mirror" / "mirror.mp4").exists()

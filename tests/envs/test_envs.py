@@ -206,7 +206,12 @@ def test_nothing_moves_or_is_saved_before_an_episode_begins() -> None:
         env.save()
     assert face.move(face.spec.neutral).time == face.spec.control_dt  # the first move of all
     env.reset(seed=0)
-    env.step(face.spec.neutral)
+    state = env.save()
+    another = pose.PoseEnv(face=FakeFace())
+    another.restore(state)
+    np.testing.assert_array_equal(
+        another.step(face.spec.neutral)[0]["landmarks"], env.step(face.spec.neutral)[0]["landmarks"]
+    )
 
 
 def test_reward_is_the_sum_of_its_terms(pose_env: Any) -> None:

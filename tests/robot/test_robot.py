@@ -261,7 +261,9 @@ def test_the_tour_writes_a_strip_and_ends_limp(tmp_path: Path, monkeypatch: pyte
     assert min(message["moved_mm"].values()) > 0.5
 
 
-@pytest.mark.parametrize("options", ["--port x --body mock", "--board maestro --body mock", "--body twin"])
+@pytest.mark.parametrize(
+    "options", ["", "--port x", "--port x --body mock", "--board maestro --body mock", "--body twin"]
+)
 def test_the_command_wants_one_robot(options: str) -> None:
     from typer.testing import CliRunner
 

@@ -144,7 +144,7 @@ def reachable(start: Any) -> list[Any]:
 
 
 def test_its_parameters_are_reachable_by_nothing() -> None:
-    """Not from the face, its board, its eye or its machine: neither the numbers nor the hidden twin."""
+    """Not from the face, its board, its eye or its machine: neither the numbers nor the hidden robot."""
     secret = draw_parameters(load_spec(), np.random.default_rng(3), robot=True)
     face = open_hidden(MockBoard(load_spec(), 3), 3, SIZE)
     face.reset()
