@@ -182,8 +182,8 @@ def compare_with_twin(body: str, seed: int, made: Calibration, folder: Path) -> 
     limits = zlib.crc32(np.concatenate(astuple(made.limits)).tobytes())  # what pictures depend on
     faces: Mapping[str, Callable[[], Face]] = {
         "twin": lambda: open_twin(load_spec(), {}),
-        f"{body}-{seed}-nominal": lambda: make_face(body, seed=seed, size=SIZE),
-        f"{body}-{seed}-{limits:08x}": lambda: make_face(body, seed=seed, size=SIZE, calibration=made),
+        f"{body}-{seed}-nominal": lambda: make_face(body, seed=seed, camera_size=SIZE),
+        f"{body}-{seed}-{limits:08x}": lambda: make_face(body, seed=seed, camera_size=SIZE, calibration=made),
     }
     with Detector() as detector:
         twin, *robots = observe_faces(folder, make_plan(load_spec(), 0), detector, faces).values()

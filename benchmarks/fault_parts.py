@@ -22,7 +22,7 @@ from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bi
 
 FACE = """
 from eva_sim import make_face
-face = make_face("{body}", size=None)
+face = make_face("{body}", camera_size=None)
 """
 
 

@@ -58,7 +58,7 @@ def drive(steps: int, size: int | None) -> dict[str, Any]:
     """Random commands of all actuators for some control steps: the most that may move."""
     commands = np.random.default_rng(0).uniform(-1, 1, (steps, 25)).astype(np.float32)
     children, machine = resource.getrusage(resource.RUSAGE_CHILDREN), HashedBoard()
-    with open_hidden(machine, size=size) as face:
+    with open_hidden(machine, camera_size=size) as face:
         face.reset()
         begin, own, since, awake = time.perf_counter(), time.process_time(), machine.clock.now(), machine.busy
         before = counters(face)

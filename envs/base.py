@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import difflib
+import inspect
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
@@ -67,6 +69,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         **options: Any,
     ) -> None:
         check_arguments(observe, image_size, render_mode, episode_steps)
+        _check_spelling(options)
         self.render_mode = render_mode
         self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
         self._window = display.DisplayWindow() if render_mode == "human" else None
@@ -240,6 +243,18 @@ def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
     if (skin, neck) != ("full", "kinematic"):
         raise EvaError(f"skin and neck apply to the twin only; leave them out for body={body!r}.")
     return {}
+
+
+def _check_spelling(options: dict[str, Any]) -> None:
+    """Names the environment's own option that is meant, which the body, with other options, cannot.
+
+    Raises:
+        EvaError: an option is nearly one of the environment.
+    """
+    own = [name for name in inspect.signature(FaceEnv.__init__).parameters if name not in ("self", "options")]
+    for name in options:
+        for meant in difflib.get_close_matches(name, own, n=1, cutoff=0.85):
+            raise EvaError(f"there is no option {name}; did you mean {meant}?")
 
 
 def observed_space(spec: FaceSpec, observe: Observe, image_size: int | None) -> spaces.Dict:

@@ -176,7 +176,7 @@ class FaceSpec:
             raise CommandError(f"a command has shape ({len(self)},), not {array.shape}.")
         bad = ~(np.abs(array) <= 1.0)
         if bad.any():
-            listed = ", ".join(f"{self.names[i]}={array[i]}" for i in np.flatnonzero(bad)[:4])
+            listed = ", ".join(f"{self.names[i]}={array[i]:g}" for i in np.flatnonzero(bad)[:4])
             more = f" and {bad.sum() - 4} more" if bad.sum() > 4 else ""
             raise CommandError(f"commands must be numbers in [-1, 1]: {listed}{more}.")
         return array
@@ -185,9 +185,14 @@ class FaceSpec:
         """Returns the neutral command with some actuators set, e.g. `spec.command(jaw=0.5)`.
 
         A name without its side (`zygomaticus=1`) sets both.
+
+        Raises:
+            CommandError: no such actuator, not a number, or outside [-1, 1].
         """
         out = self.neutral
         for name, value in values.items():
+            if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+                raise CommandError(f"{name}={value!r} is not a number in [-1, 1].")
             pair = [i for i, n in enumerate(self.names) if n in (f"{name}_left", f"{name}_right")]
             out[pair or [self.index(name)]] = value
         return self.check(out)

@@ -9,13 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec
-from eva_sim.errors import CommandError
+from eva_sim.errors import CommandError, DataError
 
 
 def load_expressions(spec: FaceSpec) -> dict[str, NDArray[np.float32]]:
-    """Reads the face's `expressions.toml`: commands (25,) by name."""
-    table = tomllib.loads(spec.file("expressions.toml").read_text())
-    return {name: spec.command(**values) for name, values in table.items()}
+    """Reads the face's `expressions.toml`: commands (25,) by name.
+
+    Raises:
+        DataError: the file is no table of numbers in [-1, 1] by actuator.
+    """
+    path = spec.file("expressions.toml")
+    try:
+        table = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid TOML: {error}.") from error
+    return {name: _section(spec, values, f"{path}, [{name}]") for name, values in table.items()}
+
+
+def _section(spec: FaceSpec, values: object, place: str) -> NDArray[np.float32]:
+    if not isinstance(values, dict):
+        raise DataError(f"{place} is no section; write [name], then actuator = number in each line.")
+    try:
+        return spec.command(**values)
+    except CommandError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def expression_command(spec: FaceSpec, name: object) -> NDArray[np.float32]:

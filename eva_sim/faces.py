@@ -39,9 +39,10 @@ def make_face(body: str = "twin", **options: object) -> Face:
         body: `"twin"` for the simulated head; `"robot"` for the physical one; `"virtual"` for the real
             firmware on a simulated microcontroller that moves a hidden robot; `"mock"` for the same
             without the toolchain.
-        **options: of the body. Of the twin: `skin`, `camera` and `neck`, see `eva_sim.twin.Twin`. Of the
-            robot: `board`, `port`, `robot_id`, `camera` and `calibration`. Of the other two: `seed` (of the
-            hidden robot), `size`, `realtime` and `calibration`, see `eva_sim.real.opening`.
+        **options: of the body. Of all: `spec`, the face, by default EVA. Of the twin: `skin`, `camera_size`
+            and `neck`, see `eva_sim.twin.Twin`. Of the robot: `board`, `port`, `robot_id`, `camera` and
+            `calibration`. Of the other two: `seed` (of the hidden robot), `camera_size`, `realtime` and
+            `calibration`, see `eva_sim.real.opening`.
 
     Raises:
         EvaError: no such body, or an option that it does not have.

@@ -22,7 +22,7 @@ from eva_sim.real.vision.camera_source import CameraSource, DeviceCamera
 from eva_sim.real.wire.link import BytePort, Link
 
 #: Side of a hidden robot's picture [pixels].
-SIZE = 320
+CAMERA_SIZE = 320
 
 GivenCalibration = Calibration | str | os.PathLike[str] | None
 
@@ -140,7 +140,7 @@ def physical_connection(
 
 def open_virtual(
     seed: int = 0,
-    size: int | None = SIZE,
+    camera_size: int | None = CAMERA_SIZE,
     realtime: bool = False,
     calibration: GivenCalibration = None,
     spec: FaceSpec | None = None,
@@ -149,7 +149,7 @@ def open_virtual(
 
     Args:
         seed: seed of the hidden robot; 0 for one that matches the tables exactly.
-        size: side of the camera's picture [pixels]; None for no camera.
+        camera_size: side of the camera's picture [pixels]; None for no camera.
         realtime: whether its clock is the wall clock.
         calibration: the calibration or its file; by default the nominal one.
         spec: the face; by default EVA.
@@ -158,24 +158,28 @@ def open_virtual(
         RobotError: the toolchain is missing.
     """
     spec = spec or load_spec()
-    return open_hidden(simulated_board(spec, "virtual", seed, realtime), seed, size, calibration, spec)
+    return open_hidden(simulated_board(spec, "virtual", seed, realtime), seed, camera_size, calibration, spec)
 
 
 def open_mock(
     seed: int = 0,
-    size: int | None = SIZE,
+    camera_size: int | None = CAMERA_SIZE,
     realtime: bool = False,
     calibration: GivenCalibration = None,
     spec: FaceSpec | None = None,
 ) -> RobotFace:
     """Opens the firmware's rules in Python, which move a hidden robot; arguments as in `open_virtual`."""
     spec = spec or load_spec()
-    return open_hidden(simulated_board(spec, "mock", seed, realtime), seed, size, calibration, spec)
+    return open_hidden(simulated_board(spec, "mock", seed, realtime), seed, camera_size, calibration, spec)
 
 
-def hidden_capabilities(size: int | None = SIZE, realtime: bool = False, **_: Any) -> Capabilities:
+def hidden_capabilities(
+    camera_size: int | None = CAMERA_SIZE, realtime: bool = False, **_: Any
+) -> Capabilities:
     """Capabilities of `open_virtual` and `open_mock` with the same arguments."""
-    return Capabilities(measured_positions=False, camera=size is not None, save=False, real_time=realtime)
+    return Capabilities(
+        measured_positions=False, camera=camera_size is not None, save=False, real_time=realtime
+    )
 
 
 def simulated_board(spec: FaceSpec, body: str, seed: int = 0, realtime: bool = False) -> Any:
@@ -203,7 +207,7 @@ def simulated_board(spec: FaceSpec, body: str, seed: int = 0, realtime: bool = F
 def open_hidden(
     board: Any,
     seed: int = 0,
-    size: int | None = SIZE,
+    camera_size: int | None = CAMERA_SIZE,
     calibration: GivenCalibration = None,
     spec: FaceSpec | None = None,
 ) -> RobotFace:
@@ -212,12 +216,12 @@ def open_hidden(
     Args:
         board: a `MockBoard` or a `SimulatedBoard`; the face closes it.
         seed: seed of the hidden robot.
-        size: side of the camera's picture [pixels]; None for no camera.
+        camera_size: side of the camera's picture [pixels]; None for no camera.
         calibration: the calibration or its file; by default the nominal one.
         spec: the face; by default EVA.
     """
     spec = spec or load_spec()
-    connection = hidden_connection(spec, board, seed, size)
+    connection = hidden_connection(spec, board, seed, camera_size)
     try:
         finder = _calibration_finder(spec, calibration, _nominal_calibration)
     except BaseException:
@@ -226,13 +230,15 @@ def open_hidden(
     return connection.open_face(spec, finder)
 
 
-def hidden_connection(spec: FaceSpec, board: Any, seed: int = 0, size: int | None = SIZE) -> RobotConnection:
+def hidden_connection(
+    spec: FaceSpec, board: Any, seed: int = 0, camera_size: int | None = CAMERA_SIZE
+) -> RobotConnection:
     """Connects a simulated board to a hidden robot; arguments as in `open_hidden`."""
     try:
         _check_seed(seed)
         camera = None
-        if size is not None:
-            plant = Plant(spec, seed, size)
+        if camera_size is not None:
+            plant = Plant(spec, seed, camera_size)
             board.listen(plant.follow)
             camera = PlantCamera(plant, board)
             # The first picture takes a second or more; an armed board would take that for a lost host.

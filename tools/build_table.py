@@ -1,10 +1,11 @@
-"""Makes `real/firmware/table.h` from `assets/face.toml` and `assets/robot.toml`.
+"""Makes `real/firmware/table.h` from `face.toml` and `robot.toml` of a face's folder, by default EVA's.
 
-python -m tools.build_table
+python -m tools.build_table [FOLDER]
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from eva_sim.contract import load_spec
@@ -15,8 +16,11 @@ HEADER = Path(__file__).resolve().parent.parent / "real/firmware/table.h"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the firmware's table of limits.")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of the face (default: EVA's)")
+    spec = load_spec(parser.parse_args().folder)
     with atomic_path(HEADER) as part:
-        part.write_text(render_header(load_spec()))
+        part.write_text(render_header(spec))
     print(f"wrote {HEADER}")
 
 

@@ -193,7 +193,9 @@ def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> No
             f"{folder} was recorded on a face with another face.toml (other digest); choose another folder."
         )
     if different:
-        raise DataError(f"{folder} was recorded with another {', '.join(different)}; choose another folder.")
+        recorded = ", ".join(f"{name}={getattr(earlier, name)!r}" for name in different)
+        asked = ", ".join(f"{name}={settings[name]!r}" for name in different)
+        raise DataError(f"{folder} was recorded with {recorded}, not {asked}; choose another folder.")
 
 
 def _prepare(folder: Path, manifest: DatasetManifest, spec: FaceSpec, resume: bool) -> list[int]:

@@ -148,7 +148,11 @@ class Dataset:
         """
         shards = np.unique(self.shard)
         if len(shards) < 2:
-            raise DataError(f"{self.folder} has too few shards to split; record more samples.")
+            size = self.manifest.shard_size
+            raise DataError(
+                f"{self.folder} has too few samples to train and to test on; more than {2 * size} are needed."
+                f" Add some: `eva babble --samples {3 * size} --out {self.folder}`."
+            )
         count = min(max(1, round(held_out * len(shards))), len(shards) - 1)
         chosen = np.random.default_rng(seed).permutation(shards)[:count]
         is_held_out = np.isin(self.shard, chosen)
@@ -217,7 +221,8 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     missing = [i for i in range(manifest.shards) if not shard_path(root, i).exists()]
     if missing:
         raise DataError(
-            f"{root} lacks {len(missing)} of {manifest.shards} shards; run `eva babble` on it again."
+            f"{root} lacks {len(missing)} of {manifest.shards} shards; complete it with "
+            f"`eva babble --samples {manifest.samples} --seed {manifest.seed} --out {root}`."
         )
     shards = [read_shard(root, manifest, i) for i in range(manifest.shards)]
     sizes = [manifest.rows(i) for i in range(manifest.shards)]

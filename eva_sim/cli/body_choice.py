@@ -57,7 +57,7 @@ class BodyChoice:
     def options(self) -> dict[str, Any]:
         """Options for `eva_sim.make_face`."""
         if self.body == "twin":
-            return {"camera": PICTURE_SIZE}
+            return {"camera_size": PICTURE_SIZE}
         if self.body != "robot":
             return {"seed": self.seed, "calibration": self.calibration}
         return {

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from eva_sim.files import check_output_folder
+
 
 def babble(
     out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
@@ -22,7 +24,11 @@ def babble(
     """
     from eva_sim.agents.data import babbling
 
-    babbling.babble(out, samples, seed, workers=workers, resume=resume)
+    try:
+        babbling.babble(out, samples, seed, workers=workers, resume=resume)
+    except KeyboardInterrupt:
+        Console(stderr=True).print(f"{out} keeps what is finished; the same command continues it.")
+        raise
     Console().print(f"{out}")
 
 
@@ -61,4 +67,5 @@ def solve_command(
     """
     from eva_sim.agents.optimisation.solve_command import write_solution
 
+    check_output_folder(out)  # before a search of ten seconds
     Console().print_json(data=write_solution(target, out))

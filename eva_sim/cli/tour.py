@@ -28,7 +28,7 @@ def describe_robot_face(face: RobotFace) -> dict[str, str]:
         "board": f"{identity.kind} {identity.version}, positions are {positions}",
         "robot": identity.robot_id,
         "calibration": f"of {calibration.robot_id}, {calibration.date}",
-        "a silent host": f"noticed by the {identity.watchdog}",
+        "if this program stops": f"the {identity.watchdog} makes the face limp",
     }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.errors import DataError, EvaError
-from eva_sim.files import write_json
+from eva_sim.files import check_output_folder, write_json
 from eva_sim.recording.lerobot_files import (
     CHUNK_FILES,
     DATA,
@@ -118,6 +118,7 @@ def export_lerobot(
     out = Path(out)
     if out.exists():
         raise DataError(f"{out} exists already; choose another folder.")
+    check_output_folder(out)
     _check(recordings)
     episodes = [e for r in recordings for e in _episodes(r, task)]
     if not episodes:

@@ -50,8 +50,8 @@ class ReplayResult:
         limited = sum(not np.array_equal(a, r.sent) for a, r in zip(self.asked, self.readings, strict=True))
         lost = sum(not reading.found for reading in self.readings)
         faults = "; ".join(self.faults) or "no faults"
-        steps = f"{len(self.part)} steps, {played} of them played and the others easing"
-        return f"{self.ended} after {steps} ({limited} commands limited, {lost} without landmarks): {faults}"
+        steps = f"{played} commands played, {len(self.part) - played} steps to ease in and out"
+        return f"{self.ended}: {steps}; {limited} commands limited, {lost} without landmarks, {faults}"
 
 
 def replay_commands(

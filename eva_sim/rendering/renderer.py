@@ -22,6 +22,7 @@ from eva_sim.skin.elements import vertex_normals
 Picture = NDArray[np.uint8]
 CAMERA_POSITION, CAMERA_TARGET = (0.0, -0.03, 0.75), (0.0, -0.045, 0.0)  # m
 FIELD_OF_VIEW = 24.0  # degrees
+LARGEST = 4096  # pixels; every OpenGL 3.3 library draws pictures of this side
 AMBIENT = 0.30
 # Fill, key and rim light: position, intensity.
 LIGHTS = {"fill": ((0.7, 0.1, 0.8), 1.6), "key": ((-0.5, 0.6, 0.9), 3.2), "rim": ((0.1, 0.9, -0.5), 2.5)}
@@ -174,6 +175,8 @@ class Renderer:
         ])  # fmt: skip
 
     def _run(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any = None) -> Any:
+        if not 1 <= size <= LARGEST:
+            raise RenderError(f"a picture's side is 1 to {LARGEST} pixels, not {size}.")
         renderer = _renderer()
         renderer.viewport_width = renderer.viewport_height = size
         renderer._platform.make_current()

@@ -39,7 +39,7 @@ def watcher(mock: MockBoard) -> Iterator[PulseWatcher]:
 @pytest.fixture
 def face(mock: MockBoard, watcher: PulseWatcher) -> Iterator[RobotFace]:
     """A robot without a camera."""
-    with open_hidden(mock, size=None) as opened:
+    with open_hidden(mock, camera_size=None) as opened:
         yield opened
 
 

@@ -24,7 +24,7 @@ class Twin(SimulatedFace):
     Args:
         skin: `"full"`, about a millisecond a step; `"fine"`, more exact; `"dynamic"`, with the skin's
             mass; `"reduced"`, a learned map; or `"reference"`, converged and about half a second.
-        camera: side of the picture in every reading [pixels]; None for no picture.
+        camera_size: side of the picture in every reading [pixels]; None for no picture.
         neck: `"kinematic"`, where the leg lengths put the skull at once; or `"legs"`, rigid bodies in
             PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
             apart (`PhysicsError`).
@@ -40,7 +40,7 @@ class Twin(SimulatedFace):
     def __init__(
         self,
         skin: str = "full",
-        camera: int | None = None,
+        camera_size: int | None = None,
         neck: Literal["kinematic", "legs"] = "kinematic",
         spec: FaceSpec | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class Twin(SimulatedFace):
         self.head: HeadModel = open_head(self.spec, neck)
         self.skin: SkinSolver = make_skin(load_anatomy(self.spec), skin)
         self.varies_material = self.skin.varies_material
-        self._image_size = camera
+        self._image_size = camera_size
         self._corners, self._shares = load_embedding(self.spec)
         self._camera: Any = None
         self._parameters: Parameters = {}

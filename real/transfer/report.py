@@ -107,7 +107,7 @@ def robot_opener(spec: FaceSpec, body: str, **options: Any) -> OpenRobot:
         )
     if body == "robot":
         return lambda seed: make_face(body, spec=spec, **options)
-    return lambda seed: make_face(body, spec=spec, seed=seed, size=SIZE, **options)
+    return lambda seed: make_face(body, spec=spec, seed=seed, camera_size=SIZE, **options)
 
 
 def observe_plan(

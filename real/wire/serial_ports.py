@@ -143,7 +143,10 @@ def find_firmware_port(
         return robots[0]
     listed = "; ".join(f"{path}: {answer}" for path, answer in answers.items()) or "no serial port at all"
     count = "several robots answer" if robots else "no robot answers"
-    raise RobotError(f"{count} ({listed}). Plug it in, or name its port: --port PATH (port=... in Python).")
+    raise RobotError(
+        f"{count} ({listed}). Plug it in, or name its port: --port PATH (port=... in Python). "
+        "Without hardware there are the bodies virtual and mock."
+    )
 
 
 def open_serial(path: str, baud: int) -> Any:
@@ -237,7 +240,7 @@ def _adapter(kind: str, port: Any) -> str:
 def _ask(port: FoundPort, opener: Callable[[str], BytePort], clock: Clock) -> str:
     """Describes what is at a port; the description of a robot begins with `robot`."""
     if not port.adapter:
-        return f"not asked, {port.description}"
+        return "not asked" if port.description in ("", "n/a") else f"not asked, {port.description}"
     try:
         link = Link(opener(port.path), clock)
         try:

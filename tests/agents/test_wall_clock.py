@@ -97,7 +97,7 @@ def robot(commands: list[Command], resets: list[float], monkeypatch: pytest.Monk
     """A mock on the wall clock, whose commands and resets are noted; its camera is a gray picture."""
     monkeypatch.setattr(frame_detector, "Detector", SlowDetector)
     monkeypatch.setattr(display, "display_available", lambda: False)
-    with make_face("mock", realtime=True, size=None) as face:
+    with make_face("mock", realtime=True, camera_size=None) as face:
         move, reset = face.move, face.reset
 
         def noted_move(command: ArrayLike) -> Reading:

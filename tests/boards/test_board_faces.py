@@ -177,7 +177,7 @@ def test_the_tour(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return reading
 
     monkeypatch.setattr(RobotFace, "move", watched)
-    run = desk.eva(f"robot --out {tmp_path}")
+    run = desk.eva(f"robot --body robot --out {tmp_path}")
     assert run.exit_code == 0, run.output
     report = json.loads((tmp_path / "tour.json").read_text())
     assert report["board"].startswith(desk.kind) and report["robot"] == NAME and report["faults"] == []
@@ -324,8 +324,8 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
         ("maestro", {"port": "a, b, c"}, "2 ports at most, not a, b, c"),
         ("feetech", {"port": "a,b"}, "1 port at most, not a, b"),
         ("firmware", {"robot_id": "desk"}, "id of its own; leave robot_id out"),
-        ("maestro", {"robot_id": "../desk"}, "names a file"),
-        ("maestro", {"robot_id": 3}, "names a file"),
+        ("maestro", {"robot_id": "../desk"}, "is used as a file name"),
+        ("maestro", {"robot_id": 3}, "is used as a file name"),
     ],
 )
 def test_mistakes_are_reported_before_anything_is_opened(

@@ -168,7 +168,7 @@ def test_the_twin_is_found_again(parameters: dict[str, Any], play: float, delay:
 @pytest.mark.slow
 def test_pictures_are_read_without_memory() -> None:
     """A jaw without play must have none when seen, however the detector jitters."""
-    with Twin(camera=320) as twin:
+    with Twin(camera_size=320) as twin:
         found = sweep_actuator(twin, twin.spec.index("jaw"))
     assert found.backlash is not None and found.backlash < 0.04
     assert (found.sign, found.delay) == (1, 1) and found.hysteresis is not None and found.hysteresis < 0.03

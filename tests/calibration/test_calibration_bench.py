@@ -59,6 +59,6 @@ def test_a_row_holds_truth_and_finding_apart() -> None:
     row = bench.compare_responses(0, "zygomaticus_left", true, found)
     assert row["play"] == [pytest.approx(2 * 0.0003 / 0.0176, rel=0.01), 0.05]
     assert row["delay_ms"] == [40.0, 80.0] and row["where"] == ["mouth", "mouth"]
-    assert row["points"] == [40, 40, 40] and "against" in row["doubt"]
+    assert row["points"] == [40, 40, 40] and "opposite" in row["doubt"]
     message = {"robot": 0, "body": "mock", "rows": [row]}
     assert bench.actuator_table(message).row_count == 1

@@ -91,7 +91,9 @@ def test_nothing_is_armed_before_its_person_says_so(
     with pytest.raises(CalibrationStopped):
         find_endpoints(session(tmp_path), bench, TerminalUI(lines=lines))
     message = capsys.readouterr().err
-    assert "brow_inner_left is next" in message and "'1500' moves nothing yet" in message
+    assert (
+        "brow_inner_left is next" in message and "'1500' is not accepted before the servo is armed" in message
+    )
     assert "brow_inner_right: find low" in message and "brow_inner_left: find" not in message
     assert "9999 is outside" in message and bench.raw == bench.goal == 2100.0
 

@@ -127,7 +127,7 @@ def test_a_servo_that_turns_the_other_way_is_kept_and_told(
     mine = session(tmp_path)
     find_endpoints(mine, bench, guide)
     assert mine.endpoints["jaw"] == ServoEndpoints(2000.0, 2000.0, 1100.0)
-    assert any("other way" in text for text in guide.texts)
+    assert any("turns opposite" in text for text in guide.texts)
 
 
 def test_trouble_lets_the_servo_go(
@@ -135,7 +135,7 @@ def test_trouble_lets_the_servo_go(
 ) -> None:
     mine = session(tmp_path)
     bus.fails_after = 60
-    with pytest.raises(RobotError, match=r"the board is limp; the servo supply sagged\. Look at the robot"):
+    with pytest.raises(RobotError, match=r"the board is limp; the servo supply sagged\. Check the robot"):
         find_endpoints(mine, bench, ScriptedOperator(careful_endpoints(spec)))
     bus.fails_after = -1
     bus.temperature[5] = 75.0
@@ -176,7 +176,7 @@ def test_the_camera_part_is_resumed_and_doubts(
     monkeypatch.setattr(procedure, "resting_face", lambda face: FakeFace().neutral_landmarks)
     mine = session(tmp_path)
     assert measure_by_camera(mine, FakeFace(), ["jaw"]) == [
-        "jaw moves the face against what the twin does: are its ends swapped?"
+        "jaw moves the face opposite to the twin: are its ends swapped?"
     ]
     again = session(tmp_path)
     message = measure_by_camera(again, FakeFace(), ["jaw", "lid_left", "lid_right", "levator_left"])
@@ -214,15 +214,13 @@ def test_who_stops_is_told_what_is_kept(
             session(tmp_path), bench, ScriptedOperator(careful_endpoints(spec), stop_at=spec.names[3])
         )
     message = capsys.readouterr().err
-    assert f"{path} keeps the ends of 3 of 25 servos" in message and "of 0 of 15 actuators" in message
+    assert f"{path} holds the endpoints of 3 of 25 servos" in message and "of 0 of 15 actuators" in message
     with pytest.raises(RobotError), stoppable(spec, path):
         raise RobotError("a fault is no wish")
 
 
 def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: ServoBench, tmp_path: Path) -> None:
-    module = pytest.importorskip(
-        "eva_sim.real.calibration.model", reason="eva_sim.real.calibration.model is not there"
-    )
+    from eva_sim.real.calibration import model as module
     from eva_sim.real.calibration.procedure import build_calibration
 
     mine = session(tmp_path)

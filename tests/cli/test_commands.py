@@ -83,7 +83,8 @@ def test_to_stop_a_calibration_is_no_mistake(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("quit\n"))
     code, message = eva("calibrate --body mock --out part.json")
-    assert code == 0 and "part.json keeps the ends of 0 of 25 servos" in message and "goes on" in message
+    assert code == 0 and "part.json holds the endpoints of 0 of 25 servos" in message
+    assert "Run the same command to continue" in message
 
     def interrupted(*given: Any) -> None:
         raise KeyboardInterrupt
@@ -145,7 +146,7 @@ def test_each_body_is_told_what_it_knows() -> None:
     for theirs in ({"board": "maestro"}, {"port": "/dev/ttyACM0"}, {"robot_id": "desk"}):
         with pytest.raises(EvaError, match="add --body robot"):
             replace(BodyChoice("virtual"), **theirs)  # type: ignore[arg-type]
-    assert BodyChoice().options == {"camera": PICTURE_SIZE}
+    assert BodyChoice().options == {"camera_size": PICTURE_SIZE}
     with pytest.raises(EvaError):
         BodyChoice("ghost").open()
 

@@ -114,7 +114,7 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("mimic wall.png --model old.pt --out {out}", r"old\.pt was trained by an earlier version; train it"),
         ("train empty --out {out}", r"empty holds no data set; record one with `eva babble`"),
         ("train hurt --out {out}", r"shard-0001\.npz is damaged .*run `eva babble` on the folder again"),
-        ("train part --out {out}", r"part lacks 1 of 3 shards; run `eva babble` on it again"),
+        ("train part --out {out}", r"part lacks 1 of 3 shards; complete it with `eva babble --samples"),
         ("look jaw=nan --out {out}/face.png", r"numbers in \[-1, 1\]: jaw=nan"),
         ("look jaw=1.5 --out {out}/face.png", r"numbers in \[-1, 1\]: jaw=1.5"),
         ("look nose=1 --out {out}/face.png", r"no actuator called 'nose'; there are brow_inner_left"),

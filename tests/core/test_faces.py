@@ -13,7 +13,9 @@ from eva_sim.faces import BODIES
 def test_capabilities_are_known_before_a_face_is_opened() -> None:
     assert face_capabilities("twin", skin="reduced") == Capabilities(True, True, True, False)
     assert face_capabilities("mock") == Capabilities(False, True, False, False)
-    assert face_capabilities("virtual", size=None, realtime=True) == Capabilities(False, False, False, True)
+    assert face_capabilities("virtual", camera_size=None, realtime=True) == Capabilities(
+        False, False, False, True
+    )
     for board, measured in (("firmware", False), ("maestro", False), ("feetech", True), ("dynamixel", True)):
         robot = face_capabilities("robot", board=board, port="/dev/nowhere", camera=None)
         assert robot == Capabilities(measured, False, False, True)
@@ -22,8 +24,8 @@ def test_capabilities_are_known_before_a_face_is_opened() -> None:
 
 
 def test_capabilities_hold_for_the_open_face() -> None:
-    message = face_capabilities("mock", size=None)
-    with make_face("mock", size=None) as face:
+    message = face_capabilities("mock", camera_size=None)
+    with make_face("mock", camera_size=None) as face:
         reading = face.reset()
         assert reading.measured == message.measured_positions
         assert (reading.image is not None) == message.camera
@@ -33,7 +35,7 @@ def test_capabilities_hold_for_the_open_face() -> None:
 @pytest.mark.parametrize("call", [make_face, face_capabilities])
 def test_old_spellings_are_told_in_one_line(call: object) -> None:
     assert callable(call)
-    with pytest.raises(EvaError, match=r"body='mock' has no option robot; it has seed, size, realtime"):
+    with pytest.raises(EvaError, match="body='mock' has no option robot; it has seed, camera_size"):
         call("mock", robot=3)
     with pytest.raises(EvaError, match=r"body='robot' has no option robot; it has .*robot_id"):
         call("robot", robot="desk")

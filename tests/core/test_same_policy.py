@@ -118,8 +118,8 @@ def test_it_mirrors_on_a_robot_as_on_the_twin(
 ) -> None:
     """A nominal robot, read by its camera."""
     if body == "virtual":
-        open_body(body, size=None).close()  # or skips
-    env = gym.make("EVA/Mimic-v0", body=body, episode_steps=STEPS, size=SIZE)
+        open_body(body, camera_size=None).close()  # or skips
+    env = gym.make("EVA/Mimic-v0", body=body, episode_steps=STEPS, camera_size=SIZE)
     errors = compare(env, checkpoint, targets)
     env.close()
     print(body, errors, twin_errors)

@@ -268,7 +268,7 @@ def test_bad_options_are_told(pose_env: Any, options: Any, error: type, message:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"observe": "smell"}, {"image_size": 3}, {"episode_steps": 0}],
+    [{"observe": "smell"}, {"image_size": 3}, {"episode_steps": 0}, {"randomize": True}],
 )
 def test_bad_arguments_are_told(fake: None, arguments: dict[str, Any]) -> None:
     with pytest.raises(EvaError, match=next(iter(arguments))):

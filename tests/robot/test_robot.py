@@ -132,7 +132,7 @@ def test_runs_repeat_to_the_bit(spec: FaceSpec) -> None:
         events: list[tuple[float, int, float]] = []
         mock = MockBoard(load_spec())
         mock.listen(lambda *event: events.append(event))
-        with open_hidden(mock, size=None) as face:
+        with open_hidden(mock, camera_size=None) as face:
             face.reset()
             play(face, wild(40))
         return [(time, channel, width if width == width else 0.0) for time, channel, width in events]
@@ -144,7 +144,7 @@ def test_it_works_without_physics_and_torch() -> None:
     code = (
         "import sys; sys.modules.update(pybullet=None, torch=None, numba=None, pyrender=None)\n"
         "from eva_sim import make_face\n"
-        "with make_face('mock', size=None) as face:\n"
+        "with make_face('mock', camera_size=None) as face:\n"
         "    face.reset(); print(face.move(face.spec.command(jaw=1.0)).faults)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -184,7 +184,7 @@ def each_actuator(face: Face) -> dict[str, np.ndarray]:
 def test_each_actuator_has_the_same_order_sign_and_range(
     spec: FaceSpec, twin_run: dict[str, np.ndarray], body: str
 ) -> None:
-    with open_body(body, size=None) as face:
+    with open_body(body, camera_size=None) as face:
         robot_run = each_actuator(face)
     for index, name in enumerate(spec.names):
         moved = robot_run[name] - spec.neutral

@@ -121,7 +121,7 @@ def test_nothing_but_arm_ends_a_stop(face: RobotFace, watcher: PulseWatcher, how
 def test_a_stop_from_before_is_not_ended_by_reset(mock: MockBoard, watcher: PulseWatcher) -> None:
     other = Link(mock.port, mock.clock)
     assert other.demand(wire.Stop(), wire.Status, 0.1).state == BoardState.STOPPED
-    with open_hidden(mock, size=None) as face:
+    with open_hidden(mock, camera_size=None) as face:
         assert face.reset().faults[0].startswith("stopped")
         assert watcher.limp
         face.arm()
@@ -295,7 +295,7 @@ def test_the_board_refuses_what_flash_does_not_allow(mock: MockBoard) -> None:
 def test_limits_are_written_once(mock: MockBoard) -> None:
     written = moments(mock, "_commit")
     for _ in range(3):
-        with open_hidden(mock, size=None) as face:
+        with open_hidden(mock, camera_size=None) as face:
             assert face.reset().faults == ()
     assert len(written) == 1
 
@@ -309,16 +309,16 @@ def test_other_firmware_is_refused(mock: MockBoard, field: str, output: str) -> 
 
     mock.firmware._hello = other  # type: ignore[method-assign]
     with pytest.raises(RobotError, match=output):
-        open_hidden(mock, size=None)
+        open_hidden(mock, camera_size=None)
 
 
 def test_the_calibration_of_another_robot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RobotError, match="for robot feed"):
-        make_face("mock", size=None, calibration=Calibration.nominal(load_spec(), "feed"))
+        make_face("mock", camera_size=None, calibration=Calibration.nominal(load_spec(), "feed"))
     path = Calibration.nominal(load_spec(), "feed").save(tmp_path / "feed.json")
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError, match="damaged"):
-        make_face("mock", size=None, calibration=path)
+        make_face("mock", camera_size=None, calibration=path)
 
 
 def test_a_hot_servo_makes_it_limp(face: RobotFace, watcher: PulseWatcher) -> None:
@@ -366,13 +366,13 @@ def test_wrong_bodies_and_options_are_told() -> None:
         make_face("mock", tempo=3)
     with pytest.raises(EvaError, match="no option port; it has skin"):
         make_face("twin", port="/dev/x")
-    with pytest.raises(EvaError, match="skin and neck are the twin's"):
+    with pytest.raises(EvaError, match="skin and neck apply to the twin only"):
         gym.make("EVA/Pose-v0", body="mock", skin="fine")
-    with pytest.raises(EvaError, match="no option size"):
-        gym.make("EVA/Pose-v0", body="robot", size=3)
+    with pytest.raises(EvaError, match="no option camera_size"):
+        gym.make("EVA/Pose-v0", body="robot", camera_size=3)
     with pytest.raises(EvaError, match="one face, not many"):
         gym.make_vec("EVA/Pose-v0", 2, vectorization_mode="vector_entry_point", body="robot", port="x")
     with pytest.raises(EvaError, match="needs the twin"):
-        gym.make("EVA/Pose-v0", body="mock", size=None, randomise=True)
+        gym.make("EVA/Pose-v0", body="mock", camera_size=None, randomise=True)
     with pytest.raises(LinkError, match="no port /dev/nowhere"):
         make_face("robot", port="/dev/nowhere", camera=None)

@@ -57,7 +57,7 @@ def test_a_signal_in_the_middle_of_a_frame_waits_for_its_end(
 
 def test_handlers_are_given_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with make_face("mock", size=None):
+    with make_face("mock", camera_size=None):
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -68,7 +68,7 @@ from eva_sim.contract import load_spec
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.simulation.mock_board import MockBoard
 mock = MockBoard(load_spec())
-face = open_hidden(mock, size=None)
+face = open_hidden(mock, camera_size=None)
 face.reset()
 mock.listen(lambda time, channel, width: print(width) if channel == 3 else None)
 {end}

@@ -162,7 +162,7 @@ def test_its_parameters_are_reachable_by_nothing() -> None:
 
 def test_the_face_reads_the_plants_motion(twin: Twin) -> None:
     """Landmarks by camera follow the twin's own: how far each point has moved, in millimetres."""
-    with open_hidden(MockBoard(load_spec()), size=224) as face:
+    with open_hidden(MockBoard(load_spec()), camera_size=224) as face:
         rest = face.reset()
         assert rest.found
         assert rest.image is not None and rest.image.shape == (224, 224, 3)
