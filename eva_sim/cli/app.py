@@ -39,10 +39,6 @@ for _name, _function in COMMANDS.items():
 app.command("mimic", hidden=True)(mirroring.mirror)
 
 
-#: Exit status after Ctrl-C, as shells have it.
-INTERRUPTED = 130
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -63,13 +59,5 @@ def main() -> None:
     try:
         app()
     except (EvaError, OSError) as error:  # OSError: a folder that cannot be written, a full disk
-        _print_error(str(error))
+        Console(stderr=True).print(f"eva: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from error
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _print_error("stopped by Ctrl-C.")
-        raise
-
-
-def _print_error(message: str) -> None:
-    Console(stderr=True).print(f"eva: {message}", style="red", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from eva_sim.cli.interruption import explain_interruption
 from eva_sim.files import check_output_folder
 
 
@@ -24,11 +25,8 @@ def babble(
     """
     from eva_sim.agents.data import babbling
 
-    try:
+    with explain_interruption(f"{out} keeps the finished shards. Run the same command to continue."):
         babbling.babble(out, samples, seed, workers=workers, resume=resume)
-    except KeyboardInterrupt:
-        Console(stderr=True).print(f"{out} keeps what is finished; the same command continues it.")
-        raise
     Console().print(f"{out}")
 
 
@@ -43,7 +41,8 @@ def train(
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.train import train_inverse_model
 
-    train_inverse_model(load_dataset(data), out)
+    with explain_interruption(f"No model was written to {out}. Run the same command to start again."):
+        train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)
 
 
@@ -54,7 +53,8 @@ def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Pat
     """
     from eva_sim.agents import demo as whole_path
 
-    whole_path.demo(out)
+    with explain_interruption(f"{out} keeps the finished stages. Run the same command to continue."):
+        whole_path.demo(out)
 
 
 def solve_command(

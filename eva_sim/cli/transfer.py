@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.interruption import explain_interruption
 
 
 def transfer(
@@ -37,9 +38,10 @@ def transfer(
     spec, physical = load_spec(), body == "robot"
     choice = BodyChoice(body, board, port, camera, seed, robot_id)
     open_robot = robot_opener(spec, body, **(choice.options if physical else {}))
-    report = run_transfer(
-        spec, out, open_robot, range(seed, seed + 1 if physical else seed + robots),
-        plan_seed=plan_seed, own=not physical, resume=resume,
-    )  # fmt: skip
+    seeds = range(seed, seed + 1 if physical else seed + robots)
+    with explain_interruption(f"{out} keeps the finished faces. Run the same command to continue."):
+        report = run_transfer(
+            spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume
+        )
     Console().print(report_table(report))
     Console(stderr=True).print(f"{out}", soft_wrap=True)

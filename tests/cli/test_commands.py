@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import eva_sim
+from eva_sim.agents.data import babbling
 from eva_sim.cli import calibration, main
 from eva_sim.cli.app import app
 from eva_sim.cli.body_choice import HIDDEN_BODIES, PICTURE_SIZE, BodyChoice
@@ -49,7 +50,7 @@ def eva(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spec: FaceSpec) -> None:
     code, message = eva("record joy anger --hold 0.2 --out first")
-    assert code == 0 and "finished after" in message and "first" in message
+    assert code == 0 and "finished: " in message and "first" in message
     first = load_recording(tmp_path / "first")
     assert first.cut == () and first.info.about["expressions"] == ["joy", "anger"]
     for name in ("joy", "anger"):
@@ -91,7 +92,18 @@ def test_to_stop_a_calibration_is_no_mistake(
 
     monkeypatch.setattr(calibration, "calibrate_servos", interrupted)
     code, message = eva("calibrate --body mock --out part.json")
-    assert code == 130 and "part.json keeps" in message and "eva:" not in message
+    assert code == 130 and "part.json holds" in message and "eva:" not in message
+
+
+def test_ctrl_c_in_babbling_says_how_to_continue(
+    eva: Eva, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(babbling, "babble", interrupted)
+    code, message = eva("babble --out part")
+    assert code == 130 and "Stopped. part keeps the finished shards. Run the same command" in message
 
 
 def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: Path) -> None:

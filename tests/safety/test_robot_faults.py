@@ -370,7 +370,7 @@ def test_wrong_bodies_and_options_are_told() -> None:
         gym.make("EVA/Pose-v0", body="mock", skin="fine")
     with pytest.raises(EvaError, match="no option camera_size"):
         gym.make("EVA/Pose-v0", body="robot", camera_size=3)
-    with pytest.raises(EvaError, match="one face, not many"):
+    with pytest.raises(EvaError, match="is a single face"):
         gym.make_vec("EVA/Pose-v0", 2, vectorization_mode="vector_entry_point", body="robot", port="x")
     with pytest.raises(EvaError, match="needs the twin"):
         gym.make("EVA/Pose-v0", body="mock", camera_size=None, randomise=True)
