@@ -161,11 +161,11 @@ def test_more_samples_keep_what_is_there(tmp_path: Path) -> None:
 
 def test_another_run_is_not_mixed_in(tmp_path: Path) -> None:
     _babble(tmp_path)
-    with pytest.raises(DataError, match="another seed"):
+    with pytest.raises(DataError, match="was recorded with seed=4, not seed=5"):
         _babble(tmp_path, seed=5)
-    with pytest.raises(DataError, match="another image_size"):
+    with pytest.raises(DataError, match="recorded with image_size="):
         _babble(tmp_path, image_size=32)
-    with pytest.raises(DataError, match="another samples"):
+    with pytest.raises(DataError, match="samples=30, not samples=20"):
         _babble(tmp_path, samples=20)
     with pytest.raises(DataError, match="holds a data set"):
         _babble(tmp_path, resume=False)
@@ -218,7 +218,7 @@ def test_other_settings_are_refused_before_a_face_is_opened(tmp_path: Path) -> N
         raise AssertionError("a face was opened")
 
     _babble(tmp_path)
-    with pytest.raises(DataError, match="another seed"):
+    with pytest.raises(DataError, match="was recorded with seed=4, not seed=5"):
         _babble(tmp_path, seed=5, open_face=open_nothing)
     with pytest.raises(DataError, match="holds a data set"):
         _babble(tmp_path, resume=False, open_face=open_nothing)

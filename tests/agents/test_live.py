@@ -126,6 +126,7 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
             moved_at.append(capture.opened[0].count)
             return super().move(command)
 
+    before = signal.getsignal(signal.SIGINT)
     metrics = mirror(open_source("0"), model, Watched(), tmp_path)
     assert metrics["ended"] == "stopped by the user"
     assert _names(tmp_path) == RESULTS
@@ -144,7 +145,7 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
     assert abs(brows[:3]).max() < 0.01 and brows.max() > 0.03
     assert sum(1 for _ in open_source(tmp_path / "mirror.mp4")) == metrics["steps"] == len(moved_at)
     assert capture.opened[0].released
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def _mirror_frames(model: InverseModel, frames: list[DetectedFrame], live: bool) -> MirrorTrace:
@@ -217,7 +218,7 @@ def test_stopping_before_the_person_is_known_leaves_nothing(
     capture: type[Capture], model: InverseModel, tmp_path: Path, last: int
 ) -> None:
     capture.at = {last: lambda: signal.raise_signal(signal.SIGINT)}
-    with pytest.raises(MediaError, match="no face stayed for 2 s"):
+    with pytest.raises(MediaError, match="no face stayed in view for 2 s"):
         mirror(open_source("0"), model, FakeFace(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
