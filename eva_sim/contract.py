@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
-from eva_sim.errors import CommandError, DataError
+from eva_sim.errors import CommandError, DataError, known_names
 from eva_sim.files import Closing, asset
 
 Floats = NDArray[np.floating[Any]]
@@ -125,7 +125,7 @@ class FaceSpec:
             CommandError: no such actuator.
         """
         if name not in self.names:
-            raise CommandError(f"no actuator called {name!r}; there are {', '.join(self.names)}.")
+            raise CommandError(f"no actuator called {name!r}; {known_names(name, self.names)}.")
         return self.names.index(name)
 
     def where(self, *kinds: str) -> NDArray[np.intp]:

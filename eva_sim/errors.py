@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -47,3 +49,10 @@ class RobotError(EvaError, RuntimeError):
 
 class LinkError(RobotError):
     """The link to the robot's board is lost, or no device answers."""
+
+
+def known_names(name: str, known: Sequence[str]) -> str:
+    """Returns the end of a message about an unknown name: the nearest known name, if any, and all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    listed = ", ".join(known)
+    return f"did you mean {near[0]}? There are {listed}" if near else f"there are {listed}"

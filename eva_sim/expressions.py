@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec
-from eva_sim.errors import CommandError, DataError
+from eva_sim.errors import CommandError, DataError, known_names
 
 
 def load_expressions(spec: FaceSpec) -> dict[str, NDArray[np.float32]]:
@@ -43,7 +43,7 @@ def expression_command(spec: FaceSpec, name: object) -> NDArray[np.float32]:
     """
     known = load_expressions(spec)
     if not isinstance(name, str) or name not in known:
-        raise CommandError(f"no expression called {name!r}; there are {', '.join(known)}.")
+        raise CommandError(f"no expression called {name!r}; {known_names(str(name), list(known))}.")
     return known[name]
 
 

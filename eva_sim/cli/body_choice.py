@@ -27,7 +27,7 @@ class BodyChoice:
         body: see `eva_sim.make_face`.
         board: kind of the physical robot's board.
         port: port of that board.
-        camera: number of the camera before the physical robot; -1 for none.
+        camera: number of the camera before the physical robot; -1 for none, also of a hidden robot.
         seed: seed of a hidden robot.
         robot_id: name of the physical robot, if its board has no USB serial number.
         calibration: calibration of the robot, or its file; None for the default.
@@ -59,7 +59,8 @@ class BodyChoice:
         if self.body == "twin":
             return {"camera_size": PICTURE_SIZE}
         if self.body != "robot":
-            return {"seed": self.seed, "calibration": self.calibration}
+            camera_size = {"camera_size": None} if self.camera < 0 else {}
+            return {"seed": self.seed, "calibration": self.calibration, **camera_size}
         return {
             "board": self.board,
             "port": self.port,

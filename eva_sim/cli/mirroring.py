@@ -20,7 +20,9 @@ def mirror(
     body: options.Body = "twin",
     board: options.Board = "firmware",
     port: options.Port = "auto",
-    camera: options.Camera = 1,
+    camera: Annotated[
+        int, typer.Option(help="as for the other commands; 1, since 0 is usually the person's camera")
+    ] = 1,
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,

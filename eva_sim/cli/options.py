@@ -9,12 +9,17 @@ import typer
 
 Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock")]
 RobotBody = Annotated[str, typer.Option(help="robot, virtual or mock")]
-Board = Annotated[str, typer.Option(help="of the physical robot: firmware, maestro, feetech or dynamixel")]
+Board = Annotated[
+    str,
+    typer.Option(
+        help="board of the physical robot: firmware (our firmware with two PCA9685), maestro, feetech or dynamixel"
+    ),
+]
 Port = Annotated[
     str,
     typer.Option(help="serial port of the robot's board, or FIRST,SECOND of two Maestros; auto: search"),
 ]
-Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot; -1: none")]
+Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot; -1: no pictures")]
 Seed = Annotated[
     int, typer.Option(min=0, help="seed of the hidden robot of virtual and mock; 0: exactly like the twin")
 ]

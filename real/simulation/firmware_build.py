@@ -70,7 +70,7 @@ def _cache() -> Path:
 def _digest() -> str:
     """Digest of all sources, so that changed sources are compiled again."""
     out = hashlib.sha256()
-    for folder in ("firmware", "simulator"):
+    for folder in ("firmware", "firmware_simulator"):
         for path in sorted((_SOURCES / folder).iterdir()):
             if path.suffix in (".c", ".h") or path.name == "Makefile":
                 out.update(f"{folder}/{path.name}\0".encode() + path.read_bytes())
@@ -88,7 +88,7 @@ def _compile(folder: Path) -> None:
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
     try:
         _make(_SOURCES / "firmware", part, "firmware.elf")
-        _make(_SOURCES / "simulator", part, "simulator")
+        _make(_SOURCES / "firmware_simulator", part, "simulator")
         with contextlib.suppress(OSError):  # another process was faster
             part.rename(folder)
     finally:

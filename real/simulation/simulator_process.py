@@ -1,4 +1,4 @@
-"""The process that simulates the microcontroller, and its messages; see real/simulator/README.md."""
+"""The process that simulates the microcontroller, and its messages; see real/firmware_simulator/README.md."""
 
 from __future__ import annotations
 
