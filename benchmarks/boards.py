@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from eva_sim.clock import SimulatedClock
 from eva_sim.files import write_json
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.simulation.fake_line import PtyLine
@@ -25,7 +26,6 @@ from eva_sim.testing.board_rigs import (
     DIRECTIONS,
     KINDS,
     BoardRig,
-    HandClock,
     build,
     check_under_noise,
     limp,
@@ -78,7 +78,7 @@ def measure(kind: str, runs: int, rounds: int) -> dict[str, Any]:
 
 def cost(kind: str) -> dict[str, float]:
     """Bytes of one `send`, and the host's time for it without the fake's."""
-    rig, sizes, fake, times = build(kind, HandClock()), [0, 0], [0.0], []
+    rig, sizes, fake, times = build(kind, SimulatedClock()), [0, 0], [0.0], []
     rig.ready()
     exchange = rig.line.exchange
 
@@ -105,7 +105,7 @@ def cost(kind: str) -> dict[str, float]:
 
 
 def noise(kind: str, direction: str, rounds: int) -> int:
-    rig = build(kind, HandClock())
+    rig = build(kind, SimulatedClock())
     rig.ready()
     faults = check_under_noise(rig, direction, rounds)
     rig.board.close()
@@ -143,7 +143,7 @@ def fall_silent(kind: str) -> tuple[float, float]:
 
 def idle(kind: str) -> BoardRig:
     """A fake that nobody holds."""
-    rig = build(kind, HandClock())
+    rig = build(kind, SimulatedClock())
     rig.board.close()
     return rig
 

@@ -45,3 +45,20 @@ class WallClock(Clock):
             select.select([port], [], [], max(0.0, duration))
         else:
             super().wait(port, duration)
+
+
+class SimulatedClock(Clock):
+    """Time that passes only during a sleep.
+
+    Attributes:
+        time: now [s]; a test may set it.
+    """
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, duration: float) -> None:
+        self.time += max(duration, 0.0)

@@ -12,7 +12,7 @@ RobotBody = Annotated[str, typer.Option(help="robot, virtual or mock")]
 Board = Annotated[
     str,
     typer.Option(
-        help="board of the physical robot: firmware (our firmware with two PCA9685), maestro, feetech or dynamixel"
+        help="board of the physical robot: firmware (ours, with two PCA9685), maestro, feetech or dynamixel"
     ),
 ]
 Port = Annotated[

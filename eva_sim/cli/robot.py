@@ -38,6 +38,6 @@ def tour(
             Console(stderr=True).print(f"{name}: {description}", soft_wrap=True)
         results = run_tour(face, out)
     Console().print_json(data=results)
-    Console(stderr=True).print(f"The pictures are in {out}", soft_wrap=True)
+    Console(stderr=True).print(f"The results are in {out}", soft_wrap=True)
     if results["faults"]:
         raise typer.Exit(2)

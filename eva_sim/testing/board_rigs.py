@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from eva_sim.clock import Clock
+from eva_sim.clock import Clock, SimulatedClock
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError
 from eva_sim.real.boards.dynamixel import Dynamixel
@@ -31,19 +31,6 @@ BUSES = ("feetech", "dynamixel")
 HEAVY = next(i for i in ALL if SPEC.actuators[i].kind == "leg")
 
 
-class HandClock(Clock):
-    """Time that passes only during a sleep. It starts at 100 s."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, duration: float) -> None:
-        self.time += max(duration, 0.0)
-
-
 @dataclass
 class BoardRig:
     """A board, the simulated device at the other end of its line, and their clock.
@@ -58,7 +45,7 @@ class BoardRig:
 
     kind: str
     line: FakeLine
-    clock: HandClock
+    clock: SimulatedClock
     board: HostManagedBoard
     limits: BoardLimits
 
@@ -126,7 +113,7 @@ class Listed:
 LIBRARIES = {"feetech": "scservo_sdk", "dynamixel": "dynamixel_sdk"}
 
 
-def build(kind: str, clock: HandClock, line: FakeLine | None = None) -> BoardRig:
+def build(kind: str, clock: SimulatedClock, line: FakeLine | None = None) -> BoardRig:
     """Builds a board of this kind on its simulated device; skips the test without its library."""
     if kind in LIBRARIES:
         pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
@@ -167,7 +154,7 @@ def limits_of(kind: str) -> BoardLimits:
 
 def rigged(kind: str) -> Iterator[BoardRig]:
     """Yields a board of this kind on its simulated device, and closes it; for fixtures."""
-    rig = build(kind, HandClock())
+    rig = build(kind, SimulatedClock())
     yield rig
     rig.line.plugged = True
     rig.board.close()

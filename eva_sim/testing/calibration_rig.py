@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eva_sim.clock import Clock
+from eva_sim.clock import SimulatedClock
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
 from eva_sim.real.calibration.servo_bench import ServoBench
@@ -16,19 +16,6 @@ from eva_sim.real.calibration.session import CalibrationSession
 
 PERIOD = 0.02
 NAN = np.full(25, np.nan)
-
-
-class TickingClock(Clock):
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, duration: float) -> None:
-        self.time += duration
 
 
 class RecordingBoard(Board):
@@ -90,7 +77,7 @@ def bus() -> RecordingBoard:
 @pytest.fixture
 def bench(bus: RecordingBoard, widest: BoardLimits) -> ServoBench:
     """A servo bench over the recording board."""
-    return ServoBench(bus, TickingClock(), widest, PERIOD, too_hot=70.0)
+    return ServoBench(bus, SimulatedClock(), widest, PERIOD, too_hot=70.0)
 
 
 def session(tmp_path: Path) -> CalibrationSession:

@@ -11,26 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from eva_sim.clock import Clock, WallClock
+from eva_sim.clock import Clock, SimulatedClock, WallClock
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.real.simulation.firmware_rules import FirmwareRules
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.firmware_table import robot_config
 
 Listener = Callable[[float, int, float], None]
-
-
-class SimulatedClock(Clock):
-    """Time that passes only during a sleep."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def now(self) -> float:
-        return self._now
-
-    def sleep(self, duration: float) -> None:
-        self._now += max(duration, 0.0)
 
 
 class MockBoard:

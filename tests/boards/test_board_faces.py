@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from eva_sim import clock, make_face
 from eva_sim.cli import tour
 from eva_sim.cli.app import app
-from eva_sim.clock import Clock
+from eva_sim.clock import Clock, SimulatedClock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, load_spec
 from eva_sim.errors import DataError, LinkError, RobotError
 from eva_sim.expressions import expression_command
@@ -41,7 +41,7 @@ from eva_sim.real.vision import camera_source
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.real.wire import bus_port, serial_ports
 from eva_sim.recording.reader import load_recording
-from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, HandClock, Listed, held_positions
+from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, Listed, held_positions
 
 pytest.importorskip("serial", reason="needs eva-sim[real]")
 UNIT = {"maestro": "us", "feetech": "ticks", "dynamixel": "ticks"}
@@ -96,8 +96,8 @@ def desk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
         pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
     for patience in ("LATENCY", "WRITE_TIMEOUT"):  # a fake's thread may be slow on a busy machine
         monkeypatch.setattr(bus_port, patience, 5.0)
-    monkeypatch.setattr(opening, "WallClock", HandClock)
-    monkeypatch.setattr(clock, "WallClock", HandClock)
+    monkeypatch.setattr(opening, "WallClock", SimulatedClock)
+    monkeypatch.setattr(clock, "WallClock", SimulatedClock)
     monkeypatch.setenv("EVA_CONFIG", str(tmp_path / "config"))
     with ExitStack() as stack:
         devices = fakes(kind)

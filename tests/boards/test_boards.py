@@ -8,6 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from eva_sim.clock import SimulatedClock
 from eva_sim.contract import Floats
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.interface import BoardLimits, BoardState
@@ -23,7 +24,6 @@ from eva_sim.testing.board_rigs import (
     RULES,
     SPEC,
     BoardRig,
-    HandClock,
     check_under_noise,
     limp,
     open_board,
@@ -307,7 +307,7 @@ def test_on_a_pseudo_terminal(rig: BoardRig, monkeypatch: pytest.MonkeyPatch) ->
     pytest.importorskip("serial", reason="needs eva-sim[real]")
     for patience in ("LATENCY", "WRITE_TIMEOUT"):  # the fake's thread may be slow on a busy machine
         monkeypatch.setattr(bus_port, patience, 5.0)
-    clock = HandClock()
+    clock = SimulatedClock()
     with PtyLine(rig.line) as pty:
         board = open_board(rig.kind, pty.name, clock)
         there = BoardRig(rig.kind, rig.line, clock, board, rig.limits)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eva_sim.clock import SimulatedClock
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.dynamixel import Dynamixel
 from eva_sim.real.boards.feetech import Feetech
@@ -25,7 +26,6 @@ from eva_sim.testing.board_rigs import (
     RULES,
     SPEC,
     BoardRig,
-    HandClock,
     Listed,
     build,
     limits_of,
@@ -109,7 +109,7 @@ def test_maestro_needs_enough_channels() -> None:
 def test_maestro_on_two_ports() -> None:
     lines = [FakeLine(FakeMaestro([12])), FakeLine(FakeMaestro([12], channels=6))]
     ports = [BusPort(MemoryPort(line), "fake", 1_000_000) for line in lines]
-    board = Maestro(SPEC, ports, (None, None), robot_id="a+b", clock=HandClock())
+    board = Maestro(SPEC, ports, (None, None), robot_id="a+b", clock=SimulatedClock())
     board.configure(limits_of("maestro"), 1)
     board.arm([SPEC.index("neck_leg_6")])
     assert board.status().state is BoardState.ACTIVE
@@ -211,7 +211,7 @@ def test_bus_measures(bus_rig: BoardRig) -> None:
 def test_feetech_powers_up_with_torque_and_is_let_go() -> None:
     fake = FakeFeetech(range(1, 26))
     assert all(fake.torque(i) for i in fake.registers)
-    rig = build("feetech", HandClock(), FakeLine(fake))
+    rig = build("feetech", SimulatedClock(), FakeLine(fake))
     assert limp(rig)
     rig.board.close()
 
@@ -222,7 +222,7 @@ def test_feetech_speed_is_the_slew(feetech: BoardRig) -> None:
     assert feetech.bus.get(default_bus_ids(SPEC)[0], 46, 2) == 2000
     fake = FakeFeetech(range(1, 26))
     fake.put(default_bus_ids(SPEC)[0], 18, 0)
-    other = build("feetech", HandClock(), FakeLine(fake))
+    other = build("feetech", SimulatedClock(), FakeLine(fake))
     other.ready()
     assert fake.get(default_bus_ids(SPEC)[0], 46, 2) == 40
     other.board.close()
@@ -232,7 +232,7 @@ def test_feetech_in_wheel_mode_is_refused() -> None:
     fake = FakeFeetech(range(1, 26))
     fake.put(default_bus_ids(SPEC)[12], 33, 1)
     with pytest.raises(RobotError, match=r"jaw.*position mode"):
-        build("feetech", HandClock(), FakeLine(fake))
+        build("feetech", SimulatedClock(), FakeLine(fake))
 
 
 def test_dynamixel_watchdog_holds_and_comes_back(dynamixel: BoardRig) -> None:
@@ -267,12 +267,12 @@ def test_dynamixel_set_up_wrongly_is_refused(register: int, value: int) -> None:
     fake = FakeDynamixel(range(1, 26))
     fake.put(default_bus_ids(SPEC)[12], register, value, 2 if register == 0 else 1)
     with pytest.raises(RobotError, match="jaw"):
-        build("dynamixel", HandClock(), FakeLine(fake))
+        build("dynamixel", SimulatedClock(), FakeLine(fake))
 
 
 def test_dynamixel_that_measures_current() -> None:
     fake = FakeDynamixel(range(1, 26), model=1200)
-    rig = build("dynamixel", HandClock(), FakeLine(fake))
+    rig = build("dynamixel", SimulatedClock(), FakeLine(fake))
     fake.put(default_bus_ids(SPEC)[4], 126, 875, 2)
     assert rig.board.status().load[4] == 0.5  # of a limit of 1,750
     rig.board.close()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from eva_sim.clock import SimulatedClock
 from eva_sim.errors import MediaError
-from eva_sim.real.simulation.mock_board import SimulatedClock
 from eva_sim.real.vision.camera_source import LOST_AFTER, DeviceCamera, crop_square
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import serial
 
+from eva_sim.clock import SimulatedClock
 from eva_sim.contract import load_spec
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.simulation.mock_board import MockBoard, SimulatedClock
+from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire import serial_ports
 from eva_sim.real.wire.link import Link
