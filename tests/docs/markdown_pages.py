@@ -13,6 +13,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tools.build_docs import heading_anchor
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Tells of the past, so its names and commands may be gone.
 HISTORY = "CHANGELOG.md"
@@ -118,4 +120,4 @@ def anchors(page: str) -> set[str]:
     """Anchors of a page's headings, as hosting sites make them."""
     tokens = _tokens(page)
     headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {heading_anchor(heading) for heading in headings}
