@@ -33,21 +33,21 @@ class ControlClock:
         self.period, self._next = period, 0
 
     @property
-    def time(self) -> float:
+    def next_time(self) -> float:
         """Time of the next step [s]."""
         return self._next * self.period
 
     def advance(self) -> float:
         """Returns the time of the next step [s], and goes on to the one after it."""
-        time, self._next = self.time, self._next + 1
+        time, self._next = self.next_time, self._next + 1
         return time
 
-    def until(self, time: float) -> Iterator[float]:
+    def times_before(self, time: float) -> Iterator[float]:
         """Yields the times of all steps that are due before `time` [s]."""
-        while self.time + TIME_SLACK < time:
+        while self.next_time + TIME_SLACK < time:
             yield self.advance()
 
-    def through(self, time: float) -> Iterator[float]:
+    def times_up_to(self, time: float) -> Iterator[float]:
         """Yields the times of all steps up to the one nearest to `time` [s]."""
         while self._next <= round(time / self.period):
             yield self.advance()

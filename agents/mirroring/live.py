@@ -79,10 +79,10 @@ def mirror_live_frames(
     for frame in frames:
         clock.skip_to(frame.time - (MAX_LAG if controller.steps else 0.0))
         if controller.frame is not None:
-            for time in clock.until(frame.time):
+            for time in clock.times_before(frame.time):
                 controller.step(time, render=False)
         controller.observe(frame)
-        if clock.time < frame.time + clock.period:
+        if clock.next_time < frame.time + clock.period:
             controller.step(clock.advance())
             show(frame, controller.face_accepted)
 

@@ -40,11 +40,11 @@ def mirror_recorded_frames(controller: MirrorController, frames: Iterable[Detect
     clock = ControlClock(controller.control_dt)
     for frame in frames:
         if controller.frame is not None:
-            for time in clock.until(frame.time):
+            for time in clock.times_before(frame.time):
                 controller.step(time)
         controller.observe(frame)
     if controller.frame is not None:
-        for time in clock.through(controller.frame.time):
+        for time in clock.times_up_to(controller.frame.time):
             controller.step(time)
 
 
