@@ -6,6 +6,7 @@ library has no network code.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import weakref
@@ -45,7 +46,7 @@ class Detector(Closing):
 
     def __init__(self, mode: Mode = "picture") -> None:
         self._video = mode == "video"
-        self._last = -1
+        self._last, self._stamp = -math.inf, -1
         self._landmarker = _create(self._video)
         self._close = weakref.finalize(self, _close, self._landmarker)
         with silence_stderr():  # the native library logs once more at the first picture
@@ -88,10 +89,11 @@ class Detector(Closing):
         picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=image)
         if not self._video:
             return self._landmarker.detect(picture)
-        if time is None or round(1000 * time) < self._last - 1:
+        if time is None or not math.isfinite(time) or time < self._last:
             raise ValueError("video mode needs the time of each picture, and it must not go back.")
-        self._last = max(round(1000 * time), self._last + 1)  # MediaPipe wants it to rise
-        return self._landmarker.detect_for_video(picture, self._last)
+        self._last = time
+        self._stamp = max(round(1000 * time), self._stamp + 1)  # MediaPipe wants milliseconds that rise
+        return self._landmarker.detect_for_video(picture, self._stamp)
 
 
 def canonical_face() -> Floats:

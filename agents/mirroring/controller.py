@@ -184,5 +184,5 @@ class MirrorController:
         self._pictures.add(self.picture)
 
     def _render(self) -> Picture:
-        picture, _ = resize_to_panel(self._face.render(self._size))
+        picture, _, _ = resize_to_panel(self._face.render(self._size))
         return picture

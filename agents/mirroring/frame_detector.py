@@ -52,7 +52,7 @@ class FrameDetector:
                 if stopped():
                     return
                 points = detector.landmarks(picture, time)
-                panel, scale = resize_to_panel(picture)
+                panel, scale, corner = resize_to_panel(picture)
                 self.pictures.add(panel)
-                self.points.append(None if points is None else scale * points)
+                self.points.append(None if points is None else scale * points + corner)
                 yield DetectedFrame(len(self.points) - 1, time, self.points[-1])

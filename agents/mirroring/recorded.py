@@ -15,7 +15,7 @@ from eva_sim.agents.mirroring.expression_tracker import (
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.detector import canonical_face
 from eva_sim.errors import MediaError
-from eva_sim.media.sources import FrameSource, StillSource
+from eva_sim.media.sources import ONE_PICTURE, FrameSource, StillSource
 from eva_sim.progress import progress
 
 
@@ -52,7 +52,15 @@ def _learn_person(source: FrameSource, frames: list[DetectedFrame]) -> Expressio
     """Returns a tracker with the person's own neutral face; for a single picture, with the average one."""
     points = [frame.points for frame in frames if frame.points is not None]
     if not points:
-        raise MediaError(f"there is no face in {source.name}; give a clip or picture of one, from the front.")
+        doubts = "; ".join(each for each in source.assumed if each != ONE_PICTURE)
+        name = f"{source.name} ({doubts})" if doubts else source.name
+        raise MediaError(f"there is no face in {name}; give a clip or picture of one, from the front.")
     if isinstance(source, StillSource):
         return ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
-    return ExpressionTracker(estimate_neutral(np.array(points), 1 / source.fps))
+    # Rates in headers are averages; a picture that stands for seconds would lengthen every frame.
+    return ExpressionTracker(estimate_neutral(np.array(points), _frame_period(frames)))
+
+
+def _frame_period(frames: list[DetectedFrame]) -> float:
+    """Returns the usual time between two frames [s]."""
+    return float(np.median(np.diff([frame.time for frame in frames]))) if len(frames) > 1 else 1.0

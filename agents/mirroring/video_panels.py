@@ -16,9 +16,11 @@ from eva_sim.contact_sheet import BACKGROUND, INK, PERSON, QUIET, ROBOT, load_fo
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import face_measurements
+from eva_sim.media.geometry import fit_with_bars
 
 Picture = NDArray[np.uint8]
 HEIGHT, TRACE_WIDTH = 480, 420  # pixels
+MIN_WIDTH, MAX_WIDTH = 120, 1920  # of a person's picture [pixels]
 PLOTTED = {"jaw_opening": "mouth opening", "mouth_width": "mouth width", "brow_height": "brow height"}
 MAX_PAIRS = 6  # pairs of pictures on the summary page
 
@@ -84,11 +86,19 @@ def key_steps(curves: MirrorCurves) -> list[int]:
     return sorted(set(chosen))[:MAX_PAIRS]
 
 
-def resize_to_panel(picture: Picture) -> tuple[Picture, float]:
-    """Returns the picture `HEIGHT` high, and its scale."""
+def resize_to_panel(picture: Picture) -> tuple[Picture, float, Floats]:
+    """Makes a picture `HEIGHT` high; a very wide or very high one gets bars.
+
+    Returns:
+        The picture; its scale; and where its upper left corner is, (3,) [pixels], y up, to move landmarks by.
+    """
     scale = HEIGHT / picture.shape[0]
-    image = Image.fromarray(picture).resize((round(picture.shape[1] * scale), HEIGHT))
-    return np.asarray(image), scale
+    width = round(picture.shape[1] * scale)
+    place = min(max(width, MIN_WIDTH), MAX_WIDTH)
+    if place == width:
+        return np.asarray(Image.fromarray(picture).resize((width, HEIGHT))), scale, np.zeros(3)
+    panel, scale, (left, top) = fit_with_bars(picture, place, HEIGHT)
+    return panel, scale, np.array([left, -top, 0.0])
 
 
 def draw_person(picture: Picture, points: Floats | None, accepted: bool) -> Picture:

@@ -60,10 +60,13 @@ def load_target(source: str, twin: Twin) -> Floats:
 def _load_picture(path: Path, twin: Twin) -> Floats:
     """Returns the robot's face nearest to a person's; the average face stands in for their neutral one."""
     from eva_sim.detector import Detector, canonical_face
-    from eva_sim.media.sources import StillSource
+    from eva_sim.media.sources import StillSource, open_file
 
+    picture = open_file(path)
+    if not isinstance(picture, StillSource):
+        raise MediaError(f"{path} holds several pictures; give one picture of a face, from the front.")
     with Detector() as detector:
-        points = detector.landmarks(StillSource(path).image)
+        points = detector.landmarks(picture.image)
     tracker = ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
     expression = tracker(0.0, points)
     if not tracker.found:

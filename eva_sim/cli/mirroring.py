@@ -12,7 +12,7 @@ from eva_sim.cli import options
 
 
 def mirror(
-    source: Annotated[str, typer.Argument(help="clip, picture, or number of a camera")],
+    source: Annotated[str, typer.Argument(help="clip, picture, or camera (its number or device)")],
     model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
         "out/mirror"
@@ -21,8 +21,8 @@ def mirror(
     board: options.Board = "firmware",
     port: options.Port = "auto",
     camera: Annotated[
-        int, typer.Option(help="as for the other commands; 1, since 0 is usually the person's camera")
-    ] = 1,
+        str, typer.Option(help="as for the other commands; 1, since 0 is usually the person's camera")
+    ] = "1",
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
@@ -43,5 +43,8 @@ def mirror(
     face_options = {} if body == "twin" else choice.options  # the twin's own pictures are not needed
     with make_face(body, **face_options) as face:
         metrics = mirror_source(opened, learned, face, out)
+    if metrics["assumed"]:
+        told = f"assumed: {'; '.join(metrics['assumed'])}"
+        Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
     Console().print_json(data=metrics)
     Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)

@@ -71,7 +71,7 @@ class PictureStore:
 class VideoEncoder(Closing):
     """Writes an H.264 video at a constant rate, frame by frame. A context manager.
 
-    All frames have the size of the first one.
+    All frames have the size of the first one; another size is refused.
 
     Args:
         path: of the file, ending in `.mp4`.
@@ -92,7 +92,16 @@ class VideoEncoder(Closing):
     ) -> None:
         import av
 
-        self._container = av.open(str(path), "w", options=container_options or {})
+        # An open file, since FFmpeg reads `protocol:address` out of some names. Unbuffered, since FFmpeg
+        # reads it again to put the index first.
+        self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._container = av.open(
+            self._file,
+            "w",
+            format="mp4",
+            options=container_options or {},
+            io_open=lambda *_: Path(path).open("rb"),  # noqa: SIM115 - closed by PyAV
+        )
         self._stream: Any = self._container.add_stream("libx264", rate=fps)
         self._stream.options = {"crf": str(VIDEO_QUALITY), "preset": "veryfast", **(codec_options or {})}
         self._stream.pix_fmt = "yuv420p"
@@ -102,12 +111,17 @@ class VideoEncoder(Closing):
         """Appends a frame, RGB uint8 (height, width, 3).
 
         An odd row or column is cut off, since H.264 needs even sizes.
+
+        Raises:
+            MediaError: its size is not that of the first one.
         """
         import av
 
         even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
         if not self.count:
             self._stream.height, self._stream.width = even.shape[:2]
+        if (self._stream.height, self._stream.width) != even.shape[:2]:
+            raise MediaError("the pictures of a video have one size; this one differs from the first.")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         frame.pts, frame.time_base = self.count, 1 / self._fps
         self._container.mux(self._stream.encode(frame))
@@ -118,7 +132,7 @@ class VideoEncoder(Closing):
         if self._container is None:
             return
         container, self._container = self._container, None  # type: ignore[assignment]
-        with container:
+        with self._file, container:
             if self.count:
                 container.mux(self._stream.encode())
 

@@ -1,40 +1,51 @@
-"""Sources of pictures of a person: clips, still pictures and cameras."""
+"""Sources of pictures of a person: clips, still pictures and cameras.
+
+What a file says about itself is a claim. Readers decode it (`picture_reader.py`, `clip_reader.py`,
+`heif_grid.py`) and set its pictures upright, with square pixels, in 8-bit RGB. The sources here make times
+and sizes regular. The number of pictures decides whether a file is a still picture or a clip. `assumed` tells
+what was assumed.
+"""
 
 from __future__ import annotations
 
 import abc
 import os
+import stat
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from itertools import islice
 from pathlib import Path
 
-import av
-import av.error
-import numpy as np
-from PIL import Image, ImageOps
-
 from eva_sim.errors import MediaError
+from eva_sim.media.assumptions import Assumptions
+from eva_sim.media.clip_reader import ClipReader
 from eva_sim.media.encoding import Picture
+from eva_sim.media.frame_clock import FrameClock
+from eva_sim.media.frame_reader import DecodedFrame, FrameReader
+from eva_sim.media.geometry import fit_with_bars
+from eva_sim.media.heif_grid import HeifGridReader, find_grid
+from eva_sim.media.local_file import LocalFile
+from eva_sim.media.picture_reader import open_pictures
 from eva_sim.media.webcam import Webcam
 
 Frames = Generator[tuple[float, Picture], None, None]
 
-#: Longest side of a frame [pixels]; larger ones are shrunk, the detector gains nothing from them.
-_LARGEST = 1280
 #: How long a still picture is held [s], and at what rate.
 _STILL_SECONDS, _STILL_FPS = 2.0, 25.0
-#: A clip that ends this much of its length early is damaged.
+#: What is assumed about the person in a single picture.
+ONE_PICTURE = "one picture: it is taken as a still, and an average face as the person's neutral one"
+#: A clip that ends this share of its length early is cut.
 _MISSING = 0.05
 
 
 class FrameSource(abc.ABC):
     """Gives pictures of a person. Iterating starts from the beginning.
 
-    It yields `(time, frame)`: time since the first frame [s], and RGB uint8 (height, width, 3).
+    It yields `(time, frame)`: time since the first frame [s], which rises, and RGB uint8 (height, width, 3).
+    All frames have one size.
 
     Attributes:
-        name: for messages.
+        name: for messages, printable.
         fps: frames per second, as far as the source says.
         length: number of frames, as far as the source says; None for a camera.
         live: whether frames come only once, in real time.
@@ -48,24 +59,29 @@ class FrameSource(abc.ABC):
     @abc.abstractmethod
     def __iter__(self) -> Frames: ...
 
+    @property
+    def assumed(self) -> list[str]:
+        """What was assumed about the source so far, or left out, in words; complete after its last frame."""
+        return []
+
 
 class StillSource(FrameSource):
     """A picture, held for two seconds.
 
-    Raises:
-        MediaError: damaged, or far too large.
+    Args:
+        name: for messages, printable.
+        image: RGB uint8 (height, width, 3).
+        assumed: what its reader assumed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name, self.fps = path.name, _STILL_FPS
+    def __init__(self, name: str, image: Picture, assumed: Assumptions) -> None:
+        self.name, self.fps, self.image = name, _STILL_FPS, image
         self.length = round(_STILL_SECONDS * _STILL_FPS)
-        try:
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise MediaError(f"{path} is a damaged or unusable picture ({error}).") from error
-        upright.thumbnail((_LARGEST, _LARGEST))
-        self.image: Picture = np.array(upright)
+        self._assumed = assumed
+
+    @property
+    def assumed(self) -> list[str]:
+        return [ONE_PICTURE, *self._assumed.in_words()]
 
     def __iter__(self) -> Frames:
         for i in range(self.length or 0):
@@ -73,48 +89,44 @@ class StillSource(FrameSource):
 
 
 class ClipSource(FrameSource):
-    """A video file.
+    """A file with several pictures.
 
-    Raises:
-        MediaError: not a video, or without pictures; while iterating: damaged.
+    Args:
+        name: for messages, printable.
+        reader: decodes them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name, self._path = path.name, path
-        with self._open() as container:
-            stream = container.streams.video[0]
-            self.fps = float(stream.average_rate or stream.guessed_rate or 25)
-            base = stream.time_base
-            self._seconds = float(stream.duration * base) if stream.duration and base else 0.0
-            self.length = stream.frames or round(self._seconds * self.fps) or None
+    def __init__(self, name: str, reader: FrameReader) -> None:
+        self.name, self._reader = name, reader
+        self.fps, self.length = reader.fps, reader.length
+        self._assumed = Assumptions()
 
-    @contextmanager
-    def _open(self) -> Iterator[av.container.InputContainer]:
-        try:
-            with av.open(str(self._path)) as container:
-                if not container.streams.video:
-                    raise MediaError(f"{self._path} has no pictures.")
-                container.streams.video[0].thread_type = "AUTO"
-                yield container
-        except (av.error.FFmpegError, UnicodeDecodeError) as error:
-            raise MediaError(f"{self._path} is no picture or clip, or damaged ({error}).") from error
+    @property
+    def assumed(self) -> list[str]:
+        return self._assumed.in_words()
 
     def __iter__(self) -> Frames:
-        first, last = None, 0.0
-        with self._open() as container:
-            for frame in container.decode(video=0):
-                now = last + 1 / self.fps if frame.time is None else frame.time
-                first = now if first is None else first
-                last = now - first
-                yield last, _upright(frame)
-        if first is None:
-            raise MediaError(f"{self._path} has no readable pictures.")
-        if last + 2 / self.fps < (1 - _MISSING) * self._seconds:
-            raise MediaError(f"{self._path} is damaged: it ends after {last:.1f} of {self._seconds:.1f} s.")
+        self._assumed = assumed = Assumptions()
+        clock, picture = FrameClock(self.fps, assumed), None
+        for at, picture in one_size(_timed(self._reader.frames(assumed), clock), assumed):
+            yield at, picture
+        if picture is None or clock.time is None:
+            raise MediaError(f"{self.name} has no readable pictures; save it again.")
+        end = clock.time + clock.hold
+        claimed = self._reader.duration
+        if claimed is not None and not clock.replaced and end < (1 - _MISSING) * claimed:
+            assumed.add(
+                "the file is cut: it ends after {end:.1f} of {claimed:.1f} s", end=end, claimed=claimed
+            )
+        if clock.hold > 1.5 * clock.period:
+            yield end - clock.period, picture  # the last picture stands until then
 
 
 class WebcamSource(FrameSource):
     """A live camera; frames that are not read in time are dropped.
+
+    Args:
+        device: its number, or the path of its device.
 
     Raises:
         MediaError: no such camera, or it stopped.
@@ -125,22 +137,30 @@ class WebcamSource(FrameSource):
     def __init__(self, device: int | str) -> None:
         self._camera = Webcam(device)
         self.name, self.fps = self._camera.name, self._camera.fps
+        self._assumed = Assumptions()
+
+    @property
+    def assumed(self) -> list[str]:
+        return self._assumed.in_words()
 
     def __iter__(self) -> Frames:
-        start = time.monotonic()
         try:
-            while True:
-                picture = self._camera.read()
-                yield time.monotonic() - start, picture
+            yield from one_size(self._read(), self._assumed)
         finally:
             self._camera.release()
+
+    def _read(self) -> Frames:
+        start = time.monotonic()
+        while True:
+            picture = self._camera.read()
+            yield time.monotonic() - start, picture
 
 
 def open_source(source: str | os.PathLike[str] | int) -> FrameSource:
     """Opens a clip, a picture or a camera.
 
     Args:
-        source: path of a file, or a camera: its number (also as text) or `/dev/videoN`.
+        source: path of a file or pipe, or a camera: its number (also as text) or the path of its device.
 
     Raises:
         MediaError: missing, damaged, or neither picture nor clip.
@@ -148,32 +168,68 @@ def open_source(source: str | os.PathLike[str] | int) -> FrameSource:
     text = os.fspath(source) if not isinstance(source, int) else str(source)
     if text.isdecimal() and not Path(text).exists():
         return WebcamSource(int(text))
-    if text.startswith("/dev/video"):
+    if text.startswith("/dev/v") or _is_device(text):
         return WebcamSource(text)
-    path = Path(text)
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "does not exist"
-        raise MediaError(f"{path} {problem}; give a clip, a picture or the number of a camera.")
-    return StillSource(path) if _is_still(path) else ClipSource(path)
+    return open_file(text)
 
 
-def _is_still(path: Path) -> bool:
-    """Returns whether Pillow can read the file; animated GIFs are clips."""
+def open_file(path: str | os.PathLike[str]) -> StillSource | ClipSource:
+    """Opens a clip or a picture; one picture is a still, several are a clip.
+
+    Args:
+        path: of a file or pipe.
+
+    Raises:
+        MediaError: missing, damaged, or neither picture nor clip.
+    """
+    file, assumed = LocalFile(path), Assumptions()
+    reader = _find_reader(file)
+    first = list(islice(reader.frames(assumed), 2))
+    if not first:
+        raise MediaError(f"{file.path} is damaged: it has no readable pictures; save it again.")
+    if len(first) > 1:
+        return ClipSource(file.name, reader)
+    if reader.length is not None and reader.length > 1:
+        assumed.add(
+            "the file is cut, or wrong: it says that it has {claimed} pictures", claimed=reader.length
+        )
+    return StillSource(file.name, first[0].picture, assumed)
+
+
+def one_size(frames: Iterable[tuple[float, Picture]], assumed: Assumptions) -> Frames:
+    """Yields the frames; one of another size than the first is fitted into its place, with bars."""
+    place: tuple[int, int] | None = None
+    for at, picture in frames:
+        height, width = place = place or (picture.shape[0], picture.shape[1])
+        if picture.shape[:2] != place:
+            assumed.add("the size changes at {at:.1f} s: pictures are fitted with bars", at=at)
+            picture, _, _ = fit_with_bars(picture, width, height)
+        yield at, picture
+
+
+def _timed(frames: Iterable[DecodedFrame], clock: FrameClock) -> Frames:
+    for frame in frames:
+        yield clock(frame.time, frame.duration), frame.picture
+
+
+def _find_reader(file: LocalFile) -> FrameReader:
+    grid = find_grid(file)
+    if grid is not None:
+        return HeifGridReader(file, grid)
+    pictures = open_pictures(file)
+    if pictures is not None:
+        return pictures
     try:
-        with Image.open(path) as image:
-            return image.format != "GIF"
-    except Image.DecompressionBombError:
-        return True
-    except (OSError, SyntaxError, ValueError):
+        return ClipReader(file)
+    except MediaError:
+        last = open_pictures(file, last_try=True)
+        if last is None:
+            raise
+        return last
+
+
+def _is_device(path: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except (OSError, ValueError):
         return False
-
-
-def _upright(frame: av.VideoFrame) -> Picture:
-    shrink = min(1.0, _LARGEST / max(frame.width, frame.height))
-    if shrink < 1:
-        frame_size = round(frame.width * shrink), round(frame.height * shrink)
-        picture = frame.reformat(*frame_size, format="rgb24").to_ndarray()
-    else:
-        picture = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # phones store pictures sideways with their rotation
-    return np.ascontiguousarray(np.rot90(picture, turns))

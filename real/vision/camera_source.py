@@ -61,7 +61,7 @@ class DeviceCamera(CameraSource):
     """A camera of this computer. A thread reads it, so that the newest picture is always available.
 
     Args:
-        device: its number, `/dev/videoN`, or an open source of frames.
+        device: its number, the path of its device, or an open source of frames.
         clock: clock of the robot.
         patience: longest time until the first picture [s].
 

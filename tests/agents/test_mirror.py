@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.mirroring.video_panels import MAX_WIDTH, TRACE_WIDTH
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Reading, load_spec
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, face_measurements
 from eva_sim.media.encoding import write_video
-from eva_sim.media.sources import open_source
+from eva_sim.media.sources import ONE_PICTURE, open_source
 from eva_sim.testing.fake_face import FakeFace
 
 FRAMES = 40
@@ -115,9 +116,48 @@ def test_nobody_in_the_picture_leaves_nothing(model: InverseModel, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_and_missing_clips_are_named(clip: Path, tmp_path: Path) -> None:
+def test_missing_clips_are_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="does not exist"):
         open_source(tmp_path / "none.mp4")
-    (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[:2000])
-    with pytest.raises(MediaError, match="damaged"):
-        list(open_source(tmp_path / "half.mp4"))
+
+
+def test_what_came_before_a_cut_is_mirrored_and_told(model: InverseModel, clip: Path, tmp_path: Path) -> None:
+    whole = clip.read_bytes()
+    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    metrics = mirror(open_source(tmp_path / "half.mp4"), model, FakeFace(), tmp_path / "out")
+    assert 5 < metrics["steps"] < FRAMES - 5 and metrics["found"] == 1
+    assert any(each.startswith("the file is cut: it ends after") for each in metrics["assumed"])
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+
+
+def test_one_picture_is_mirrored_alike_whoever_decodes_it(model: InverseModel, tmp_path: Path) -> None:
+    _, picture = next(islice(open_source(asset("samples/person.mp4")), 120, 121))
+    Image.fromarray(picture).save(tmp_path / "person.png")
+    Image.fromarray(picture).save(tmp_path / "person.webp", lossless=True)
+    with write_video(tmp_path / "person.mp4", 25) as add:
+        add(picture)
+    all_metrics = [
+        mirror(open_source(tmp_path / name), model, FakeFace(), tmp_path / "out")
+        for name in ("person.png", "person.webp", "person.mp4")
+    ]
+    for metrics in all_metrics:
+        assert metrics["assumed"] == [ONE_PICTURE]
+        traces = np.load(tmp_path / "out" / "traces.npz")
+        opened = face_measurements(traces["person"])["jaw_opening"][-1]
+        assert opened > face_measurements(traces["person_neutral"])["jaw_opening"] + 0.1
+
+
+def test_a_very_wide_clip_of_varying_rate_is_mirrored_to_its_end(model: InverseModel, tmp_path: Path) -> None:
+    clip = islice(open_source(asset("samples/person.mp4")), 100, 110)
+    heads = [picture[40:270, 120:280] for _, picture in clip]
+    wide = [np.pad(picture, ((0, 0), (420, 420), (0, 0))) for picture in heads]
+    durations = [40] * 9 + [2000]
+    first, *rest = (Image.fromarray(picture) for picture in wide)
+    first.save(tmp_path / "wide.webp", save_all=True, append_images=rest, duration=durations, quality=90)
+    metrics = mirror(open_source(tmp_path / "wide.webp"), model, FakeFace(), tmp_path / "out")
+    time = np.load(tmp_path / "out" / "traces.npz")["time"]
+    assert time == pytest.approx(0.04 * np.arange(59)) and metrics["steps"] == 59
+    assert metrics["found"] > 0.9 and metrics["assumed"] == []  # the face is small
+    assert {picture.shape[0] for _, picture in open_source(tmp_path / "out" / "mirror.mp4")} == {
+        round(480 * 1280 / (MAX_WIDTH + 480 + TRACE_WIDTH))
+    }
