@@ -119,7 +119,7 @@ def _open_camera(camera: int | str, clock: Clock) -> CameraSource:
 
 
 def physical_connection(
-    spec: FaceSpec, board: str, port: str, robot_id: str | None, camera: int | None
+    spec: FaceSpec, board: str, port: str, robot_id: str | None, camera: int | str | None
 ) -> RobotConnection:
     """Prepares the connection to a physical robot; without a usable camera it has none.
 
@@ -128,7 +128,7 @@ def physical_connection(
         board: kind of the board.
         port: port of the board.
         robot_id: name of the robot, if its board has no USB serial number.
-        camera: number of the camera; None for none.
+        camera: number or device of the camera; None for none.
     """
     clock = WallClock()
     opener = board_opener(spec, board, port, robot_id, clock)

@@ -27,7 +27,7 @@ class BodyChoice:
         body: see `eva_sim.make_face`.
         board: kind of the physical robot's board.
         port: port of that board.
-        camera: number of the camera before the physical robot; -1 for none, also of a hidden robot.
+        camera: number or device of the camera before the physical robot; -1 for none, also of a hidden robot.
         seed: seed of a hidden robot.
         robot_id: name of the physical robot, if its board has no USB serial number.
         calibration: calibration of the robot, or its file; None for the default.
@@ -39,7 +39,7 @@ class BodyChoice:
     body: str = "twin"
     board: str = "firmware"
     port: str = "auto"
-    camera: int = 0
+    camera: int | str = 0
     seed: int = 1
     robot_id: str | None = None
     calibration: Calibration | Path | None = None
@@ -54,17 +54,26 @@ class BodyChoice:
             raise EvaError("the twin has no servos to calibrate; leave --calibration out.")
 
     @property
+    def camera_device(self) -> int | str | None:
+        """Number or path of the camera; None for none."""
+        try:
+            number = int(self.camera)
+        except ValueError:
+            return self.camera
+        return None if number < 0 else number
+
+    @property
     def options(self) -> dict[str, Any]:
         """Options for `eva_sim.make_face`."""
         if self.body == "twin":
             return {"camera_size": PICTURE_SIZE}
         if self.body != "robot":
-            camera_size = {"camera_size": None} if self.camera < 0 else {}
+            camera_size = {"camera_size": None} if self.camera_device is None else {}
             return {"seed": self.seed, "calibration": self.calibration, **camera_size}
         return {
             "board": self.board,
             "port": self.port,
-            "camera": None if self.camera < 0 else self.camera,
+            "camera": self.camera_device,
             "robot_id": self.robot_id,
             "calibration": self.calibration,
         }

@@ -37,7 +37,7 @@ def calibrate(
     body: options.RobotBody = "robot",
     board: options.Board = "firmware",
     port: options.Port = "auto",
-    camera: options.Camera = 0,
+    camera: options.Camera = "0",
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
 ) -> None:
@@ -58,7 +58,7 @@ def calibrate(
         distance = None if outer_eye is None else outer_eye / 1000
         # Saved already here, so that a robot whose camera fails later is calibrated nevertheless.
         path = build_calibration(session, distance, partial).save()
-        if see and camera >= 0:
+        if see and choice.camera_device is not None:
             path, doubts = calibrate_camera(choice, session, distance, partial)
     guessed = len(spec) - len(session.endpoints)
     doubts += (
@@ -123,8 +123,7 @@ def connect_robot(spec: FaceSpec, choice: BodyChoice) -> RobotConnection:
     from eva_sim.real.opening import hidden_connection, physical_connection, simulated_board
 
     if choice.body == "robot":
-        camera = None if choice.camera < 0 else choice.camera
-        return physical_connection(spec, choice.board, choice.port, choice.robot_id, camera)
+        return physical_connection(spec, choice.board, choice.port, choice.robot_id, choice.camera_device)
     if choice.body in HIDDEN_BODIES:
         board = simulated_board(spec, choice.body, choice.seed, realtime=True)  # an operator uses it
         return hidden_connection(spec, board, choice.seed)

@@ -19,7 +19,13 @@ Port = Annotated[
     str,
     typer.Option(help="serial port of the robot's board, or FIRST,SECOND of two Maestros; auto: search"),
 ]
-Camera = Annotated[int, typer.Option(help="number of the camera before the physical robot; -1: no pictures")]
+Camera = Annotated[
+    str,
+    typer.Option(
+        help="camera before the physical robot: its number, or its device such as /dev/v4l/by-id/NAME; "
+        "-1: no pictures"
+    ),
+]
 Seed = Annotated[
     int, typer.Option(min=0, help="seed of the hidden robot of virtual and mock; 0: exactly like the twin")
 ]

@@ -16,7 +16,7 @@ def tour(
     body: Annotated[str | None, typer.Option(help="robot, virtual or mock; must be given")] = None,
     board: options.Board = "firmware",
     port: options.Port = "auto",
-    camera: options.Camera = 0,
+    camera: options.Camera = "0",
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,

@@ -22,7 +22,7 @@ def transfer(
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
     board: options.Board = "firmware",
     port: options.Port = "auto",
-    camera: options.Camera = 0,
+    camera: options.Camera = "0",
     seed: Annotated[int, typer.Option(min=1, help="seed of the first hidden robot of virtual and mock")] = 1,
     robot_id: options.RobotId = None,
 ) -> None:

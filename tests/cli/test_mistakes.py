@@ -48,7 +48,8 @@ def stock(tmp_path_factory: pytest.TempPathFactory, model: InverseModel) -> Path
             add(np.full((120, 160, 3), 90 + shade, np.uint8))
     Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(folder / "wall.png")
     whole = asset("samples/person.mp4").read_bytes()
-    (folder / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "head.mp4").write_bytes(whole[:600])  # cut before its index
+    Image.new("L", (1, 30_000)).save(folder / "thin.png")
     (folder / "text.mp4").write_text("this is no film\n" * 200)
     (folder / "half.jpg").write_bytes(_jpeg(folder)[:4000])
     (folder / "empty").mkdir()
@@ -103,7 +104,11 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("mimic empty --model good.pt --out {out}", r"empty is a folder; give a clip"),
         ("mimic wall.mp4 --model good.pt --out {out}", r"no face in wall\.mp4; give a clip or picture"),
         ("mimic wall.png --model good.pt --out {out}", r"no face in wall\.png; give a clip or picture"),
-        ("mimic half.mp4 --model good.pt --out {out}", r"half\.mp4 .*damaged"),
+        ("mimic head.mp4 --model good.pt --out {out}", r"head\.mp4 .*damaged"),
+        ("mimic thin.png --model good.pt --out {out}", r"thin\.png is 1 x 30000 pixels, too thin or small"),
+        ("mimic /dev/null --model good.pt --out {out}", r"no camera /dev/null; is it plugged in"),
+        ("record joy --body robot --camera /dev/null --out {out}", r"no camera /dev/null|no robot answers"),
+        ("record joy --body robot --camera none --out {out}", r"no camera none|no robot answers"),
         ("mimic half.jpg --model good.pt --out {out}", r"half\.jpg .*damaged"),
         ("mimic text.mp4 --model good.pt --out {out}", r"text\.mp4 is no picture or clip"),
         ("mimic 77 --model good.pt --out {out}", r"no camera 77; is it plugged in"),
