@@ -22,7 +22,7 @@ MAX_SPEED = 4.0
 HOLD, EASE = 0.5, 1.0
 #: Length of the window in which a neutral face is looked for [s], and the share of the stillest
 #: windows that are candidates.
-_CALM, _STILLEST = 1.0, 0.3
+CALM_DURATION, _STILLEST = 1.0, 0.3
 
 
 @dataclass
@@ -150,7 +150,7 @@ def estimate_neutral(points: Floats, dt: float) -> Floats:
     faces = np.stack([Aligner.of(face).neutral for face in found])
     reference = Aligner.of(np.median(faces, axis=0))
     faces = np.stack([reference(face) for face in faces])
-    windows = _windows(len(faces), max(2, round(_CALM / dt)))
+    windows = _windows(len(faces), max(2, round(CALM_DURATION / dt)))
     motion = np.array([rms_distance(faces[w] - np.median(faces[w], axis=0)) for w in windows])
     calm = np.flatnonzero(motion <= np.quantile(motion, _STILLEST))
     medians = np.stack([np.median(faces[windows[i]], axis=0) for i in calm])

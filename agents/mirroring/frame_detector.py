@@ -43,6 +43,16 @@ class FrameDetector:
     def __init__(self, source: FrameSource, pictures: PictureStore) -> None:
         self.source, self.pictures = source, pictures
         self.points: list[Floats | None] = []
+        self._notes: list[str] = []
+
+    @property
+    def assumed(self) -> list[str]:
+        """What was assumed about the source and about the person, in words."""
+        return [*self.source.assumed, *self._notes]
+
+    def assume(self, text: str) -> None:
+        """Notes an assumption about the person, in words."""
+        self._notes.append(text)
 
     def frames(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[DetectedFrame]:
         """Yields the frames as they come, until the source ends or `stopped` returns True."""

@@ -69,7 +69,7 @@ def mirror(
         trace = controller.trace()
         metrics = compute_metrics(trace, face) | {
             "source": source.name,
-            "assumed": source.assumed,
+            "assumed": detector.assumed,
             "ended": ended,
             "spec": face.spec.digest,
             "seconds_per_step": (perf_counter() - started) / len(trace.time),

@@ -8,6 +8,7 @@ import numpy as np
 
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.expression_tracker import (
+    CALM_DURATION,
     STRANGER_MAX_RESIDUAL,
     ExpressionTracker,
     estimate_neutral,
@@ -15,7 +16,7 @@ from eva_sim.agents.mirroring.expression_tracker import (
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.detector import canonical_face
 from eva_sim.errors import MediaError
-from eva_sim.media.sources import ONE_PICTURE, FrameSource, StillSource
+from eva_sim.media.sources import ONE_PICTURE, StillSource
 from eva_sim.progress import progress
 
 
@@ -30,7 +31,7 @@ def mirror_recording(detector: FrameDetector, controller: MirrorController) -> s
     """
     source = detector.source
     frames = list(progress(detector.frames(), "analyse", total=source.length, unit="frames"))
-    controller.begin(_learn_person(source, frames))
+    controller.begin(_learn_person(detector, frames))
     mirror_recorded_frames(controller, progress(frames, "mirror", unit="frames"))
     return "the source ended"
 
@@ -48,8 +49,9 @@ def mirror_recorded_frames(controller: MirrorController, frames: Iterable[Detect
             controller.step(time)
 
 
-def _learn_person(source: FrameSource, frames: list[DetectedFrame]) -> ExpressionTracker:
+def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> ExpressionTracker:
     """Returns a tracker with the person's own neutral face; for a single picture, with the average one."""
+    source = detector.source
     points = [frame.points for frame in frames if frame.points is not None]
     if not points:
         doubts = "; ".join(each for each in source.assumed if each != ONE_PICTURE)
@@ -57,10 +59,17 @@ def _learn_person(source: FrameSource, frames: list[DetectedFrame]) -> Expressio
         raise MediaError(f"there is no face in {name}; give a clip or picture of one, from the front.")
     if isinstance(source, StillSource):
         return ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
-    # Rates in headers are averages; a picture that stands for seconds would lengthen every frame.
-    return ExpressionTracker(estimate_neutral(np.array(points), _frame_period(frames)))
+    period = _frame_period(frames)
+    if len(points) * period < CALM_DURATION:
+        detector.assume(
+            f"the face is seen for {len(points) * period:.2f} s only: it is taken as the neutral one"
+        )
+    return ExpressionTracker(estimate_neutral(np.array(points), period))
 
 
 def _frame_period(frames: list[DetectedFrame]) -> float:
-    """Returns the usual time between two frames [s]."""
+    """Returns the usual time between two frames [s].
+
+    Rates in headers are averages: one picture that stands for seconds changes them.
+    """
     return float(np.median(np.diff([frame.time for frame in frames]))) if len(frames) > 1 else 1.0

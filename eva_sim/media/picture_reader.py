@@ -18,7 +18,7 @@ from eva_sim.media.frame_reader import DecodedFrame, FrameReader
 from eva_sim.media.geometry import LARGEST, MAX_JPEG_PIXELS, MAX_PIXELS, check_size
 from eva_sim.media.jpeg_row import find_jpegs, is_jpeg_row
 from eva_sim.media.local_file import LocalFile
-from eva_sim.media.sample_depth import to_rgb
+from eva_sim.media.sample_depth import SampleRange, to_rgb
 
 #: Formats that are known by their first bytes. Formats that start other programs are not among them.
 _FORMATS = (
@@ -168,7 +168,8 @@ def _decode(image: Image.Image, assumed: Assumptions, in_part: bool = False) -> 
             if image.width * image.height > MAX_PIXELS:  # a later page; the first one is checked
                 raise ValueError("too many pixels")
             _load(image, assumed, in_part)
-            picture = to_rgb(_upright(image, assumed), assumed)
+            kind = SampleRange.of(image)  # before the copy that stands upright, which has no tags
+            picture = to_rgb(_upright(image, assumed), kind, assumed)
     except Exception:  # each format has errors of its own
         assumed.add("damaged pictures left out: {count}")
         return None

@@ -241,6 +241,16 @@ def test_a_window_shows_both_and_q_ends(
     assert np.abs(person[5] - person[69]).mean() > 1
 
 
+def test_a_camera_whose_size_changes_is_fitted_and_told(
+    capture: type[Capture], model: InverseModel, tmp_path: Path
+) -> None:
+    larger = [np.pad(picture, ((40, 0), (0, 0), (0, 0))) for picture in capture.frames[70:]]
+    capture.frames = [*capture.frames[:70], *larger]
+    metrics = mirror(open_source("0"), model, FakeFace(), tmp_path)
+    assert metrics["assumed"] == ["the size changes at 2.8 s: pictures are fitted with bars"]
+    assert len({picture.shape for _, picture in open_source(tmp_path / "mirror.mp4")}) == 1
+
+
 def test_a_missing_camera_is_named(capture: type[Capture]) -> None:
     with pytest.raises(MediaError, match="no camera 7"):
         open_source("7")

@@ -68,6 +68,8 @@ def test_picture_of_a_person_becomes_a_face_that_the_robot_can_make(twin: Twin, 
     target = load_target(str(tmp_path / "person.png"), twin)
     assert solve_command(target, twin).error < 0.3
     assert 1000 * twin.outer_eye * np.linalg.norm(target - twin.neutral_landmarks, axis=1).mean() > 0.3
+    with pytest.raises(MediaError, match="holds several pictures; give one"):
+        load_target(str(asset("samples/person.mp4")), twin)
     Image.new("RGB", (64, 64)).save(tmp_path / "nobody.png")
     with pytest.raises(MediaError, match="no face"):
         load_target(str(tmp_path / "nobody.png"), twin)

@@ -107,18 +107,44 @@ def _hevc(picture: Picture) -> tuple[bytes, bytes]:
     return raw[start : start + int.from_bytes(raw[start : start + 4], "big")], data
 
 
+def write_tiff(path: Path, strip: bytes, bits: int, meaning: int = 1, kind: int = 1) -> Path:
+    """Writes a grey TIFF of `HEIGHT` x `WIDTH` pixels as its samples are given.
+
+    Args:
+        path: of the file.
+        strip: samples, packed.
+        bits: of a sample.
+        meaning: 1 if 0 is black, 0 if 0 is white.
+        kind: 1 for unsigned samples, 2 for signed ones, 3 for floats.
+    """
+    tags = [(256, WIDTH), (257, HEIGHT), (258, bits), (259, 1), (262, meaning), (273, 8), (277, 1),
+            (278, HEIGHT), (279, len(strip)), (339, kind)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4 if tag == 279 else 3, 1, value) for tag, value in tags)
+    end = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + end)
+    return path
+
+
 class HeifWriter:
     """Writes a HEIC file: one picture or a grid of tiles, turned and flipped by its header.
+
+    As in those of phones, the layout of a grid stands in the head (`idat`), not beside the tiles.
 
     Args:
         picture: as stored.
         rows: of tiles.
         columns: of tiles.
         turns: `(b"irot", quarter turns to the left)` or `(b"imir", axis)`, in order.
+        shape: height and width that are shown of the tiles; by default all.
     """
 
     def __init__(
-        self, picture: Picture, rows: int = 1, columns: int = 1, turns: Sequence[tuple[bytes, int]] = ()
+        self,
+        picture: Picture,
+        rows: int = 1,
+        columns: int = 1,
+        turns: Sequence[tuple[bytes, int]] = (),
+        shape: tuple[int, int] | None = None,
     ) -> None:
         self._items: list[tuple[bytes, bytes]] = []  # type and data; their numbers count from 1
         self._properties: list[bytes] = []
@@ -131,8 +157,9 @@ class HeifWriter:
                 self._add(b"hvc1", data, (configuration, self._size(height, width)))
         self._tiles = len(self._items)
         if self._tiles > 1:
-            layout = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, picture.shape[1], picture.shape[0])
-            self._add(b"grid", layout, (self._size(*picture.shape[:2]),))
+            high, wide = shape or picture.shape[:2]
+            layout = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, wide, high)
+            self._add(b"grid", layout, (self._size(high, wide),))
         for kind, amount in turns:
             self._properties.append(_box(kind, bytes([amount])))
             self._owned[-1].append(len(self._properties))
@@ -140,7 +167,7 @@ class HeifWriter:
     def write(self, path: Path) -> Path:
         head = _box(b"ftyp", b"heic", b"\0\0\0\0", b"mif1", b"heic")
         place = len(head) + len(self._meta(0)) + 8
-        data = _box(b"mdat", *(data for _, data in self._items))
+        data = _box(b"mdat", *(data for kind, data in self._items if kind != b"grid"))
         path.write_bytes(head + self._meta(place) + data)
         return path
 
@@ -156,9 +183,10 @@ class HeifWriter:
 
     def _meta(self, place: int) -> bytes:
         count, places = len(self._items), b""
-        for number, (_, data) in enumerate(self._items, 1):
-            places += struct.pack(">HHHII", number, 0, 1, place, len(data))
-            place += len(data)
+        for number, (kind, data) in enumerate(self._items, 1):
+            in_head = kind == b"grid"
+            places += struct.pack(">HHHHII", number, in_head, 0, 1, 0 if in_head else place, len(data))
+            place += 0 if in_head else len(data)
         entries = [
             _full_box(b"infe", 2, struct.pack(">HH", number, 0), kind, b"\0")
             for number, (kind, _) in enumerate(self._items, 1)
@@ -169,11 +197,11 @@ class HeifWriter:
         parts = [
             _full_box(b"hdlr", 0, b"\0\0\0\0pict", bytes(13)),
             _full_box(b"pitm", 0, struct.pack(">H", count)),
-            _full_box(b"iloc", 0, struct.pack(">BBH", 0x44, 0, count), places),
+            _full_box(b"iloc", 1, struct.pack(">BBH", 0x44, 0, count), places),
             _full_box(b"iinf", 0, struct.pack(">H", count), *entries),
         ]
         if self._tiles > 1:
             tiles = struct.pack(f">{self._tiles + 2}H", count, self._tiles, *range(1, self._tiles + 1))
-            parts.append(_full_box(b"iref", 0, _box(b"dimg", tiles)))
+            parts += [_full_box(b"iref", 0, _box(b"dimg", tiles)), _box(b"idat", self._items[-1][1])]
         ipma = _full_box(b"ipma", 0, struct.pack(">I", count), owned)
         return _full_box(b"meta", 0, *parts, _box(b"iprp", _box(b"ipco", *self._properties), ipma))

@@ -86,6 +86,13 @@ def test_a_picture_of_a_phone_obeys_its_header_whole_or_in_tiles(
     assert alike(source.image, shown)
 
 
+def test_tiles_that_reach_beyond_the_picture_are_cut(tmp_path: Path) -> None:
+    stored = quarters(256, 384)
+    writer = HeifWriter(stored, 2, 3, ((b"irot", 3),), shape=(200, 300))
+    shown = next(iter(open_source(writer.write(tmp_path / "picture.heic"))))[1]
+    assert alike(shown, np.rot90(stored[:200, :300], 3))
+
+
 def test_a_matrix_that_shows_nothing_is_told(tmp_path: Path) -> None:
     source = open_source(write_clip(tmp_path / "clip.mp4", film(3)))
     assert source.assumed == []

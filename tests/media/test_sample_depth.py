@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from eva_sim.media.encoding import Picture
-from eva_sim.media.sources import open_source
-from tests.media.media_files import film, ramp, write_clip
+from eva_sim.media.sources import ONE_PICTURE, open_source
+from tests.media.media_files import film, ramp, write_clip, write_tiff
 
 GREY = ramp()
 NOT_NUMBERS = np.where(GREY == 0, np.nan, GREY / 255).astype(np.float32)
@@ -44,6 +44,28 @@ def test_grey_samples_of_any_depth_are_scaled(name: str, tmp_path: Path) -> None
     source = open_source(tmp_path / name)
     assert off(next(iter(source))[1], GREY) < 1
     assert ("is taken as white" in " ".join(source.assumed)) == (not name.startswith("16"))
+
+
+def pack_12(samples: np.ndarray) -> bytes:
+    """Packs pairs of 12-bit samples into three bytes."""
+    first, second = samples.reshape(-1, 2).T
+    return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1).astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("strip", "settings"),
+    [
+        (pack_12(np.round(GREY * (4095 / 255)).astype(int)), {"bits": 12}),
+        ((GREY.astype("<i2") * 128).tobytes(), {"bits": 16, "kind": 2}),
+        (((255 - GREY.astype("<u2")) * 257).tobytes(), {"bits": 16, "meaning": 0}),
+    ],
+)
+def test_grey_samples_are_scaled_by_the_range_that_a_tiff_tells(
+    strip: bytes, settings: dict[str, int], tmp_path: Path
+) -> None:
+    source = open_source(write_tiff(tmp_path / "grey.tif", strip, **settings))
+    assert off(next(iter(source))[1], GREY) < 1
+    assert source.assumed == [ONE_PICTURE]
 
 
 def lab(image: Image.Image) -> Image.Image:
