@@ -21,7 +21,8 @@ from eva_sim.media.frame_reader import DecodedFrame, FrameReader
 from eva_sim.media.geometry import check_size, square_size
 from eva_sim.media.local_file import LocalFile
 
-_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif", b"miaf")
+#: Kinds of files with pictures in HEVC. Pillow reads the other kind, AVIF.
+_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2")
 #: The head of a file with pictures is small; a larger one is no such file [bytes].
 _MAX_HEAD = 1 << 24
 
@@ -94,9 +95,10 @@ def find_grid(file: LocalFile) -> Grid | None:
         MediaError: the layout cannot be read.
     """
     with file.open() as opened:
-        head = opened.read(_MAX_HEAD)
-    if head[4:8] != b"ftyp" or not head[8:12].startswith(_BRANDS):
-        return None
+        start = opened.read(12)
+        if start[4:8] != b"ftyp" or start[8:12] not in _BRANDS:
+            return None
+        head = start + opened.read(_MAX_HEAD)
     try:
         boxes = dict(_boxes(head))
         return None if b"moov" in boxes else _parse(head, dict(_boxes(boxes[b"meta"][4:])))

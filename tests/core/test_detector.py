@@ -49,6 +49,16 @@ def test_a_picture_of_nothing_has_no_face() -> None:
         assert detector.landmarks(np.full((120, 160, 3), 90, np.uint8)) is None
 
 
+def test_video_takes_times_closer_than_its_milliseconds_but_none_that_go_back() -> None:
+    picture = np.full((120, 160, 3), 90, np.uint8)
+    with Detector("video") as detector:
+        for time in (0.0, 1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 1e-3, 2e-3, 1e9):
+            assert detector.landmarks(picture, time) is None
+        for wrong in (None, 0.5, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match="the time of each picture"):
+                detector.landmarks(picture, wrong)
+
+
 def test_a_missing_clip_is_told(tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         open_source(tmp_path / "none.mp4")

@@ -123,6 +123,16 @@ def test_clips_of_more_bits_show_the_same(name: str, codec: str, pixels: str, tm
     assert [off(seen, wanted) < 4 for seen, wanted in zip(frames, film(4), strict=True)] == [True] * 4
 
 
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_colours_of_high_dynamic_range_are_told(transfer: int, tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "hdr.mkv", film(3), "libx265", pixels="yuv420p10le", color_trc=transfer, color_primaries=9
+    )
+    source = open_source(path)
+    assert len(list(source)) == 3
+    assert source.assumed == ["colours of high dynamic range are shown as they are stored, paler than meant"]
+
+
 def test_transparent_clips_are_laid_over_white(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "see.mov", film(3), "prores_ks", pixels="yuva444p10le")
     assert all(
