@@ -130,7 +130,8 @@ def train(environment: Path, home: Path, dataset: Path, policy: str, *options: s
         home, environment / "lerobot-train", "--dataset.repo_id=eva/test", f"--dataset.root={dataset}",
         f"--output_dir={out}", f"--policy.type={policy}", *POLICIES[policy], *options,
         "--policy.device=cpu", "--policy.push_to_hub=false", "--policy.pretrained_backbone_weights=null",
-        "--wandb.enable=false", "--steps=3", "--batch_size=2", "--num_workers=0", "--log_freq=1",
+        "--dataset.video_backend=pyav", "--wandb.enable=false", "--steps=3", "--batch_size=2",
+        "--num_workers=0", "--log_freq=1",
     )  # fmt: skip
     saved = out / "checkpoints" / "000003" / "pretrained_model"
     assert (saved / "model.safetensors").stat().st_size > 0
