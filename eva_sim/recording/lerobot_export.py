@@ -126,7 +126,7 @@ def export_lerobot(
         task: the task in words, for policies that take text.
         image_size: size of all pictures; by default that of the first one. Other pictures are scaled, and
             cut to its proportions.
-        tell: called with a line of text for each thing that is left out or changed, before the work begins.
+        tell: called with a line of text for each thing that is missing or changed, before the work begins.
 
     Returns:
         The content of `meta/info.json`.
@@ -190,13 +190,15 @@ def _episodes(recording: Recording, task: str) -> list[Episode]:
 def _choose_layout(
     episodes: Sequence[Episode], image_size: PictureSize | None, tell: Callable[[str], None]
 ) -> Layout:
-    has_landmarks = any(e.recording.found[e.rows].any() for e in episodes)
-    if not has_landmarks:
+    found = np.concatenate([e.recording.found[e.rows] for e in episodes])
+    if not found.any():
         tell("landmarks are left out: none were found in these recordings.")
+    elif not found.all():
+        tell(f"landmarks of {(~found).sum()} of {len(found)} frames were not found; they are zero there.")
     return Layout(
         _frame_rate(episodes[0].recording.info.control_dt),
         tuple(dict.fromkeys(e.task for e in episodes)),
-        has_landmarks,
+        bool(found.any()),
         _choose_size(episodes, image_size, tell),
     )
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
+from eva_sim.cli.app import app
 from eva_sim.contract import FaceSpec, Reading
 from eva_sim.errors import DataError, EvaError
 from eva_sim.recording import lerobot_files
@@ -243,6 +245,35 @@ def test_a_fitted_picture_keeps_its_proportions() -> None:
         lit = fit_picture(picture, size)[:, :, 0] > 127
         assert lit.shape == (size.height, size.width)
         assert abs(int(lit.any(0).sum()) - int(lit.any(1).sum())) <= 2  # as wide as high
+
+
+class Blinking(FakeFace):
+    """A fake whose landmarks are lost in every third step."""
+
+    def _reading(self, sent: NDArray[np.float32]) -> Reading:
+        reading = super()._reading(sent)
+        lost = self._steps % 3 == 2
+        return replace(reading, found=False, landmarks=0 * reading.landmarks) if lost else reading
+
+
+def test_landmarks_that_were_not_found_are_told_and_marked(tmp_path: Path) -> None:
+    folder, told = exported(tmp_path, Blinking())
+    assert told == ["landmarks of 12 of 36 frames were not found; they are zero there."]
+    rows = read(folder / "data/chunk-000/file-000.parquet")
+    seen = np.array(rows[LANDMARKS]).any(1)
+    assert np.array_equal(seen, np.array(rows["landmarks_found"])) and seen.sum() == 24
+
+
+def test_the_command_line_says_what_it_changes(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    make(tmp_path / "from", Seeing())
+    words = ["export", str(tmp_path / "from"), "--out", str(tmp_path / "set"), "--image-size"]
+    run = CliRunner().invoke(app, [*words, "33x32"])
+    assert isinstance(run.exception, DataError) and not (tmp_path / "set").exists()
+    run = CliRunner().invoke(app, [*words, "32x32"])
+    assert run.exit_code == 0, run.output
+    assert "pictures of 64x49: 36 frames become 32x32" in run.stderr
+    assert "episodes: 3, frames: 36" in run.stdout
 
 
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
