@@ -166,6 +166,21 @@ def test_unplugged_while_limp_one_arm_is_enough(desk: Desk, kind: str) -> None:
         assert not np.isnan(held_positions(*back)).any()
 
 
+def test_unplugged_before_the_first_reset_it_waits_for_arm(desk: Desk, kind: str) -> None:
+    """The first reset arms, but not a robot that was lost: somebody may have their fingers at it."""
+    paths, _ = plug_all(desk, kind, "AB")
+    with open_face(kind, paths, "", True) as face:
+        for path in paths:
+            desk.unplug(path)
+        with pytest.raises(LinkError):
+            face.reset()
+        _, back = plug_all(desk, kind, "AB")
+        assert face.reset().faults[0].startswith("link lost")
+        assert not any(device.heard for device in back)
+        face.arm()
+        assert not np.isnan(held_positions(*back)).any()
+
+
 @pytest.mark.parametrize("kind", BUSES)  # a Maestro has a serial number
 def test_without_a_serial_number_it_is_searched_for_again(desk: Desk, kind: str) -> None:
     """By USB id, as at first."""
