@@ -9,11 +9,18 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.errors import DataError
+
+#: Where a model is looked for: what `eva train` writes, then what `eva demo` writes.
+_MODELS = (Path("out/model"), Path("out/demo/model"))
 
 
 def mirror(
     source: Annotated[str, typer.Argument(help="clip, picture, or camera (its number or device)")],
-    model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
+    model: Annotated[
+        Path | None,
+        typer.Option(help="folder or file that `eva train` wrote; by default out/model, or else the demo's"),
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
         "out/mirror"
     ),
@@ -38,6 +45,7 @@ def mirror(
     from eva_sim.media.sources import open_source
 
     opened = open_source(source)
+    model = model or _default_model()
     learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     face_options = {} if body == "twin" else choice.options  # the twin's own pictures are not needed
@@ -48,3 +56,17 @@ def mirror(
         Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
     Console().print_json(data=metrics)
     Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)
+
+
+def _default_model() -> Path:
+    """Returns the folder of the user's own model, or else of the demo's.
+
+    Raises:
+        DataError: there is neither.
+    """
+    for folder in _MODELS:
+        if folder.is_dir():
+            Console(stderr=True).print(f"The model is that of {folder}.", soft_wrap=True)
+            return folder
+    places = " or ".join(map(str, _MODELS))
+    raise DataError(f"there is no model in {places}; run `eva demo`, or name one with --model.")

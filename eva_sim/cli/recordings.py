@@ -67,16 +67,28 @@ def export(
     recordings: Annotated[list[Path], typer.Argument(help="folders that `eva record` filled")],
     out: Annotated[Path, typer.Option(help="folder to make")] = Path("out/lerobot"),
     task: Annotated[str, typer.Option(help="the task of the face, in words")] = "make a face",
+    image_size: Annotated[
+        str | None,
+        typer.Option(help="WIDTHxHEIGHT of all pictures [pixels]; by default that of the first one"),
+    ] = None,
 ) -> None:
     """Writes recordings as a LeRobot data set (v3.0)."""
+    from eva_sim.recording.export_pictures import PictureSize
     from eva_sim.recording.lerobot_export import export_lerobot
     from eva_sim.recording.reader import load_recording
 
+    size = PictureSize.parse(image_size) if image_size is not None else None
     loaded = [load_recording(folder) for folder in recordings]
     for folder, recording in zip(recordings, loaded, strict=True):
         for damage in recording.cut:
             Console(stderr=True).print(f"{folder}: {damage}", style="yellow", markup=False, soft_wrap=True)
-    info = export_lerobot(loaded, out, task)
+    info = export_lerobot(
+        loaded,
+        out,
+        task,
+        size,
+        lambda line: Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True),
+    )
     Console().print(
         f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
     )

@@ -112,6 +112,7 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("mimic half.jpg --model good.pt --out {out}", r"half\.jpg .*damaged"),
         ("mimic text.mp4 --model good.pt --out {out}", r"text\.mp4 is no picture or clip"),
         ("mimic 77 --model good.pt --out {out}", r"no camera 77; is it plugged in"),
+        ("mimic wall.png --out {out}", r"no model in out/model or out/demo/model; run `eva demo`"),
         ("mimic wall.png --model none.pt --out {out}", r"none\.pt does not exist; train a model"),
         ("mimic wall.png --model empty --out {out}", r"inverse\.pt does not exist; train a model"),
         ("mimic wall.png --model half.pt --out {out}", r"half\.pt is damaged .*train it again"),
@@ -161,3 +162,15 @@ def test_what_is_right_ends_well(eva: Eva, tmp_path: Path) -> None:
     assert (code, "eva: " in err) == (0, False)
     assert "the source ended: the results until then are in" in err
     assert (tmp_path / "out" / "mirror" / "mirror.mp4").exists()
+
+
+@pytest.mark.parametrize("trained", [("out/demo/model",), ("out/demo/model", "out/model")])
+def test_the_users_own_model_or_else_the_demos_is_used(
+    eva: Eva, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: tuple[str, ...]
+) -> None:
+    for folder in trained:
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(stock / "good.pt", tmp_path / folder / "inverse.pt")
+    monkeypatch.chdir(tmp_path)
+    code, err = eva(f"mirror {stock / 'wall.png'}")
+    assert code == 1 and f"The model is that of {trained[-1]}." in err and "there is no face in" in err
