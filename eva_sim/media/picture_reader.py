@@ -33,6 +33,8 @@ _ANIMATED = ("PNG", "GIF", "WEBP", "AVIF", "TIFF", "FLI")
 _PAGE_KIND, _NO_PAGE = 254, 0b101
 #: Formats that can be decoded at a smaller size; the second has a preview or a depth map behind its picture.
 _JPEGS = ("JPEG", "MPO")
+#: Kinds of samples that Pillow can average.
+_REDUCIBLE = ("L", "RGB", "RGBA", "LA", "CMYK", "F")
 #: JPEGs larger than this are decoded at a reduced size [pixels].
 _LARGE_JPEG = 25_000_000
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # it reports damage on the error stream
@@ -169,7 +171,7 @@ def _decode(image: Image.Image, assumed: Assumptions, in_part: bool = False) -> 
                 raise ValueError("too many pixels")
             _load(image, assumed, in_part)
             kind = SampleRange.of(image)  # before the copy that stands upright, which has no tags
-            picture = to_rgb(_upright(image, assumed), kind, assumed)
+            picture = to_rgb(_upright(_reduce(image), assumed), kind, assumed)
     except Exception:  # each format has errors of its own
         assumed.add("damaged pictures left out: {count}")
         return None
@@ -187,6 +189,12 @@ def _load(image: Image.Image, assumed: Assumptions, in_part: bool) -> None:
         image.tile = []  # type: ignore[attr-defined]  # nothing more to load; what was decoded stays
         image.load()
         assumed.add(_CUT)
+
+
+def _reduce(image: Image.Image) -> Image.Image:
+    """Returns a huge picture at a smaller size, so that the copies of the next steps are small."""
+    factor = max(image.size) // (2 * LARGEST)
+    return image.reduce(factor) if factor > 1 and image.mode in _REDUCIBLE else image
 
 
 def _upright(image: Image.Image, assumed: Assumptions) -> Image.Image:

@@ -65,15 +65,16 @@ def to_rgb(image: Image.Image, samples: SampleRange, assumed: Assumptions) -> Im
 
 
 def _grey_to_rgb(image: Image.Image, samples: SampleRange, assumed: Assumptions) -> Image.Image:
-    values = np.asarray(image).astype(float)
+    values = np.array(image, np.float32)
     if image.mode == "I" and not samples.signed:
-        values = np.where(values < 0, values + 2.0**32, values)  # Pillow keeps 32 bits as signed ones
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        values[values < 0] += 2.0**32  # Pillow keeps 32 bits as signed ones
+    values[~np.isfinite(values)] = 0
     white = samples.white
     if white is None:
         white = _guess_white(values, fractions=image.mode == "F")
         assumed.add("samples of 32 bits: {white:.10g} is taken as white", white=white)
-    grey = np.clip(values * (255 / white), 0, 255).round().astype(np.uint8)
+    values *= 255 / white
+    grey = np.clip(values, 0, 255, out=values).round(out=values).astype(np.uint8)
     return Image.fromarray(255 - grey if samples.inverted else grey).convert("RGB")
 
 

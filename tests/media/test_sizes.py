@@ -16,7 +16,7 @@ from eva_sim.media.assumptions import Assumptions
 from eva_sim.media.clip_reader import _pixel_aspect
 from eva_sim.media.geometry import fit_with_bars, square_size
 from eva_sim.media.sources import open_source
-from tests.media.media_files import film, quarters, write_clip
+from tests.media.media_files import film, quarters, ramp, write_clip
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -77,6 +77,20 @@ def test_a_picture_of_unusable_size_is_refused_before_it_is_decoded(
     Image.new("1", size).save(tmp_path / "odd.png")
     with pytest.raises(MediaError, match=message):
         open_source(tmp_path / "odd.png")
+
+
+@pytest.mark.parametrize("name", ["grey.png", "colour.png", "deep.png", "colour.jpg", "palette.png"])
+def test_a_huge_picture_is_shrunk(name: str, tmp_path: Path) -> None:
+    grey = Image.fromarray(ramp(600, 6000))
+    image = {
+        "deep.png": Image.fromarray(np.asarray(grey).astype(np.uint16) * 257),
+        "grey.png": grey,
+        "palette.png": grey.convert("RGB").quantize(256),
+    }.get(name, grey.convert("RGB"))
+    image.save(tmp_path / name)
+    picture = next(iter(open_source(tmp_path / name)))[1]
+    assert picture.shape == (128, 1280, 3)
+    assert np.abs(picture.astype(int) - ramp(128, 1280)[..., None]).mean() < 2
 
 
 def test_a_clip_of_unusable_size_is_refused(tmp_path: Path) -> None:
