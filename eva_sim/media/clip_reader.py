@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -37,6 +38,8 @@ _TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _ERRORS = (av.error.FFmpegError, ValueError, OverflowError, OSError)
 #: Formats that mark packets as damaged when pieces of files were joined.
 _FALSE_ALARMS = ("mpegts",)
+#: End of the names of formats that are pictures one after another; their times are not in the file.
+_PICTURES = "_pipe"
 _DAMAGED = "damaged pieces left out: {count}"
 
 
@@ -80,6 +83,9 @@ def open_container(file: LocalFile) -> Iterator[InputContainer]:
 class ClipReader(FrameReader):
     """Reads the stream that moves.
 
+    Attributes:
+        format: name of the file format, as FFmpeg calls it.
+
     Raises:
         MediaError: no clip, without pictures, or their size is unusable.
     """
@@ -88,6 +94,7 @@ class ClipReader(FrameReader):
         self._file = file
         self._streams_that_move = 1
         with open_container(file) as container:
+            self.format = container.format.name
             films = [s for s in container.streams.video if not s.disposition & _NO_FILM]
             candidates: list[Any] = [s for s in films if s.codec_context is not None]
             if not films:
@@ -112,7 +119,7 @@ class ClipReader(FrameReader):
             first: int | None = None
             for frame in _decode(container, stream, assumed):
                 time = None
-                if frame.pts is not None and frame.time_base:
+                if frame.pts is not None and frame.time_base and not self.format.endswith(_PICTURES):
                     first = frame.pts if first is None else first
                     time = float(frame.pts - first) * frame.time_base.numerator / frame.time_base.denominator
                 duration = (
@@ -152,6 +159,21 @@ class ClipReader(FrameReader):
             hours, minutes, seconds = map(float, tagged.groups())
             self.duration = 3600 * hours + 60 * minutes + seconds
         self.length = stream.frames or round((self.duration or 0) * self.fps) or None
+
+
+def find_picture_row(file: LocalFile) -> ClipReader | None:
+    """Returns a reader for pictures one after another, such as PNGs; None for a single picture.
+
+    JPEGs in a row have a reader of their own, since some have a preview behind them.
+    """
+    try:
+        reader = ClipReader(file)
+        if not reader.format.endswith(_PICTURES) or reader.format.startswith("jpeg"):
+            return None
+        several = len(list(islice(reader.frames(Assumptions()), 2))) > 1
+    except MediaError:
+        return None
+    return reader if several else None
 
 
 def _decode(container: InputContainer, stream: Any, assumed: Assumptions) -> Iterator[Any]:

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from eva_sim.errors import MediaError
 from eva_sim.media.assumptions import Assumptions
-from eva_sim.media.clip_reader import ClipReader
+from eva_sim.media.clip_reader import ClipReader, find_picture_row
 from eva_sim.media.encoding import Picture
 from eva_sim.media.frame_clock import FrameClock
 from eva_sim.media.frame_reader import DecodedFrame, FrameReader
 from eva_sim.media.geometry import fit_with_bars
 from eva_sim.media.heif_grid import HeifGridReader, find_grid
 from eva_sim.media.local_file import LocalFile
-from eva_sim.media.picture_reader import open_pictures
+from eva_sim.media.picture_reader import PictureReader, open_pictures
 from eva_sim.media.webcam import Webcam
 
 Frames = Generator[tuple[float, Picture], None, None]
@@ -187,6 +187,10 @@ def open_file(path: str | os.PathLike[str]) -> StillSource | ClipSource:
     first = list(islice(reader.frames(assumed), 2))
     if not first:
         raise MediaError(f"{file.path} is damaged: it has no readable pictures; save it again.")
+    if len(first) == 1 and isinstance(reader, PictureReader):
+        row = find_picture_row(file)
+        if row is not None:
+            return ClipSource(file.name, row)
     if len(first) > 1:
         return ClipSource(file.name, reader)
     if reader.length is not None and reader.length > 1:

@@ -95,6 +95,19 @@ def test_jpegs_in_a_row_are_a_clip_also_as_a_network_camera_sends_them(tmp_path:
         assert "25 frames a second are assumed" in source.assumed[0]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "PPM", "BMP", "WEBP"])
+def test_other_pictures_in_a_row_are_a_clip_too(kind: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    for image in images(5):
+        image.save(buffer, kind)
+    (tmp_path / "row").write_bytes(buffer.getvalue())
+    source = open_source(tmp_path / "row")
+    times, frames = zip(*source, strict=True)
+    assert times == pytest.approx(0.04 * np.arange(5))
+    assert (np.diff(brightness(frames)) > 10).all()
+    assert source.assumed == ["pictures without a time: 5; 25 frames a second are assumed"]
+
+
 def test_a_jpeg_with_something_behind_it_is_one_picture(tmp_path: Path) -> None:
     (large,), small = jpegs(1), io.BytesIO()
     Image.new("RGB", (32, 24)).save(small, "JPEG")
