@@ -137,7 +137,7 @@ def test_what_is_left_out_changes_nothing_else() -> None:
 
 def test_an_environment_is_randomised_by_its_seed_and_only_if_asked() -> None:
     def play(seed: int, **options: Any) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-        env: Any = PoseEnv(episode_steps=6, **options)
+        env: Any = PoseEnv(max_episode_steps=6, **options)
         seen, info = env.reset(seed=seed)
         first = seen["landmarks"]
         for _ in range(5):
@@ -157,7 +157,7 @@ def test_an_environment_is_randomised_by_its_seed_and_only_if_asked() -> None:
 
 
 def test_a_new_episode_is_another_body_and_restore_brings_the_old_one_back() -> None:
-    env: Any = PoseEnv(episode_steps=6, randomise=True)
+    env: Any = PoseEnv(max_episode_steps=6, randomise=True)
     _, first = env.reset(seed=1)
     action = load_spec().command(zygomaticus=0.7)
     env.step(action)
