@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
@@ -110,10 +110,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         self._take(reset_and_hold(self.face, options.get("start"), self._draw_seed()))
         self._step, self._start_time, self._running, self._started = 0, self._reading.time, True, True
         self._look()
-        info = self._info()
-        if self._randomise:
-            info["parameters"] = self._parameters
-        return self._observation(), info
+        return self._observation(), self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Sends one command and lets one control period pass.
@@ -134,7 +131,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         terms = reward_terms(self._error(), self._reading.sent, before)
         truncated = self._step == self._last_step
         self._running = not truncated
-        info = {**self._info(), "reward_terms": terms}
+        info = {**self._info(), **prefixed("reward_", terms)}
         return self._observation(), float(sum(terms.values())), False, truncated, info
 
     def save(self) -> Any:
@@ -230,6 +227,7 @@ class FaceEnv(gym.Env[Observation, Action]):
             "landmark_error_mm": 1000.0 * self.face.outer_eye * self._error(),
             "time": np.float64(self._reading.time - self._start_time),
         }
+        info |= prefixed("parameter_", self._parameters)
         if self._reading.faults:
             info["faults"] = self._reading.faults
         command = self._plan.command(self._step)
@@ -304,6 +302,11 @@ def step_limit(given: int | None) -> int | None:
     if not isinstance(given, int | np.integer) or given < 1:
         raise ArgumentValueError(f"max_episode_steps={given!r}; an episode needs at least one step.")
     return int(given)
+
+
+def prefixed(prefix: str, values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Returns copies of values under names with a prefix; libraries read only infos that are flat."""
+    return {f"{prefix}{name}": value.copy() for name, value in values.items()}
 
 
 def earliest(*limits: int | None) -> int | None:

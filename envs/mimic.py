@@ -126,7 +126,8 @@ class MimicEnv(FaceEnv):
     ## Reward
     `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
     observation [outer-eye distances], and the mean square of the change of command since the last
-    step. Doing nothing costs about 0.5 a step; `info["reward_terms"]` has both terms.
+    step. Doing nothing costs about 0.5 a step; `info["reward_error"]` and `info["reward_change"]` are
+    the two terms.
 
     `info` also holds `landmark_error_mm`, `time` [s] since the start and, unless the targets are the
     user's, `target_command` (25,), all of them numpy numbers; and, only when something is wrong, `faults`,

@@ -86,7 +86,8 @@ class PoseEnv(FaceEnv):
     ## Reward
     `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
     observation [outer-eye distances], and the mean square of the change of command since the last
-    step. Doing nothing costs about 0.5 a step; `info["reward_terms"]` has both terms.
+    step. Doing nothing costs about 0.5 a step; `info["reward_error"]` and `info["reward_change"]` are
+    the two terms.
 
     `info` also holds `landmark_error_mm`, `time` [s] since the start and, where known,
     `target_command` (25,), all of them numpy numbers; and, only when something is wrong, `faults`, a
@@ -122,7 +123,7 @@ class PoseEnv(FaceEnv):
 
     With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
     (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
-    from the environment's own generator, and `reset` returns the values in `info["parameters"]`.
+    from the environment's own generator; `info` has the values, e.g. `info["parameter_friction"]`.
 
     ## Many at once
     `gym.make_vec("EVA/Pose-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them

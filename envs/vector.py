@@ -21,6 +21,7 @@ from eva_sim.envs.base import (
     clip_advice,
     earliest,
     observed_space,
+    prefixed,
     step_limit,
 )
 from eva_sim.envs.reset_options import check_names, reset_mask
@@ -119,6 +120,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
         self._parameters: list[Parameters] = [{}] * num_envs
+        self._drawn: dict[str, Floats] = {}  # the same, stacked
         self._plans: list[TargetPlan | None] = [None] * num_envs
         self._steps, self._start_time = np.zeros(num_envs, int), np.zeros(num_envs)
         self._seen: Batch = {}
@@ -149,7 +151,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
                 self._generators[face] = seeding.np_random(own)[0]
         self._begin(which, options)
         self._over = self._over & ~which
-        return self._observe(which), select(self._info({}, ~which, which), which)
+        return self._observe(which), select(self._info({}, ~which), which)
 
     def step(self, actions: ArrayLike) -> tuple[Batch, Floats, NDArray, NDArray, dict[str, Any]]:
         """Sends one command to each face; copies whose episode has ended begin the next as the mode says.
@@ -168,11 +170,11 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         terms = {name: np.where(live, value, 0.0) for name, value in terms.items()}
         rewards = np.sum(list(terms.values()), axis=0)
         self._over = over = live & self._has_ended()
-        seen, info = self._observe(everyone), self._info(terms, live, begun)
+        seen, info = self._observe(everyone), self._info(terms, live)
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
             final = {"final_obs": _rows(seen, over), "final_info": select(info, over)}
             self._begin(over, {})
-            seen, info = self._observe(over), {**self._info(terms, ~over, over), **masked(final, over)}
+            seen, info = self._observe(over), {**self._info(terms, ~over), **masked(final, over)}
         return seen, rewards, np.zeros(self.num_envs, bool), over.copy(), info
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -226,8 +228,11 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         faces = np.flatnonzero(which).tolist()
         without = ["camera"] if self.twins.varies_material else ["camera", "skin"]
         for face in faces if self.randomise else ():
-            self._parameters[face] = draw_parameters(self.twins.spec, self._generators[face], without)
-            self.twins.set_parameters(face, self._parameters[face])
+            drawn = draw_parameters(self.twins.spec, self._generators[face], without)
+            self.twins.set_parameters(face, drawn)
+            self._parameters[face] = drawn
+            for name, value in drawn.items():
+                self._drawn.setdefault(name, np.zeros((self.num_envs, *value.shape)))[face] = value
         trials = _Trials(self)
         for face in faces:
             rng = self._generators[face]
@@ -290,10 +295,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._seen = {name: seen[name] for name in self._observed}
         return {name: value.copy() for name, value in self._seen.items()}
 
-    def _info(
-        self, terms: dict[str, Floats], live: NDArray[np.bool_], begun: NDArray[np.bool_]
-    ) -> dict[str, Any]:
-        """Returns the infos: of a step of the `live` copies, of a reset of those that have `begun`."""
+    def _info(self, terms: dict[str, Floats], live: NDArray[np.bool_]) -> dict[str, Any]:
+        """Returns the infos: of a step of the `live` copies, with reward terms; of a reset of the others."""
         target, command = self._targets()
         error = landmark_errors(self._readings.landmarks, target)
         info = masked(
@@ -304,21 +307,12 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
             },
             np.ones(self.num_envs, bool),
         )
-        if terms and live.any():
+        if live.any():
             rows = {name: np.where(live, value, 0.0) for name, value in terms.items()}
-            info |= masked({"reward_terms": masked(rows, live)}, live)
-        if self.randomise and begun.any():
-            info |= masked({"parameters": masked(self._stacked_parameters(begun), begun)}, begun)
+            info |= masked(prefixed("reward_", rows), live)
+        if self.randomise:
+            info |= masked(prefixed("parameter_", self._drawn), np.ones(self.num_envs, bool))
         return {**info, **fault_info(self._readings.faults)}
-
-    def _stacked_parameters(self, which: NDArray[np.bool_]) -> dict[str, Floats]:
-        """Returns the parameters of these faces, (N, ...) each, zero for the others."""
-        first = self._parameters[int(np.argmax(which))]
-        stacked = {name: np.zeros((self.num_envs, *value.shape)) for name, value in first.items()}
-        for face in np.flatnonzero(which).tolist():
-            for name, rows in stacked.items():
-                rows[face] = self._parameters[face][name]
-        return stacked
 
 
 class _Trials:

@@ -20,7 +20,9 @@ def select(info: dict[str, Any], which: NDArray[np.bool_]) -> dict[str, Any]:
     for name in [name for name in info if f"_{name}" in info]:
         value, mask = info[name], info[f"_{name}"] & which
         if mask.any():
-            selected |= masked({name: _only(value, mask)}, mask)
+            kept = np.full_like(value, None if value.dtype == object else 0)
+            kept[mask] = value[mask]
+            selected |= masked({name: kept}, mask)
     return selected
 
 
@@ -33,11 +35,3 @@ def fault_info(faults: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     for copy in np.flatnonzero(has_fault).tolist():
         told[copy] = faults[copy]
     return masked({"faults": told}, has_fault)
-
-
-def _only(value: Any, mask: NDArray[np.bool_]) -> Any:
-    if isinstance(value, dict):
-        return select(value, mask)
-    kept = np.full_like(value, None if value.dtype == object else 0)
-    kept[mask] = value[mask]
-    return kept

@@ -106,7 +106,7 @@ def test_the_step_after_the_last_begins_the_next_episode(short: Any) -> None:
         begins, ends = step % 6 == 0, step % 6 == 5
         assert (truncated == ends).all() and not terminated.any()
         assert (info["time"] == 0).all() == begins
-        assert ("reward_terms" in info) != begins
+        assert ("reward_error" in info) != begins
         assert (rewards == 0).all() == begins
         if begins:
             for key in ("landmarks", "position"):
@@ -157,7 +157,7 @@ def test_a_face_that_does_not_settle_ends_its_episode_with_a_fault(
     assert np.isfinite(rewards).all() and all(np.isfinite(value).all() for value in seen.values())
     info = short.step(actions[1])[4]
     assert info["time"][1] == 0 and "faults" not in info
-    assert info["_reward_terms"].tolist() == [True, False, True]
+    assert info["_reward_error"].tolist() == [True, False, True]
 
 
 def test_malformed_actions_change_nothing(short: Any) -> None:
@@ -195,8 +195,9 @@ def test_bad_arguments_options_and_seeds_are_told(short: Any) -> None:
 
 def test_the_reduced_skin_steps_the_same_environments() -> None:
     envs = make("EVA/Pose-v0", 2, skin="reduced", randomise=True)
-    parameters = envs.reset(seed=0)[1]["parameters"]
-    assert "friction" in parameters and not {"stiffness", "camera", "light"} & set(parameters)
+    info = envs.reset(seed=0)[1]
+    absent = {f"parameter_{name}" for name in ("stiffness", "camera", "light")}
+    assert "parameter_friction" in info and not absent & set(info)
     wide = np.tile(load_spec().command(jaw=1.0), (2, 1))
     for _ in range(8):
         seen = envs.step(wide)[0]
