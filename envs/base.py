@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 import eva_sim
 from eva_sim import display
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace
-from eva_sim.envs.reset_options import check_names
+from eva_sim.envs.reset_options import check_mapping, check_names
 from eva_sim.envs.target_plan import REACH, landmark_errors, observation, reward_terms
 from eva_sim.envs.task import Task
 from eva_sim.envs.time_limit import time_limit
-from eva_sim.errors import ArgumentValueError, CommandError, EvaError, check_keywords
+from eva_sim.errors import ArgumentError, ArgumentValueError, CommandError, EvaError, check_keywords
 from eva_sim.faces import face_options
 from eva_sim.landmarks import POINTS
 from eva_sim.randomise import draw_parameters, landmark_noise
@@ -75,6 +75,8 @@ class FaceEnv(gym.Env[Observation, Action]):
     ) -> None:
         self._check_names(options, body if face is None else None)
         check_arguments(observe, image_size, render_mode)
+        if not isinstance(face, Face | None):
+            raise ArgumentError(f"face is an open face, as make_face returns it, not {face!r}.")
         self.render_mode, self._limit = render_mode, step_limit(max_episode_steps)
         self._window = display.DisplayWindow() if render_mode == "human" else None
         self._image_size = image_size if observe != "landmarks" else None
@@ -101,7 +103,7 @@ class FaceEnv(gym.Env[Observation, Action]):
             EvaError: an option is unknown or malformed (`CommandError`, `DataError` among them).
         """
         super().reset(seed=seed)
-        options = options or {}
+        options = check_mapping(options)
         check_names(options, self.task.OPTIONS)
         self._draw_body()
         self._plan = self.task.plan(options, self.np_random, _OneBody(self.face))
@@ -287,8 +289,8 @@ def check_arguments(observe: str, image_size: int, render_mode: str | None) -> N
         raise ArgumentValueError(f"observe={observe!r}; choose 'landmarks', 'image' or 'both'.")
     if render_mode not in (None, "human", "rgb_array"):
         raise ArgumentValueError(f"render_mode={render_mode!r}; choose 'human', 'rgb_array' or None.")
-    if image_size < 16:
-        raise ArgumentValueError(f"image_size={image_size}; a face needs 16 pixels or more.")
+    if not isinstance(image_size, int | np.integer) or image_size < 16:
+        raise ArgumentValueError(f"image_size={image_size!r}; a face needs 16 pixels or more.")
 
 
 def step_limit(given: int | None) -> int | None:

@@ -12,6 +12,17 @@ from eva_sim.errors import ArgumentError, ArgumentValueError, DataError, known_n
 from eva_sim.landmarks import POINTS
 
 
+def check_mapping(options: object) -> dict[str, Any]:
+    """Returns the options of a reset, empty for None.
+
+    Raises:
+        ArgumentError: no dict.
+    """
+    if not isinstance(options, dict | None):
+        raise ArgumentError(f"options of reset are a dict such as {{'expression': 'joy'}}, not {options!r}.")
+    return options or {}
+
+
 def check_names(options: dict[str, Any], known: Sequence[str]) -> None:
     """Refuses unknown options.
 

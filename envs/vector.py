@@ -24,7 +24,7 @@ from eva_sim.envs.base import (
     prefixed,
     step_limit,
 )
-from eva_sim.envs.reset_options import check_names, reset_mask
+from eva_sim.envs.reset_options import check_mapping, check_names, reset_mask
 from eva_sim.envs.target_plan import (
     TargetPlan,
     batch_targets,
@@ -35,7 +35,7 @@ from eva_sim.envs.target_plan import (
 from eva_sim.envs.task import Task
 from eva_sim.envs.vector_info import fault_info, masked, select
 from eva_sim.errors import ArgumentValueError, check_keywords
-from eva_sim.faces import face_options
+from eva_sim.faces import check_spec, face_options
 from eva_sim.randomise import Parameters, draw_parameters, landmark_noise
 from eva_sim.settling import settling_steps
 from eva_sim.twin.twins import Readings, Twins
@@ -105,6 +105,9 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         check_keywords(f"{type(self).__name__}(...)", unknown, known)
         check_arguments(observe, 96, render_mode)
         _check_single(neck=neck, observe=observe, render_mode=render_mode)
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ArgumentValueError(f"num_envs={num_envs!r}; choose a whole number from 1 on.")
+        check_spec(spec)
         self.num_envs, self.randomise, self.render_mode = num_envs, randomise, render_mode
         self.autoreset_mode, self._limit = _mode(autoreset_mode), step_limit(max_episode_steps)
         self.twins = Twins(num_envs, skin, spec)
@@ -141,7 +144,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
             ClosedEnvironmentError: it was closed.
         """
         self._check_open()
-        options = dict(options or {})
+        options = {**check_mapping(options)}
         which = reset_mask(options.pop("reset_mask", None), self.num_envs)
         check_names(options, (*self.task.OPTIONS, "reset_mask"))
         if any(plan is None for plan, begins in zip(self._plans, which, strict=True) if not begins):
@@ -166,7 +169,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         before = self._readings.sent
         self._move(actions, begun)
         everyone, live = np.ones(self.num_envs, bool), ~begun
-        terms = reward_terms(self._errors(), self._readings.sent, before)
+        terms = reward_terms(self._error, self._readings.sent, before)
         terms = {name: np.where(live, value, 0.0) for name, value in terms.items()}
         rewards = np.sum(list(terms.values()), axis=0)
         self._over = over = live & self._has_ended()
@@ -222,6 +225,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._start_time = np.minimum(self._start_time, self._readings.time)
         if begun.any():
             self._begin(begun, {})
+        else:
+            self._aim()
 
     def _begin(self, which: NDArray[np.bool_], options: dict[str, Any]) -> None:
         """Begins episodes: draws bodies and targets, and puts these faces at their start."""
@@ -241,6 +246,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._put_at_start(which, options.get("start"))
         self._steps[which] = 0
         self._start_time[which] = self._readings.time[which]
+        self._aim()
 
     def _put_at_start(self, which: NDArray[np.bool_], command: ArrayLike | None) -> None:
         """Rests these faces, or lets them hold a command until they have arrived; the others stay."""
@@ -274,11 +280,10 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
     def _running_plans(self) -> list[TargetPlan]:
         return [plan for plan in self._plans if plan is not None]
 
-    def _targets(self) -> tuple[Floats, Floats | None]:
-        return batch_targets(self._running_plans(), self._steps)
-
-    def _errors(self) -> Floats:
-        return landmark_errors(self._readings.landmarks, self._targets()[0])
+    def _aim(self) -> None:
+        """Looks up the targets of this step, and how far the faces are from them."""
+        self._target, self._command = batch_targets(self._running_plans(), self._steps)
+        self._error = landmark_errors(self._readings.landmarks, self._target)
 
     def _observe(self, which: NDArray[np.bool_]) -> Batch:
         """Observes these copies; the others keep what was observed of them last."""
@@ -288,7 +293,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
                 landmarks[face] += landmark_noise(
                     self._parameters[face], self._generators[face], landmarks.shape[1:]
                 )
-        seen = observation(self._readings.position, self._targets()[0], landmarks)
+        seen = observation(self._readings.position, self._target, landmarks)
         if not which.all():
             for name, value in self._seen.items():
                 seen[name][~which] = value[~which]
@@ -297,13 +302,12 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
 
     def _info(self, terms: dict[str, Floats], live: NDArray[np.bool_]) -> dict[str, Any]:
         """Returns the infos: of a step of the `live` copies, with reward terms; of a reset of the others."""
-        target, command = self._targets()
-        error = landmark_errors(self._readings.landmarks, target)
+        command = {} if self._command is None else {"target_command": self._command.copy()}
         info = masked(
             {
-                "landmark_error_mm": 1000.0 * self.twins.outer_eye * error,
+                "landmark_error_mm": 1000.0 * self.twins.outer_eye * self._error,
                 "time": self._readings.time - self._start_time,
-                **({} if command is None else {"target_command": command}),
+                **command,
             },
             np.ones(self.num_envs, bool),
         )

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eva_sim.contract import Capabilities, Face
-from eva_sim.errors import ArgumentValueError, check_keywords, known_names
+from eva_sim.contract import Capabilities, Face, FaceSpec
+from eva_sim.errors import ArgumentError, ArgumentValueError, check_keywords, known_names
 
 
 class Body(NamedTuple):
@@ -82,8 +82,19 @@ def twin_capabilities(**_: object) -> Capabilities:
     return Capabilities(measured_positions=True, camera=True, save=True, real_time=False)
 
 
+def check_spec(spec: object) -> None:
+    """Checks that what is given as the spec of a face is one, or None.
+
+    Raises:
+        ArgumentError: it is something else, such as a folder.
+    """
+    if not isinstance(spec, FaceSpec | None):
+        raise ArgumentError(f"spec is a FaceSpec, not {spec!r}; eva_sim.load_spec(FOLDER) reads one.")
+
+
 def _checked_opener(call: str, body: str, options: dict[str, object]) -> Callable[..., Any]:
     check_keywords(f"{call}({body!r}, ...)", options, face_options(body))
+    check_spec(options.get("spec"))
     return _opener(body)
 
 

@@ -71,6 +71,34 @@ def test_a_misspelt_keyword_is_told_what_is_meant(call: str, keyword: str, meant
         CALLS[call]("EVA/Pose-v0", **{keyword: 1})
 
 
+@pytest.mark.parametrize(
+    ("call", "options", "error"),
+    [
+        ("gym.make", {"face": "twin"}, ArgumentError),
+        ("gym.make", {"image_size": "96"}, ArgumentValueError),
+        ("gym.make", {"spec": "assets"}, ArgumentError),
+        ("native", {"spec": "assets"}, ArgumentError),
+        ("native", {"copies": 0}, ArgumentValueError),
+        ("native", {"copies": 2.5}, ArgumentValueError),
+        ("make_face", {"spec": "assets"}, ArgumentError),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_told(
+    call: str, options: dict[str, Any], error: type[EvaError]
+) -> None:
+    name = "num_envs" if "copies" in options else next(iter(options))
+    with pytest.raises(error, match=name):
+        CALLS[call]("EVA/Pose-v0", **options)
+
+
+@pytest.mark.parametrize("options", [3, ["expression"], "joy"])
+@pytest.mark.parametrize("native", [False, True])
+def test_reset_options_that_are_no_dict_are_told(native: bool, options: Any) -> None:
+    env: Any = make("EVA/Pose-v0", 2, skin="reduced") if native else pose.PoseEnv(face=FakeFace())
+    with pytest.raises(TypeError, match="options of reset are a dict"):
+        env.reset(options=options)
+
+
 @pytest.mark.parametrize("name", IDS)
 def test_the_limit_of_an_episode_is_in_the_spec_and_may_be_changed(name: str, fake: None) -> None:
     default = IDS[name].max_episode_steps
