@@ -181,7 +181,15 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         return seen, rewards, np.zeros(self.num_envs, bool), over.copy(), info
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Draws each face, N times uint8 (480, 480, 3), for `"rgb_array"`; None without a render mode."""
+        """Draws each face, one after the other; None without a render mode.
+
+        Returns:
+            N pictures, uint8 (480, 480, 3), of 0.7 MB each.
+
+        Raises:
+            RenderError: no OpenGL library.
+            ClosedEnvironmentError: it was closed.
+        """
         self._check_open()
         return self.twins.render(RENDER_SIZE) if self.render_mode == "rgb_array" else None
 
