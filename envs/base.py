@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
@@ -16,10 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 import eva_sim
 from eva_sim import display
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace
-from eva_sim.envs.reset_options import check_names
+from eva_sim.envs.reset_options import check_mapping, check_names
 from eva_sim.envs.target_plan import REACH, landmark_errors, observation, reward_terms
 from eva_sim.envs.task import Task
-from eva_sim.errors import EvaError
+from eva_sim.envs.time_limit import time_limit
+from eva_sim.errors import ArgumentError, ArgumentValueError, CommandError, EvaError, check_keywords
+from eva_sim.faces import face_options
 from eva_sim.landmarks import POINTS
 from eva_sim.randomise import draw_parameters, landmark_noise
 from eva_sim.settling import reset_and_hold
@@ -43,11 +46,13 @@ class FaceEnv(gym.Env[Observation, Action]):
         image_size: side of the observed picture [pixels].
         render_mode: None, `"rgb_array"` or `"human"`.
         face: an open face to use instead of opening one; the caller closes it.
-        episode_steps: control steps in an episode; None for the task's own.
+        max_episode_steps: control steps after which an episode is truncated; None or -1 for no limit.
+            `gym.make` takes it, too, and has the limit of the id by default.
         randomise: whether each episode's body differs, see `eva_sim.randomise`.
         **options: more of the body's, e.g. `board` and `port` of a robot, see `eva_sim.make_face`.
 
     Raises:
+        ArgumentError: there is no such argument.
         EvaError: an argument has no meaning.
         RenderError: `render_mode="human"` without a display.
     """
@@ -64,14 +69,15 @@ class FaceEnv(gym.Env[Observation, Action]):
         image_size: int = 96,
         render_mode: str | None = None,
         face: Face | None = None,
-        episode_steps: int | None = None,
+        max_episode_steps: int | None = None,
         randomise: bool = False,
         **options: Any,
     ) -> None:
-        check_arguments(observe, image_size, render_mode, episode_steps)
-        _check_spelling(options)
-        self.render_mode = render_mode
-        self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
+        self._check_names(options, body if face is None else None)
+        check_arguments(observe, image_size, render_mode)
+        if not isinstance(face, Face | None):
+            raise ArgumentError(f"face is an open face, as make_face returns it, not {face!r}.")
+        self.render_mode, self._limit = render_mode, step_limit(max_episode_steps)
         self._window = display.DisplayWindow() if render_mode == "human" else None
         self._image_size = image_size if observe != "landmarks" else None
         self._owned = face is None
@@ -79,7 +85,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         if randomise and not isinstance(self.face, SimulatedFace):
             raise EvaError("randomise=True needs the twin; no other body can change its constants.")
         self._randomise, self._parameters = randomise, dict[str, Floats]()
-        self._started = False  # whether an episode has begun
+        self._running = self._started = False  # whether an episode has not ended, and whether one has begun
         # An open environment lists what works here, so that generic tools do not try a window
         # on a machine without a screen; the class lists all.
         here = ["human", "rgb_array"] if display.display_available() else ["rgb_array"]
@@ -97,18 +103,16 @@ class FaceEnv(gym.Env[Observation, Action]):
             EvaError: an option is unknown or malformed (`CommandError`, `DataError` among them).
         """
         super().reset(seed=seed)
-        options = options or {}
+        options = check_mapping(options)
         check_names(options, self.task.OPTIONS)
         self._draw_body()
-        self._plan = self.task.plan(options, self.np_random, self.episode_steps, _OneBody(self.face))
+        self._plan = self.task.plan(options, self.np_random, _OneBody(self.face))
+        self._last_step = earliest(self._plan.steps, self._limit, time_limit(self))
         self._seen = self.face.neutral_landmarks
         self._take(reset_and_hold(self.face, options.get("start"), self._draw_seed()))
-        self._step, self._start_time, self._started = 0, self._reading.time, True
+        self._step, self._start_time, self._running, self._started = 0, self._reading.time, True, True
         self._look()
-        info = self._info()
-        if self._randomise:
-            info["parameters"] = self._parameters
-        return self._observation(), info
+        return self._observation(), self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Sends one command and lets one control period pass.
@@ -116,18 +120,21 @@ class FaceEnv(gym.Env[Observation, Action]):
         Raises:
             CommandError: the action is malformed; nothing was sent.
             PhysicsError: the twin diverged; reset before going on.
-            ResetNeeded: no episode has begun; the body did not move.
+            ResetNeeded: no episode has begun, or it has ended; the body did not move.
         """
         self._check_started("step")
+        if not self._running:
+            raise ResetNeeded("the episode has ended; call reset before step.")
         before = self._reading.sent
-        self._take(self.face.move(action))
+        with clip_advice(action, "gymnasium.wrappers.ClipAction"):
+            self._take(self.face.move(action))
         self._step += 1
         self._look()
-        valued = reward_terms(self._error(), self._reading.sent, before)
-        terms = {name: float(value) for name, value in valued.items()}
-        truncated = self._step >= self._plan.steps
-        info = {**self._info(), "reward_terms": terms}
-        return self._observation(), sum(terms.values()), False, truncated, info
+        terms = reward_terms(self._error(), self._reading.sent, before)
+        truncated = self._step == self._last_step
+        self._running = not truncated
+        info = {**self._info(), **prefixed("reward_", terms)}
+        return self._observation(), float(sum(terms.values())), False, truncated, info
 
     def save(self) -> Any:
         """Returns an opaque copy of the episode: body, target, clock and random generator.
@@ -146,7 +153,6 @@ class FaceEnv(gym.Env[Observation, Action]):
         """Goes back to a saved state; the same actions then repeat bit for bit."""
         body, random, private = state
         self._simulated().restore(body)
-        self._started = True
         self.np_random.bit_generator.state = copy.deepcopy(random)
         for name, value in private.items():
             setattr(self, name, value)
@@ -166,8 +172,20 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     # All state of a running episode besides the face. These values are replaced, never changed in place.
     _EPISODE: ClassVar[tuple[str, ...]] = (
-        "_plan", "_reading", "_seen", "_step", "_start_time", "_parameters",
+        "_plan", "_last_step", "_started", "_running",
+        "_reading", "_seen", "_step", "_start_time", "_parameters",
     )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy takes over; its face is its own, also where this one was given."""
+        return {**vars(self), "_owned": True}
+
+    @classmethod
+    def _check_names(cls, options: dict[str, Any], body: str | None) -> None:
+        """Refuses options that neither the environment has nor the body, if it opens one."""
+        own = [name for name in inspect.signature(cls).parameters if name != "options"]
+        passed_on = [] if body is None else [name for name in face_options(body) if name not in own]
+        check_keywords(f"{cls.__name__}(...)", options, [*own, *passed_on])
 
     def _simulated(self) -> SimulatedFace:
         """Returns the face as one in simulation, the only kind whose state can be set."""
@@ -208,10 +226,12 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = {
-            "landmark_error_mm": float(1000.0 * self.face.outer_eye * self._error()),
-            "time": self._reading.time - self._start_time,
-            "faults": self._reading.faults,
+            "landmark_error_mm": 1000.0 * self.face.outer_eye * self._error(),
+            "time": np.float64(self._reading.time - self._start_time),
         }
+        info |= prefixed("parameter_", self._parameters)
+        if self._reading.faults:
+            info["faults"] = self._reading.faults
         command = self._plan.command(self._step)
         if command is not None:
             info["target_command"] = command
@@ -245,18 +265,6 @@ def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
     return {}
 
 
-def _check_spelling(options: dict[str, Any]) -> None:
-    """Names the environment's own option that is meant, which the body, with other options, cannot.
-
-    Raises:
-        EvaError: an option is nearly one of the environment.
-    """
-    own = [name for name in inspect.signature(FaceEnv.__init__).parameters if name not in ("self", "options")]
-    for name in options:
-        for meant in difflib.get_close_matches(name, own, n=1, cutoff=0.85):
-            raise EvaError(f"there is no option {name}; did you mean {meant}?")
-
-
 def observed_space(spec: FaceSpec, observe: Observe, image_size: int | None) -> spaces.Dict:
     """Returns the observation space of one environment."""
     points = spaces.Box(-REACH, REACH, (len(POINTS), 3), np.float32)
@@ -271,17 +279,61 @@ def observed_space(spec: FaceSpec, observe: Observe, image_size: int | None) -> 
     return spaces.Dict(found)
 
 
-def check_arguments(observe: str, image_size: int, render_mode: str | None, steps: int | None) -> None:
+def check_arguments(observe: str, image_size: int, render_mode: str | None) -> None:
     """Checks the arguments that both kinds of environment share.
 
     Raises:
-        EvaError: one has no meaning.
+        ArgumentValueError: one has no meaning.
     """
     if observe not in ("landmarks", "image", "both"):
-        raise EvaError(f"observe={observe!r}; choose 'landmarks', 'image' or 'both'.")
+        raise ArgumentValueError(f"observe={observe!r}; choose 'landmarks', 'image' or 'both'.")
     if render_mode not in (None, "human", "rgb_array"):
-        raise EvaError(f"render_mode={render_mode!r}; choose 'human', 'rgb_array' or None.")
-    if image_size < 16:
-        raise EvaError(f"image_size={image_size}; a face needs 16 pixels or more.")
-    if steps is not None and steps < 1:
-        raise EvaError(f"episode_steps={steps}; an episode needs at least one step.")
+        raise ArgumentValueError(f"render_mode={render_mode!r}; choose 'human', 'rgb_array' or None.")
+    if not isinstance(image_size, int | np.integer) or image_size < 16:
+        raise ArgumentValueError(f"image_size={image_size!r}; a face needs 16 pixels or more.")
+
+
+def step_limit(given: int | None) -> int | None:
+    """Returns the steps that an episode may have, None for any number.
+
+    Raises:
+        ArgumentValueError: not a number of steps.
+    """
+    if given is None or given == -1:  # as in gym.make
+        return None
+    if not isinstance(given, int | np.integer) or given < 1:
+        raise ArgumentValueError(f"max_episode_steps={given!r}; an episode needs at least one step.")
+    return int(given)
+
+
+def prefixed(prefix: str, values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Returns copies of values under names with a prefix; libraries read only infos that are flat."""
+    return {f"{prefix}{name}": value.copy() for name, value in values.items()}
+
+
+def earliest(*limits: int | None) -> int | None:
+    """Returns the least of some numbers of steps, of which None is no limit."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+@contextmanager
+def clip_advice(action: ArrayLike, wrapper: str) -> Iterator[None]:
+    """Names the wrapper that helps where numbers of an action are out of range.
+
+    Raises:
+        CommandError: the one that the block raised.
+    """
+    try:
+        yield
+    except CommandError as error:
+        if _only_too_far(action):
+            raise CommandError(f"{error} {wrapper} clips actions.") from error
+        raise
+
+
+def _only_too_far(action: ArrayLike) -> bool:
+    try:
+        distance = np.abs(np.asarray(action, dtype=float))
+    except (TypeError, ValueError):
+        return False
+    return bool(np.isfinite(distance).all() and (distance > 1).any())

@@ -11,7 +11,7 @@ from eva_sim.atlas import load_atlas
 from eva_sim.contract import Floats
 from eva_sim.envs.base import FaceEnv
 from eva_sim.envs.reset_options import check_points
-from eva_sim.envs.target_plan import TargetPlan
+from eva_sim.envs.target_plan import TargetPlan, Waypoint
 from eva_sim.envs.task import Task, TaskFace
 from eva_sim.envs.vector import FaceVectorEnv
 from eva_sim.errors import EvaError
@@ -27,19 +27,15 @@ class MimicTask(Task):
     """Draws a path between faces to follow."""
 
     OPTIONS = ("targets", "expression", "start")
-    STEPS = 250
 
     @classmethod
-    def plan(
-        cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: TaskFace
-    ) -> TargetPlan:
+    def plan(cls, options: dict[str, Any], rng: np.random.Generator, body: TaskFace) -> TargetPlan:
         if "targets" in options:
             if "expression" in options:
                 raise EvaError("reset takes one goal, not both targets and expression.")
             return TargetPlan.along(check_points(options["targets"], frames=True))
         faces, commands = _waypoints(options, body)
-        path = _draw_path(rng, len(commands), steps, body.spec.control_dt)
-        return TargetPlan(faces, commands, *path)
+        return TargetPlan(faces, commands, WanderingPath(_seed(rng), len(commands), body.spec.control_dt))
 
 
 def _waypoints(options: dict[str, Any], body: TaskFace) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -52,21 +48,36 @@ def _waypoints(options: dict[str, Any], body: TaskFace) -> tuple[NDArray[np.floa
     return faces, np.stack([body.spec.neutral, command])
 
 
-def _draw_path(
-    rng: np.random.Generator, rows: int, steps: int, dt: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """For each step: the waypoints it lies between, and how far along, each (T + 1,)."""
-    start, end, share, here = [0], [0], [0.0], 0
-    while len(start) <= steps:
-        there = (here + 1 + int(rng.integers(rows - 1))) % rows  # another one
-        blend = round(rng.uniform(*BLEND) / dt)
-        dwell = round(rng.uniform(*DWELL) / dt)
-        start += [here] * (blend + dwell)
-        end += [there] * (blend + dwell)
-        share += [*minimum_jerk(np.arange(1, blend + 1) / blend), *[1.0] * dwell]
-        here = there
-    cut = slice(steps + 1)
-    return np.array(start[cut]), np.array(end[cut]), np.array(share[cut], np.float32)
+class WanderingPath:
+    """A path without end from one row to another, drawn as far as it is asked for.
+
+    Args:
+        seed: all of the path follows from it, so copies of an episode share one path.
+        rows: number of rows; the path starts at the first.
+        dt: time of a step [s].
+    """
+
+    def __init__(self, seed: int, rows: int, dt: float) -> None:
+        self._rng, self._rows, self._dt = np.random.default_rng(seed), rows, dt
+        self._row, self._known = 0, [Waypoint(0, 0, np.float32(0))]
+
+    def at(self, step: int) -> Waypoint:
+        while len(self._known) <= step:
+            self._draw_move()
+        return self._known[step]
+
+    def _draw_move(self) -> None:
+        """Draws a blend to another row, and a dwell there."""
+        start, end = self._row, (self._row + 1 + int(self._rng.integers(self._rows - 1))) % self._rows
+        blend = round(self._rng.uniform(*BLEND) / self._dt)
+        dwell = round(self._rng.uniform(*DWELL) / self._dt)
+        shares = [*minimum_jerk(np.arange(1, blend + 1) / blend), *[1.0] * dwell]
+        self._known += [Waypoint(start, end, share) for share in np.array(shares, np.float32)]
+        self._row = end
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**63))
 
 
 class MimicEnv(FaceEnv):
@@ -82,11 +93,20 @@ class MimicEnv(FaceEnv):
 
     | index | actuators | -1 | 1 | rest |
     |---|---|---|---|---|
-    | 0-11 | cables, left and right of: brow_inner, brow_outer, corrugator, levator, zygomaticus, depressor | relaxed (0 rad) | full pull (2.2 rad) | -1 |
-    | 12 | jaw | closed (0 rad) | open (0.26 rad) | -1 |
+    | 0-1 | brow_inner left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 2-3 | brow_outer left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 4-5 | corrugator left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 6-7 | levator left, right | relaxed, 0 rad | full pull, 1.62 rad | -1 |
+    | 8-9 | zygomaticus left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 10-11 | depressor left, right | relaxed, 0 rad | full pull, 1.62 rad | -1 |
+    | 12 | jaw | closed, 0 rad | open, 0.26 rad | -1 |
     | 13-16 | eye left yaw, pitch; right yaw, pitch | -0.44 rad | 0.44 rad | 0 |
-    | 17-18 | lid left, right | closed (-0.62 rad) | wide (0.20 rad) | 0.51 |
+    | 17-18 | lid left, right | closed, -0.62 rad | wide, 0.20 rad | 0.51 |
     | 19-24 | neck_leg 1 to 6 | -12 mm | 12 mm | 0 |
+
+    Numbers outside -1 .. 1 are refused (`CommandError`), because a robot would be sent them: policies
+    that draw from a normal distribution need `gymnasium.wrappers.ClipAction`, or that of
+    `gymnasium.wrappers.vector`.
 
     ## Observation space
     A `Dict`; landmarks are N = 150 points as in `EVA/Pose-v0`.
@@ -106,11 +126,13 @@ class MimicEnv(FaceEnv):
     ## Reward
     `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
     observation [outer-eye distances], and the mean square of the change of command since the last
-    step. Doing nothing costs about 0.5 a step; `info["reward_terms"]` has both terms.
+    step. Doing nothing costs about 0.5 a step; `info["reward_error"]` and `info["reward_change"]` are
+    the two terms.
 
-    `info` also holds `landmark_error_mm`, `time` [s] since the start, `faults` (a tuple of
-    sentences) and, unless the targets are the user's, `target_command` (25,): the same blend of the
-    commands, exact during a dwell and near during a blend.
+    `info` also holds `landmark_error_mm`, `time` [s] since the start and, unless the targets are the
+    user's, `target_command` (25,), all of them numpy numbers; and, only when something is wrong, `faults`,
+    a tuple of sentences. The target command is the same blend of the commands, exact during a dwell and near
+    during a blend.
 
     ## Starting state
     The neutral face, without history; the target starts there too. It then moves along
@@ -122,15 +144,16 @@ class MimicEnv(FaceEnv):
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode
-    Truncated after `episode_steps`, or with the last row of the user's targets. Never terminated.
+    Truncated after `max_episode_steps`, or with the last row of the user's targets. Never terminated.
+    A step after the end raises `gymnasium.error.ResetNeeded` and moves nothing.
 
     ## Arguments
     ```python
     gym.make("EVA/Mimic-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
-             image_size=96, render_mode=None, face=None, episode_steps=250, randomise=False)
+             image_size=96, render_mode=None, face=None, max_episode_steps=250, randomise=False)
     ```
-    All but `episode_steps` are those of `EVA/Pose-v0`, whose page explains them: other bodies, pictures, an
-    open face, `randomise`, `env.unwrapped.save()` and `.restore()`. See `help(eva_sim.envs.pose.PoseEnv)`.
+    All but `max_episode_steps` are those of `EVA/Pose-v0`, whose page explains them: other bodies, pictures, an
+    open face, `randomise`, copies. See `help(eva_sim.envs.pose.PoseEnv)`.
 
     ## Many at once
     `gym.make_vec("EVA/Mimic-v0", num_envs=256, vectorization_mode="vector_entry_point")`: see `EVA/Pose-v0`.

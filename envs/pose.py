@@ -9,7 +9,7 @@ import numpy as np
 from eva_sim.atlas import load_atlas
 from eva_sim.envs.base import FaceEnv
 from eva_sim.envs.reset_options import check_points
-from eva_sim.envs.target_plan import TargetPlan
+from eva_sim.envs.target_plan import RowPath, TargetPlan
 from eva_sim.envs.task import Task, TaskFace
 from eva_sim.envs.vector import FaceVectorEnv
 from eva_sim.errors import EvaError
@@ -20,26 +20,22 @@ class PoseTask(Task):
     """Draws one face to reach."""
 
     OPTIONS = ("target", "command", "expression", "start")
-    STEPS = 100
 
     @classmethod
-    def plan(
-        cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: TaskFace
-    ) -> TargetPlan:
+    def plan(cls, options: dict[str, Any], rng: np.random.Generator, body: TaskFace) -> TargetPlan:
         given = [name for name in ("target", "command", "expression") if name in options]
         if len(given) > 1:
             raise EvaError(f"reset takes one goal, not both {' and '.join(given)}.")
         if "target" in options:
-            return TargetPlan.still(check_points(options["target"], frames=False), None, steps)
+            return TargetPlan.still(check_points(options["target"], frames=False), None)
         if given:
             named = "expression" in options
             command = body.spec.check(
                 expression_command(body.spec, options["expression"]) if named else options["command"]
             )
-            return TargetPlan.still(body.settle(command), command, steps)
+            return TargetPlan.still(body.settle(command), command)
         atlas = load_atlas(body.spec)
-        rows = np.full(steps + 1, rng.integers(len(atlas)))
-        return TargetPlan(atlas.landmarks, atlas.commands, rows, rows, np.zeros(steps + 1, np.float32))
+        return TargetPlan(atlas.landmarks, atlas.commands, RowPath((int(rng.integers(len(atlas))),)))
 
 
 class PoseEnv(FaceEnv):
@@ -56,16 +52,20 @@ class PoseEnv(FaceEnv):
 
     | index | actuators | -1 | 1 | rest |
     |---|---|---|---|---|
-    | 0-1 | brow_inner left, right | relaxed (0 rad) | full pull (2.2 rad) | -1 |
-    | 2-3 | brow_outer left, right | relaxed | full pull | -1 |
-    | 4-5 | corrugator left, right | relaxed | full pull | -1 |
-    | 6-7 | levator left, right | relaxed | full pull | -1 |
-    | 8-9 | zygomaticus left, right | relaxed | full pull | -1 |
-    | 10-11 | depressor left, right | relaxed | full pull | -1 |
-    | 12 | jaw | closed (0 rad) | open (0.26 rad) | -1 |
+    | 0-1 | brow_inner left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 2-3 | brow_outer left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 4-5 | corrugator left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 6-7 | levator left, right | relaxed, 0 rad | full pull, 1.62 rad | -1 |
+    | 8-9 | zygomaticus left, right | relaxed, 0 rad | full pull, 2.2 rad | -1 |
+    | 10-11 | depressor left, right | relaxed, 0 rad | full pull, 1.62 rad | -1 |
+    | 12 | jaw | closed, 0 rad | open, 0.26 rad | -1 |
     | 13-16 | eye left yaw, pitch; right yaw, pitch | -0.44 rad | 0.44 rad | 0 |
-    | 17-18 | lid left, right | closed (-0.62 rad) | wide (0.20 rad) | 0.51 |
+    | 17-18 | lid left, right | closed, -0.62 rad | wide, 0.20 rad | 0.51 |
     | 19-24 | neck_leg 1 to 6 | -12 mm | 12 mm | 0 |
+
+    Numbers outside -1 .. 1 are refused (`CommandError`), because a robot would be sent them: policies
+    that draw from a normal distribution need `gymnasium.wrappers.ClipAction`, or that of
+    `gymnasium.wrappers.vector`.
 
     ## Observation space
     A `Dict`. Landmarks are N = 150 MediaPipe points in the order of `eva_sim.landmarks.POINTS`,
@@ -86,10 +86,12 @@ class PoseEnv(FaceEnv):
     ## Reward
     `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
     observation [outer-eye distances], and the mean square of the change of command since the last
-    step. Doing nothing costs about 0.5 a step; `info["reward_terms"]` has both terms.
+    step. Doing nothing costs about 0.5 a step; `info["reward_error"]` and `info["reward_change"]` are
+    the two terms.
 
-    `info` also holds `landmark_error_mm`, `time` [s] since the start, `faults` (a tuple of
-    sentences) and, where known, `target_command` (25,).
+    `info` also holds `landmark_error_mm`, `time` [s] since the start and, where known,
+    `target_command` (25,), all of them numpy numbers; and, only when something is wrong, `faults`, a
+    tuple of sentences.
 
     ## Starting state
     The neutral face, without history. The target is a random row of the atlas (256 expressions that
@@ -101,27 +103,32 @@ class PoseEnv(FaceEnv):
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode
-    Truncated after `episode_steps`. Never terminated: holding the face is part of the task.
+    Truncated after `max_episode_steps`. Never terminated: holding the face is part of the task.
+    A step after the end raises `gymnasium.error.ResetNeeded` and moves nothing.
 
     ## Arguments
     ```python
     gym.make("EVA/Pose-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
-             image_size=96, render_mode=None, face=None, episode_steps=100, randomise=False)
+             image_size=96, render_mode=None, face=None, max_episode_steps=100, randomise=False)
     ```
     `body`, `skin` and `neck` are passed to `eva_sim.make_face`. With `neck="kinematic"` jaw, eyes and
     lids are exactly where their servos are and the skull where the leg lengths put it, without
     physics; `neck="legs"` moves them as rigid bodies in PyBullet. `face` is an open face to use
     instead (the caller closes it); `observe` is `"landmarks"`, `"image"` or `"both"`; `render_mode` is None,
-    `"rgb_array"` or `"human"` (a window; needs a display). `env.unwrapped.save()` and `.restore()`
-    copy a running episode bit by bit.
+    `"rgb_array"` or `"human"` (a window; needs a display). `max_episode_steps=-1` is no limit.
+
+    An environment over the twin is copied and pickled with its running episode; the copy goes on bit by
+    bit: `copy.deepcopy(env)`. `env.unwrapped.save()` and `.restore()` are faster; step
+    `env.unwrapped` then, because wrappers keep counts of their own.
 
     With `randomise=True` each episode has another body: every line of `assets/randomise.toml`
     (stiffness of the skin, friction, backlash, rates, noise on the observed landmarks, ...) is drawn
-    from the environment's own generator, and `reset` returns the values in `info["parameters"]`.
+    from the environment's own generator; `info` has the values, e.g. `info["parameter_friction"]`.
 
     ## Many at once
     `gym.make_vec("EVA/Pose-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them
-    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only.
+    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only, all three modes
+    of autoreset.
 
     ## Example
     ```python

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eva_sim.errors import DataError, EvaError
+from eva_sim.errors import ArgumentError, ArgumentValueError, DataError, known_names
 from eva_sim.landmarks import POINTS
 
 
-def check_names(options: dict[str, Any], known: Iterable[str]) -> None:
+def check_mapping(options: object) -> dict[str, Any]:
+    """Returns the options of a reset, empty for None.
+
+    Raises:
+        ArgumentError: no dict.
+    """
+    if not isinstance(options, dict | None):
+        raise ArgumentError(f"options of reset are a dict such as {{'expression': 'joy'}}, not {options!r}.")
+    return options or {}
+
+
+def check_names(options: dict[str, Any], known: Sequence[str]) -> None:
     """Refuses unknown options.
 
     Raises:
-        EvaError: an unknown option.
+        ArgumentValueError: an unknown option.
     """
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise EvaError(f"unknown reset options {unknown}; this environment takes {sorted(known)}.")
+    for name in options:
+        if name not in known:
+            raise ArgumentValueError(f"reset has no option {name!r}; {known_names(str(name), known)}.")
+
+
+def reset_mask(given: object, count: int) -> NDArray[np.bool_]:
+    """Checks and returns the copies of a vector environment to reset, bool (N,); all of them for None.
+
+    Raises:
+        ArgumentError: no bool array.
+        ArgumentValueError: another number of copies, or none to reset.
+    """
+    if given is None:
+        return np.ones(count, bool)
+    if not isinstance(given, np.ndarray) or given.dtype != np.bool_:
+        raise ArgumentError(f"reset_mask is a numpy array of bool, not {type(given).__name__}.")
+    if given.shape != (count,) or not given.any():
+        raise ArgumentValueError(f"reset_mask has shape ({count},) and at least one True, not {given}.")
+    return given.copy()
 
 
 def check_points(points: ArrayLike, frames: bool) -> NDArray[np.float32]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.randomise import Parameters, landmark_noise
 
 #: Bound of every landmark coordinate [outer-eye distances]. A head is 2.5 of them high and the
 #: origin is between the eyes, so only invented points lie outside.
@@ -21,6 +20,37 @@ ERROR_WEIGHT = 20.0
 CHANGE_WEIGHT = 0.05
 
 
+class Waypoint(NamedTuple):
+    """A place between two rows of a plan's faces.
+
+    Attributes:
+        start, end: the rows, or of many faces (B,).
+        share: position between them, 0..1, or of many faces (B,).
+    """
+
+    start: Any
+    end: Any
+    share: Any
+
+
+class TargetPath(Protocol):
+    """The way of a target through the faces of its plan."""
+
+    def at(self, step: int) -> Waypoint:
+        """Returns the waypoint after a step."""
+
+
+@dataclass(frozen=True)
+class RowPath:
+    """A path through given rows, one a step; the last one stays."""
+
+    rows: tuple[int, ...]
+
+    def at(self, step: int) -> Waypoint:
+        row = self.rows[min(step, len(self.rows) - 1)]
+        return Waypoint(row, row, np.float32(0))
+
+
 @dataclass(frozen=True)
 class TargetPlan:
     """The targets of an episode: after each step, a blend of two faces.
@@ -28,45 +58,37 @@ class TargetPlan:
     Attributes:
         faces: landmarks to move between, (K, N, 3) [neutral outer-eye distances].
         commands: the commands that make these faces, (K, 25), or None when unknown.
-        start, end: rows of `faces`, (T + 1,); the last step ends the episode.
-        share: position between start and end, 0..1, (T + 1,).
+        path: the way between them.
+        steps: number of steps after which the plan ends, and the episode with it; None if it never does.
     """
 
     faces: NDArray[np.float32]
     commands: NDArray[np.float32] | None
-    start: NDArray[np.intp]
-    end: NDArray[np.intp]
-    share: NDArray[np.float32]
+    path: TargetPath
+    steps: int | None = None
 
     @classmethod
-    def still(cls, face: Floats, command: Floats | None, steps: int) -> TargetPlan:
-        """Returns a plan that holds one face (N, 3) for `steps` steps."""
-        rows = np.zeros(steps + 1, int)
-        commands = None if command is None else command[None]
-        return cls(face[None], commands, rows, rows, np.zeros(steps + 1, np.float32))
+    def still(cls, face: Floats, command: Floats | None) -> TargetPlan:
+        """Returns a plan that holds one face (N, 3)."""
+        return cls(face[None], None if command is None else command[None], RowPath((0,)))
 
     @classmethod
     def along(cls, faces: NDArray[np.float32]) -> TargetPlan:
         """Returns a plan of the given faces (T + 1, N, 3), one per step."""
-        rows = np.arange(len(faces))
-        return cls(faces, None, rows, rows, np.zeros(len(faces), np.float32))
+        return cls(faces, None, RowPath(tuple(range(len(faces)))), len(faces) - 1)
 
-    @property
-    def steps(self) -> int:
-        """The number of steps after which the episode ends."""
-        return len(self.start) - 1
+    def target(self, step: int) -> NDArray[np.float32]:
+        """Returns the target landmarks after a step, (N, 3)."""
+        return blend_rows(self.faces, self.path.at(step))
 
-    def target(self, step: int | slice) -> NDArray[np.float32]:
-        """Returns the target landmarks after a step, (N, 3), or after several, (T, N, 3)."""
-        return self._between(self.faces, step)
+    def command(self, step: int) -> NDArray[np.float32] | None:
+        """Returns the same blend of the commands, (25,); None when unknown."""
+        return None if self.commands is None else blend_rows(self.commands, self.path.at(step))
 
-    def command(self, step: int | slice) -> NDArray[np.float32] | None:
-        """Returns the same blend of the commands, (25,) or (T, 25); None when unknown."""
-        return None if self.commands is None else self._between(self.commands, step)
 
-    def _between(self, rows: NDArray[np.float32], step: int | slice) -> NDArray[np.float32]:
-        first, last = rows[self.start[step]], rows[self.end[step]]
-        return blend_between(first, last, self.share[step])
+def blend_rows(rows: NDArray[np.float32], at: Waypoint) -> NDArray[np.float32]:
+    """Returns the blend of rows (K, *) at one waypoint, (*), or at waypoints of many faces, (B, *)."""
+    return blend_between(rows[at.start], rows[at.end], at.share)
 
 
 def blend_between(first: Floats, last: Floats, share: Floats) -> NDArray[np.float32]:
@@ -81,32 +103,25 @@ def batch_targets(
     """Returns targets (B, N, 3) of B faces after their steps, and commands (B, 25) if all are known."""
     common = plans[0]
     if all(plan.faces is common.faces for plan in plans):  # the atlas; B small blends cost far more
-        rows = [(p.start[k], p.end[k], p.share[k]) for p, k in zip(plans, steps, strict=True)]
-        start, end, share = (np.array(column) for column in zip(*rows, strict=True))
-        together = TargetPlan(common.faces, common.commands, start, end, share)
-        return together.target(slice(None)), together.command(slice(None))
+        places = [plan.path.at(int(step)) for plan, step in zip(plans, steps, strict=True)]
+        at = Waypoint(*(np.array(column) for column in zip(*places, strict=True)))
+        commands = None if common.commands is None else blend_rows(common.commands, at)
+        return blend_rows(common.faces, at), commands
     pairs = [(plan.target(int(k)), plan.command(int(k))) for plan, k in zip(plans, steps, strict=True)]
-    commands = [command for _, command in pairs if command is not None]
-    known = np.stack(commands) if len(commands) == len(plans) else None
+    given = [command for _, command in pairs if command is not None]
+    known = np.stack(given) if len(given) == len(plans) else None
     return np.stack([target for target, _ in pairs]), known
 
 
 def observation(
-    position: Floats, target: Floats, landmarks: Floats, batch_noise: Floats | float = 0.0
+    position: Floats, target: Floats, landmarks: Floats, noise: Floats | float = 0.0
 ) -> dict[str, Any]:
     """Returns the observation without pictures, of one face or of many with a leading dimension."""
     return {
         "position": position.clip(-1, 1),
         "target": target.clip(-REACH, REACH),
-        "landmarks": (landmarks + batch_noise).astype(np.float32).clip(-REACH, REACH),
+        "landmarks": (landmarks + noise).astype(np.float32).clip(-REACH, REACH),
     }
-
-
-def batch_noise(
-    parameters: Sequence[Parameters], generators: Sequence[np.random.Generator], shape: tuple[int, ...]
-) -> Floats:
-    """Draws landmark noise for each face from its own generator, (B, *shape)."""
-    return np.stack([landmark_noise(p, rng, shape) for p, rng in zip(parameters, generators, strict=True)])
 
 
 def landmark_errors(landmarks: Floats, target: Floats) -> Floats:

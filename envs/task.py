@@ -25,15 +25,12 @@ class TaskFace(Protocol):
 class Task(ABC):
     """Draws the targets of an episode. See the pages of `PoseEnv` and `MimicEnv`."""
 
-    #: Options of `reset`, and control steps in an episode by default.
+    #: Options of `reset`.
     OPTIONS: ClassVar[tuple[str, ...]]
-    STEPS: ClassVar[int]
 
     @classmethod
     @abstractmethod
-    def plan(
-        cls, options: dict[str, Any], rng: np.random.Generator, steps: int, body: TaskFace
-    ) -> TargetPlan:
+    def plan(cls, options: dict[str, Any], rng: np.random.Generator, body: TaskFace) -> TargetPlan:
         """Draws the targets of an episode, or takes them from the options.
 
         Raises:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.error import ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.envs.base import check_arguments, observed_space
-from eva_sim.envs.reset_options import check_names
+from eva_sim.envs.base import (
+    RENDER_SIZE,
+    check_arguments,
+    clip_advice,
+    earliest,
+    observed_space,
+    prefixed,
+    step_limit,
+)
+from eva_sim.envs.reset_options import check_mapping, check_names, reset_mask
 from eva_sim.envs.target_plan import (
     TargetPlan,
-    batch_noise,
     batch_targets,
     landmark_errors,
     observation,
     reward_terms,
 )
 from eva_sim.envs.task import Task
-from eva_sim.errors import EvaError
-from eva_sim.randomise import Parameters, draw_parameters
+from eva_sim.envs.vector_info import fault_info, masked, select
+from eva_sim.errors import ArgumentValueError, check_keywords
+from eva_sim.faces import check_spec, face_options
+from eva_sim.randomise import Parameters, draw_parameters, landmark_noise
 from eva_sim.settling import settling_steps
 from eva_sim.twin.twins import Readings, Twins
 
@@ -36,15 +46,15 @@ Batch = dict[str, NDArray]
 class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
     """N copies of `PoseEnv` or `MimicEnv` (whose pages say what they are), stepped together.
 
-    `gym.make_vec(id, num_envs=N, vectorization_mode="vector_entry_point", ...)`. Spaces,
-    observations, rewards and infos are those of the single environments, stacked; copy i of
-    `reset(seed=s)` is a single environment reset with `seed=s + i`, to rounding. Differences:
+    `gym.make_vec(id, num_envs=N, vectorization_mode="vector_entry_point", ...)`. Spaces, observations,
+    rewards, infos and the three modes of autoreset are those of Gymnasium's `SyncVectorEnv` over single
+    environments; copy i of `reset(seed=s)` is a single environment reset with `seed=s + i`, to rounding.
+    Differences:
 
-    - Landmarks only. For pictures, make the single environment, or sync or async copies of it.
+    - Landmarks only are observed. For observed pictures, make sync or async copies.
     - A face whose skin does not settle is put back to neutral, its `faults` say so and its episode is
       truncated, where a single environment tries Newton's method, for seconds, and then raises.
-    - Autoreset is next-step: the step after an episode's last ignores its action, gives reward 0 and
-      observes the new episode's start.
+    - An action of a copy that begins an episode in this step is not checked.
 
     Args:
         num_envs: number of environments, N.
@@ -52,19 +62,25 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         skin: `"full"`, in lanes on all cores; or `"reduced"`.
         neck: `"kinematic"`.
         observe: `"landmarks"`.
-        render_mode: None.
-        episode_steps: control steps in an episode; None for the task's own.
+        render_mode: None or `"rgb_array"`.
+        max_episode_steps: control steps after which an episode is truncated; None or -1 for no limit.
+            `gym.make_vec` gives the limit of the id by default.
         randomise: whether each episode's body differs, see `eva_sim.randomise`; the reduced skin
             keeps its material.
+        autoreset_mode: when the episode after an ended one begins, a `gymnasium.vector.AutoresetMode`.
+            `NEXT_STEP`: the step after the last ignores its action, gives reward 0 and observes the new
+            start. `SAME_STEP`: the last step observes the new start; `info["final_obs"]` and
+            `info["final_info"]` have the end. `DISABLED`: `reset` with `options={"reset_mask": mask}`
+            begins episodes where the mask (N,) is True.
         spec: the face, in a folder of tables and meshes; by default EVA.
-        **options: none; those of a robot are for the single environment.
 
     Raises:
+        ArgumentError: there is no such argument.
         EvaError: an argument has no meaning, or only in the single environment.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
-        "render_modes": [],
+        "render_modes": ["rgb_array"],
         "render_fps": 25,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
@@ -78,154 +94,237 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         neck: str = "kinematic",
         observe: str = "landmarks",
         render_mode: str | None = None,
-        episode_steps: int | None = None,
+        max_episode_steps: int | None = None,
         randomise: bool = False,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         spec: FaceSpec | None = None,
-        **options: Any,
+        **unknown: Any,
     ) -> None:
-        _check_single(body, options, neck=neck, observe=observe, render_mode=render_mode)
-        check_arguments(observe, 96, render_mode, episode_steps)
-        self.num_envs, self.randomise = num_envs, randomise
-        self.episode_steps = self.task.STEPS if episode_steps is None else episode_steps
+        known = [name for name in inspect.signature(type(self)).parameters if name != "unknown"]
+        _check_body(body)
+        check_keywords(f"{type(self).__name__}(...)", unknown, known)
+        check_arguments(observe, 96, render_mode)
+        _check_single(neck=neck, observe=observe, render_mode=render_mode)
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ArgumentValueError(f"num_envs={num_envs!r}; choose a whole number from 1 on.")
+        check_spec(spec)
+        self.num_envs, self.randomise, self.render_mode = num_envs, randomise, render_mode
+        self.autoreset_mode, self._limit = _mode(autoreset_mode), step_limit(max_episode_steps)
         self.twins = Twins(num_envs, skin, spec)
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": round(1 / self.twins.spec.control_dt),
+            "autoreset_mode": self.autoreset_mode,
+        }
         self.single_observation_space = observed_space(self.twins.spec, "landmarks", None)
-        self._observed = tuple(self.single_observation_space)
         self.single_action_space = spaces.Box(-1.0, 1.0, (len(self.twins.spec),), np.float32)
+        self._observed = tuple(self.single_observation_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
         self._parameters: list[Parameters] = [{}] * num_envs
-        self._plans: dict[int, TargetPlan] = {}  # by copy; all of them after the first reset
+        self._drawn: dict[str, Floats] = {}  # the same, stacked
+        self._plans: list[TargetPlan | None] = [None] * num_envs
+        self._steps, self._start_time = np.zeros(num_envs, int), np.zeros(num_envs)
+        self._seen: Batch = {}
+        self._over = np.zeros(num_envs, bool)  # copies whose episode ended with the last step
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Batch, dict[str, Any]]:
-        """Begins an episode in every copy.
+        """Begins an episode in every copy, or in those of `options["reset_mask"]`.
 
         Args:
             seed: seed of copy 0, copy i gets `seed + i`; or one seed per copy. None keeps the generators.
-            options: as in the single environment, for all copies alike.
+            options: as in the single environment, for all copies alike; and `reset_mask`, bool (N,).
 
         Raises:
-            EvaError: an option is unknown or malformed.
+            EvaError: an option is unknown or malformed, or there are too few seeds.
+            ResetNeeded: a mask was given, and no episode has begun in the other copies.
+            ClosedEnvironmentError: it was closed.
         """
+        self._check_open()
+        options = {**check_mapping(options)}
+        which = reset_mask(options.pop("reset_mask", None), self.num_envs)
+        check_names(options, (*self.task.OPTIONS, "reset_mask"))
+        if any(plan is None for plan, begins in zip(self._plans, which, strict=True) if not begins):
+            raise ResetNeeded("reset all copies once before some of them.")
         for face, own in enumerate(_seeds(seed, self.num_envs)):
-            if own is not None:
+            if own is not None and which[face]:
                 self._generators[face] = seeding.np_random(own)[0]
-        options = options or {}
-        check_names(options, self.task.OPTIONS)
-        everyone = np.ones(self.num_envs, bool)
-        self._begin(everyone, options)
-        self._readings = self._settle(options.get("start"))
-        self._start_time, self._steps = self._readings.time, np.zeros(self.num_envs, int)
-        self._over = ~everyone
-        target, command = batch_targets(self._all_plans(), self._steps)
-        info = self._info(landmark_errors(self._readings.landmarks, target), command)
-        return self._observe(target), {**info, **self._parameter_info(everyone)}
+        self._begin(which, options)
+        self._over = self._over & ~which
+        return self._observe(which), select(self._info({}, ~which), which)
 
     def step(self, actions: ArrayLike) -> tuple[Batch, Floats, NDArray, NDArray, dict[str, Any]]:
-        """Sends one command to each face; copies whose episode has ended begin the next.
+        """Sends one command to each face; copies whose episode has ended begin the next as the mode says.
 
         Raises:
             CommandError: an action is malformed; nothing was sent.
-            ResetNeeded: nothing has begun.
+            ResetNeeded: no episode has begun, or one has ended and the mode is `DISABLED`; nothing moved.
+            ClosedEnvironmentError: it was closed.
         """
-        if len(self._plans) < self.num_envs:
-            raise ResetNeeded("call reset before step.")
-        begun, before = self._over, self._readings.sent
+        self._check_running()
+        begun = self._over if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros_like(self._over)
+        before = self._readings.sent
         self._move(actions, begun)
-        target, command = batch_targets(self._all_plans(), self._steps)
-        error = landmark_errors(self._readings.landmarks, target)
-        terms = reward_terms(error, self._readings.sent, before)
-        terms = {name: np.where(begun, 0.0, value) for name, value in terms.items()}
-        last = np.array([plan.steps for plan in self._all_plans()])
-        broken = np.array([bool(faults) for faults in self._readings.faults])
-        self._over = ~begun & ((self._steps >= last) | broken)
-        info = {**self._info(error, command), **self._parameter_info(begun)}
-        if not begun.all():
-            info |= _masked({"reward_terms": _masked(terms, ~begun)}, ~begun)
+        everyone, live = np.ones(self.num_envs, bool), ~begun
+        terms = reward_terms(self._error, self._readings.sent, before)
+        terms = {name: np.where(live, value, 0.0) for name, value in terms.items()}
         rewards = np.sum(list(terms.values()), axis=0)
-        return self._observe(target), rewards, np.zeros(self.num_envs, bool), self._over.copy(), info
+        self._over = over = live & self._has_ended()
+        seen, info = self._observe(everyone), self._info(terms, live)
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
+            final = {"final_obs": _rows(seen, over), "final_info": select(info, over)}
+            self._begin(over, {})
+            seen, info = self._observe(over), {**self._info(terms, ~over), **masked(final, over)}
+        return seen, rewards, np.zeros(self.num_envs, bool), over.copy(), info
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Draws each face, one after the other; None without a render mode.
+
+        Returns:
+            N pictures, uint8 (480, 480, 3), of 0.7 MB each.
+
+        Raises:
+            RenderError: no OpenGL library.
+            ClosedEnvironmentError: it was closed.
+        """
+        self._check_open()
+        return self.twins.render(RENDER_SIZE) if self.render_mode == "rgb_array" else None
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the threads."""
         self.twins.close()
 
+    def settled(self, command: ArrayLike) -> NDArray[np.float32]:
+        """Returns landmarks (N, P, 3) after all faces held a command from neutral; their state stays."""
+        state = self.twins.save()
+        landmarks = self._settle(command).landmarks
+        self.twins.restore(state)
+        return landmarks
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError("the vector environment is closed; make a new one.")
+
+    def _check_running(self) -> None:
+        self._check_open()
+        if any(plan is None for plan in self._plans):
+            raise ResetNeeded("call reset before step.")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._over.any():
+            ended = ", ".join(map(str, np.flatnonzero(self._over)[:8]))
+            raise ResetNeeded(
+                f"the episodes of copies {ended} have ended; call reset with options={{'reset_mask': ...}}."
+            )
+
     def _move(self, actions: ArrayLike, begun: NDArray[np.bool_]) -> None:
-        """Moves all faces, and those that begin an episode back to neutral."""
+        """Moves all faces; those that begin an episode stay at rest, whatever their action."""
         given = np.asarray(actions, dtype=np.float32)
         if begun.any() and given.shape == self.action_space.shape:
             given = np.where(begun[:, None], self.twins.spec.neutral, given)
-        commands = self.twins.check(given)
-        if begun.any():
-            self._begin(begun, {})
-        self._readings = self.twins.move(commands)
+        with clip_advice(given, "gymnasium.wrappers.vector.ClipAction"):
+            commands = self.twins.check(given)
         for face in np.flatnonzero(begun).tolist():
             self.twins.reset(face)
+        self._readings = self.twins.move(commands)
+        self._steps += 1
+        # A face that did not settle was reset, and its time with it.
+        self._start_time = np.minimum(self._start_time, self._readings.time)
         if begun.any():
-            self._readings = self.twins.read(self._readings.faults)
-        self._steps = np.where(begun, 0, self._steps + 1)
-        self._start_time = np.minimum(self._start_time, self._readings.time)  # a face was reset
-
-    def _all_plans(self) -> list[TargetPlan]:
-        return [self._plans[face] for face in range(self.num_envs)]
+            self._begin(begun, {})
+        else:
+            self._aim()
 
     def _begin(self, which: NDArray[np.bool_], options: dict[str, Any]) -> None:
-        """Draws body and targets of new episodes, and rests these faces."""
+        """Begins episodes: draws bodies and targets, and puts these faces at their start."""
         faces = np.flatnonzero(which).tolist()
         without = ["camera"] if self.twins.varies_material else ["camera", "skin"]
         for face in faces if self.randomise else ():
-            self._parameters[face] = draw_parameters(self.twins.spec, self._generators[face], without)
-            self.twins.set_parameters(face, self._parameters[face])
+            drawn = draw_parameters(self.twins.spec, self._generators[face], without)
+            self.twins.set_parameters(face, drawn)
+            self._parameters[face] = drawn
+            for name, value in drawn.items():
+                self._drawn.setdefault(name, np.zeros((self.num_envs, *value.shape)))[face] = value
         trials = _Trials(self)
         for face in faces:
             rng = self._generators[face]
-            self._plans[face] = self.task.plan(options, rng, self.episode_steps, _OneOfMany(trials, face))
+            self._plans[face] = self.task.plan(options, rng, _OneOfMany(trials, face))
             rng.integers(2**31)  # what a single environment seeds its body with
-        for face in faces:
-            self.twins.reset(face)
+        self._put_at_start(which, options.get("start"))
+        self._steps[which] = 0
+        self._start_time[which] = self._readings.time[which]
+        self._aim()
 
-    def _settle(self, command: ArrayLike | None) -> Readings:
-        """Resets all faces and, with a command, holds that until they have arrived."""
-        spec = self.twins.spec
-        held = spec.neutral if command is None else spec.check(command)
+    def _put_at_start(self, which: NDArray[np.bool_], command: ArrayLike | None) -> None:
+        """Rests these faces, or lets them hold a command until they have arrived; the others stay."""
+        if command is None:
+            for face in np.flatnonzero(which).tolist():
+                self.twins.reset(face)
+        else:
+            state = self.twins.save()
+            self._settle(command)
+            self.twins.restore(state, np.flatnonzero(~which).tolist())
+        faults = [() if begins else self._faults(face) for face, begins in enumerate(which)]
+        self._readings = self.twins.read(faults)
+
+    def _faults(self, face: int) -> tuple[str, ...]:
+        return self._readings.faults[face]
+
+    def _settle(self, command: ArrayLike) -> Readings:
+        """Resets all faces and holds a command until they have arrived."""
+        held = self.twins.spec.check(command)
         self.twins.reset()
-        readings = self.twins.read()
-        for _ in range(0 if command is None else settling_steps(spec)):
+        for _ in range(settling_steps(self.twins.spec)):
             readings = self.twins.move(np.tile(held, (self.num_envs, 1)))
         return readings
 
-    def _observe(self, target: Floats) -> Batch:
-        landmarks = self._readings.landmarks
-        shaken = (
-            batch_noise(self._parameters, self._generators, landmarks.shape[1:]) if self.randomise else 0.0
-        )
-        seen = observation(self._readings.position, target, landmarks, shaken)
-        return {name: seen[name] for name in self._observed}
+    def _has_ended(self) -> NDArray[np.bool_]:
+        """Returns whether each episode is over, (N,): at its last step, or with a fault."""
+        limits = [earliest(plan.steps, self._limit) for plan in self._running_plans()]
+        last = np.array([np.inf if limit is None else limit for limit in limits])
+        return (self._steps >= last) | np.array([bool(faults) for faults in self._readings.faults])
 
-    def _info(self, error: Floats, command: Floats | None) -> dict[str, Any]:
-        faults = np.empty(self.num_envs, object)
-        faults[:] = self._readings.faults
-        info: dict[str, Any] = {
-            "landmark_error_mm": 1000.0 * self.twins.outer_eye * error,
-            "time": self._readings.time - self._start_time,
-            "faults": faults,
-        }
-        if command is not None:
-            info["target_command"] = command
-        return _masked(info, np.ones(self.num_envs, bool))
+    def _running_plans(self) -> list[TargetPlan]:
+        return [plan for plan in self._plans if plan is not None]
 
-    def _parameter_info(self, which: NDArray[np.bool_]) -> dict[str, Any]:
-        """Returns the parameters of the faces that begin an episode, in the form of an info."""
-        if not (self.randomise and which.any()):
-            return {}
-        first = self._parameters[int(np.argmax(which))]
-        stacked = {}
-        for name, value in first.items():
-            stacked[name] = np.zeros((self.num_envs, *value.shape))
+    def _aim(self) -> None:
+        """Looks up the targets of this step, and how far the faces are from them."""
+        self._target, self._command = batch_targets(self._running_plans(), self._steps)
+        self._error = landmark_errors(self._readings.landmarks, self._target)
+
+    def _observe(self, which: NDArray[np.bool_]) -> Batch:
+        """Observes these copies; the others keep what was observed of them last."""
+        landmarks = self._readings.landmarks.copy()
+        if self.randomise:
             for face in np.flatnonzero(which).tolist():
-                stacked[name][face] = self._parameters[face][name]
-        return _masked({"parameters": _masked(stacked, which)}, which)
+                landmarks[face] += landmark_noise(
+                    self._parameters[face], self._generators[face], landmarks.shape[1:]
+                )
+        seen = observation(self._readings.position, self._target, landmarks)
+        if not which.all():
+            for name, value in self._seen.items():
+                seen[name][~which] = value[~which]
+        self._seen = {name: seen[name] for name in self._observed}
+        return {name: value.copy() for name, value in self._seen.items()}
+
+    def _info(self, terms: dict[str, Floats], live: NDArray[np.bool_]) -> dict[str, Any]:
+        """Returns the infos: of a step of the `live` copies, with reward terms; of a reset of the others."""
+        command = {} if self._command is None else {"target_command": self._command.copy()}
+        info = masked(
+            {
+                "landmark_error_mm": 1000.0 * self.twins.outer_eye * self._error,
+                "time": self._readings.time - self._start_time,
+                **command,
+            },
+            np.ones(self.num_envs, bool),
+        )
+        if live.any():
+            rows = {name: np.where(live, value, 0.0) for name, value in terms.items()}
+            info |= masked(prefixed("reward_", rows), live)
+        if self.randomise:
+            info |= masked(prefixed("parameter_", self._drawn), np.ones(self.num_envs, bool))
+        return {**info, **fault_info(self._readings.faults)}
 
 
 class _Trials:
@@ -233,14 +332,14 @@ class _Trials:
 
     def __init__(self, envs: FaceVectorEnv) -> None:
         self.spec, self.neutral_landmarks = envs.twins.spec, envs.twins.neutral_landmarks
-        self._settle = envs._settle
+        self._settled = envs.settled
         self._known: dict[bytes, NDArray[np.float32]] = {}
 
     def landmarks(self, command: ArrayLike) -> NDArray[np.float32]:
         """Returns the landmarks (B, N, 3) of all faces after the command was held from neutral."""
         key = np.asarray(command, np.float32).tobytes()
         if key not in self._known:
-            self._known[key] = self._settle(command).landmarks
+            self._known[key] = self._settled(command)
         return self._known[key]
 
 
@@ -255,31 +354,43 @@ class _OneOfMany:
         return self._trials.landmarks(command)[self._face]
 
 
-def _masked(info: dict[str, Any], which: NDArray[np.bool_]) -> dict[str, Any]:
-    """Adds Gymnasium's masks to an info: `_name` says which copies have `name`."""
-    masks = {f"_{name}": which.copy() for name in info}
-    return {**info, **masks}
+def _rows(batch: Batch, which: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Returns the observations of some copies, each as a single environment gives it, None for the others."""
+    rows = np.full(len(which), None, object)
+    for face in np.flatnonzero(which).tolist():
+        rows[face] = {name: value[face].copy() for name, value in batch.items()}
+    return rows
+
+
+def _mode(given: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(given)
+    except ValueError as error:
+        known = ", ".join(repr(mode.value) for mode in AutoresetMode)
+        raise ArgumentValueError(f"autoreset_mode={given!r}; choose one of {known}.") from error
 
 
 def _seeds(seed: int | Sequence[int | None] | None, count: int) -> Sequence[int | None]:
     if seed is None:
         return [None] * count
-    seeds = list(range(seed, seed + count)) if isinstance(seed, int) else seed
+    seeds = list(range(int(seed), int(seed) + count)) if isinstance(seed, int | np.integer) else seed
     if len(seeds) != count:
-        raise EvaError(f"{count} environments take one seed or {count}, not {len(seeds)}.")
+        raise ArgumentValueError(f"{count} environments take one seed or {count}, not {len(seeds)}.")
     return seeds
 
 
-def _check_single(body: str, options: dict[str, Any], **given: str | None) -> None:
-    """Refuses options that only the single environment has."""
+def _check_body(body: str) -> None:
     if body != "twin":
-        raise EvaError(f"body={body!r} is a single face; use the single environment, gym.make.")
-    if options:
-        raise EvaError(f"{', '.join(sorted(options))}: options of a robot are for the single environment.")
-    able = {"neck": "kinematic", "observe": "landmarks", "render_mode": None}
+        face_options(body)  # raises if there is no such body
+        raise ArgumentValueError(f"body={body!r} is a single face; use the single environment, gym.make.")
+
+
+def _check_single(**given: str | None) -> None:
+    """Refuses values that only the single environment has."""
+    able = {"neck": ("kinematic",), "observe": ("landmarks",), "render_mode": (None, "rgb_array")}
     for name, value in given.items():
-        if value != able[name]:
-            raise EvaError(
+        if value not in able[name]:
+            raise ArgumentValueError(
                 f"{name}={value!r} is for the single environment: gym.make, or make_vec with"
-                f" vectorization_mode='sync'; N faces at once take {able[name]!r}."
+                f" vectorization_mode='sync'; N faces at once take {' or '.join(map(repr, able[name]))}."
             )

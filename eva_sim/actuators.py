@@ -8,6 +8,7 @@ T = k max(0, L - Lt), which is never negative. This module gives the skin the le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,7 +178,8 @@ class Actuators:
         """Returns copies of all history."""
         return {name: getattr(self, name).copy() for name in _STATE}
 
-    def restore(self, state: dict[str, Floats]) -> None:
-        """Goes back to a saved state; what follows repeats bit for bit."""
+    def restore(self, state: dict[str, Floats], faces: Sequence[int] | None = None) -> None:
+        """Puts some faces, or all, back to a saved state; what follows repeats bit for bit."""
+        which = ... if faces is None else list(faces)
         for name in _STATE:
-            setattr(self, name, state[name].copy())
+            getattr(self, name)[which] = state[name][which]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -13,6 +13,21 @@ class EvaError(Exception):
 
 class CommandError(EvaError, ValueError):
     """A command has the wrong shape, is not a number, or leaves the range -1..1."""
+
+
+class ArgumentError(EvaError, TypeError):
+    """An argument is not expected, or of the wrong type.
+
+    It is a `TypeError`, because libraries try an argument and go on after one.
+    """
+
+
+class ArgumentValueError(EvaError, ValueError):
+    """An argument has a value without meaning: an unknown name, too small a size, too few seeds."""
+
+
+class CopyError(EvaError, TypeError):
+    """An object that exists only once, such as a robot, was to be copied or pickled."""
 
 
 class PhysicsError(EvaError, RuntimeError):
@@ -49,6 +64,24 @@ class RobotError(EvaError, RuntimeError):
 
 class LinkError(RobotError):
     """The link to the robot's board is lost, or no device answers."""
+
+
+def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Checks the keyword arguments of a call that passes them on.
+
+    Args:
+        call: the call, e.g. `make_face('twin', ...)`.
+        given: names of the keyword arguments.
+        known: names of those that it has.
+
+    Raises:
+        ArgumentError: one is not known. The message has Python's own wording, which libraries look for.
+    """
+    for name in given:
+        if name not in known:
+            raise ArgumentError(
+                f"{call} got an unexpected keyword argument {name!r}; {known_names(name, known)}."
+            )
 
 
 def known_names(name: str, known: Sequence[str]) -> str:

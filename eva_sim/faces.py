@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eva_sim.contract import Capabilities, Face
-from eva_sim.errors import EvaError
+from eva_sim.contract import Capabilities, Face, FaceSpec
+from eva_sim.errors import ArgumentError, ArgumentValueError, check_keywords, known_names
 
 
 class Body(NamedTuple):
@@ -45,10 +45,20 @@ def make_face(body: str = "twin", **options: object) -> Face:
             `calibration`, see `eva_sim.real.opening`.
 
     Raises:
-        EvaError: no such body, or an option that it does not have.
+        ArgumentValueError: no such body.
+        ArgumentError: an option that it does not have.
     """
-    face: Face = _checked_opener(body, options)(**options)
+    face: Face = _checked_opener("make_face", body, options)(**options)
     return face
+
+
+def face_options(body: str) -> tuple[str, ...]:
+    """Returns the names of the options that a body has.
+
+    Raises:
+        ArgumentValueError: no such body.
+    """
+    return tuple(inspect.signature(_opener(body)).parameters)
 
 
 def face_capabilities(body: str = "twin", **options: object) -> Capabilities:
@@ -59,9 +69,10 @@ def face_capabilities(body: str = "twin", **options: object) -> Capabilities:
         **options: as in `make_face`.
 
     Raises:
-        EvaError: no such body, or an option that it does not have.
+        ArgumentValueError: no such body.
+        ArgumentError: an option that it does not have.
     """
-    _checked_opener(body, options)
+    _checked_opener("face_capabilities", body, options)
     capabilities: Capabilities = _load(BODIES[body].capabilities)(**options)
     return capabilities
 
@@ -71,15 +82,26 @@ def twin_capabilities(**_: object) -> Capabilities:
     return Capabilities(measured_positions=True, camera=True, save=True, real_time=False)
 
 
-def _checked_opener(body: str, options: dict[str, object]) -> Callable[..., Any]:
+def check_spec(spec: object) -> None:
+    """Checks that what is given as the spec of a face is one, or None.
+
+    Raises:
+        ArgumentError: it is something else, such as a folder.
+    """
+    if not isinstance(spec, FaceSpec | None):
+        raise ArgumentError(f"spec is a FaceSpec, not {spec!r}; eva_sim.load_spec(FOLDER) reads one.")
+
+
+def _checked_opener(call: str, body: str, options: dict[str, object]) -> Callable[..., Any]:
+    check_keywords(f"{call}({body!r}, ...)", options, face_options(body))
+    check_spec(options.get("spec"))
+    return _opener(body)
+
+
+def _opener(body: str) -> Callable[..., Any]:
     if body not in BODIES:
-        raise EvaError(f"no body called {body!r}; choose 'twin', 'robot', 'virtual' or 'mock'.")
-    opener = _load(BODIES[body].opener)
-    known = list(inspect.signature(opener).parameters)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise EvaError(f"body={body!r} has no option {', '.join(unknown)}; it has {', '.join(known)}.")
-    return opener
+        raise ArgumentValueError(f"no body called {body!r}; {known_names(str(body), list(BODIES))}.")
+    return _load(BODIES[body].opener)
 
 
 def _load(entry_point: str) -> Callable[..., Any]:

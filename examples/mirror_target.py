@@ -53,7 +53,7 @@ def main() -> None:
     env = gym.make(
         "EVA/Mimic-v0",
         body=options.body,
-        episode_steps=options.steps,
+        max_episode_steps=options.steps,
         render_mode="rgb_array",
         **connection,
     )
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def run_episode(env: Any, model: InverseModel, expression: str, seed: int) -> Episode:
-    face, steps = env.unwrapped.face, env.unwrapped.episode_steps
+    face, steps = env.unwrapped.face, env.spec.max_episode_steps
     goal = {} if expression == "random" else {"expression": expression}
     observation, _ = env.reset(seed=seed, options=goal)
     episode = Episode()
@@ -78,7 +78,7 @@ def run_episode(env: Any, model: InverseModel, expression: str, seed: int) -> Ep
         distance = np.linalg.norm(observation["target"] - face.neutral_landmarks, axis=1).mean()
         episode.rest_errors.append(1000 * face.outer_eye * float(distance))
         episode.errors.append(info["landmark_error_mm"])
-        episode.faults.update(info["faults"])
+        episode.faults.update(info.get("faults", ()))
         if (step + 1) % (steps // PICTURES) == 0:
             episode.pictures.append((info["target_command"], env.render()))
     return episode

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
-from eva_sim.errors import EvaError, LinkError, MediaError, RenderError, RobotError
+from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
@@ -115,6 +115,17 @@ class RobotFace(Face):
             raise RobotError(f"the robot does not move: {reason}. Look at it, then call arm().")
         self._go(self._filter.command(command))
         return self._read()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses to be copied or pickled: there is one robot.
+
+        Raises:
+            CopyError: always.
+        """
+        raise CopyError(
+            "a robot cannot be copied or pickled, because there is only one; give the other process the "
+            "arguments of make_face and open it there."
+        )
 
     def arm(self) -> None:
         """Arms a robot that is limp, stopped or in fault; reconnects if the link was lost.

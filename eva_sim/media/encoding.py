@@ -42,8 +42,8 @@ def decode_jpeg(jpeg: bytes) -> Picture:
         return np.array(image.convert("RGB"))
 
 
-class PictureStore:
-    """Pictures set aside as JPEG in a file that has no name and is deleted when it is closed."""
+class PictureStore(Closing):
+    """Pictures set aside as JPEG in a file without a name, which `close` deletes. A context manager."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -59,6 +59,7 @@ class PictureStore:
         self._starts.append(self._file.tell())
 
     def __getitem__(self, index: int) -> Picture:
+        index = range(len(self))[index]  # an IndexError where a loop over the pictures ends
         start, end = self._starts[index : index + 2]
         self._file.seek(start)
         return decode_jpeg(self._file.read(end - start))

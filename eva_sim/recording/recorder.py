@@ -12,14 +12,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import Face, Floats, Reading, SimulatedFace
-from eva_sim.errors import DataError
+from eva_sim.errors import CopyError, DataError
 from eva_sim.files import check_output_folder
 from eva_sim.media.encoding import encode_jpeg
 from eva_sim.recording import file_format
@@ -138,6 +138,14 @@ class RecordedFace(Face):
     def close(self) -> None:
         self.recorder.close()
         self.face.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses to be copied or pickled: two faces cannot write one recording.
+
+        Raises:
+            CopyError: always.
+        """
+        raise CopyError("a recorded face cannot be copied or pickled; copy the face itself, recorded.face.")
 
     def __getattr__(self, name: str) -> Any:
         if name == "face":  # not set yet, so there is nothing to ask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
@@ -158,8 +159,12 @@ class Skins:
         """Returns a copy of everything that changes."""
         return [block.save() for block in self._blocks]
 
-    def restore(self, state: list[dict[str, Any]]) -> None:
-        """Goes back to a saved state; the next steps repeat bit for bit."""
+    def restore(self, state: list[dict[str, Any]], faces: Sequence[int] | None = None) -> None:
+        """Puts some faces, or all, back to a saved state; their next steps repeat bit for bit."""
+        if faces is not None:
+            for face in faces:
+                self._blocks[face // LANES].restore_lane(state[face // LANES], face % LANES)
+            return
         for block, saved in zip(self._blocks, state, strict=True):
             block.restore(saved)
 

@@ -239,6 +239,22 @@ class Block:
         ):
             own[:] = saved
 
+    def restore_lane(self, state: dict[str, Any], lane: int) -> None:
+        """Puts one lane back to a saved state of the block; its next steps repeat bit for bit."""
+        self._view(self._x)[:, :, lane] = self._view(state["x"])[:, :, lane]
+        self.residual[lane] = state["residual"][lane]
+        # The coefficients are replaced in each step, so a saved state may share them.
+        self._coefficients = self._coefficients.copy()
+        self._coefficients[:, lane] = state["coefficients"][:, lane]
+        for own, saved in zip(self._loads[:3], state["loads"], strict=True):
+            own[..., lane] = saved[..., lane]
+        # All lanes write their pairs at one place, which has moved on since; the age of a pair counts.
+        *fields, head = self._memory
+        size, moved_on = len(self._memory.scale), int(head[0] - state["memory"][-1][0])
+        for own, saved in zip(fields, state["memory"], strict=False):
+            old = saved.reshape(size, -1, self.lanes)[..., lane]
+            own.reshape(size, -1, self.lanes)[..., lane] = np.roll(old, moved_on, axis=0)
+
 
 class MovingBlock(Block):
     """A block whose skin has mass. A step is divided into the rigid head's steps, by implicit Euler.
@@ -261,8 +277,8 @@ class MovingBlock(Block):
         super().reset(lane)
         lanes = slice(None) if lane is None else slice(lane, lane + 1)
         self._view(self._velocity)[:, :, lanes] = 0.0
-        if lane is None:
-            self._drives = self._rest
+        shared = self._rest if lane is None else self._drives  # with a saved state
+        self._drives: Drives = Drives(*(np.array(part) for part in shared))
         for own, rest in zip(self._drives, self._rest, strict=True):
             own[lanes] = rest[lanes]
 
@@ -302,6 +318,14 @@ class MovingBlock(Block):
         """Goes back to a saved state; the next steps repeat bit for bit."""
         super().restore(state)
         self._velocity[:], self._drives = state["velocity"], state["drives"]
+
+    def restore_lane(self, state: dict[str, Any], lane: int) -> None:
+        """Puts one lane back to a saved state of the block; its next steps repeat bit for bit."""
+        super().restore_lane(state, lane)
+        self._view(self._velocity)[:, :, lane] = self._view(state["velocity"])[:, :, lane]
+        self._drives = Drives(*(np.array(part) for part in self._drives))
+        for own, saved in zip(self._drives, state["drives"], strict=True):
+            own[lane] = saved[lane]
 
 
 def make_block(anatomy: Anatomy, solver: str, faces: int | None, material: Floats | None = None) -> Block:

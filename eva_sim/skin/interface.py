@@ -7,6 +7,7 @@ C is the number of cables, 12 for EVA. V is the number of vertices and P that of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from eva_sim.contract import Floats
@@ -104,8 +105,8 @@ class BatchSkinSolver(Protocol):
     def save(self) -> Any:
         """Returns a copy of everything that changes."""
 
-    def restore(self, state: Any) -> None:
-        """Goes back to a saved state; the next steps repeat bit for bit."""
+    def restore(self, state: Any, faces: Sequence[int] | None = None) -> None:
+        """Puts some faces, or all, back to a saved state; their next steps repeat bit for bit."""
 
     def close(self) -> None:
         """Releases threads. May be called twice."""

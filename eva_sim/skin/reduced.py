@@ -9,6 +9,7 @@ exact derivatives are cheap. `python -m tools.build_reduced` makes the map and p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -265,9 +266,11 @@ class ReducedSkins:
         """Returns a copy of everything that changes: the drives, (N, D)."""
         return self._drives.copy()
 
-    def restore(self, state: Floats) -> None:
-        """Goes back to a saved state, bit for bit."""
-        self._drives, self._cache = state.copy(), {}
+    def restore(self, state: Floats, faces: Sequence[int] | None = None) -> None:
+        """Puts some faces, or all, back to a saved state, bit for bit."""
+        which = ... if faces is None else list(faces)
+        self._drives = self._drives.copy()
+        self._drives[which], self._cache = state[which], {}
 
     def close(self) -> None:
         """Does nothing; this solver holds no threads."""

@@ -16,6 +16,7 @@ from eva_sim.randomise import Parameters, actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.interface import SkinSolver
 from eva_sim.skin.solver import make_skin
+from eva_sim.twin.head_camera import HeadCamera
 
 
 class Twin(SimulatedFace):
@@ -44,6 +45,7 @@ class Twin(SimulatedFace):
         neck: Literal["kinematic", "legs"] = "kinematic",
         spec: FaceSpec | None = None,
     ) -> None:
+        self._arguments = skin, camera_size, neck, spec
         self.spec = spec or load_spec()
         self.actuators = Actuators(self.spec)
         self.head: HeadModel = open_head(self.spec, neck)
@@ -51,7 +53,7 @@ class Twin(SimulatedFace):
         self.varies_material = self.skin.varies_material
         self._image_size = camera_size
         self._corners, self._shares = load_embedding(self.spec)
-        self._camera: Any = None
+        self._camera = HeadCamera(self.spec)
         self._parameters: Parameters = {}
         neutral = self.points()
         self._aligner = Aligner.of(neutral)
@@ -109,37 +111,26 @@ class Twin(SimulatedFace):
         self.skin.restore(state["skin"])
         self._steps, self._sent = state["steps"], state["sent"].copy()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles open a face of their own and go on from this one's state, bit for bit."""
+        return type(self), self._arguments, self.save()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.restore(state)
+
     def render(self, size: int) -> NDArray[np.uint8]:
-        self._open_camera()
-        picture: NDArray[np.uint8] = self._camera.colour(self.placed(), size)
-        return picture
+        return self._camera.picture(self.skin.points, self.head.pose, size, self._parameters)
 
     def segmentation(self, size: int) -> NDArray[np.uint8]:
         """Returns the label of each pixel, uint8 (size, size); 0 is background, see `Appearance`."""
-        self._open_camera()
-        labels: NDArray[np.uint8] = self._camera.segmentation(self.placed(), size)
-        return labels
+        return self._camera.segmentation(self.skin.points, self.head.pose, size, self._parameters)
 
     def placed(self) -> dict[str, Floats]:
         """Returns the pose or vertices of every visible part now, as a `Renderer` takes them."""
-        self._open_camera()
-        placed: dict[str, Floats] = self._appearance.place(self.skin.points, self.head.pose)
-        return placed
+        return self._camera.placed(self.skin.points, self.head.pose)
 
     def close(self) -> None:
         self.head.close()
-
-    def _open_camera(self) -> None:
-        from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, Renderer, look_at
-
-        if self._camera is None:
-            from eva_sim.rendering.appearance import Appearance
-
-            self._appearance = Appearance(self.spec)
-            self._camera = Renderer(self._appearance.parts)
-        position = CAMERA_POSITION + self._parameters.get("camera", np.zeros(3))
-        self._camera.move(look_at(position, CAMERA_TARGET))
-        self._camera.light(float(self._parameters.get("light", 1.0)))
 
     def _read(self) -> Reading:
         return Reading(

@@ -1,12 +1,12 @@
 """N simulated bodies side by side: `Twin`'s chain with a leading dimension for faces.
 
-command -> actuators -> kinematic head and skins -> landmarks. No camera and no legs: for pictures,
-or a head with weight, open a `Twin`.
+command -> actuators -> kinematic head and skins -> landmarks. No legs and no pictures in the readings: for
+a head with weight, or its camera, open a `Twin`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import CommandError, EvaError, PhysicsError
+from eva_sim.files import Closing
 from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
 from eva_sim.randomise import actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drives, load_anatomy
 from eva_sim.skin.interface import BatchSkinSolver
 from eva_sim.skin.solver import make_skins
+from eva_sim.twin.head_camera import HeadCamera
 
 UNSETTLED = "the skin did not settle; the face was reset"
 
@@ -43,8 +45,8 @@ class Readings(NamedTuple):
     faults: list[tuple[str, ...]]
 
 
-class Twins:
-    """N faces in simulation, each like a `Twin` with `neck="kinematic"`.
+class Twins(Closing):
+    """N faces in simulation, each like a `Twin` with `neck="kinematic"`. A context manager.
 
     Args:
         faces: number of faces, N.
@@ -62,9 +64,10 @@ class Twins:
     def __init__(self, faces: int, skin: str = "full", spec: FaceSpec | None = None) -> None:
         if faces < 1:
             raise EvaError(f"faces={faces}; there must be at least one.")
+        self._arguments = faces, skin, spec
         self.faces, self.spec = faces, spec or load_spec()
         self.actuators = Actuators(self.spec, faces)
-        self._linkage = Linkage(self.spec)
+        self._linkage, self._camera = Linkage(self.spec), HeadCamera(self.spec)
         self.skins: BatchSkinSolver = make_skins(load_anatomy(self.spec), faces, skin)
         self.varies_material = self.skins.varies_material
         self._parameters: list[Mapping[str, Floats]] = [{}] * faces
@@ -136,6 +139,18 @@ class Twins:
         """Returns the pose of one face's head."""
         return self._linkage.pose(self.actuators.position[face])
 
+    def render(self, size: int) -> tuple[NDArray[np.uint8], ...]:
+        """Draws a picture of each face now, N times uint8 (size, size, 3), one after the other.
+
+        Raises:
+            RenderError: no OpenGL library.
+        """
+        points = self.skins.points
+        return tuple(
+            self._camera.picture(points[face], self.pose(face), size, self._parameters[face])
+            for face in range(self.faces)
+        )
+
     def save(self) -> dict[str, Any]:
         """Returns a copy of everything that changes."""
         return {
@@ -146,14 +161,22 @@ class Twins:
             "sent": self._sent.copy(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes back to a saved state; the next moves repeat bit for bit."""
-        for face, parameters in enumerate(state["parameters"]):
-            if parameters is not self._parameters[face]:
-                self.set_parameters(face, parameters)
-        self.actuators.restore(state["actuators"])
-        self.skins.restore(state["skins"])
-        self._steps, self._sent = state["steps"].copy(), state["sent"].copy()
+    def restore(self, state: dict[str, Any], faces: Sequence[int] | None = None) -> None:
+        """Puts some faces, or all, back to a saved state; their next moves repeat bit for bit."""
+        for face in range(self.faces) if faces is None else faces:
+            if state["parameters"][face] is not self._parameters[face]:
+                self.set_parameters(face, state["parameters"][face])
+        self.actuators.restore(state["actuators"], faces)
+        self.skins.restore(state["skins"], faces)
+        which = ... if faces is None else list(faces)
+        self._steps[which], self._sent[which] = state["steps"][which], state["sent"][which]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles have threads of their own and go on from this state, bit for bit."""
+        return type(self), self._arguments, self.save()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.restore(state)
 
     def close(self) -> None:
         """Ends the threads. May be called twice."""

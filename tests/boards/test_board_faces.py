@@ -164,7 +164,7 @@ def test_an_environment_on_any_board(desk: Desk, spec: FaceSpec) -> None:
     for _ in range(20):
         observation, *_, info = env.step(spec.command(jaw=1.0))
     assert observation["position"][spec.index("jaw")] == pytest.approx(1.0, abs=0.01)
-    assert info["faults"] == () or list(info["faults"]) == ["no camera"]
+    assert info.get("faults") in (None, ("no camera",))
     env.close()
 
 

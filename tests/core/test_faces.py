@@ -6,7 +6,7 @@ import pytest
 
 from eva_sim import Capabilities, face_capabilities, make_face
 from eva_sim.contract import SimulatedFace
-from eva_sim.errors import EvaError
+from eva_sim.errors import ArgumentError, EvaError
 from eva_sim.faces import BODIES
 
 
@@ -35,9 +35,10 @@ def test_capabilities_hold_for_the_open_face() -> None:
 @pytest.mark.parametrize("call", [make_face, face_capabilities])
 def test_old_spellings_are_told_in_one_line(call: object) -> None:
     assert callable(call)
-    with pytest.raises(EvaError, match="body='mock' has no option robot; it has seed, camera_size"):
+    wording = "got an unexpected keyword argument 'robot'"
+    with pytest.raises(ArgumentError, match=f"'mock', ...\\) {wording}; there are seed, camera_size"):
         call("mock", robot=3)
-    with pytest.raises(EvaError, match=r"body='robot' has no option robot; it has .*robot_id"):
+    with pytest.raises(ArgumentError, match=rf"'robot', ...\) {wording}; did you mean robot_id\? There are"):
         call("robot", robot="desk")
     with pytest.raises(EvaError, match="no body called 'statue'"):
         call("statue")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eva_sim.errors import MediaError
-from eva_sim.media.encoding import VideoEncoder, decode_jpeg, encode_jpeg, write_video
+from eva_sim.media.encoding import PictureStore, VideoEncoder, decode_jpeg, encode_jpeg, write_video
 from eva_sim.media.sources import open_source
 
 BLOCKS = [
@@ -48,3 +48,14 @@ def test_codec_options_set_the_key_frames(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "film.mp4")) as container:
         keys = [frame.key_frame for frame in container.decode(video=0)]
     assert keys == [True, False] * 3
+
+
+def test_stored_pictures_are_a_sequence() -> None:
+    with PictureStore() as store:
+        for value in (0, 100, 200):
+            store.add(np.full((8, 8, 3), value, np.uint8))
+        assert [round(picture.mean(), -1) for picture in store] == [0, 100, 200]  # type: ignore[attr-defined]
+        assert np.array_equal(store[-1], store[2])
+        for index in (3, -4):
+            with pytest.raises(IndexError):
+                store[index]

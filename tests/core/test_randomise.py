@@ -135,16 +135,22 @@ def test_what_is_left_out_changes_nothing_else() -> None:
     assert all(np.array_equal(whole[name], part[name]) for name in part)
 
 
+def drawn(info: dict[str, Any]) -> dict[str, Any]:
+    """The parameters in the info of a reset."""
+    prefix = "parameter_"
+    return {name.removeprefix(prefix): value for name, value in info.items() if name.startswith(prefix)}
+
+
 def test_an_environment_is_randomised_by_its_seed_and_only_if_asked() -> None:
     def play(seed: int, **options: Any) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-        env: Any = PoseEnv(episode_steps=6, **options)
+        env: Any = PoseEnv(max_episode_steps=6, **options)
         seen, info = env.reset(seed=seed)
         first = seen["landmarks"]
         for _ in range(5):
             env.step(load_spec().command(zygomaticus=0.7))
         true = env._seen
         env.close()
-        return info.get("parameters", {}), first, true
+        return drawn(info), first, true
 
     one, again, other = (play(seed, randomise=True) for seed in (1, 1, 2))
     assert set(one[0]) == {line.name for line in DRAWN}
@@ -157,14 +163,14 @@ def test_an_environment_is_randomised_by_its_seed_and_only_if_asked() -> None:
 
 
 def test_a_new_episode_is_another_body_and_restore_brings_the_old_one_back() -> None:
-    env: Any = PoseEnv(episode_steps=6, randomise=True)
+    env: Any = PoseEnv(max_episode_steps=6, randomise=True)
     _, first = env.reset(seed=1)
     action = load_spec().command(zygomaticus=0.7)
     env.step(action)
     state = env.save()
     seen = [env.step(action)[0]["landmarks"] for _ in range(4)]
     _, second = env.reset()
-    assert second["parameters"]["stiffness"] != first["parameters"]["stiffness"]
+    assert drawn(second)["stiffness"] != drawn(first)["stiffness"]
     env.step(action)
     env.restore(state)
     assert np.array_equal(seen, [env.step(action)[0]["landmarks"] for _ in range(4)])

@@ -206,7 +206,7 @@ def test_pictures_are_the_same_in_another_process(twin: Twin, tmp_path: Path) ->
 
 def test_lights_are_summed_in_the_order_of_their_names(twin: Twin) -> None:
     twin.render(64)
-    assert [node.name for node in twin._camera._scene.light_nodes] == ["fill", "key", "rim"]
+    assert [node.name for node in twin._camera._renderer._scene.light_nodes] == ["fill", "key", "rim"]
 
 
 def test_closed_lids_cover_the_eyes_and_the_jaw_opens_the_mouth(twin: Twin) -> None:

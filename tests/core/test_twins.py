@@ -138,6 +138,30 @@ def test_save_and_restore_repeat_bit_for_bit(twins: Twins) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(one[:4], two[:4], strict=True))
 
 
+@pytest.mark.parametrize("skin", ["full", "dynamic", "reduced"])
+def test_some_faces_are_restored_and_the_others_go_on(skin: str) -> None:
+    """Faces 1 and 16 go back by three steps; 16 is alone in its block. The rest never notices."""
+    back, path = [1, 16], walk(load_spec(), 8, seed=8)
+    with Twins(FACES, skin) as one, Twins(FACES, skin) as undisturbed:
+        for commands in path[:3]:
+            one.move(commands)
+            undisturbed.move(commands)
+        state = one.save()
+        first = [one.move(commands).landmarks[back] for commands in path[3:5]]
+        for commands in path[3:6]:
+            undisturbed.move(commands)
+        one.move(path[5])
+        one.restore(state, back)
+        others = np.delete(np.arange(FACES), back)
+        for step, commands in enumerate(path[6:]):
+            mixed = commands.copy()
+            mixed[back] = path[3 + step][back]
+            seen, wanted = one.move(mixed), undisturbed.move(commands)
+            assert np.array_equal(seen.landmarks[back], first[step])
+            assert np.array_equal(seen.landmarks[others], wanted.landmarks[others])
+            assert seen.time[1] == pytest.approx(0.04 * (4 + step))
+
+
 def test_a_face_that_does_not_settle_is_reset_and_told(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
     path = walk(twins.spec, 3, seed=6)
     twins.move(path[0])

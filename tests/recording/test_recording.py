@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Reading
-from eva_sim.errors import CommandError, DataError
+from eva_sim.errors import CommandError, CopyError, DataError
 from eva_sim.recording import file_format, recorder
 from eva_sim.recording.reader import load_recording
 from eva_sim.recording.recorder import RecordedFace, record_face
@@ -249,3 +252,13 @@ def test_a_recorded_face_is_still_the_face(tmp_path: Path) -> None:
         assert face.skin == "full"  # an attribute of the body
         assert face.render(8).shape == (8, 8, 3)
     assert [n["what"] for n in load_recording(tmp_path).notes] == ["reset", "restore", "end"]
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, pickle.dumps])
+def test_a_recorded_face_is_not_copied_without_its_recording(
+    tmp_path: Path, copier: Callable[[Any], Any]
+) -> None:
+    with record_face(FakeFace(), tmp_path, pictures=False) as face:
+        with pytest.raises(CopyError, match=r"copy the face itself, recorded\.face"):
+            copier(face)
+        copier(face.face)

@@ -8,16 +8,20 @@ A watcher on the plant's side of the board asserts limits, slew and rest in ever
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
 import threading
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -25,7 +29,7 @@ import pytest
 from eva_sim import make_face
 from eva_sim.contract import Face, FaceSpec, SimulatedFace, load_spec
 from eva_sim.envs.mimic import MimicEnv
-from eva_sim.errors import CommandError, DataError, EvaError, RenderError, RobotError
+from eva_sim.errors import CommandError, CopyError, DataError, EvaError, RenderError, RobotError
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
@@ -115,6 +119,15 @@ def test_a_robot_has_no_past_to_go_back_to(face: RobotFace) -> None:
             ask()
     with pytest.raises(RenderError, match="without a camera"):
         face.render(64)
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, pickle.dumps, cloudpickle.dumps])
+def test_there_is_one_robot_so_it_is_not_copied(face: RobotFace, copier: Callable[[Any], Any]) -> None:
+    face.reset()
+    for whole in (face, MimicEnv(face=face)):
+        with pytest.raises(TypeError, match="a robot cannot be copied or pickled") as error:
+            copier(whole)
+        assert isinstance(error.value, CopyError)
 
 
 def test_closing_leaves_it_limp(face: RobotFace, watcher: PulseWatcher) -> None:
@@ -230,12 +243,12 @@ def test_a_robot_at_a_serial_port(
     robot = re.search(r"(\w{16})\.json", str(error.value))
     assert robot is not None
     Calibration.nominal(spec, robot[1]).save()
-    env = gym.make("EVA/Pose-v0", body="robot", port=terminal, camera=None, episode_steps=5)
+    env = gym.make("EVA/Pose-v0", body="robot", port=terminal, camera=None, max_episode_steps=5)
     env.reset(seed=0)
     for _ in range(5):
         observation, *_, info = env.step(spec.command(jaw=1.0))
     assert observation["position"][spec.index("jaw")] > -0.9
-    assert not [fault for fault in info["faults"] if "limp" in fault or "lost" in fault]
+    assert not [fault for fault in info.get("faults", ()) if "limp" in fault or "lost" in fault]
     env.close()
 
 

@@ -362,13 +362,13 @@ def test_a_lost_camera_is_told_and_the_face_goes_on(mock: MockBoard, watcher: Pu
 
 
 def test_wrong_bodies_and_options_are_told() -> None:
-    with pytest.raises(EvaError, match="no option tempo"):
+    with pytest.raises(EvaError, match="unexpected keyword argument 'tempo'"):
         make_face("mock", tempo=3)
-    with pytest.raises(EvaError, match="no option port; it has skin"):
+    with pytest.raises(EvaError, match="unexpected keyword argument 'port'; there are skin"):
         make_face("twin", port="/dev/x")
     with pytest.raises(EvaError, match="skin and neck apply to the twin only"):
         gym.make("EVA/Pose-v0", body="mock", skin="fine")
-    with pytest.raises(EvaError, match="no option camera_size"):
+    with pytest.raises(EvaError, match="unexpected keyword argument 'camera_size'"):
         gym.make("EVA/Pose-v0", body="robot", camera_size=3)
     with pytest.raises(EvaError, match="is a single face"):
         gym.make_vec("EVA/Pose-v0", 2, vectorization_mode="vector_entry_point", body="robot", port="x")

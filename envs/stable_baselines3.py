@@ -1,0 +1,135 @@
+"""Native vector environments for Stable-Baselines3, which has a vector interface of its own.
+
+    from eva_sim.envs.stable_baselines3 import make_sb3_vec_env
+    model = PPO("MultiInputPolicy", make_sb3_vec_env("EVA/Pose-v0", num_envs=256, skin="reduced"))
+
+A single environment, `gym.make(id)`, needs nothing of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+import eva_sim  # noqa: F401 - registers the ids
+from eva_sim.contract import Floats
+from eva_sim.errors import ArgumentValueError, EvaError
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv
+except ModuleNotFoundError as missing:
+    raise EvaError("this adapter needs Stable-Baselines3; install it: stable-baselines3.") from missing
+
+Indices = int | Iterable[int] | None
+
+
+def make_sb3_vec_env(name: str, num_envs: int, **options: Any) -> NativeVecEnv:
+    """Makes N environments, stepped together, for Stable-Baselines3.
+
+    Args:
+        name: id of the environment.
+        num_envs: number of environments, N.
+        **options: of `gym.make_vec`, see `eva_sim.envs.vector.FaceVectorEnv`.
+
+    Raises:
+        EvaError: an option is unknown or has no meaning.
+    """
+    return NativeVecEnv(
+        gym.make_vec(
+            name,
+            num_envs,
+            vectorization_mode="vector_entry_point",
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            **options,
+        )
+    )
+
+
+class NativeVecEnv(VecEnv):
+    """A `VecEnv` of Stable-Baselines3 over a Gymnasium vector environment with same-step autoreset.
+
+    Attributes that it is asked for by name are those of the whole vector environment.
+
+    Args:
+        envs: the vector environment; `close` closes it.
+
+    Raises:
+        ArgumentValueError: it has another autoreset.
+    """
+
+    def __init__(self, envs: gym.vector.VectorEnv) -> None:
+        if envs.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
+            raise ArgumentValueError("Stable-Baselines3 needs autoreset_mode='SameStep'.")
+        self.envs = envs
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+
+    def reset(self) -> Any:
+        """Begins an episode in every copy; `seed` and `set_options` before it take effect now.
+
+        Raises:
+            ArgumentValueError: the options of the copies differ.
+        """
+        if any(options != self._options[0] for options in self._options):
+            raise ArgumentValueError("these environments take the same reset options for all copies.")
+        observations, info = self.envs.reset(seed=self._seeds, options=self._options[0])
+        self.reset_infos = rows_of(info, self.num_envs)
+        self._reset_seeds()
+        self._reset_options()
+        return observations
+
+    def step_async(self, actions: NDArray) -> None:
+        """Takes the actions of the next step, and clips them: policies draw some beyond the range."""
+        self._actions = np.clip(actions, self.action_space.low, self.action_space.high)
+
+    def step_wait(self) -> tuple[Any, Floats, NDArray[np.bool_], list[dict[str, Any]]]:
+        """Steps. The info of a copy whose episode has ended is that of the end."""
+        observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
+        done, infos = terminated | truncated, rows_of(info, self.num_envs)
+        ends = rows_of(info.get("final_info", {}), self.num_envs)
+        for copy in np.flatnonzero(done).tolist():
+            last = infos[copy].pop("final_obs")
+            self.reset_infos[copy] = infos[copy]
+            infos[copy] = ends[copy]
+            infos[copy]["terminal_observation"] = last
+            infos[copy]["TimeLimit.truncated"] = bool(truncated[copy] and not terminated[copy])
+        return observations, np.asarray(rewards, np.float32), done, infos
+
+    def get_images(self) -> Sequence[NDArray[np.uint8]]:
+        """Returns a picture of each face."""
+        pictures: Any = self.envs.render()
+        return list(pictures or ())
+
+    def close(self) -> None:
+        """Closes the vector environment."""
+        self.envs.close()
+
+    def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
+        """Returns an attribute of the vector environment, once for each copy."""
+        return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:
+        """Sets an attribute of the vector environment."""
+        setattr(self.envs, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Indices = None, **options: Any) -> list[Any]:
+        """Calls a method of the vector environment once, and returns its result for each copy."""
+        result = getattr(self.envs, method_name)(*args, **options)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Indices = None) -> list[bool]:
+        """Says of each copy that it is not wrapped."""
+        return [False for _ in self._get_indices(indices)]
+
+
+def rows_of(info: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Returns the info of each copy, from one in Gymnasium's form (`_name` says which have `name`)."""
+    rows: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name in [name for name in info if f"_{name}" in info and name != "final_info"]:
+        for copy in np.flatnonzero(info[f"_{name}"]).tolist():
+            rows[copy][name] = info[name][copy]
+    return rows
