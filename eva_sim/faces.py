@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from eva_sim.contract import Capabilities, Face
-from eva_sim.errors import EvaError
+from eva_sim.errors import EvaError, known_names, nearest_name
 
 
 class Body(NamedTuple):
@@ -73,12 +73,14 @@ def twin_capabilities(**_: object) -> Capabilities:
 
 def _checked_opener(body: str, options: dict[str, object]) -> Callable[..., Any]:
     if body not in BODIES:
-        raise EvaError(f"no body called {body!r}; choose 'twin', 'robot', 'virtual' or 'mock'.")
+        raise EvaError(f"no body called {body!r}; {known_names(str(body), list(BODIES))}.")
     opener = _load(BODIES[body].opener)
     known = list(inspect.signature(opener).parameters)
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise EvaError(f"body={body!r} has no option {', '.join(unknown)}; it has {', '.join(known)}.")
+        near = [name for each in unknown if (name := nearest_name(each, known))]
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise EvaError(f"body={body!r} has no option {', '.join(unknown)}; it has {', '.join(known)}.{hint}")
     return opener
 
 

@@ -1,22 +1,21 @@
-"""What a command says when Ctrl-C ends it."""
+"""What a command says when Ctrl-C, SIGTERM or SIGHUP ends it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 
 @contextmanager
 def explain_interruption(text: str) -> Iterator[None]:
-    """Prints a sentence if Ctrl-C ends the block; the command then ends with status 130.
+    """Adds a sentence to an interruption of the block, which `main` prints as it ends the program.
 
     Args:
         text: what is kept, and how to continue.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        Console(stderr=True).print(f"Stopped. {text}", soft_wrap=True)
+    except KeyboardInterrupt as interruption:
+        if not hasattr(interruption, "__notes__"):  # the innermost block knows most
+            interruption.add_note(text)
         raise

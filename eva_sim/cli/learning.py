@@ -9,13 +9,14 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli.interruption import explain_interruption
-from eva_sim.files import check_output_folder
+from eva_sim.cli.preparation import prepare_folder
+from eva_sim.progress import report
 
 
 def babble(
     out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
     samples: Annotated[int, typer.Option(help="number of expressions")] = 4000,
-    seed: Annotated[int, typer.Option(help="seed of the random expressions")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the random expressions")] = 0,
     workers: Annotated[int, typer.Option(help="processes")] = 2,
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
 ) -> None:
@@ -41,6 +42,8 @@ def train(
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.train import train_inverse_model
 
+    prepare_folder(out)  # before the data are read
+    report("Training starts from the beginning.")
     with explain_interruption(f"No model was written to {out}. Run the same command to start again."):
         train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)
@@ -63,9 +66,12 @@ def solve_command(
 ) -> None:
     """Finds the command nearest to a given face.
 
+    Of a picture, the face is guessed first: the robot's face nearest to the person's.
     The search runs through the reduced skin and ends on the full one.
     """
     from eva_sim.agents.optimisation.solve_command import write_solution
 
-    check_output_folder(out)  # before a search of ten seconds
-    Console().print_json(data=write_solution(target, out))
+    prepare_folder(out)  # before a search of ten seconds
+    with explain_interruption(f"Nothing was written to {out}. Run the same command to start again."):
+        solution = write_solution(target, out)
+    Console().print_json(data=solution)

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.interruption import explain_interruption
+from eva_sim.cli.preparation import prepare_folder
 
 
 def mirror(
@@ -37,11 +39,15 @@ def mirror(
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.media.sources import open_source
 
-    opened = open_source(source)
-    learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    face_options = {} if body == "twin" else choice.options  # the twin's own pictures are not needed
-    with make_face(body, **face_options) as face:
+    prepare_folder(out)
+    learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
+    opened = open_source(source)
+    face_options = {} if choice.body == "twin" else choice.options  # the twin's own pictures are not needed
+    kept = f"Nothing was written to {out}. Run the same command to start again."
+    with explain_interruption(kept), make_face(choice.body, **face_options) as face:
         metrics = mirror_source(opened, learned, face, out)
     Console().print_json(data=metrics)
     Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)
+    if not metrics["complete"]:
+        raise typer.Exit(1)

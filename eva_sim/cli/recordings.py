@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.interruption import explain_interruption
+from eva_sim.cli.preparation import prepare_file
 from eva_sim.contract import load_spec
+
+if TYPE_CHECKING:
+    from eva_sim.recording.reader import Recording
+    from eva_sim.recording.replay import ReplayResult
 
 
 def record(
@@ -29,15 +36,21 @@ def record(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.recording.recorder import check_new_recording
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
 
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     commands = expression_sequence(
         load_spec(), names, hold
     )  # misspelt names are refused before anything opens
-    with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
-        played = play_and_record(face, commands, out, {"body": body, "expressions": names})
-    Console(stderr=True).print(f"{played.summary}: {out}", soft_wrap=True)
+    check_new_recording(out, len(commands))
+    with (
+        explain_interruption(f"{out} keeps what was recorded until then, if anything."),
+        choice.open() as face,
+    ):
+        played = play_and_record(face, commands, out, {"body": choice.body, "expressions": names})
+    _report_end(played, f": {out}")
 
 
 def replay(
@@ -56,11 +69,18 @@ def replay(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.recording.reader import load_recording
+    from eva_sim.recording.recorder import check_new_recording
     from eva_sim.recording.replay import play_and_record
 
-    with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
-        played = play_and_record(face, recording, out, {"body": body, "replay": str(recording)})
-    Console(stderr=True).print(played.summary, soft_wrap=True)
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
+    loaded = load_recording(recording)
+    _warn_of_cuts(recording, loaded)
+    if out is not None:
+        check_new_recording(out, len(loaded))
+    with explain_interruption("The face is at rest."), choice.open() as face:
+        played = play_and_record(face, loaded, out, {"body": choice.body, "replay": str(recording)})
+    _report_end(played)
 
 
 def export(
@@ -69,14 +89,33 @@ def export(
     task: Annotated[str, typer.Option(help="the task of the face, in words")] = "make a face",
 ) -> None:
     """Writes recordings as a LeRobot data set (v3.0)."""
-    from eva_sim.recording.lerobot_export import export_lerobot
+    from eva_sim.recording.lerobot_export import check_export, export_lerobot
     from eva_sim.recording.reader import load_recording
 
-    loaded = [load_recording(folder) for folder in recordings]
-    for folder, recording in zip(recordings, loaded, strict=True):
-        for damage in recording.cut:
-            Console(stderr=True).print(f"{folder}: {damage}", style="yellow", markup=False, soft_wrap=True)
-    info = export_lerobot(loaded, out, task)
+    check_export(out)
+    prepare_file(out)  # the folder is made beside its place, and appears when it is whole
+    with explain_interruption(f"{out} was not made. Run the same command to start again."):
+        loaded = [load_recording(folder) for folder in recordings]
+        for folder, recording in zip(recordings, loaded, strict=True):
+            _warn_of_cuts(folder, recording)
+        info = export_lerobot(loaded, out, task)
     Console().print(
         f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
     )
+
+
+def _warn_of_cuts(folder: Path, recording: Recording) -> None:
+    """Says what a recording lacks."""
+    for lack in (*recording.cut, *recording.stops):
+        Console(stderr=True).print(f"{folder}: {lack}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _report_end(played: ReplayResult, place: str = "") -> None:
+    """Prints the end of a motion.
+
+    Raises:
+        Exit: Ctrl-C ended it.
+    """
+    Console(stderr=True).print(f"{played.summary}{place}", markup=False, soft_wrap=True)
+    if played.ended == "stopped":
+        raise typer.Exit(128 + signal.SIGINT)

@@ -15,6 +15,7 @@ import numpy as np
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_json, write_json
+from eva_sim.interrupts import signal_of
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
 
 VERSION = 1
@@ -126,10 +127,11 @@ def stoppable(spec: FaceSpec, path: Path) -> Iterator[None]:
     """Ends the program cleanly if the operator stops the block, and prints what the file at `path` keeps.
 
     Raises:
-        SystemExit: stopped; 130 by Ctrl-C, as shells have it, else 0.
+        SystemExit: stopped; 130 by Ctrl-C, and 128 plus the number of any other signal, as shells have it; 0
+            by the operator's own word.
     """
     try:
         yield
     except (CalibrationStopped, KeyboardInterrupt) as end:
         print(describe_progress(spec, path), file=sys.stderr, flush=True)
-        raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else 0) from end
+        raise SystemExit(128 + signal_of(end) if isinstance(end, KeyboardInterrupt) else 0) from end

@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_what_was_mirrored(model: InverseModel, clip: Path, tmp_pat
 
 def test_where_nothing_can_be_written_nothing_begins(model: InverseModel, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="is not a writable folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         mirror(open_source(clip), model, FakeFace(fail_after=0), tmp_path / "file" / "out")
 
 

@@ -19,7 +19,7 @@ import eva_sim.twin
 from eva_sim.agents.data import babbling as babble_module
 from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.models.inverse import InverseModel
-from eva_sim.cli import main
+from eva_sim.cli.app import run as run_command
 from eva_sim.files import asset
 from eva_sim.media.encoding import write_video
 from eva_sim.media.sources import open_source
@@ -87,11 +87,8 @@ def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(eva_sim.twin, "Twin", FakeFace)
 
     def run(words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["eva", *words.format(out=tmp_path / "out").split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return (0 if code is None else int(code)), capsys.readouterr().err
+        code = run_command(words.format(out=tmp_path / "out").split())
+        return code, capsys.readouterr().err
 
     return run
 
