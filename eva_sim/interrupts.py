@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from eva_sim.command_start import ENDING_SIGNALS
 
+#: Time after which a signal is sent again that was lost [s].
+_AGAIN = 0.05
 _NAMES = {signal.SIGINT: "Ctrl-C"}
 
 
@@ -99,16 +103,29 @@ def interruptions() -> Iterator[Callable[[], int]]:
         return heard[0] if heard else 0
 
     previous = {number: signal.signal(number, _interrupt) for number in accepted}
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_repeat_if_lost, hook)
     wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False) if accepted else -1
     try:
         yield first
     finally:
+        sys.unraisablehook = hook
         if accepted:
             signal.set_wakeup_fd(wakeup)
         for number, handler in previous.items():
             signal.signal(number, handler)
         os.close(reading)
         os.close(writing)
+
+
+def _repeat_if_lost(hook: Callable[[Any], object], lost: Any) -> None:
+    """Sends a signal again whose exception came in a callback of compiled code, which drops exceptions."""
+    if isinstance(lost.exc_value, Interrupted):
+        again = threading.Timer(_AGAIN, os.kill, (os.getpid(), lost.exc_value.number))
+        again.daemon = True
+        again.start()
+    else:
+        hook(lost)
 
 
 def accept_held_signals() -> None:
