@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,7 +123,8 @@ def check_free_space(folder: str | os.PathLike[str], size: float, contents: str)
 
 def _in_words(size: float) -> str:
     """Size in bytes, for people."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    unit, name = next(pair for pair in ((1e12, "TB"), (1e9, "GB"), (0, "MB")) if size >= pair[0])
+    return f"{size / (unit or 1e6):,.4g} {name}"
 
 
 def existing_folder(folder: Path) -> Path:
@@ -291,7 +293,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(Path(path).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise unreadable(path, error, "make it again") from error
+        raise unreadable(path, error, "make it again, or name another file") from error
 
 
 def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
@@ -307,8 +309,12 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         DataError: missing, truncated or not an array file.
     """
     try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with Path(path).open("rb") as raw:
+            if not zipfile.is_zipfile(raw):
+                raise ValueError("it is no .npz")
+            raw.seek(0)
+            with np.load(raw, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, numpy and zlib each have their own
         raise unreadable(path, error, "make it again", "is damaged or not an array file") from error
 

@@ -89,6 +89,8 @@ class DatasetManifest:
         try:
             content = json.loads(path.read_text())
             manifest = cls(**{**content, "points": tuple(content["points"])})
+            if min(manifest.samples, manifest.shard_size, manifest.seed + 1, manifest.settle) < 1:
+                raise ValueError("a number in it is too small")
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path} is damaged ({error}); record into a new folder.") from error
         check_landmark_set(manifest.points, str(folder))

@@ -26,7 +26,7 @@ from eva_sim.contract import FaceSpec, Floats, parse_spec
 from eva_sim.errors import DataError
 from eva_sim.files import atomic_path, unreadable
 from eva_sim.landmarks import POINTS
-from eva_sim.progress import progress
+from eva_sim.progress import progress, report
 
 MODEL_FILE = "inverse.pt"
 #: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
@@ -202,6 +202,7 @@ def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseMod
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         training, validation = data.split(config.validation, config.seed)
+        report("Training starts from the beginning.")
         model = InverseModel.untrained(training, config.floor)
         history = _descend(model, _tensors(training), _tensors(validation), config)
     return model, history

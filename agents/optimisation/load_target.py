@@ -35,8 +35,12 @@ def check_target(target: Floats) -> Floats:
         DataError: another shape, or not finite.
     """
     points = np.asarray(target, dtype=float)
-    if points.shape != (len(POINTS), 3) or not np.isfinite(points).all():
-        raise DataError(f"a face to fit is ({len(POINTS)}, 3) finite landmarks, not {points.shape}.")
+    if points.shape != (len(POINTS), 3):
+        raise DataError(f"a face to fit is landmarks ({len(POINTS)}, 3), not {points.shape}.")
+    if not np.isfinite(points).all():
+        raise DataError(
+            "a face to fit has landmarks that are not finite; give those of a face that is found."
+        )
     return points
 
 

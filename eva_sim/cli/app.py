@@ -121,7 +121,7 @@ def _run(arguments: list[str]) -> int:
     try:
         accept_held_signals()
         _check_words(arguments)
-        with typer.main.get_command(app).make_context("eva", arguments) as context:
+        with typer.main.get_command(app).make_context("eva", list(arguments)) as context:
             context.command.invoke(context)
     except typer.Exit as end:
         return end.exit_code

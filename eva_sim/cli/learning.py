@@ -10,7 +10,6 @@ from rich.console import Console
 
 from eva_sim.cli.interruption import explain_interruption
 from eva_sim.cli.preparation import prepare_folder
-from eva_sim.progress import report
 
 
 def babble(
@@ -43,7 +42,6 @@ def train(
     from eva_sim.agents.train import train_inverse_model
 
     prepare_folder(out)  # before the data are read
-    report("Training starts from the beginning.")
     with explain_interruption(f"No model was written to {out}. Run the same command to start again."):
         train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)

@@ -13,6 +13,7 @@ from eva_sim.cli import options
 from eva_sim.cli.interruption import explain_interruption
 from eva_sim.cli.preparation import prepare_file
 from eva_sim.contract import load_spec
+from eva_sim.errors import DataError
 
 if TYPE_CHECKING:
     from eva_sim.recording.reader import Recording
@@ -69,13 +70,11 @@ def replay(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
-    from eva_sim.recording.reader import load_recording
     from eva_sim.recording.recorder import check_new_recording
     from eva_sim.recording.replay import play_and_record
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    loaded = load_recording(recording)
-    _warn_of_cuts(recording, loaded)
+    loaded = _load(recording)
     if out is not None:
         check_new_recording(out, len(loaded))
     with explain_interruption("The face is at rest."), choice.open() as face:
@@ -90,24 +89,31 @@ def export(
 ) -> None:
     """Writes recordings as a LeRobot data set (v3.0)."""
     from eva_sim.recording.lerobot_export import check_export, export_lerobot
-    from eva_sim.recording.reader import load_recording
 
     check_export(out)
     prepare_file(out)  # the folder is made beside its place, and appears when it is whole
     with explain_interruption(f"{out} was not made. Run the same command to start again."):
-        loaded = [load_recording(folder) for folder in recordings]
-        for folder, recording in zip(recordings, loaded, strict=True):
-            _warn_of_cuts(folder, recording)
+        loaded = [_load(folder) for folder in recordings]
         info = export_lerobot(loaded, out, task)
     Console().print(
         f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
     )
 
 
-def _warn_of_cuts(folder: Path, recording: Recording) -> None:
-    """Says what a recording lacks."""
+def _load(folder: Path) -> Recording:
+    """Reads a recording, and says what it lacks.
+
+    Raises:
+        DataError: there is none, or no frame in it.
+    """
+    from eva_sim.recording.reader import load_recording
+
+    recording = load_recording(folder)
+    if not len(recording):
+        raise DataError(f"{folder} holds no frames ({'; '.join(recording.cut)}); record again.")
     for lack in (*recording.cut, *recording.stops):
         Console(stderr=True).print(f"{folder}: {lack}", style="yellow", markup=False, soft_wrap=True)
+    return recording
 
 
 def _report_end(played: ReplayResult, place: str = "") -> None:

@@ -81,7 +81,7 @@ class RecordingInfo:
         try:
             info = cls(**content)
         except TypeError as error:
-            raise DataError(f"{folder}/session.json is not a recording's ({error}).") from error
+            raise DataError(f"{folder}/session.json describes no recording; record again.") from error
         return dataclasses.replace(
             info, actuators=tuple(info.actuators), points=tuple(info.points),
             neutral=np.array(info.neutral, np.float32),

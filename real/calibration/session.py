@@ -93,6 +93,8 @@ class CalibrationSession:
         })  # fmt: skip
 
     def _restore(self, content: dict[str, Any]) -> None:
+        if not isinstance(content, dict):
+            raise DataError(f"{self.path} is not the file of a calibration session; name another file.")
         mine = (VERSION, self.robot_id, self.board, self.unit, self.spec.digest)
         theirs = tuple(content.get(name) for name in ("version", "robot", "board", "unit", "digest"))
         if mine != theirs:
@@ -114,8 +116,11 @@ def describe_progress(spec: FaceSpec, path: Path) -> str:
     """The content of a session's file and how to continue, in one sentence for an operator who stopped."""
     if not path.exists():
         return "Stopped; nothing was found yet."
-    content = read_json(path)
-    endpoints, responses = len(content["marks"]), len(content["responses"])
+    try:
+        content = read_json(path)
+        endpoints, responses = len(content["marks"]), len(content["responses"])
+    except (DataError, KeyError, TypeError):  # another file, which was not changed
+        return f"Stopped; {path} was not changed."
     return (
         f"Stopped. {path} holds the endpoints of {endpoints} of {len(spec)} servos and the responses of "
         f"{responses} of {len(spec.expressive)} actuators. Run the same command to continue."

@@ -74,7 +74,7 @@ def run_transfer(
     folder = check_output_folder(out)
     import_optional("matplotlib", "train")  # which draws at the end
     plan = plan or make_plan(spec, check_seed(plan_seed, "plan_seed"))
-    _prepare(folder, plan, resume)
+    _check_folder(folder, plan, resume)
     with Detector() as detector:
         faces = _face_openers(spec, open_robot, seeds, plan_seed, own)
         observations = observe_faces(folder, plan, detector, faces)
@@ -164,14 +164,20 @@ def _face_openers(
     return openers
 
 
-def _prepare(folder: Path, plan: TransferPlan, resume: bool) -> None:
+def _check_folder(folder: Path, plan: TransferPlan, resume: bool) -> None:
     head = folder / "plan.json"
     if head.exists():
         if not resume:
             raise DataError(f"{folder} holds a transfer report; choose another folder or resume it.")
-        if read_json(head).get("digest") != plan.digest:
+        earlier = read_json(head)
+        if not isinstance(earlier, dict) or earlier.get("digest") != plan.digest:
             raise DataError(f"{folder} was made with another plan; choose another folder.")
-    write_json(head, {"digest": plan.digest, "names": list(plan.names), "seed": plan.seed})
+
+
+def _write_head(folder: Path, plan: TransferPlan) -> None:
+    """Writes the description of the plan. There is an observation by then: opening a robot may fail."""
+    content = {"digest": plan.digest, "names": list(plan.names), "seed": plan.seed}
+    write_json(folder / "plan.json", content)
 
 
 def observe_faces(
@@ -192,6 +198,7 @@ def observe_faces(
             except DataError:
                 with open_face() as face:
                     observations[name] = observe_plan(face, plan, detector, bar.update)
+                _write_head(folder, plan)
                 observations[name].write(path, plan)
     return observations
 

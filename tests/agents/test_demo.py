@@ -30,8 +30,8 @@ class Stages:
         monkeypatch.setattr(module, "train_inverse_model", self.train)
         monkeypatch.setattr(module, "mirror", self.mirror)
         monkeypatch.setattr(module, "replay_errors", lambda *given: {"mean": 0.5})
-        monkeypatch.setattr(module.dataset, "load_dataset", lambda folder: FakeData())
-        monkeypatch.setattr(module.inverse.InverseModel, "load", lambda path: "the model")
+        monkeypatch.setattr("eva_sim.agents.data.dataset.load_dataset", lambda folder: FakeData())
+        monkeypatch.setattr("eva_sim.agents.models.inverse.InverseModel.load", lambda path: "the model")
         monkeypatch.setattr(module, "describe_measurement", lambda name, metrics: "")
 
     def babble(self, folder: Path, samples: int) -> Any:

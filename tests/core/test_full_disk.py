@@ -189,5 +189,5 @@ def test_what_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None
 
 def test_a_disk_that_is_too_small_is_found_before_the_work(tmp_path: Path) -> None:
     check_free_space(tmp_path / "later", 1000, "numbers")
-    with pytest.raises(DataError, match=r"numbers need about 1,000,000\.0 GB, and the disk of .* free; ask"):
+    with pytest.raises(DataError, match=r"numbers need about 1,000 TB, and the disk of .* free; ask"):
         check_free_space(tmp_path / "later", 1e15, "numbers")
