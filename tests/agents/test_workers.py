@@ -17,6 +17,7 @@ import pytest
 
 from eva_sim.agents.data.workers import run_jobs
 from eva_sim.errors import DataError, EvaError
+from eva_sim.testing.process_signals import default_signals, is_running, wait_until
 
 
 @contextmanager
@@ -165,26 +166,3 @@ def test_workers_end_with_their_parent_however_it_ends(number: signal.Signals, t
     assert workers
     assert wait_until(lambda: not any(is_running(worker) for worker in workers))
     assert len(list(folder.glob("ended-*"))) == len(workers)
-
-
-def default_signals() -> None:
-    """Lets a child hear signals that a shell in the background ignores."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
-def is_running(process: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def wait_until(condition: Callable[[], bool], patience: float = 20.0) -> bool:
-    """Waits for a condition, for some seconds at most."""
-    deadline = time.monotonic() + patience
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
