@@ -160,27 +160,28 @@ def _record_missing(
     opener: Opener,
 ) -> DatasetManifest:
     """Records the shards that the folder lacks, and returns the manifest."""
-    with contextlib.ExitStack() as stack:
-        face = None if spec else stack.enter_context(_open(opener))
-        known = spec or face.spec  # type: ignore[union-attr]  # there is one of both
-        manifest = DatasetManifest(digest=known.digest, settle=settling_steps(known), **settings)
-        _prepare(folder, manifest, known, resume)
-        bar = stack.enter_context(progress(does="babble", total=manifest.samples, unit="faces"))
-        missing = _missing_shards(folder, manifest, bar.update)
-        first = next(missing, None)
-        if first is None:
-            return manifest
-        jobs = chain([first], missing)
-        if workers == 1:
-            opened = stack.enter_context(_open(opener)) if face is None else face
-            recorded = _record_here(partial(record_shard, opened, folder, manifest), jobs)
-        else:
-            if face is not None:
-                face.close()  # each worker opens its own
-            recorded = run_jobs(partial(_open_recorder, opener, folder, manifest), jobs, workers)
-        with contextlib.closing(recorded):
-            for index in recorded:
-                bar.update(manifest.rows(index))
+    face: Face | None = None
+    with contextlib.ExitStack() as open_faces:
+        if spec is None:
+            face = open_faces.enter_context(_open(opener))
+            spec = face.spec
+        manifest = DatasetManifest(digest=spec.digest, settle=settling_steps(spec), **settings)
+        _prepare(folder, manifest, spec, resume)
+        with progress(does="babble", total=manifest.samples, unit="faces") as bar:
+            missing = _missing_shards(folder, manifest, bar.update)
+            first = next(missing, None)
+            if first is None:
+                return manifest
+            if workers > 1:
+                open_faces.close()  # each worker opens its own face
+                record = partial(_open_recorder, opener, folder, manifest)
+                recorded = run_jobs(record, chain([first], missing), workers)
+            else:
+                face = face or open_faces.enter_context(_open(opener))
+                recorded = _record_here(face, folder, manifest, chain([first], missing))
+            with contextlib.closing(recorded):
+                for index in recorded:
+                    bar.update(manifest.rows(index))
     return manifest
 
 
@@ -282,8 +283,10 @@ def _open_recorder(
         yield partial(record_shard, face, folder, manifest)
 
 
-def _record_here(record: Callable[[int], None], missing: Iterable[int]) -> Generator[int, None, None]:
+def _record_here(
+    face: Face, folder: Path, manifest: DatasetManifest, missing: Iterable[int]
+) -> Generator[int, None, None]:
     """Yields shards as this process has recorded them."""
     for index in missing:
-        record(index)
+        record_shard(face, folder, manifest, index)
         yield index

@@ -32,7 +32,7 @@ SYNC = 0.4
 
 
 #: Size of a recorded frame with its picture, about [bytes].
-FRAME_SIZE = 20e3
+FRAME_SIZE = 14e3
 
 
 def check_new_recording(folder: Path, frames: int = 0) -> None:
