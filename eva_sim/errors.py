@@ -75,6 +75,8 @@ def describe_error(error: Exception) -> str:
         module = error.name.partition(".")[0]
         extra = f"[{EXTRAS[module]}]" if module in EXTRAS else ""
         return f"the Python module {module} is missing; install it with: pip install 'eva-sim{extra}'"
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded ({error}); reinstall it, or install what it needs."
     return " ".join(str(error).split())
 
 

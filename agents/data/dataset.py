@@ -157,10 +157,10 @@ class Dataset:
         """
         shards = np.unique(self.shard)
         if len(shards) < 2:
-            size = self.manifest.shard_size
+            size, seed = self.manifest.shard_size, self.manifest.seed
             raise DataError(
                 f"{self.folder} has too few samples to train and to test on; more than {2 * size} are needed."
-                f" Add some: `eva babble --samples {3 * size} --out {self.folder}`."
+                f" Add some: `eva babble --samples {3 * size} --seed {seed} --out {self.folder}`."
             )
         count = min(max(1, round(held_out * len(shards))), len(shards) - 1)
         chosen = np.random.default_rng(seed).permutation(shards)[:count]

@@ -111,7 +111,7 @@ def run(arguments: list[str]) -> int:
             ended = describe_interruption(interruption)
             _say(f"{ended[0].upper()}{ended[1:]}. {kept}", mistake=False)
             return 128 + signal_of(interruption)
-        except (EvaError, OSError, MemoryError, ModuleNotFoundError) as error:
+        except (EvaError, OSError, MemoryError, ImportError) as error:
             _say(describe_error(error))
             return 128 + interrupted() if interrupted() else 1
         return 128 + interrupted() if interrupted() else code

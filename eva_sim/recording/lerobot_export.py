@@ -145,7 +145,7 @@ def need_pyarrow() -> None:
     """
     try:
         import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise EvaError("the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'") from error
 
 

@@ -117,7 +117,7 @@ TRAIN = [
     ("train hurt --out {out}", r"shard-0001\.npz is damaged .*run `eva babble` on the folder again"),
     ("train part --out {out}", r"part lacks 1 of 3 shards; complete it with `eva babble --samples"),
     ("train promise --out {out}", r"promise lacks 99999997 of 100000000 shards"),
-    ("train few --out {out}", r"too few samples to train and to test on"),
+    ("train few --out {out}", r"too few samples to train .*`eva babble --samples 30 --seed 3 --out few`"),
     ("train bad --out {out}", r"manifest\.json is damaged"),
     ("train zero --out {out}", r"manifest\.json is damaged"),
     (f"train {LONG} --out {{out}}", r"[Nn]ame too long"),
@@ -328,6 +328,15 @@ def test_without_opengl_the_packages_are_named(tmp_path: Path) -> None:
     assert done.returncode == 1 and last.startswith("eva: no picture can be made")
     assert "apt install libegl1 libgl1" in last and b"Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_is_broken_is_not_called_missing(stock: Path, tmp_path: Path) -> None:
+    program = WITHOUT_MODULE.replace("ModuleNotFoundError", "ImportError").replace(
+        "No module named", "no libfoo for"
+    )
+    done = _run(program.format(module="torch"), "train", str(stock / "data"), "--out", str(tmp_path / "out"))
+    message = "eva: a library cannot be loaded (no libfoo for 'torch'); reinstall it"
+    assert done.returncode == 1 and done.stderr.decode().startswith(message)
 
 
 @pytest.mark.parametrize(
