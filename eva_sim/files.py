@@ -235,6 +235,25 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
 
 
+@contextmanager
+def mark_unfinished(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Makes a folder, and marks it as unfinished for the block.
+
+    `remove_leftovers` finds the mark if the process is killed. A folder that the block leaves empty by an
+    error is removed.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        with explain_write_errors(folder):
+            stack.enter_context(_made(Path(folder)))
+            handle, name = tempfile.mkstemp(dir=folder, prefix=_part_prefix())
+            os.close(handle)
+        stack.callback(Path(name).unlink, missing_ok=True)
+        yield
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> bool:
     """Removes the temporary files of processes that were killed; returns whether there were any."""
     leftovers = [path for path in Path(folder).glob(f"{_PART}*") if not _is_being_written(path)]

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
-from eva_sim.cli.preparation import prepare_file
+from eva_sim.cli.preparation import work_on
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.errors import EvaError
 from eva_sim.files import check_output_file
@@ -56,9 +56,8 @@ def calibrate(
     spec, choice = load_spec(), BodyChoice(body, board, port, camera, seed, robot_id)
     for name in again or ():
         spec.index(name)
-    prepare_file(out)
     doubts = list[str]()
-    with stoppable(spec, out):
+    with work_on(out, f"{out} keeps the measurements.", goes_on=True), stoppable(spec, out):
         operator = WindowUI() if window else TerminalUI(out.with_suffix(".png"))
         session = calibrate_servos(spec, choice, operator, out, resume, again or ())
         distance = None if outer_eye is None else outer_eye / 1000

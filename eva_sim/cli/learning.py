@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eva_sim.cli.interruption import explain_interruption
-from eva_sim.cli.preparation import prepare_folder
+from eva_sim.cli.preparation import work_in
 
 
 def babble(
@@ -25,7 +24,7 @@ def babble(
     """
     from eva_sim.agents.data import babbling
 
-    with explain_interruption(f"{out} keeps the finished shards. Run the same command to continue."):
+    with work_in(out, f"{out} keeps the finished shards.", goes_on=True):
         babbling.babble(out, samples, seed, workers=workers, resume=resume)
     Console().print(f"{out}")
 
@@ -41,8 +40,7 @@ def train(
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.train import train_inverse_model
 
-    prepare_folder(out)  # before the data are read
-    with explain_interruption(f"No model was written to {out}. Run the same command to start again."):
+    with work_in(out, f"No model was written to {out}."):
         train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)
 
@@ -54,7 +52,7 @@ def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Pat
     """
     from eva_sim.agents import demo as whole_path
 
-    with explain_interruption(f"{out} keeps the finished stages. Run the same command to continue."):
+    with work_in(out, f"{out} keeps the finished stages.", goes_on=True):
         whole_path.demo(out)
 
 
@@ -69,7 +67,6 @@ def solve_command(
     """
     from eva_sim.agents.optimisation.solve_command import write_solution
 
-    prepare_folder(out)  # before a search of ten seconds
-    with explain_interruption(f"Nothing was written to {out}. Run the same command to start again."):
+    with work_in(out, f"Nothing was written to {out}."):
         solution = write_solution(target, out)
     Console().print_json(data=solution)

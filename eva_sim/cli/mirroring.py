@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
-from eva_sim.cli.interruption import explain_interruption
-from eva_sim.cli.preparation import prepare_folder
+from eva_sim.cli.preparation import work_in
 
 
 def mirror(
@@ -40,13 +39,12 @@ def mirror(
     from eva_sim.media.sources import open_source
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    prepare_folder(out)
-    learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
-    opened = open_source(source)
     face_options = {} if choice.body == "twin" else choice.options  # the twin's own pictures are not needed
-    kept = f"Nothing was written to {out}. Run the same command to start again."
-    with explain_interruption(kept), make_face(choice.body, **face_options) as face:
-        metrics = mirror_source(opened, learned, face, out)
+    with work_in(out, f"Nothing was written to {out}."):
+        learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
+        opened = open_source(source)
+        with make_face(choice.body, **face_options) as face:
+            metrics = mirror_source(opened, learned, face, out)
     Console().print_json(data=metrics)
     Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)
     if not metrics["complete"]:

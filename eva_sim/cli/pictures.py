@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from eva_sim.cli.interruption import explain_interruption
-from eva_sim.cli.preparation import prepare_file
+from eva_sim.cli.preparation import work_on
 from eva_sim.contract import load_spec
 from eva_sim.optional import import_optional
 
@@ -25,8 +24,7 @@ def _picture(out: Path) -> Iterator[None]:
     from eva_sim.contact_sheet import check_picture_name
 
     check_picture_name(out)
-    prepare_file(out)
-    with explain_interruption(f"{out} was not written. Run the same command to start again."):
+    with work_on(out, f"{out} was not written."):
         yield
 
 

@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
-from eva_sim.cli.interruption import explain_interruption
-from eva_sim.cli.preparation import prepare_file
+from eva_sim.cli.preparation import explain_interruption, work_on
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 
@@ -91,8 +90,7 @@ def export(
     from eva_sim.recording.lerobot_export import check_export, export_lerobot
 
     check_export(out)
-    prepare_file(out)  # the folder is made beside its place, and appears when it is whole
-    with explain_interruption(f"{out} was not made. Run the same command to start again."):
+    with work_on(out, f"{out} was not made."):  # it is made beside its place, and appears when it is whole
         loaded = [_load(folder) for folder in recordings]
         info = export_lerobot(loaded, out, task)
     Console().print(

@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
-from eva_sim.cli.interruption import explain_interruption
-from eva_sim.cli.preparation import prepare_folder
+from eva_sim.cli.preparation import work_in
 from eva_sim.errors import EvaError
 
 
@@ -35,9 +34,7 @@ def tour(
     if body is None or body.lower() == "twin":  # no default, since the command arms what it finds
         raise EvaError("choose a robot: --body robot, --body virtual or --body mock.")
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    prepare_folder(out)
-    limp = f"The robot is limp, and nothing was written to {out}."
-    with explain_interruption(limp), choice.open() as face:
+    with work_in(out, f"The robot is limp, and nothing was written to {out}."), choice.open() as face:
         assert isinstance(face, RobotFace)
         for name, description in describe_robot_face(face).items():
             Console(stderr=True).print(f"{name}: {description}", soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
-from eva_sim.cli.interruption import explain_interruption
+from eva_sim.cli.preparation import work_in
 
 
 def transfer(
@@ -41,7 +41,7 @@ def transfer(
     spec, physical = load_spec(), choice.body == "robot"
     open_robot = robot_opener(spec, choice.body, **(choice.options if physical else {}))
     seeds = range(seed, seed + 1 if physical else seed + robots)
-    with explain_interruption(f"{out} keeps the finished faces. Run the same command to continue."):
+    with work_in(out, f"{out} keeps the finished faces.", goes_on=True):
         report = run_transfer(
             spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume
         )
