@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
@@ -94,7 +96,7 @@ def open_robot(
     clock = WallClock()
     opener = connect or board_opener(spec, board, port, robot_id, clock)  # before a camera is opened
     source = _open_camera(camera, clock) if isinstance(camera, int | str) else camera
-    finder = _calibration_finder(spec, calibration, _load_calibration)
+    finder = _calibration_finder(spec, calibration, _robots_own_calibration(spec))
     return RobotConnection(opener, clock, source).open_face(spec, finder)
 
 
@@ -223,7 +225,7 @@ def open_hidden(
     spec = spec or load_spec()
     connection = hidden_connection(spec, board, seed, camera_size)
     try:
-        finder = _calibration_finder(spec, calibration, _nominal_calibration)
+        finder = _calibration_finder(spec, calibration, _nominal_calibration(spec))
     except BaseException:
         connection.close()
         raise
@@ -270,17 +272,28 @@ def _check_seed(seed: object) -> None:
 
 
 def _calibration_finder(
-    spec: FaceSpec, given: GivenCalibration, default: Callable[[FaceSpec, BoardIdentity], Calibration]
+    spec: FaceSpec, given: GivenCalibration, default: Callable[[BoardIdentity], Calibration]
 ) -> Callable[[BoardIdentity], Calibration]:
+    """A function that returns the calibration of a board; a file is read anew at each call.
+
+    Args:
+        spec: the face.
+        given: what the user gave; a wrong file is refused at once.
+        default: returns the calibration if the user gave none.
+    """
     if given is None:
-        return lambda identity: default(spec, identity)
-    calibration = given if isinstance(given, Calibration) else Calibration.load(given, spec)
-    return lambda identity: calibration
+        return default
+    if isinstance(given, Calibration):
+        return lambda identity: given
+    path = Path(given).absolute()  # the program may go to another folder
+    Calibration.load(path, spec)
+    return lambda identity: Calibration.load(path, spec)
 
 
-def _load_calibration(spec: FaceSpec, identity: BoardIdentity) -> Calibration:
-    return Calibration.load(default_path(identity.robot_id), spec)
+def _robots_own_calibration(spec: FaceSpec) -> Callable[[BoardIdentity], Calibration]:
+    path = functools.cache(lambda robot_id: default_path(robot_id).absolute())
+    return lambda identity: Calibration.load(path(identity.robot_id), spec)
 
 
-def _nominal_calibration(spec: FaceSpec, identity: BoardIdentity) -> Calibration:
-    return Calibration.nominal(spec, identity.robot_id, identity.kind, identity.unit)
+def _nominal_calibration(spec: FaceSpec) -> Callable[[BoardIdentity], Calibration]:
+    return lambda identity: Calibration.nominal(spec, identity.robot_id, identity.kind, identity.unit)

@@ -38,9 +38,9 @@ class RobotFace(Face):
 
     Args:
         spec: the face.
-        connect: opens the board; called again by `arm` after the link was lost.
+        connect: opens the board, wherever it is then; called again by `arm` after the link was lost.
         clock: clock of the robot.
-        calibration: returns the calibration for a board with this identity.
+        calibration: returns the calibration for a board with this identity; called again by `arm`.
         camera: the camera before the face; None for a face that moves without landmarks (`found` is False).
         release: called last by `close`, to release what the connection needs.
 
@@ -65,22 +65,21 @@ class RobotFace(Face):
     ) -> None:
         self.spec, self.late = spec, 0
         self.clock: Clock = clock
-        self._connect, self._period = connect, robot_config(self.spec)["wire"]["period"]
+        self._connect, self._find_calibration = connect, calibration
+        self._period = robot_config(self.spec)["wire"]["period"]
         self._release = release
         self._lost = self._armed_once = self._closed = False
         self._board = connect()
         try:
-            self._get_ready(calibration, camera)
+            self._get_ready(camera)
         except BaseException:
             self._board.close()
             raise
         self._shutdown = ShutdownHandler(self._go_limp)
 
-    def _get_ready(
-        self, find_calibration: Callable[[BoardIdentity], Calibration], camera: CameraSource | None
-    ) -> None:
+    def _get_ready(self, camera: CameraSource | None) -> None:
         self.identity = self._board.identity
-        self.calibration = find_calibration(self.identity)
+        self.calibration = self._find_calibration(self.identity)
         self.calibration.check(self.identity)
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
@@ -124,11 +123,14 @@ class RobotFace(Face):
         rest.
 
         Raises:
-            RobotError: the board refuses, for example because the cause of a fault is still there.
+            RobotError: the board refuses, for example because the cause of a fault is still there; another
+                robot is at the port; or the calibration is another one than when the robot was opened.
+            DataError: the file of the calibration was removed or damaged.
         """
         self._check_open()
-        if self._lost:
+        if self._lost or not self._answers():
             self._reconnect()
+        self._check_calibration()
         self._status = self._exchange(self._arm_board)
         self._armed_once = True
         self._filter.begin()
@@ -172,7 +174,7 @@ class RobotFace(Face):
 
     def _first_arm(self) -> None:
         """Arms at the first reset, unless the board is stopped or in fault already."""
-        self._status = self._board.status()
+        self._status = self._exchange(self._board.status)
         if self._status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._filter.check_status(self._status)
         else:
@@ -191,12 +193,39 @@ class RobotFace(Face):
         end()
         return self._board.status()
 
+    def _answers(self) -> bool:
+        """Whether the board still answers: it may have been unplugged while nothing was sent."""
+        with contextlib.suppress(LinkError):
+            self._exchange(self._board.status)
+        return not self._lost
+
     def _reconnect(self) -> None:
+        """Connects to the same robot again, wherever its port is now. It stays limp."""
         with contextlib.suppress(EvaError):
             self._board.close()
-        self._board = self._connect()
-        self.calibration.check(self._board.identity)
-        self._lost = False
+        board = self._connect()
+        try:
+            self._check_same_robot(board.identity)
+        except BaseException:
+            board.close()
+            raise
+        self._board, self.identity, self._lost = board, board.identity, False
+
+    def _check_same_robot(self, found: BoardIdentity) -> None:
+        mine = self.identity
+        if (found.kind, found.robot_id, found.unit) != (mine.kind, mine.robot_id, mine.unit):
+            raise RobotError(
+                f"robot {found.robot_id} ({found.kind}) answers now, and not {mine.robot_id} ({mine.kind}), "
+                "which was opened; plug that one in, or open this one."
+            )
+
+    def _check_calibration(self) -> None:
+        """Refuses to arm by limits that are no longer the robot's: somebody may have moved its horns."""
+        if self._find_calibration(self.identity).crc != self.calibration.crc:
+            raise RobotError(
+                f"the calibration of robot {self.identity.robot_id} has changed since the robot was opened; "
+                "close the robot and open it again to use the new one."
+            )
 
     def _await_armed(self) -> None:
         """Sends the rest position until all groups are armed."""

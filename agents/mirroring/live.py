@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +17,8 @@ from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estimate_neutral
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
-from eva_sim.errors import MediaError
+from eva_sim.contract import Floats
+from eva_sim.errors import MediaError, RenderError
 from eva_sim.interrupts import interruptible
 from eva_sim.media.encoding import Picture
 from eva_sim.progress import progress
@@ -24,8 +27,15 @@ from eva_sim.progress import progress
 NEUTRAL_DURATION = 2.0
 #: A robot that is further behind the camera than this leaves control steps out [s].
 MAX_LAG = 0.3
+#: What a live user is asked to do, stage by stage; and, in the window, why nothing happens.
 CALM_PROMPT = "Look calmly at the camera for two seconds."
-MIRRORING_PROMPT = "Mirroring. q or Ctrl-C ends it."
+MIRRORING_PROMPT = "Make faces: the robot mirrors them."
+NO_FACE_HINT = "No face is seen. Sit in front of the camera."
+NOT_ACCEPTED_HINT = "The face is hidden or turned too far. Look at the camera."
+#: How to end; Ctrl-C in the terminal works everywhere.
+WINDOW_ENDS, TERMINAL_ENDS = "q or Esc ends.", "Ctrl-C ends."
+#: Number of pictures over which the frame rate is averaged.
+RATE_PICTURES = 15
 
 
 def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
@@ -42,10 +52,8 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
     with MirrorDisplay() as screen:
         frames = detector.frames(lambda: screen.stopped)
 
-        def show(frame: DetectedFrame, accepted: bool, text: str) -> None:
-            picture = detector.pictures[frame.number]
-            person = video_panels.draw_person(picture, frame.points, accepted)
-            screen.show(person, controller.picture, text)
+        def show(frame: DetectedFrame, accepted: bool, prompt: str) -> None:
+            screen.show(detector.pictures[frame.number], frame.points, accepted, controller.picture, prompt)
 
         def show_each() -> Iterator[DetectedFrame]:
             for frame in frames:
@@ -111,13 +119,17 @@ def wait_for_neutral(frames: Iterator[DetectedFrame]) -> ExpressionTracker:
 class MirrorDisplay:
     """Shows a live user the two faces: in a window, or lines of text where there is no display.
 
+    The window is like a mirror: left and right of both pictures are exchanged, so that the user's left
+    side is on the left, and the robot's too. Results that are written are not mirrored.
+
     As a context manager it turns Ctrl-C into `stopped`, so that no step is broken off in the middle; a
     second Ctrl-C interrupts as usual.
     """
 
     def __init__(self) -> None:
-        self._window = display.DisplayWindow() if display.display_available() else None
-        self._window_ended, self._text = False, ""
+        self._window = _open_window()
+        self._window_ended, self._prompt = False, ""
+        self._rate = FrameRate(RATE_PICTURES)
         self._interrupted: Callable[[], bool] = lambda: False
         self._open = ExitStack()
 
@@ -126,12 +138,30 @@ class MirrorDisplay:
         """Whether the user wants to end: Ctrl-C, q, Esc, or the window was closed."""
         return self._window_ended or self._interrupted()
 
-    def show(self, person: Picture, robot: Picture, text: str) -> None:
-        """Shows both side by side, each `video_panels.HEIGHT` high, above a line of text."""
-        if text != self._text:
-            self._text = text
-            tqdm.write(text, file=sys.stderr)
-        if self._window is not None and not self._window.show(video_panels.side_by_side(person, robot, text)):
+    def show(
+        self, person: Picture, points: Floats | None, accepted: bool, robot: Picture, prompt: str
+    ) -> None:
+        """Shows both faces above a line that says what to do.
+
+        Args:
+            person: uint8 (`video_panels.HEIGHT`, width, 3).
+            points: the person's landmarks, (N, 3) [pixels of `person`], or None without a face.
+            accepted: whether the robot mirrors this face.
+            robot: uint8 (`video_panels.HEIGHT`, width, 3).
+            prompt: what the user is asked to do at this stage.
+        """
+        if prompt != self._prompt:
+            self._prompt = prompt
+            ends = TERMINAL_ENDS if self._window is None else WINDOW_ENDS
+            tqdm.write(f"{prompt} {ends}", file=sys.stderr)
+        if self._window is None:
+            return
+        hint = NO_FACE_HINT if points is None else prompt if accepted else NOT_ACCEPTED_HINT
+        drawn = video_panels.draw_person(*video_panels.mirror_image(person, points), accepted)
+        shown = video_panels.side_by_side(
+            drawn, robot[:, ::-1], f"{hint} {WINDOW_ENDS}", f"{self._rate.tick():.0f} pictures/s"
+        )
+        if not self._window.show(shown):
             self._window_ended = True
 
     def __enter__(self) -> Self:
@@ -142,3 +172,31 @@ class MirrorDisplay:
 
     def __exit__(self, *error: Any) -> None:
         self._open.close()
+
+
+def _open_window() -> display.DisplayWindow | None:
+    """Returns a window, or None where there is no display, or none that answers, which is said."""
+    if not display.display_available():
+        return None
+    try:
+        return display.DisplayWindow()
+    except RenderError as error:
+        tqdm.write(f"No window: {error}", file=sys.stderr)
+        return None
+
+
+class FrameRate:
+    """Measures how many pictures come per second, by the wall clock.
+
+    Args:
+        pictures: number of latest pictures that count.
+    """
+
+    def __init__(self, pictures: int) -> None:
+        self._times: deque[float] = deque(maxlen=pictures)
+
+    def tick(self) -> float:
+        """Counts one picture; returns the rate [1/s], zero for the first one."""
+        self._times.append(perf_counter())
+        elapsed = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) / elapsed if elapsed else 0.0

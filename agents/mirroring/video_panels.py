@@ -104,12 +104,21 @@ def draw_person(picture: Picture, points: Floats | None, accepted: bool) -> Pict
     return np.asarray(image)
 
 
-def side_by_side(person: Picture, robot: Picture, text: str) -> Picture:
-    """Puts both side by side, each `HEIGHT` high, above a line of text."""
-    image = Image.new("RGB", (person.shape[1] + robot.shape[1], HEIGHT + 36), BACKGROUND)
+def mirror_image(picture: Picture, points: Floats | None) -> tuple[Picture, Floats | None]:
+    """Exchanges left and right of a picture and of points in it, (N, 3) [pixels], y up."""
+    flipped = np.ascontiguousarray(picture[:, ::-1])
+    return flipped, None if points is None else points * [-1, 1, 1] + [picture.shape[1] - 1, 0, 0]
+
+
+def side_by_side(person: Picture, robot: Picture, text: str, note: str = "") -> Picture:
+    """Puts both side by side, each `HEIGHT` high, above a line: a text on its left, a note on its right."""
+    width = person.shape[1] + robot.shape[1]
+    image = Image.new("RGB", (width, HEIGHT + 36), BACKGROUND)
     image.paste(Image.fromarray(person), (0, 0))
     image.paste(Image.fromarray(robot), (person.shape[1], 0))
-    ImageDraw.Draw(image).text((12, HEIGHT + 8), text, fill=INK, font=load_font(16))
+    draw = ImageDraw.Draw(image)
+    draw.text((12, HEIGHT + 8), text, fill=INK, font=load_font(16))
+    draw.text((width - 12, HEIGHT + 8), note, fill=INK, font=load_font(16), anchor="ra")
     return np.asarray(image)
 
 

@@ -10,11 +10,18 @@ from rich.console import Console
 
 from eva_sim.cli import options
 from eva_sim.cli.preparation import work_in
+from eva_sim.errors import DataError
+
+#: Where a model is looked for: what `eva train` writes, then what `eva demo` writes.
+_MODELS = (Path("out/model"), Path("out/demo/model"))
 
 
 def mirror(
     source: Annotated[str, typer.Argument(help="clip, picture, or number of a camera")],
-    model: Annotated[Path, typer.Option(help="folder or file that `eva train` wrote")] = Path("out/model"),
+    model: Annotated[
+        Path | None,
+        typer.Option(help="folder or file that `eva train` wrote; by default out/model, or else the demo's"),
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
         "out/mirror"
     ),
@@ -41,6 +48,7 @@ def mirror(
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     face_options = {} if choice.body == "twin" else choice.options  # the twin's own pictures are not needed
     with work_in(out, f"Nothing was written to {out}."):
+        model = model or _default_model()
         learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
         opened = open_source(source)
         with make_face(choice.body, **face_options) as face:
@@ -49,3 +57,17 @@ def mirror(
     Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)
     if not metrics["complete"]:
         raise typer.Exit(1)
+
+
+def _default_model() -> Path:
+    """Returns the folder of the user's own model, or else of the demo's.
+
+    Raises:
+        DataError: there is neither.
+    """
+    for folder in _MODELS:
+        if folder.is_dir():
+            Console(stderr=True).print(f"The model is that of {folder}.", soft_wrap=True)
+            return folder
+    places = " or ".join(map(str, _MODELS))
+    raise DataError(f"there is no model in {places}; run `eva demo`, or name one with --model.")

@@ -85,14 +85,20 @@ def export(
     recordings: Annotated[list[Path], typer.Argument(help="folders that `eva record` filled")],
     out: Annotated[Path, typer.Option(help="folder to make")] = Path("out/lerobot"),
     task: Annotated[str, typer.Option(help="the task of the face, in words")] = "make a face",
+    image_size: Annotated[
+        str | None,
+        typer.Option(help="WIDTHxHEIGHT of all pictures [pixels]; by default that of the first one"),
+    ] = None,
 ) -> None:
     """Writes recordings as a LeRobot data set (v3.0)."""
+    from eva_sim.recording.export_pictures import PictureSize
     from eva_sim.recording.lerobot_export import check_export, export_lerobot
 
+    size = PictureSize.parse(image_size) if image_size is not None else None
     check_export(out)
     with work_on(out, f"{out} was not made."):  # it is made beside its place, and appears when it is whole
         loaded = [_load(folder) for folder in recordings]
-        info = export_lerobot(loaded, out, task)
+        info = export_lerobot(loaded, out, task, size, _warn)
     Console().print(
         f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
     )
@@ -110,8 +116,12 @@ def _load(folder: Path) -> Recording:
     if not len(recording):
         raise DataError(f"{folder} holds no frames ({'; '.join(recording.cut)}); record again.")
     for lack in (*recording.cut, *recording.stops):
-        Console(stderr=True).print(f"{folder}: {lack}", style="yellow", markup=False, soft_wrap=True)
+        _warn(f"{folder}: {lack}")
     return recording
+
+
+def _warn(line: str) -> None:
+    Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def _report_end(played: ReplayResult, place: str = "") -> None:

@@ -1,15 +1,19 @@
 """Recordings as a LeRobot data set, format v3.0, without needing LeRobot to write it.
 
-Layout after huggingface/lerobot 0.4.4, `lerobot/datasets/` (`CODEBASE_VERSION = "v3.0"`): frames of all
+Layout after huggingface/lerobot 0.6.1, `lerobot/datasets/` (`CODEBASE_VERSION = "v3.0"`): frames of all
 episodes one after another in parquet files, pictures one after another in videos, and the place of each
 episode in `meta/episodes`. A row is the observation *before* a command, and the command. Names and rate
 come from the recordings, so faces with other actuator tables export as well.
+
+A LeRobot policy takes every feature whose name begins with `observation` or `action`, unless it is told
+otherwise, and normalises it in the feature's own type. So only floating-point numbers that a policy may
+learn from have such names.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +24,7 @@ from numpy.typing import NDArray
 
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import atomic_folder, check_output_folder, write_json
+from eva_sim.recording.export_pictures import PictureSize, count_sizes, even_size, fit_picture
 from eva_sim.recording.lerobot_files import (
     CHUNK_FILES,
     DATA,
@@ -35,12 +40,15 @@ from eva_sim.recording.reader import Recording
 
 VERSION = "v3.0"
 PICTURE = "observation.images.face"
+#: Name that LeRobot reserves for what is known of the world outside the robot, see `FeatureType.ENV`.
+LANDMARKS = "observation.environment_state"
 #: Columns that LeRobot requires in every data set, besides the recording's own.
 _INDICES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64",
             "task_index": "int64"}  # fmt: skip
 _QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
 
 Columns = dict[str, NDArray[Any]]
+Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,45 +75,58 @@ class Episode:
         r = self.recording
         return {
             "action": r.sent[after],
-            "action.asked": r.asked[after],
             "observation.state": r.position[before],
-            "observation.landmarks": r.landmarks[before].reshape(len(self), -1),
-            "observation.found": r.found[before],
-            "observation.time": r.time[before].astype(np.float32),
+            LANDMARKS: r.landmarks[before].reshape(len(self), -1),
+            "asked_action": r.asked[after],
+            "landmarks_found": r.found[before].astype(np.float32),
+            "reading_time": r.time[before].astype(np.float32),
         }
 
-    def pictures(self) -> Iterator[NDArray[np.uint8]]:
-        """Yields the picture of each row, uint8 (height, width, 3), cut to even sides, which the video needs.
-
-        Raises:
-            DataError: a picture is missing, or of another size.
-        """
-        shape = None
+    def pictures(self, size: PictureSize) -> Iterator[Picture]:
+        """Yields the picture of each row at this size, uint8 (size.height, size.width, 3)."""
         for index in self.rows:
             picture = self.recording.picture(index)
-            if picture is None:
-                raise DataError(
-                    f"frame {index} of a recording has no picture, though others have; leave it out."
-                )
-            even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-            shape = shape or even.shape
-            if even.shape != shape:
-                raise DataError("the pictures of a recording have different sizes; export them separately.")
-            yield np.ascontiguousarray(even)
+            assert picture is not None  # `_choose_size` has looked
+            yield fit_picture(picture, size)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the episodes of a data set have in common.
+
+    Attributes:
+        fps: frames per second.
+        tasks: all tasks, in words.
+        has_landmarks: whether landmarks are exported.
+        picture_size: of all pictures; None for a data set without pictures.
+    """
+
+    fps: int
+    tasks: tuple[str, ...]
+    has_landmarks: bool
+    picture_size: PictureSize | None
 
 
 def export_lerobot(
-    recordings: Sequence[Recording], out: str | Path, task: str = "make a face"
+    recordings: Sequence[Recording],
+    out: str | Path,
+    task: str = "make a face",
+    image_size: PictureSize | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Writes a data set that `LeRobotDataset(repo_id, root=out)` reads; the folder appears when it is whole.
 
     Each run of a recording, between resets and lost frames, is an episode. Frames are as far apart as
-    `control_dt` says, which LeRobot demands; `observation.time` is the true time of each reading.
+    `control_dt` says, which LeRobot demands; `reading_time` is the true time of each reading.
 
     Args:
-        recordings: of the same face; pictures are exported if every frame of all has one.
+        recordings: of the same face. Pictures are exported if every frame of all has one, and landmarks if
+            any frame has them.
         out: folder to make; must not exist.
         task: the task in words, for policies that take text.
+        image_size: size of all pictures; by default that of the first one. Other pictures are scaled, and
+            cut to its proportions.
+        tell: called with a line of text for each thing that is missing or changed, before the work begins.
 
     Returns:
         The content of `meta/info.json`.
@@ -119,8 +140,9 @@ def export_lerobot(
     episodes = [e for r in recordings for e in _episodes(r, task)]
     if not episodes:
         raise DataError("the recordings hold no two frames in a row, so there is no episode in them.")
+    layout = _choose_layout(episodes, image_size, tell)
     with atomic_folder(out) as part:
-        return _write(part, episodes)
+        return _write(part, episodes, layout)
 
 
 def check_export(out: str | Path) -> Path:
@@ -156,6 +178,11 @@ def _check(recordings: Sequence[Recording]) -> None:
             raise DataError("the recordings have different actuator tables; export them separately.")
         if info.points != first.points:
             raise DataError("the recordings have different landmarks; export them separately.")
+        if info.control_dt != first.control_dt:
+            raise DataError(
+                f"the recordings have {first.control_dt:g} s and {info.control_dt:g} s between commands; "
+                "export them separately, or replay one at the other's rate and export the replay."
+            )
 
 
 def _episodes(recording: Recording, task: str) -> list[Episode]:
@@ -164,39 +191,71 @@ def _episodes(recording: Recording, task: str) -> list[Episode]:
     ]
 
 
-def _write(root: Path, episodes: Sequence[Episode]) -> dict[str, Any]:
-    fps = _frame_rate(episodes[0].recording.info.control_dt)
-    has_pictures = all(e.recording.places[i][2] for e in episodes for i in e.rows)
-    features = _features(episodes[0], has_pictures, fps)
-    tasks = list(dict.fromkeys(e.task for e in episodes))
+def _choose_layout(
+    episodes: Sequence[Episode], image_size: PictureSize | None, tell: Callable[[str], None]
+) -> Layout:
+    found = np.concatenate([e.recording.found[e.rows] for e in episodes])
+    if not found.any():
+        tell("landmarks are left out: none were found in these recordings.")
+    elif not found.all():
+        tell(f"landmarks of {(~found).sum()} of {len(found)} frames were not found; they are zero there.")
+    return Layout(
+        _frame_rate(episodes[0].recording.info.control_dt),
+        tuple(dict.fromkeys(e.task for e in episodes)),
+        bool(found.any()),
+        _choose_size(episodes, image_size, tell),
+    )
+
+
+def _choose_size(
+    episodes: Sequence[Episode], given: PictureSize | None, tell: Callable[[str], None]
+) -> PictureSize | None:
+    """Size of all pictures of a data set; None if it has none, since a frame has none."""
+    sizes = count_sizes((e.recording, index) for e in episodes for index in e.rows)
+    without = sizes.pop(None, 0)
+    if without:
+        if sizes or given:
+            tell(f"pictures are left out: {without} of {without + sizes.total()} frames have none.")
+        return None
+    size = given or even_size(next(iter(sizes)))  # type: ignore[arg-type]  # None is no longer in it
+    if set(sizes) != {size} and (given or len(sizes) > 1):
+        listed = ", ".join(f"{found}: {count} frames" for found, count in sizes.items())
+        chooses = "" if given else "; --image-size chooses another size"
+        tell(f"pictures of {listed} become {size}, scaled and cut to its proportions{chooses}.")
+    return size.checked()
+
+
+def _write(root: Path, episodes: Sequence[Episode], layout: Layout) -> dict[str, Any]:
     rows, every = list[dict[str, Any]](), list[Columns]()
     with ExitStack() as closing:
         tables = closing.enter_context(ParquetTables(root))
-        videos = closing.enter_context(EpisodeVideos(root, PICTURE, fps)) if has_pictures else None
+        videos = None
+        if layout.picture_size:
+            videos = closing.enter_context(EpisodeVideos(root, PICTURE, layout.fps))
         for episode in episodes:
             first = rows[-1]["dataset_to_index"] if rows else 0
-            columns = _indexed(episode, len(rows), first, tasks, fps)
-            rows.append(_add(episode, columns, tables, videos))
+            columns = _indexed(episode, len(rows), first, layout)
+            rows.append(_add(episode, columns, layout, tables, videos))
             every.append(columns)
     joined = {name: np.concatenate([c[name] for c in every]) for name in every[0]}
-    info = _info(features, fps, rows, tasks, has_pictures)
+    info = _info(_features(episodes[0], layout), rows, layout)
     write_rows(root, rows)
-    write_tasks(root, tasks)
+    write_tasks(root, layout.tasks)
     write_json(root / "meta" / "stats.json", statistics(joined))
     write_json(root / "meta" / "info.json", info)
     return info
 
 
 def _add(
-    episode: Episode, columns: Columns, tables: ParquetTables, videos: EpisodeVideos | None
+    episode: Episode, columns: Columns, layout: Layout, tables: ParquetTables, videos: EpisodeVideos | None
 ) -> dict[str, Any]:
     """Writes an episode and returns its row in the table of episodes; adds sampled pictures."""
     first = int(columns["index"][0])
     row = {"episode_index": int(columns["episode_index"][0]), "tasks": [episode.task], "length": len(episode)}
     row |= {f"data/{name}": v for name, v in tables.add(_table(columns)).items()}
     row |= {"dataset_from_index": first, "dataset_to_index": first + len(episode)}
-    if videos is not None:
-        place = videos.add(episode.pictures(), len(episode))
+    if videos is not None and layout.picture_size:
+        place = videos.add(episode.pictures(layout.picture_size), len(episode))
         row |= {f"videos/{PICTURE}/{name}": v for name, v in place.items()}
         columns[PICTURE] = videos.sampled
     return row | _flat(statistics(columns))
@@ -221,34 +280,32 @@ def _frame_rate(control_dt: float) -> int:
     return fps
 
 
-def _indexed(episode: Episode, number: int, first: int, tasks: Sequence[str], fps: int) -> Columns:
+def _indexed(episode: Episode, number: int, first: int, layout: Layout) -> Columns:
     """The columns of an episode with the indices that LeRobot requires."""
     count = np.arange(len(episode))
-    own = (count / fps, count, np.full(len(count), number), first + count,
-           np.full(len(count), tasks.index(episode.task)))  # fmt: skip
+    own = (count / layout.fps, count, np.full(len(count), number), first + count,
+           np.full(len(count), layout.tasks.index(episode.task)))  # fmt: skip
     indices = {name: np.asarray(v, kind) for (name, kind), v in zip(_INDICES.items(), own, strict=True)}
-    return {**episode.columns(), **indices}
+    columns = episode.columns()
+    if not layout.has_landmarks:
+        del columns[LANDMARKS]
+    return {**columns, **indices}
 
 
-def _features(episode: Episode, has_pictures: bool, fps: int) -> dict[str, dict[str, Any]]:
+def _features(episode: Episode, layout: Layout) -> dict[str, dict[str, Any]]:
     info = episode.recording.info
     motors = list(info.actuators)
-    points = [f"{point}_{axis}" for point in info.points for axis in "xyz"]
-    vectors = {
-        "action": motors,
-        "action.asked": motors,
-        "observation.state": motors,
-        "observation.landmarks": points,
-    }
+    vectors = {"action": motors, "observation.state": motors, "asked_action": motors}
+    if layout.has_landmarks:
+        vectors[LANDMARKS] = [f"{point}_{axis}" for point in info.points for axis in "xyz"]
     features = {name: _feature("float32", len(names), names) for name, names in vectors.items()}
-    features["observation.found"] = _feature("bool", 1, None)
-    features["observation.time"] = _feature("float32", 1, None)
-    if has_pictures:
-        height, width = next(episode.pictures()).shape[:2]
+    features |= {name: _feature("float32", 1, None) for name in ("landmarks_found", "reading_time")}
+    if layout.picture_size:
+        width, height = layout.picture_size
         features[PICTURE] = {
             "dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],
             "info": {"video.height": height, "video.width": width, "video.codec": "h264",
-                     "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "video.fps": fps,
+                     "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "video.fps": layout.fps,
                      "video.channels": 3, "has_audio": False},
         }  # fmt: skip
     return features | {name: _feature(kind, 1, None) for name, kind in _INDICES.items()}
@@ -258,19 +315,13 @@ def _feature(dtype: str, size: int, names: list[str] | None) -> dict[str, Any]:
     return {"dtype": dtype, "shape": [size], "names": names}
 
 
-def _info(
-    features: dict[str, Any],
-    fps: int,
-    rows: Sequence[dict[str, Any]],
-    tasks: Sequence[str],
-    has_pictures: bool,
-) -> dict[str, Any]:
+def _info(features: dict[str, Any], rows: Sequence[dict[str, Any]], layout: Layout) -> dict[str, Any]:
     return {
-        "codebase_version": VERSION, "robot_type": "eva", "fps": fps, "features": features,
-        "total_episodes": len(rows), "total_frames": rows[-1]["dataset_to_index"], "total_tasks": len(tasks),
-        "chunks_size": CHUNK_FILES, "data_files_size_in_mb": DATA_MB, "video_files_size_in_mb": VIDEO_MB,
-        "splits": {"train": f"0:{len(rows)}"}, "data_path": DATA,
-        "video_path": VIDEO if has_pictures else None,
+        "codebase_version": VERSION, "robot_type": "eva", "fps": layout.fps, "features": features,
+        "total_episodes": len(rows), "total_frames": rows[-1]["dataset_to_index"],
+        "total_tasks": len(layout.tasks), "chunks_size": CHUNK_FILES, "data_files_size_in_mb": DATA_MB,
+        "video_files_size_in_mb": VIDEO_MB, "splits": {"train": f"0:{len(rows)}"}, "data_path": DATA,
+        "video_path": VIDEO if layout.picture_size else None,
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -131,12 +132,26 @@ class Recording:
 
     def picture(self, index: int) -> NDArray[np.uint8] | None:
         """Reads the picture of one frame, uint8 (height, width, 3); None if it has none."""
+        jpeg = self._jpeg(index)
+        return decode_jpeg(jpeg) if jpeg else None
+
+    def picture_size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of the picture of one frame [pixels], from its header; None if it has none."""
+        from PIL import Image
+
+        if jpeg := self._jpeg(index):
+            with Image.open(io.BytesIO(jpeg)) as image:
+                return image.size
+        return None
+
+    def _jpeg(self, index: int) -> bytes:
+        """The picture of one frame as it was recorded; empty if it has none."""
         path, start, size = self.places[index]
         if not size:
-            return None
+            return b""
         with path.open("rb") as file:
             file.seek(start)
-            return decode_jpeg(file.read(size))
+            return file.read(size)
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from eva_sim.contract import FaceSpec
 from eva_sim.errors import EvaError, LinkError, RobotError, known_names
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
+from eva_sim.real.wire.port_lookup import PortLookup
 
 if TYPE_CHECKING:
     from eva_sim.real.boards.servo_bus import BusBoard
@@ -60,7 +60,8 @@ def board_opener(
         clock: clock of the board; the wall clock if None.
 
     Returns:
-        A function that opens the board; it may be called again after the board was closed.
+        A function that opens the board. It may be called again after the board was closed, and then looks
+        up the port anew, see `PortLookup`.
 
     Raises:
         RobotError: no such board, too many ports, a bad id, or its library is missing; when opening:
@@ -71,14 +72,12 @@ def board_opener(
     _check_robot_id(board, kind, robot_id)
     if kind.library:
         import_optional(*kind.library, RobotError)
-    paths = _paths(port) or [kind.find(spec)]
-    if len(paths) > kind.max_ports:
+    named = _paths(port)
+    if len(named) > kind.max_ports:
         most = "1 port" if kind.max_ports == 1 else f"{kind.max_ports} ports"
-        raise RobotError(f"board={board!r} has {most} at most, not {', '.join(paths)}.")
-    for path in paths:
-        if path.startswith("/") and not os.path.exists(path):
-            raise LinkError(f'there is no port {path}; is the board plugged in? "auto" searches for it.')
-    return lambda: kind.open(spec, paths, robot_id, clock or WallClock())
+        raise RobotError(f"board={board!r} has {most} at most, not {', '.join(named)}.")
+    ports = PortLookup(named, lambda: kind.find(spec), not kind.has_id)
+    return lambda: kind.open(spec, ports.paths(), robot_id, clock or WallClock())
 
 
 def board_kind(board: str) -> BoardKind:

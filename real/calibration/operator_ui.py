@@ -14,13 +14,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import ClassVar, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
-from eva_sim.display import display_available
-from eva_sim.errors import RobotError
+from eva_sim.contact_sheet import load_font
+from eva_sim.display import DisplayWindow
+from eva_sim.errors import RenderError, RobotError
 from eva_sim.files import Closing, atomic_path
 
 Picture = NDArray[np.uint8]
@@ -205,8 +207,6 @@ class TerminalUI(OperatorUI):
         self._count += 1
         if picture is None or self._path is None or self._count % self._every != 1 % self._every:
             return
-        from PIL import Image
-
         with atomic_path(self._path) as part:
             Image.fromarray(picture).save(part)
 
@@ -235,51 +235,44 @@ class WindowUI(OperatorUI):
         RobotError: there is no display.
     """
 
-    _NAME, _SLIDER, _STEPS = "eva calibrate", "position", 1000
+    _TITLE, _STEPS = "eva calibrate", 1000
+    _ANSWERS: ClassVar[dict[int, Callable[[], OperatorAnswer]]] = {13: Confirm, ord("s"): SkipServo}
 
     def __init__(self) -> None:
-        if not display_available():
-            raise RobotError("there is no display for a window; use the terminal guide, without --window.")
-        import cv2
-
-        self._cv = cv2
+        try:
+            self._window = DisplayWindow(self._TITLE, self._STEPS)
+        except RenderError as error:
+            raise RobotError(
+                "there is no display for a window; use the terminal guide, without --window."
+            ) from error
         self._last: tuple[str, str] = ("", "")
         self._slider = 0
-        cv2.namedWindow(self._NAME, cv2.WINDOW_AUTOSIZE)
-        cv2.createTrackbar(self._SLIDER, self._NAME, 0, self._STEPS, lambda _: None)
 
     def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
+        start = None
         if self._last != (question.actuator, question.subject):  # the slider starts at the servo's position
             self._last = (question.actuator, question.subject)
-            self._slider = self._slider_of(question)
-            self._cv.setTrackbarPos(self._SLIDER, self._NAME, self._slider)
-        self._cv.imshow(self._NAME, self._page(question, picture))
-        key = self._cv.waitKey(1) & 0xFF
-        keys: dict[int, Callable[[], OperatorAnswer]] = {
-            13: Confirm,
-            ord("s"): SkipServo,
-            ord("q"): StopCalibration,
-            27: StopCalibration,
-        }
-        if key in keys:
-            return keys[key]()
-        place = self._cv.getTrackbarPos(self._SLIDER, self._NAME)
-        if place == self._slider:
+            self._slider = start = self._slider_of(question)
+        reply = self._window.exchange(self._page(question, picture), start)
+        if reply.ended:
+            return StopCalibration()
+        if reply.key & 0xFF in self._ANSWERS:
+            return self._ANSWERS[reply.key & 0xFF]()
+        if reply.position == self._slider:
             return None
-        self._slider = place
-        return MoveTo(question.low + place / self._STEPS * (question.high - question.low))
+        self._slider = reply.position
+        return MoveTo(question.low + reply.position / self._STEPS * (question.high - question.low))
 
     def close(self) -> None:
-        self._cv.destroyWindow(self._NAME)
+        self._window.close()
 
     def _slider_of(self, question: OperatorQuestion) -> int:
         return round(self._STEPS * (question.raw - question.low) / (question.high - question.low))
 
     def _page(self, question: OperatorQuestion, picture: Picture | None) -> Picture:
-        page = np.full((480, 640, 3), 60, np.uint8) if picture is None else picture[:, :, ::-1].copy()
+        page = Image.fromarray(np.full((480, 640, 3), 60, np.uint8) if picture is None else picture)
         key = "arm" if question.subject == "arm" else "here"
+        draw = ImageDraw.Draw(page)
         for row, text in enumerate((question.text, f"Enter: {key}   s: skip   q: stop")):
-            self._cv.putText(
-                page, text, (8, 20 + 22 * row), self._cv.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1
-            )
-        return page
+            draw.text((8, 8 + 22 * row), text, fill=(255, 255, 255), font=load_font())
+        return np.asarray(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.errors import MediaError
+from eva_sim.real.vision.camera_lookup import CameraLookup
 
 Picture = NDArray[np.uint8]
 #: A camera whose newest picture is older than this is lost [s].
 LOST_AFTER = 1.0
+#: Interval at which a lost camera is looked for [s].
+RETRY = 0.5
 
 
 class TimedImage(NamedTuple):
@@ -60,6 +64,9 @@ class FrameGrabber(Protocol):
 class DeviceCamera(CameraSource):
     """A camera of this computer. A thread reads it, so that the newest picture is always available.
 
+    A camera that was unplugged is opened again when it is back, whatever its number is then. Another camera
+    never takes its place. An open source of frames is read until it ends.
+
     Args:
         device: its number, `/dev/videoN`, or an open source of frames.
         clock: clock of the robot.
@@ -72,7 +79,9 @@ class DeviceCamera(CameraSource):
     def __init__(
         self, device: int | str | FrameGrabber = 0, clock: Clock | None = None, patience: float = 5.0
     ) -> None:
-        self._clock, self._frames = clock or WallClock(), _open(device)
+        self._clock = clock or WallClock()
+        self._lookup = CameraLookup(device) if isinstance(device, int | str) else None
+        self._frames = _open_webcam(device) if isinstance(device, int | str) else device
         self._newest: TimedImage | None = None
         self._error, self._ended = "", threading.Event()
         self._first = threading.Event()
@@ -104,22 +113,34 @@ class DeviceCamera(CameraSource):
             self._frames.release()
 
     def _run(self) -> None:
-        try:
-            while not self._ended.is_set():
+        while not self._ended.is_set():
+            try:
                 picture = self._frames.read()
-                self._newest = TimedImage(self._clock.now(), picture)
+            except MediaError as error:
+                self._error = str(error)
                 self._first.set()
-        except MediaError as error:
-            self._error = str(error)
-            self._first.set()
+                if not self._reopen():
+                    return
+            else:
+                self._newest, self._error = TimedImage(self._clock.now(), picture), ""
+                self._first.set()
+
+    def _reopen(self) -> bool:
+        """Waits for the same camera and opens it; returns False if that cannot be."""
+        if self._lookup is None or not self._lookup.is_recognisable:
+            return False
+        self._frames.release()
+        while not self._ended.wait(RETRY):
+            with contextlib.suppress(MediaError):
+                self._frames = _open_webcam(self._lookup.number())
+                return True
+        return False
 
 
-def _open(device: int | str | FrameGrabber) -> FrameGrabber:
-    if isinstance(device, int | str):
-        from eva_sim.media.webcam import Webcam
+def _open_webcam(device: int | str) -> FrameGrabber:
+    from eva_sim.media.webcam import Webcam
 
-        return Webcam(device)
-    return device
+    return Webcam(device)
 
 
 def crop_square(picture: Picture, size: int) -> Picture:

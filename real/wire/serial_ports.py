@@ -86,7 +86,7 @@ def find_ports(kind: str) -> list[FoundPort]:
     Raises:
         RobotError: pyserial is not installed.
     """
-    found = [FoundPort(p.device, _adapter(kind, p), p.description or "?") for p in _listed_ports()]
+    found = [FoundPort(p.device, _adapter(kind, p), p.description or "?") for p in listed_ports()]
     return sorted(found, key=lambda port: (not port.adapter, port.path))
 
 
@@ -184,7 +184,7 @@ def open_port(path: str, baud: int, read_timeout: float, write_timeout: float) -
     try:
         return serial.Serial(path, baud, timeout=read_timeout, write_timeout=write_timeout, exclusive=True)
     except _OPEN_ERRORS as error:
-        others = ", ".join(sorted(found.device for found in _listed_ports())) or "none"
+        others = ", ".join(sorted(found.device for found in listed_ports())) or "none"
         hint = " Your user may need to join the group dialout." if _forbidden(path) else ""
         raise LinkError(f"{path} cannot be opened ({error}); ports here: {others}.{hint}") from error
 
@@ -194,7 +194,7 @@ def usb_identity(path: str) -> tuple[str, str] | None:
 
     A calibration is bound to this number, so that two boards of one kind are not mistaken for each other.
     """
-    for port in _listed_ports():
+    for port in listed_ports():
         if os.path.realpath(port.device) == os.path.realpath(path) and port.serial_number:
             return str(port.serial_number), str(port.product or port.description)
     return None
@@ -222,7 +222,12 @@ def identify_robot(paths: Sequence[str], robot_id: str | None) -> tuple[str, str
     return "+".join(number for number, _ in filter(None, found)), product
 
 
-def _listed_ports() -> list[Any]:
+def listed_ports() -> list[Any]:
+    """The serial ports of this computer, as pyserial describes them.
+
+    Raises:
+        RobotError: pyserial is not installed.
+    """
     return list(import_optional("serial.tools.list_ports", "real", RobotError).comports())
 
 

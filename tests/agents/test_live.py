@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import MirrorController, MirrorTrace
 from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame
@@ -22,14 +25,19 @@ from eva_sim.agents.mirroring.live import (
     CALM_PROMPT,
     MIRRORING_PROMPT,
     NEUTRAL_DURATION,
+    NO_FACE_HINT,
+    NOT_ACCEPTED_HINT,
+    TERMINAL_ENDS,
+    WINDOW_ENDS,
+    MirrorDisplay,
     mirror_live_frames,
 )
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.mirroring.recorded import mirror_recorded_frames
+from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.detector import canonical_face
-from eva_sim.display import DisplayWindow
-from eva_sim.errors import MediaError, PhysicsError
+from eva_sim.errors import MediaError, PhysicsError, RenderError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, face_measurements
 from eva_sim.media import sources
@@ -101,13 +109,15 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
     """A fake display, and the pictures it shows."""
     pictures: list[Picture] = []
 
-    def show(self: DisplayWindow, picture: Picture) -> bool:
-        pictures.append(picture)
-        return len(pictures) < 70  # then q
+    class FakeWindow:
+        def show(self, picture: Picture) -> bool:
+            pictures.append(picture)
+            return len(pictures) < 70  # then q
+
+        def close(self) -> None: ...
 
     monkeypatch.setattr("eva_sim.display.display_available", lambda: True)
-    monkeypatch.setattr(DisplayWindow, "show", show)
-    monkeypatch.setattr(DisplayWindow, "close", lambda self: None)
+    monkeypatch.setattr("eva_sim.display.DisplayWindow", FakeWindow)
     return pictures
 
 
@@ -239,6 +249,60 @@ def test_a_window_shows_both_and_q_ends(
     assert {picture.shape for picture in shown} == {(480 + 36, 640 + 480, 3)}
     person = [picture[:480, :640].astype(int) for picture in shown]
     assert np.abs(person[5] - person[69]).mean() > 1
+
+
+def test_a_window_is_like_a_mirror(
+    capture: type[Capture], model: InverseModel, shown: list[Picture], tmp_path: Path
+) -> None:
+    mirror(open_source("0"), model, FakeFace(), tmp_path)
+    first, _ = resize_to_panel(capture.frames[0])
+
+    def distance(picture: Picture) -> float:
+        return float(np.abs(shown[0][:480, :640].astype(float) - picture).mean())
+
+    assert distance(first[:, ::-1]) < 5 < distance(first)
+    film = next(iter(open_source(tmp_path / "mirror.mp4")))[1]
+    scale = film.shape[0] / 480
+    person = Image.fromarray(film).crop((0, 0, round(640 * scale), film.shape[0])).resize((640, 480))
+    frame = capture.frames[round(float(np.load(tmp_path / "traces.npz")["time"][0]) / DT)]
+    plain, _ = resize_to_panel(frame)
+    assert np.abs(np.asarray(person, float) - plain).mean() < 8  # results are not mirrored
+
+
+@pytest.mark.parametrize("points", [None, np.zeros((len(POINTS), 3))])
+@pytest.mark.parametrize("accepted", [False, True])
+def test_the_window_says_what_to_do_and_the_frame_rate(
+    shown: list[Picture], monkeypatch: pytest.MonkeyPatch, points: Any, accepted: bool
+) -> None:
+    lines: list[tuple[str, str]] = []
+    draw = video_panels.side_by_side
+
+    def note(person: Picture, robot: Picture, text: str, right: str) -> Picture:
+        lines.append((text, right))
+        return draw(person, robot, text, right)
+
+    monkeypatch.setattr(video_panels, "side_by_side", note)
+    wall = np.full((480, 640, 3), 90, np.uint8)
+    with MirrorDisplay() as screen:
+        for _ in range(2):
+            screen.show(wall, points, accepted, wall, CALM_PROMPT)
+    hint = NO_FACE_HINT if points is None else CALM_PROMPT if accepted else NOT_ACCEPTED_HINT
+    assert [text for text, _ in lines] == [f"{hint} {WINDOW_ENDS}"] * 2
+    assert lines[0][1] == "0 pictures/s" and re.fullmatch(r"[1-9]\d* pictures/s", lines[1][1])
+
+
+def test_a_display_that_does_not_answer_leaves_lines_of_text(
+    capture: type[Capture], model: InverseModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    def refuse() -> None:
+        raise RenderError("the display ':9' shows no window.")
+
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: True)
+    monkeypatch.setattr("eva_sim.display.DisplayWindow", refuse)
+    assert mirror(open_source("0"), model, FakeFace(), tmp_path)["steps"] > 30
+    messages = capsys.readouterr().err
+    assert "No window: the display ':9' shows no window." in messages
+    assert f"{CALM_PROMPT} {TERMINAL_ENDS}" in messages
 
 
 def test_a_missing_camera_is_named(capture: type[Capture]) -> None:

@@ -34,6 +34,7 @@ from eva_sim.real.calibration.operator_ui import ScriptedOperator
 from eva_sim.real.calibration.servo_bench import BENCH_SPEED, widest_limits
 from eva_sim.real.calibration.session import CalibrationSession, ServoEndpoints
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.simulation import fake_bus
 from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, ServoBus
 from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, PtyLine
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
@@ -96,6 +97,7 @@ def desk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
         pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
     for patience in ("LATENCY", "WRITE_TIMEOUT"):  # a fake's thread may be slow on a busy machine
         monkeypatch.setattr(bus_port, patience, 5.0)
+    monkeypatch.setattr(fake_bus, "PAUSE", 5.0)
     monkeypatch.setattr(opening, "WallClock", SimulatedClock)
     monkeypatch.setattr(clock, "WallClock", SimulatedClock)
     monkeypatch.setenv("EVA_CONFIG", str(tmp_path / "config"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from eva_sim.display import WindowReply
 from eva_sim.errors import RobotError
 from eva_sim.real.calibration.endpoint_search import find_endpoints
 from eva_sim.real.calibration.operator_ui import (
@@ -98,26 +97,44 @@ def test_nothing_is_armed_before_its_person_says_so(
     assert "9999 is outside" in message and bench.raw == bench.goal == 2100.0
 
 
+def test_a_window_needs_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eva_sim.display.display_available", lambda: False)
+    with pytest.raises(RobotError, match="terminal guide"):
+        WindowUI()
+
+
 def test_a_window_has_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    if sys.platform == "linux":
-        with pytest.raises(RobotError, match="terminal guide"):
-            WindowUI()
-    monkeypatch.setenv("DISPLAY", ":7")
-    place, keys, shown = [0], iter([-1, -1, -1, 13, ord("s"), ord("q")]), list[Any]()
-    fake = types.SimpleNamespace(
-        WINDOW_AUTOSIZE=1, FONT_HERSHEY_SIMPLEX=0,
-        namedWindow=lambda *_: None, createTrackbar=lambda *_: None,
-        setTrackbarPos=lambda slider, window, value: place.__setitem__(0, value),
-        getTrackbarPos=lambda *_: place[0], waitKey=lambda _: next(keys), putText=lambda *_: None,
-        imshow=lambda window, page: shown.append(page), destroyWindow=lambda *_: None,
-    )  # fmt: skip
-    monkeypatch.setitem(sys.modules, "cv2", fake)
+    replies = iter([(-1, 188), (-1, 500), (-1, 500), (13, 500), (ord("s"), 500), (ord("q"), 500)])
+    shown, closed = list[tuple[Any, int | None]](), []
+
+    class FakeWindow:
+        def __init__(self, title: str, slider_steps: int) -> None:
+            assert slider_steps == 1000
+
+        def exchange(self, picture: Any, position: int | None = None) -> WindowReply:
+            shown.append((picture, position))
+            key, place = next(replies)
+            return WindowReply(key, True, place)
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr("eva_sim.real.calibration.operator_ui.DisplayWindow", FakeWindow)
     with WindowUI() as guide:
-        assert guide.poll(QUESTION, None) is None and place[0] == round(1000 * 300 / 1600)
-        place[0] = 500
+        assert guide.poll(QUESTION, None) is None  # the slider is put at the servo's position
         assert guide.poll(QUESTION, np.zeros((9, 9, 3), np.uint8)) == MoveTo(1500.0)
         assert guide.poll(replace(QUESTION, raw=1100.0), None) is None  # the servo is on its way
         assert [guide.poll(QUESTION, None) for _ in range(3)] == [Confirm(), SkipServo(), StopCalibration()]
-    assert shown[0].shape == (480, 640, 3)
+    assert [position for _, position in shown] == [round(1000 * 300 / 1600), *[None] * 5]
+    assert shown[0][0].shape == (480, 640, 3) and closed == [True]
+
+
+def test_a_closed_window_stops_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ClosedWindow:
+        def __init__(self, *_: Any) -> None: ...
+
+        def exchange(self, *_: Any) -> WindowReply:
+            return WindowReply(-1, False, 0)
+
+    monkeypatch.setattr("eva_sim.real.calibration.operator_ui.DisplayWindow", ClosedWindow)
+    assert WindowUI().poll(QUESTION, None) == StopCalibration()

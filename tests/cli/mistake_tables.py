@@ -144,6 +144,7 @@ MIRROR = [
     ("mirror 77 --model good.pt --out {out}", r"no camera 77; is it plugged in"),
     ("mirror -1 --model good.pt --out {out}", r"No such option: -1"),
     (f"mirror {LONG} --model good.pt --out {{out}}", r"[Nn]ame too long"),
+    ("mirror wall.png --out {out}", r"no model in out/model or out/demo/model; run `eva demo`"),
     ("mirror wall.png --model none.pt --out {out}", r"none\.pt does not exist; train a model"),
     ("mirror wall.png --model empty --out {out}", r"inverse\.pt does not exist; train a model"),
     ("mirror wall.png --model half.pt --out {out}", r"half\.pt is damaged .*train it again"),
@@ -240,6 +241,9 @@ RECORDINGS = [
     ("export session foreign --out {out}", r"different actuator tables"),
     ("export session --out empty", r"empty exists already; choose another folder"),
     ("export session --out file/below", r"file is not a folder"),
+    ("export session --image-size 3 --out {out}", r"is no size of a picture; write WIDTHxHEIGHT"),
+    ("export session --image-size 0x0 --out {out}", r"cannot be exported: sides are even"),
+    ("export session --image-size nanxinf --out {out}", r"is no size of a picture"),
     ("export session --task '' --out {out}", r"the argument after --task is empty"),
 ]
 MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *MIRROR, *ROBOT, *RECORDINGS]

@@ -187,3 +187,19 @@ def test_what_is_right_ends_well(mistaken_eva: MistakenEva, tmp_path: Path) -> N
     code, err = mistaken_eva(f"mimic {picture} --model {{out}} --out {{out}}/mirror")
     assert (code, "eva: " in err) == (0, False)
     assert (tmp_path / "out" / "mirror" / "mirror.mp4").exists()
+
+
+@pytest.mark.parametrize("trained", [("out/demo/model",), ("out/demo/model", "out/model")])
+def test_the_users_own_model_or_else_the_demos_is_used(
+    mistaken_eva: MistakenEva,
+    stock: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: tuple[str, ...],
+) -> None:
+    for folder in trained:
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(stock / "good.pt", tmp_path / folder / "inverse.pt")
+    monkeypatch.chdir(tmp_path)
+    code, err = mistaken_eva(f"mirror {stock / 'wall.png'}")
+    assert code == 1 and f"The model is that of {trained[-1]}." in err and "there is no face in" in err

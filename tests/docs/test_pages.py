@@ -65,7 +65,17 @@ def test_classes_and_functions_exist(page: str) -> None:
     for text in inline_code(page):
         if found := re.fullmatch(r"(?:\w+\.)*(\w+)\(.*\)|([A-Z][a-z]+(?:[A-Z][a-z]+)+)", text):
             named.add(found[1] or found[2])
-    foreign = {"LeRobotDataset", "VectorEnv", "DeprecationWarning", "tan", "exp", "make", "make_vec", "help"}
+    foreign = {
+        "DataLoader",
+        "LeRobotDataset",
+        "VectorEnv",
+        "DeprecationWarning",
+        "tan",
+        "exp",
+        "make",
+        "make_vec",
+        "help",
+    }
     assert not sorted(named - foreign - _defined())
 
 

@@ -1,0 +1,96 @@
+"""Where a board is now: its ports are looked up anew at each connection.
+
+A device that is unplugged may come back under another path, and another device may have its path by then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from eva_sim.errors import LinkError
+from eva_sim.real.wire.serial_ports import listed_ports
+
+
+class UsbDevice(NamedTuple):
+    """What stays the same of a USB device while its path changes.
+
+    Attributes:
+        vendor: USB id of the vendor.
+        product: USB id of the product.
+        serial_number: serial number, by which devices of one kind differ.
+        interface: which of the device's ports, such as `1.0`; empty if it has only one.
+    """
+
+    vendor: int
+    product: int
+    serial_number: str
+    interface: str
+
+    @classmethod
+    def of(cls, port: Any) -> UsbDevice | None:
+        """The device of a port that pyserial lists; None if it has no serial number."""
+        if port.vid is None or not port.serial_number:
+            return None
+        interface = str(port.location or "").partition(":")[2]
+        return cls(port.vid, port.pid, str(port.serial_number), interface)
+
+
+class PortLookup:
+    """Looks up the ports of one board, again and again.
+
+    The first call of `paths` returns what was found when this object was made. Every later call looks for
+    the same USB devices. Devices without a serial number are looked for as at first.
+
+    Args:
+        named: paths that the user named; none to search.
+        search: returns the path of the only board of this kind.
+        by_device: whether only the same USB device is the same robot. Boards with an id of their own are
+            recognised by that, so another adapter may reach them.
+
+    Raises:
+        LinkError: there is no such port.
+    """
+
+    def __init__(self, named: Sequence[str], search: Callable[[], str], by_device: bool) -> None:
+        self._search, self._by_device = search, by_device
+        self._named = tuple(named)
+        self._checked: list[str] | None = self._look()
+        self._devices = [_device_at(path) for path in self._checked]
+
+    def paths(self) -> list[str]:
+        """Returns the paths of the ports as they are now.
+
+        Raises:
+            LinkError: a port is not there, or another device is.
+        """
+        checked, self._checked = self._checked, None
+        if checked is not None:
+            return checked
+        here = {device: port.device for port in listed_ports() if (device := UsbDevice.of(port))}
+        back = [here.get(device) if device else None for device in self._devices]
+        if all(back):
+            return [path for path in back if path]
+        gone = [d for d, path in zip(self._devices, back, strict=True) if d and not path]
+        if gone and self._by_device:
+            numbers = ", ".join(device.serial_number for device in gone)
+            raise LinkError(
+                f"the USB device of this robot, serial number {numbers}, is not plugged in. "
+                "Plug it in and connect again; to use another robot, open that one."
+            )
+        return [path or other for path, other in zip(back, self._look(), strict=True)]
+
+    def _look(self) -> list[str]:
+        """The named paths, or the one that a search finds."""
+        for path in self._named:
+            if path.startswith("/") and not os.path.exists(path):
+                raise LinkError(f'there is no port {path}; is the board plugged in? "auto" searches for it.')
+        return list(self._named) or [self._search()]
+
+
+def _device_at(path: str) -> UsbDevice | None:
+    """The USB device behind a port, whichever link names it."""
+    place = os.path.realpath(path)
+    ports = (port for port in listed_ports() if os.path.realpath(port.device) == place)
+    return next(map(UsbDevice.of, ports), None)
