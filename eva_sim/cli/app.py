@@ -89,7 +89,10 @@ def main() -> None:
         SystemExit: with the exit code, see `run`.
     """
     _escape_what_the_terminal_lacks()
-    code = run(sys.argv[1:])
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as again:  # a second one, while the first is answered
+        code = 128 + signal_of(again)
     for number in ENDING_SIGNALS:  # the work is done; while Python ends, a signal ends it without a traceback
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
