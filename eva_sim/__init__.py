@@ -5,6 +5,7 @@ simulated body, in one page). Importing this package registers the Gymnasium ids
 nothing heavy: no physics, no renderer, no torch.
 """
 
+import eva_sim.command_start  # noqa: F401  # first, see there
 from eva_sim.contract import Capabilities, Face, FaceSpec, Reading, load_spec
 from eva_sim.errors import EvaError
 from eva_sim.faces import face_capabilities, make_face

@@ -43,13 +43,22 @@ def draw_contact_sheet(tiles: Sequence[tuple[str, NDArray[np.uint8]]], columns: 
     return sheet
 
 
+def check_picture_name(path: Path) -> None:
+    """Checks that a file's name ends like that of a picture.
+
+    Raises:
+        DataError: it does not.
+    """
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise DataError(f"{path} has no extension of a picture; name it .png or .jpg.")
+
+
 def save_picture(image: Image.Image, path: Path) -> None:
     """Writes a picture atomically, in the format of the path's extension.
 
     Raises:
         DataError: the extension is not that of a picture, or the file cannot be written.
     """
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise DataError(f"{path} has no extension of a picture; name it .png or .jpg.")
+    check_picture_name(path)
     with atomic_path(path) as part:
         image.save(part)

@@ -122,6 +122,8 @@ def _create(video: bool) -> Any:
         options = vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=1)
         with silence_stderr():
             return vision.FaceLandmarker.create_from_options(options)
+    except ModuleNotFoundError:
+        raise  # MediaPipe itself is missing
     except (ImportError, OSError) as error:
         raise RenderError(
             f"the face detector lacks a system library ({error}); on Debian: "

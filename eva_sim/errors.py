@@ -6,6 +6,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+#: Seeds are less than this, so that a file can hold them.
+SEED_LIMIT = 2**63
+#: Characters of a name that are compared with known ones; comparing takes their number squared.
+_LONGEST_NAME = 100
+
 
 class EvaError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -84,8 +91,48 @@ def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> Non
             )
 
 
+#: Extra of eva-sim that installs an optional module.
+EXTRAS = {
+    "torch": "train", "matplotlib": "train", "serial": "real", "scservo_sdk": "feetech",
+    "dynamixel_sdk": "dynamixel", "pyarrow": "lerobot",
+}  # fmt: skip
+
+
+def describe_error(error: Exception) -> str:
+    """Says in one line what is wrong, and what to do next, for errors that are no defects of this package."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; close other programs, or ask for less."
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        extra = f"[{EXTRAS[module]}]" if module in EXTRAS else ""
+        return f"the Python module {module} is missing; install it with: pip install 'eva-sim{extra}'"
+    if isinstance(error, ImportError):
+        return f"a library cannot be loaded ({error}); reinstall it, or install what it needs."
+    return " ".join(str(error).split())
+
+
+def check_seed(seed: int, name: str = "seed") -> int:
+    """Returns a seed of random numbers.
+
+    Raises:
+        CommandError: it is negative, too large, or no whole number.
+    """
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEED_LIMIT:
+        raise CommandError(f"{name}={str(seed)[:40]}; choose a whole number from 0 to 2^63 - 1.")
+    return int(seed)
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Returns the known name that is written most alike, upper case aside; empty if none is."""
+    by_lower_case = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name[:_LONGEST_NAME].lower(), by_lower_case, n=1)
+    return by_lower_case[near[0]] if near else ""
+
+
 def known_names(name: str, known: Sequence[str]) -> str:
     """Returns the end of a message about an unknown name: the nearest known name, if any, and all of them."""
-    near = difflib.get_close_matches(name, known, n=1)
+    near = nearest_name(name, known)
     listed = ", ".join(known)
-    return f"did you mean {near[0]}? There are {listed}" if near else f"there are {listed}"
+    return f"did you mean {near}? There are {listed}" if near else f"there are {listed}"

@@ -36,14 +36,18 @@ def _section(spec: FaceSpec, values: object, place: str) -> NDArray[np.float32]:
 
 
 def expression_command(spec: FaceSpec, name: object) -> NDArray[np.float32]:
-    """Returns the command (25,) of one named expression.
+    """Returns the command (25,) of one named expression; upper case does not matter.
 
     Raises:
         CommandError: no such expression.
     """
     known = load_expressions(spec)
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str):
         raise CommandError(f"no expression called {name!r}; {known_names(str(name), list(known))}.")
+    if name not in known and name.lower() in known:
+        return known[name.lower()]
+    if name not in known:
+        raise CommandError(f"no expression called {name!r}; {known_names(name, list(known))}.")
     return known[name]
 
 
@@ -59,6 +63,7 @@ def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
         raise CommandError(f"an expression comes first and alone; {late[0]!r} would undo the rest.")
     for word in words:
         name, equals, value = word.partition("=")
+        name = name if name in spec.names else name.lower()
         command = _set(spec, command, name, value) if equals else expression_command(spec, name)
     return spec.check(command)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,35 +77,224 @@ def check_output_folder(path: str | os.PathLike[str]) -> Path:
         DataError: something is in the way, or may not be written.
     """
     folder = Path(path)
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise DataError(f"{folder} cannot be written: {there} is not a writable folder; choose another.")
-    return folder
+    with explain_write_errors(folder):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder.lstat()  # refuses a name that is too long
+        there = existing_folder(folder)
+        if not there.is_dir():
+            raise DataError(f"{folder} cannot be written: {there} is not a folder; choose another.")
+        with tempfile.TemporaryFile(dir=there):  # rights alone do not tell: the disk may be read-only
+            return folder
+
+
+def check_output_file(path: str | os.PathLike[str]) -> Path:
+    """Checks that a file can be written; called before the work whose result it holds.
+
+    Raises:
+        DataError: it is a folder, or its folder cannot be written.
+    """
+    file = Path(path)
+    with explain_write_errors(file), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        file.lstat()  # refuses a name that is too long
+        if file.is_dir():
+            raise DataError(f"{file} is a folder; name a file.")
+    check_output_folder(file.parent)
+    return file
+
+
+def check_free_space(folder: str | os.PathLike[str], size: float, contents: str) -> None:
+    """Checks that a folder's disk has room; called before the work whose results go there.
+
+    Args:
+        folder: for the results; need not exist yet.
+        size: of the results [bytes].
+        contents: what the results are, in words, as the subject of a sentence in the plural.
+
+    Raises:
+        DataError: they do not fit.
+    """
+    free = shutil.disk_usage(existing_folder(Path(folder))).free
+    if size > free:
+        raise DataError(
+            f"{contents} need about {_in_words(size)}, and the disk of {folder} has {_in_words(free)} free; "
+            "ask for less, free some space, or choose another folder."
+        )
+
+
+def _in_words(size: float) -> str:
+    """Size in bytes, for people."""
+    unit, name = next(pair for pair in ((1e12, "TB"), (1e9, "GB"), (0, "MB")) if size >= pair[0])
+    return f"{size / (unit or 1e6):,.4g} {name}"
+
+
+def existing_folder(folder: Path) -> Path:
+    """Returns the folder or the nearest of its parents that exists."""
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+
+
+#: What to do about an error in writing, by its number. Other errors are no errors in writing.
+_WRITE_ADVICE = {
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "choose a folder that you may write",
+    errno.EPERM: "choose a folder that you may write",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "choose another folder",
+    errno.ENOTDIR: "a file is in the way; choose another folder",
+    errno.EEXIST: "a file is in the way; choose another folder",
+    errno.EISDIR: "a folder is in the way; choose another name",
+    errno.ELOOP: "its links go in a circle; choose another folder",
+    errno.EINVAL: "choose another name",
+    errno.EIO: "check the disk",
+}
+
+
+@contextmanager
+def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns errors in writing, of whatever library, into one that says what to do.
+
+    Args:
+        path: what the block writes.
+
+    Raises:
+        DataError: it could not be written, e.g. because the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if number not in _WRITE_ADVICE:
+            raise
+        reason, advice = os.strerror(number), _WRITE_ADVICE[number]
+        raise DataError(f"{path} cannot be written ({reason}); {advice}.") from error
+
+
+#: Begin of the names of temporary files and folders; the id of the process that writes them follows.
+_PART = ".part-"
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed onto it only if the block succeeds.
 
-    The temporary file keeps the suffix, because video and array writers choose by it.
+    The temporary file keeps the suffix, because video and array writers choose by it. What a process that
+    was killed left beside `path` is removed.
 
     Raises:
-        DataError: nothing can be written there.
+        DataError: it cannot be written.
     """
     final = Path(path)
+    with explain_write_errors(final), _made(final.parent):
+        remove_leftovers(final.parent)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=_part_prefix(), suffix=final.suffix)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            part.chmod(0o644)
+            os.replace(part, final)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary folder; its files move into `folder` together, only if the block succeeds.
+
+    Raises:
+        DataError: they cannot be written.
+    """
+    final = Path(folder)
+    with explain_write_errors(final), _made(final):
+        remove_leftovers(final)
+        with tempfile.TemporaryDirectory(dir=final, prefix=_part_prefix()) as name:
+            part = Path(name)
+            yield part
+            for file in sorted(part.iterdir()):
+                os.replace(file, final / file.name)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`, renamed to it only if the block succeeds.
+
+    Raises:
+        DataError: it cannot be written, or there is one with files already.
+    """
+    final = Path(path)
+    with explain_write_errors(final), _made(final.parent):
+        remove_leftovers(final.parent)
+        part = Path(tempfile.mkdtemp(dir=final.parent, prefix=_part_prefix()))
+        try:
+            yield part
+            part.chmod(0o755)
+            part.rename(final)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def mark_unfinished(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Makes a folder, and marks it as unfinished for the block.
+
+    `remove_leftovers` finds the mark if the process is killed. A folder that the block leaves empty by an
+    error is removed.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        with explain_write_errors(folder):
+            stack.enter_context(_made(Path(folder)))
+            handle, name = tempfile.mkstemp(dir=folder, prefix=_part_prefix())
+            os.close(handle)
+        stack.callback(Path(name).unlink, missing_ok=True)
+        yield
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> bool:
+    """Removes the temporary files of processes that were killed; returns whether there were any."""
+    leftovers = [path for path in Path(folder).glob(f"{_PART}*") if not _is_being_written(path)]
+    for path in leftovers:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return bool(leftovers)
+
+
+def _part_prefix() -> str:
+    return f"{_PART}{os.getpid()}-"
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether the process that began a temporary file may still write it."""
+    process = path.name.removeprefix(_PART).partition("-")[0]
+    if not process.isdecimal():
+        return True  # its name is not of this module
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=".part-", suffix=final.suffix)
-    except OSError as error:
-        raise DataError(f"{final} cannot be written ({error.strerror}); choose another path.") from error
-    os.close(handle)
-    part = Path(name)
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # a process of another user
+    return True
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder for the block, and removes it if the block fails and leaves it empty."""
+    missing = [place for place in (folder, *folder.absolute().parents) if not os.path.lexists(place)]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        yield part
-        part.chmod(0o644)
-        os.replace(part, final)
-    finally:
-        part.unlink(missing_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # another file is in it
+            for place in missing:
+                place.rmdir()
+        raise
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -118,8 +311,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """
     try:
         return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or damaged ({error}); make it again.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error, "make it again, or name another file") from error
 
 
 def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
@@ -134,10 +327,36 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: missing, truncated or not an array file.
     """
-    if not Path(path).exists():
-        raise DataError(f"{path} does not exist.")
     try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with Path(path).open("rb") as raw:
+            if not zipfile.is_zipfile(raw):
+                raise ValueError("it is no .npz")
+            raw.seek(0)
+            with np.load(raw, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, numpy and zlib each have their own
-        raise DataError(f"{path} is damaged or not an array file ({error}); make it again.") from error
+        raise unreadable(path, error, "make it again", "is damaged or not an array file") from error
+
+
+def unreadable(
+    path: str | os.PathLike[str], error: Exception, remedy: str, verdict: str = "is damaged"
+) -> DataError:
+    """Returns the error for a file that could not be read, with the advice that fits the cause.
+
+    Args:
+        path: of the file.
+        error: that reading raised.
+        remedy: what to do if the file is missing or its content is at fault.
+        verdict: what is wrong in that case.
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return DataError(f"{path} does not exist; {remedy}.")
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{path} is a folder; name a file.")
+    if isinstance(error, PermissionError):
+        return DataError(f"{path} may not be read; change its permissions.")
+    if isinstance(error, MemoryError):
+        return DataError(f"{path} does not fit into memory; close other programs.")
+    if isinstance(error, OSError) and error.strerror:
+        return DataError(f"{path} cannot be read ({error.strerror}); check the disk.")
+    return DataError(f"{path} {verdict} ({error}); {remedy}.")

@@ -17,11 +17,13 @@ def import_optional(module: str, extra: str, error: type[EvaError] = EvaError) -
         error: class of the error to raise if it is not installed.
 
     Raises:
-        EvaError: the module is not installed; the message says how to install it.
+        EvaError: the module is not installed, and the message says how to install it; or it is broken.
     """
     try:
         return importlib.import_module(module)
-    except ImportError as missing:
+    except ModuleNotFoundError as missing:
         raise error(
             f"the Python module {module} is missing; install it with: pip install 'eva-sim[{extra}]'"
         ) from missing
+    except ImportError as broken:
+        raise error(f"the Python module {module} cannot be loaded ({broken}); reinstall it.") from broken

@@ -25,6 +25,11 @@ def progress(over: Iterable[Any] | None = None, does: str = "", **options: Any) 
     return kind(over, does, **options)
 
 
+def report(text: str) -> None:
+    """Prints a line about the work, above a bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
 class ProgressLines(tqdm):
     """A `tqdm` that writes lines instead of a bar, for logs."""
 

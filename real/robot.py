@@ -30,8 +30,8 @@ class RobotFace(Face):
     """EVA with servos.
 
     Opening it connects, checks the calibration, and moves nothing. The first `reset` arms the robot. After a
-    stop, after a fault, or after it went limp, only `arm` arms it. Ctrl-C, SIGTERM and the end of the program
-    disarm it.
+    stop, after a fault, or after it went limp, only `arm` arms it. Ctrl-C, SIGTERM, SIGHUP and the end of the
+    program disarm it.
 
     Control periods begin at whole multiples of `spec.control_dt` of the clock, as long as the caller keeps
     up, so that runs in virtual time repeat.

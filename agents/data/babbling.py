@@ -8,11 +8,10 @@ robot, so that the hysteresis of the cables is in the data.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim import make_face
-from eva_sim.agents.data.dataset import DatasetManifest, read_shard, shard_path, write_spec
+from eva_sim.agents.data.dataset import DatasetManifest, count_shards, read_shard, shard_path, write_spec
+from eva_sim.agents.data.workers import run_jobs
 from eva_sim.contract import Face, FaceSpec
-from eva_sim.errors import DataError, EvaError
-from eva_sim.files import write_arrays
+from eva_sim.errors import DataError, EvaError, check_seed
+from eva_sim.files import check_free_space, check_output_folder, remove_leftovers, write_arrays
 from eva_sim.landmarks import POINTS
-from eva_sim.progress import progress
+from eva_sim.progress import progress, report
 from eva_sim.settling import hold, settling_steps
 
 OpenFace = Callable[..., Face]
@@ -33,6 +33,8 @@ Opener = tuple[OpenFace, str, dict[str, Any]]
 
 #: Samples in a shard, the unit of work, of resuming and of holding out.
 SHARD_SIZE = 50
+#: Largest number of worker processes; more than a few for each processor only take memory.
+MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))
 #: Probability that both sides do the same, and the standard deviation of their difference [command].
 _SYMMETRIC, _DIFFERENCE = 0.75, 0.05
 #: Probability that an active actuator goes to the end of its travel.
@@ -135,8 +137,12 @@ def babble(
         EvaError: a worker died; the shards it finished are kept.
     """
     folder = Path(out)
-    if samples < 1 or workers < 1:
-        raise EvaError(f"samples={samples}, workers={workers}: both must be 1 or more.")
+    if samples < 1:
+        raise EvaError(f"samples={samples}; ask for 1 or more.")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise EvaError(f"workers={workers}; this computer does well with 1 to {MOST_WORKERS}.")
+    check_seed(seed)
+    check_output_folder(folder)
     settings: dict[str, Any] = {
         "points": POINTS, "seed": seed, "samples": samples, "shard_size": SHARD_SIZE,
         "image_size": image_size, "body": body, "options": dict(options or {}),
@@ -160,17 +166,34 @@ def _record_missing(
             face = open_faces.enter_context(_open(opener))
             spec = face.spec
         manifest = DatasetManifest(digest=spec.digest, settle=settling_steps(spec), **settings)
-        missing = _prepare(folder, manifest, spec, resume)
-        if workers == 1:
-            recorded = _record_here(folder, manifest, missing, opener, face)
-        else:
-            open_faces.close()  # each worker opens its own face
-            recorded = _record_in_workers(folder, manifest, missing, opener, workers)
+        _prepare(folder, manifest, spec, resume)
         with progress(does="babble", total=manifest.samples, unit="faces") as bar:
-            bar.update(manifest.samples - sum(manifest.rows(i) for i in missing))
-            for index in recorded:
-                bar.update(manifest.rows(index))
+            missing = _missing_shards(folder, manifest, bar.update)
+            first = next(missing, None)
+            if first is None:
+                return manifest
+            if workers > 1:
+                open_faces.close()  # each worker opens its own face
+                record = partial(_open_recorder, opener, folder, manifest)
+                recorded = run_jobs(record, chain([first], missing), workers)
+            else:
+                face = face or open_faces.enter_context(_open(opener))
+                recorded = _record_here(face, folder, manifest, chain([first], missing))
+            with contextlib.closing(recorded):
+                for index in recorded:
+                    bar.update(manifest.rows(index))
     return manifest
+
+
+def _missing_shards(
+    folder: Path, manifest: DatasetManifest, skipped: Callable[[int], object]
+) -> Iterator[int]:
+    """Yields the shards to be recorded; calls `skipped` with the number of samples of each other one."""
+    for index in range(manifest.shards):
+        if _is_complete(folder, manifest, index):
+            skipped(manifest.rows(index))
+        else:
+            yield index
 
 
 def _open(opener: Opener) -> Face:
@@ -198,15 +221,23 @@ def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> No
         raise DataError(f"{folder} was recorded with {recorded}, not {asked}; choose another folder.")
 
 
-def _prepare(folder: Path, manifest: DatasetManifest, spec: FaceSpec, resume: bool) -> list[int]:
-    """Checks the folder, writes manifest and actuator table; returns the shards that are still to be made."""
+def _prepare(folder: Path, manifest: DatasetManifest, spec: FaceSpec, resume: bool) -> None:
+    """Checks the folder and its disk, and writes manifest and actuator table."""
     _check_folder(folder, vars(manifest), resume)
+    there = count_shards(folder)
+    size = manifest.sample_size(len(spec)) * (manifest.samples - there * manifest.shard_size)
+    check_free_space(folder, size, f"{manifest.samples:,} samples")
+    if there:
+        so_far = f"{min(there, manifest.shards):,} of {manifest.shards:,}"
+        report(f"{folder} holds {so_far} shards; those that are whole are kept.")
+    remove_leftovers(folder)
     write_spec(folder, spec)
     manifest.write(folder)
-    return [i for i in range(manifest.shards) if not _is_complete(folder, manifest, i)]
 
 
 def _is_complete(folder: Path, manifest: DatasetManifest, index: int) -> bool:
+    if not shard_path(folder, index).exists():
+        return False
     try:
         read_shard(folder, manifest, index, images=True)
     except DataError:
@@ -243,42 +274,19 @@ def _record(face: Face, command: NDArray[np.float32], manifest: DatasetManifest)
     return row
 
 
-_worker_face: Face | None = None  # of this worker process, open until it ends
+@contextlib.contextmanager
+def _open_recorder(
+    opener: Opener, folder: Path, manifest: DatasetManifest
+) -> Iterator[Callable[[int], None]]:
+    """Opens a face; yields the function that records a shard with it."""
+    with _open(opener) as face:
+        yield partial(record_shard, face, folder, manifest)
 
 
 def _record_here(
-    folder: Path, manifest: DatasetManifest, missing: Sequence[int], opener: Opener, face: Face | None
-) -> Iterator[int]:
-    """Records shards in this process, with `face` or one that is opened for it."""
-    if not missing:
-        return
-    with face or _open(opener) as opened:
-        for index in missing:
-            record_shard(opened, folder, manifest, index)
-            yield index
-
-
-def _record_in_workers(
-    folder: Path, manifest: DatasetManifest, missing: Sequence[int], opener: Opener, workers: int
-) -> Iterator[int]:
-    """Yields shards as spawned workers finish them (a fork after the renderer has started hangs)."""
-    if not missing:
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(missing)), context)
-    try:
-        jobs = [pool.submit(_work, opener, folder, manifest, index) for index in missing]
-        for job in as_completed(jobs):
-            yield job.result()
-    except BrokenProcessPool as error:
-        raise EvaError("a babbling worker died (out of memory?); run again to resume.") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _work(opener: Opener, folder: Path, manifest: DatasetManifest, index: int) -> int:
-    global _worker_face
-    if _worker_face is None:
-        _worker_face = _open(opener)
-    record_shard(_worker_face, folder, manifest, index)
-    return index
+    face: Face, folder: Path, manifest: DatasetManifest, missing: Iterable[int]
+) -> Generator[int, None, None]:
+    """Yields shards as this process has recorded them."""
+    for index in missing:
+        record_shard(face, folder, manifest, index)
+        yield index

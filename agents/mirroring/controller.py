@@ -99,6 +99,7 @@ class MirrorController:
         picture: the latest picture of the body.
         tracker: finds the person's expression; None before `begin`.
         frame: the person's latest frame; None before the first one.
+        expected_steps: number of steps of the whole source; None before `begin`, and for a camera.
 
     Raises:
         DataError: the model was trained on another face.
@@ -119,6 +120,7 @@ class MirrorController:
         self.control_dt = face.spec.control_dt
         self.tracker: ExpressionTracker | None = None
         self.frame: DetectedFrame | None = None
+        self.expected_steps: int | None = None
         self.picture: Picture = self._render()
 
     @property
@@ -131,12 +133,18 @@ class MirrorController:
         """Whether a face was in the latest frame and was accepted."""
         return self.tracker is not None and self.tracker.found
 
-    def begin(self, tracker: ExpressionTracker) -> None:
-        """Resets the face; `tracker` knows the person's neutral face.
+    def begin(self, tracker: ExpressionTracker, duration: float | None = None) -> None:
+        """Resets the face.
 
         Everything slow happens before the reset: the solver and the network are slow when they are first
         called, and a simulated robot on the wall clock catches up with it when it is rendered.
+
+        Args:
+            tracker: knows the person's neutral face.
+            duration: time of the last frame of the source, if it is known [s].
         """
+        if duration is not None:
+            self.expected_steps = sum(1 for _ in ControlClock(self.control_dt).times_up_to(duration))
         self.tracker, self._expression = tracker, tracker.neutral
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()

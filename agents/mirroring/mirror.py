@@ -25,8 +25,10 @@ from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Face
 from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import check_output_folder
+from eva_sim.interrupts import describe_interruption
 from eva_sim.media.encoding import PictureStore
 from eva_sim.media.sources import FrameSource
+from eva_sim.optional import import_optional
 
 #: Side at which the robot is rendered [pixels]. Live it is half as large, since rendering is most of the
 #: work of a step, and enlarged for the panel.
@@ -47,10 +49,11 @@ def mirror(
         model: turns landmarks into commands; trained on a face with the same spec.
         face: the body that mirrors. It is reset, and a robot armed, only when mirroring begins: after a
             clip was analysed, or after the neutral face of a live person is known.
-        out: folder for the results; each file is complete or absent.
+        out: folder for the results; they appear together.
 
     Returns:
-        The metrics, as in `metrics.json`.
+        The metrics, as in `metrics.json`. `complete` is False if a clip was cut, or a camera or body failed;
+        `expected_steps` is the number of steps of a whole clip, None for a camera.
 
     Raises:
         MediaError: the source is unreadable or shows no face; nothing is written.
@@ -58,12 +61,13 @@ def mirror(
         RenderError: no picture of the body can be made.
     """
     started, folder = perf_counter(), check_output_folder(out)
+    import_optional("matplotlib", "train")  # which draws at the end
     with closing(PictureStore()) as person_pictures, closing(PictureStore()) as robot_pictures:
         controller = MirrorController(
             model, face, robot_pictures, LIVE_SIZE if source.live else RECORDED_SIZE
         )
         detector = FrameDetector(source, person_pictures)
-        ended = _run(detector, controller)
+        ended, complete = _run(detector, controller)
         if controller.tracker is None or not controller.steps:
             raise MediaError(f"{source.name} was stopped before anything was mirrored.")
         trace = controller.trace()
@@ -71,6 +75,8 @@ def mirror(
             "source": source.name,
             "assumed": detector.assumed,
             "ended": ended,
+            "complete": complete,
+            "expected_steps": controller.expected_steps,
             "spec": face.spec.digest,
             "seconds_per_step": (perf_counter() - started) / len(trace.time),
         }
@@ -79,15 +85,17 @@ def mirror(
     return metrics
 
 
-def _run(detector: FrameDetector, controller: MirrorController) -> str:
-    """Mirrors the source as far as it goes; returns why it ended.
+def _run(detector: FrameDetector, controller: MirrorController) -> tuple[str, bool]:
+    """Mirrors the source as far as it goes; returns why it ended, and whether it is complete.
 
     Steps that were made are worth keeping, so an error after the first one is a reason to end, not raised.
     """
     run = mirror_camera if detector.source.live else mirror_recording
     try:
-        return run(detector, controller)
+        return run(detector, controller), True
     except (EvaError, KeyboardInterrupt) as error:
         if not controller.steps:
             raise
-        return str(error).rstrip(".") or "stopped by Ctrl-C"
+        if isinstance(error, KeyboardInterrupt):
+            return describe_interruption(error), False
+        return str(error).rstrip("."), False

@@ -31,7 +31,7 @@ def mirror_recording(detector: FrameDetector, controller: MirrorController) -> s
     """
     source = detector.source
     frames = list(progress(detector.frames(), "analyse", total=source.length, unit="frames"))
-    controller.begin(_learn_person(detector, frames))
+    controller.begin(_learn_person(detector, frames), frames[-1].time)
     mirror_recorded_frames(controller, progress(frames, "mirror", unit="frames"))
     return "the source ended"
 

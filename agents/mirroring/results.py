@@ -11,7 +11,7 @@ from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import MirrorTrace
 from eva_sim.agents.mirroring.frame_detector import FrameDetector
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.files import write_arrays, write_json
+from eva_sim.files import atomic_files, write_arrays, write_json
 from eva_sim.landmarks import POINTS
 from eva_sim.media.encoding import Picture, PictureStore, write_video
 from eva_sim.progress import progress
@@ -26,7 +26,7 @@ def write_results(
     metrics: dict[str, Any],
     spec: FaceSpec,
 ) -> None:
-    """Writes `mirror.mp4`, `mirror.png`, `traces.npz` and `metrics.json`.
+    """Writes `mirror.mp4`, `mirror.png`, `traces.npz` and `metrics.json`, which appear together.
 
     Args:
         folder: for the files.
@@ -40,14 +40,19 @@ def write_results(
     curves = video_panels.MirrorCurves.of(
         spec, trace.time, (trace.person, neutral["person"]), (trace.robot, neutral["robot"]), trace.commands
     )
-    pairs = _write_film(folder / "mirror.mp4", detector, robot_pictures, trace, curves)
-    video_panels.write_summary(folder / "mirror.png", curves, pairs, metrics)
+    with atomic_files(folder) as part:
+        pairs = _write_film(part / "mirror.mp4", detector, robot_pictures, trace, curves)
+        video_panels.write_summary(part / "mirror.png", curves, pairs, metrics)
+        _write_traces(part / "traces.npz", trace, neutral)
+        write_json(part / "metrics.json", metrics)
+
+
+def _write_traces(path: Path, trace: MirrorTrace, neutral: dict[str, Floats]) -> None:
     write_arrays(
-        folder / "traces.npz", time=trace.time, points=np.array(POINTS), person=trace.person,
+        path, time=trace.time, points=np.array(POINTS), person=trace.person,
         person_neutral=neutral["person"], robot=trace.robot, robot_neutral=neutral["robot"],
         target=trace.target, commands=trace.commands, found=trace.found,
     )  # fmt: skip
-    write_json(folder / "metrics.json", metrics)
 
 
 def _write_film(

@@ -7,6 +7,7 @@ move landmarks out. As in Chen et al., ICRA 2021, and Hu et al., Science Robotic
 from __future__ import annotations
 
 import copy
+import io
 import math
 import os
 import zipfile
@@ -23,13 +24,14 @@ from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, Floats, parse_spec
 from eva_sim.errors import DataError
-from eva_sim.files import atomic_path
+from eva_sim.files import atomic_path, unreadable
 from eva_sim.landmarks import POINTS
-from eva_sim.progress import progress
+from eva_sim.progress import progress, report
 
 MODEL_FILE = "inverse.pt"
 #: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
 FORMAT = 3
+_NO_MODEL = "is damaged or not a model"
 _WIDTH = 512
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
@@ -144,8 +146,10 @@ class InverseModel:
             "linear": torch.from_numpy(self.forward_model.linear.astype(np.float32)),
             "quadratic": torch.from_numpy(self.forward_model.quadratic.astype(np.float32)),
         }  # fmt: skip
+        buffer = io.BytesIO()  # torch itself hides why a file could not be written
+        torch.save(content, buffer)
         with atomic_path(path) as part:
-            torch.save(content, part)
+            part.write_bytes(buffer.getbuffer())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -163,7 +167,7 @@ class InverseModel:
             content = torch.load(path, map_location="cpu", weights_only=True)
             version, points = content.get("format"), tuple(content["points"])
         except Exception as error:  # zip, pickle and torch each have their own
-            raise DataError(f"{path} is damaged or not a model ({error}); train it again.") from error
+            raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
         if version != FORMAT:
             raise DataError(f"{path} was trained by an earlier version; train it again with `eva train`.")
         check_landmark_set(points, str(path))
@@ -177,9 +181,7 @@ class InverseModel:
             model = cls(spec, **arrays, forward_model=ForwardModel(linear, quadratic))
             model._network.load_state_dict(content["network"])
         except (KeyError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path} is damaged or not a model ({error}); train it again with `eva train`."
-            ) from error
+            raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
         return model
 
 
@@ -200,6 +202,7 @@ def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseMod
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         training, validation = data.split(config.validation, config.seed)
+        report("Training starts from the beginning.")
         model = InverseModel.untrained(training, config.floor)
         history = _descend(model, _tensors(training), _tensors(validation), config)
     return model, history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
-from eva_sim.errors import DataError, MediaError
+from eva_sim.errors import DataError, MediaError, known_names
 from eva_sim.expressions import expression_command, load_expressions
 from eva_sim.files import read_arrays
 from eva_sim.landmarks import POINTS
@@ -21,6 +22,10 @@ from eva_sim.twin import Twin
 
 #: Random faces to which the forward model for retargeting is fitted.
 _FACES = 3000
+_GUESS = (
+    "a guess: the robot's face nearest to the person's in the picture, whose own neutral face is not known; "
+    "an average one stands in for it"
+)
 
 
 def check_target(target: Floats) -> Floats:
@@ -30,34 +35,52 @@ def check_target(target: Floats) -> Floats:
         DataError: another shape, or not finite.
     """
     points = np.asarray(target, dtype=float)
-    if points.shape != (len(POINTS), 3) or not np.isfinite(points).all():
-        raise DataError(f"a face to fit is ({len(POINTS)}, 3) finite landmarks, not {points.shape}.")
+    if points.shape != (len(POINTS), 3):
+        raise DataError(f"a face to fit is landmarks ({len(POINTS)}, 3), not {points.shape}.")
+    if not np.isfinite(points).all():
+        raise DataError(
+            "a face to fit has landmarks that are not finite; give those of a face that is found."
+        )
     return points
 
 
-def load_target(source: str, twin: Twin) -> Floats:
-    """Returns the landmarks (N, 3) of a named expression, an `.npz` with `landmarks`, or a picture, aligned.
+class TargetFace(NamedTuple):
+    """A face to fit.
+
+    Attributes:
+        landmarks: aligned, (N, 3) [outer-eye distances].
+        origin: what it is, in words.
+        guessed: whether it only stands for the face that was asked for, which is not known.
+    """
+
+    landmarks: Floats
+    origin: str
+    guessed: bool = False
+
+
+def load_target(source: str, twin: Twin) -> TargetFace:
+    """Returns the face of a named expression, of an `.npz` with `landmarks`, or of a picture.
 
     Raises:
         DataError: none of these, or an array file without landmarks.
         MediaError: the picture is damaged or shows no face.
     """
-    if source in load_expressions(twin.spec):
-        return reset_and_hold(twin, expression_command(twin.spec, source)).landmarks.astype(float)
+    known = load_expressions(twin.spec)
     path = Path(source)
+    if not path.is_file() and source.lower() in known:
+        reading = reset_and_hold(twin, expression_command(twin.spec, source))
+        return TargetFace(reading.landmarks.astype(float), "the twin's face of this expression")
     if not path.is_file():
-        raise DataError(
-            f"{source} is no file and no expression; there are {', '.join(load_expressions(twin.spec))}."
-        )
+        raise DataError(f"{source} is no file and no expression; {known_names(source, list(known))}.")
     if path.suffix != ".npz":
         return _load_picture(path, twin)
     arrays = read_arrays(path)
     if "landmarks" not in arrays:
         raise DataError(f"{source} has no array 'landmarks'; it has {', '.join(arrays)}.")
-    return check_target(arrays["landmarks"])
+    return TargetFace(check_target(arrays["landmarks"]), "the landmarks of this file")
 
 
-def _load_picture(path: Path, twin: Twin) -> Floats:
+def _load_picture(path: Path, twin: Twin) -> TargetFace:
     """Returns the robot's face nearest to a person's; the average face stands in for their neutral one."""
     from eva_sim.detector import Detector, canonical_face
     from eva_sim.media.sources import StillSource, open_file
@@ -71,7 +94,8 @@ def _load_picture(path: Path, twin: Twin) -> Floats:
     expression = tracker(0.0, points)
     if not tracker.found:
         raise MediaError(f"there is no face in {path}; give a picture of one, from the front.")
-    return _build_retargeter(twin)(expression, tracker.neutral)
+    guess = _build_retargeter(twin)(expression, tracker.neutral)
+    return TargetFace(guess, _GUESS, guessed=True)
 
 
 def _build_retargeter(twin: Twin) -> Retargeter:

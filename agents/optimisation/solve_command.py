@@ -19,7 +19,7 @@ from scipy.optimize import least_squares, lsq_linear
 from eva_sim.agents.optimisation.load_target import check_target, load_target
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
-from eva_sim.files import atomic_path, write_json
+from eva_sim.files import atomic_files, write_json
 from eva_sim.landmarks import POINTS
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
@@ -134,6 +134,9 @@ class _Solver:
 def write_solution(source: str, out: str | os.PathLike[str]) -> dict[str, Any]:
     """Solves for a face and writes `fit.json` (command and error) and `fit.png` into a folder.
 
+    The error to a person's face is not known (`mean_error_mm` is None), since the target is then a guess. The
+    error to that guess is `mean_error_to_guess_mm`.
+
     Args:
         source: an expression, an `.npz` or a picture, see `load_target`.
         out: the folder.
@@ -143,12 +146,18 @@ def write_solution(source: str, out: str | os.PathLike[str]) -> dict[str, Any]:
     """
     folder = Path(out)
     with Twin() as twin:
-        solved = solve_command(load_target(source, twin), twin)
+        target = load_target(source, twin)
+        solved = solve_command(target.landmarks, twin)
         picture = Image.fromarray(twin.render(640))
         values = solved.command.astype(float).round(4).tolist()
         command = dict(zip(twin.spec.names, values, strict=True))
-    report = {"target": source, "command": command, "mean_error_mm": round(solved.error, 4)}
-    write_json(folder / "fit.json", report)
-    with atomic_path(folder / "fit.png") as part:
-        picture.save(part)
+    report: dict[str, Any] = {"target": source, "target_face": target.origin, "command": command}
+    error = round(solved.error, 4)
+    if target.guessed:
+        report |= {"mean_error_mm": None, "mean_error_to_guess_mm": error}
+    else:
+        report["mean_error_mm"] = error
+    with atomic_files(folder) as part:
+        write_json(part / "fit.json", report)
+        picture.save(part / "fit.png")
     return report

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import sys
 from collections.abc import Callable
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any
 
 import typer
+import typer.main
 from rich.console import Console
 
 from eva_sim import __version__
 from eva_sim.cli import calibration, learning, mirroring, pictures, recordings, robot, transfer
-from eva_sim.errors import EvaError
+from eva_sim.command_start import ENDING_SIGNALS
+from eva_sim.errors import EvaError, describe_error
+from eva_sim.interrupts import (
+    accept_held_signals,
+    describe_interruption,
+    interruptions,
+    signal_of,
+)
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="EVA: a robot face in simulation.", rich_markup_mode=None
-)  # without markup, which would hide units in brackets
+    no_args_is_help=True,
+    add_completion=False,
+    help="EVA: a robot face in simulation.",
+    rich_markup_mode=None,  # markup would hide units in brackets
+    # Upper case is accepted: `eva LOOK --Out face.png`.
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": str.lower},
+)
+
+#: Base of the mistakes in a command line that typer finds.
+UsageError: Any = typer.BadParameter.__base__
+#: Longest error that is printed whole [characters]; names on the command line may be of any length.
+LONGEST = 1000
 
 #: Every subcommand by name, in the order of `eva --help`.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -39,6 +61,12 @@ for _name, _function in COMMANDS.items():
 app.command("mimic", hidden=True)(mirroring.mirror)
 
 
+@app.command("version", hidden=True)
+def print_version() -> None:
+    """Prints the version, as `eva --version` does."""
+    _print_version(True)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -55,9 +83,94 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line; an error of the user ends in one line, without a traceback."""
+    """Runs the command line.
+
+    Raises:
+        SystemExit: with the exit code, see `run`.
+    """
+    _escape_what_the_terminal_lacks()
     try:
-        app()
-    except (EvaError, OSError) as error:  # OSError: a folder that cannot be written, a full disk
-        Console(stderr=True).print(f"eva: {error}", style="red", markup=False, soft_wrap=True)
-        raise SystemExit(1) from error
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as again:  # a second one, while the first is answered
+        code = 128 + signal_of(again)
+    for number in ENDING_SIGNALS:  # the work is done; while Python ends, a signal ends it without a traceback
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; an error of the user or an interruption ends in one line, without a traceback.
+
+    Returns:
+        The exit code: 0, 1 for an error, 2 for a mistake in the command line, and 128 plus the number of the
+        signal that ended the command (130 for Ctrl-C).
+    """
+    with interruptions() as interrupted:
+        try:
+            code = _run(arguments)
+        except KeyboardInterrupt as interruption:
+            kept = " ".join(getattr(interruption, "__notes__", ["Run the same command to start again."]))
+            ended = describe_interruption(interruption)
+            _say(f"{ended[0].upper()}{ended[1:]}. {kept}", mistake=False)
+            return 128 + signal_of(interruption)
+        except (EvaError, OSError, MemoryError, ImportError) as error:
+            _say(describe_error(error))
+            return 128 + interrupted() if interrupted() else 1
+        return 128 + interrupted() if interrupted() else code
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        accept_held_signals()
+        _check_words(arguments)
+        with typer.main.get_command(app).make_context("eva", list(arguments)) as context:
+            context.command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except UsageError as mistake:
+        if not arguments:  # the help
+            mistake.show()
+        else:
+            path = mistake.ctx.command_path if mistake.ctx else "eva"
+            _say(f"{_mistake_in_words(mistake)} `{path} --help` explains.")
+        return mistake.exit_code
+    return 0
+
+
+def _mistake_in_words(mistake: Any) -> str:
+    text = " ".join(mistake.format_message().split())
+    if near := getattr(mistake, "possibilities", None):
+        text = f"{text.partition(' (')[0]}. Did you mean {' or '.join(sorted(near))}?"
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def _check_words(arguments: list[str]) -> None:
+    """Refuses empty words, which an unset variable of a shell makes: an empty path is the present folder.
+
+    Raises:
+        EvaError: a word is empty.
+    """
+    for before, word in pairwise(["eva", *arguments]):
+        if not word.strip():
+            raise EvaError(f"the argument after {before} is empty; give it a value, or leave it out.")
+        if word.startswith("--") and word.endswith("="):
+            raise EvaError(f"{word} is followed by nothing; give it a value, or leave it out.")
+
+
+def _escape_what_the_terminal_lacks() -> None:
+    """Prints characters that the terminal's encoding lacks as escapes, such as those of a file's name."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _say(text: str, mistake: bool = True) -> None:
+    """Prints one line, whatever names are in it."""
+    line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    Console(stderr=True).print(
+        f"eva: {line}" if mistake else line, style="red" if mistake else None, markup=False, soft_wrap=True
+    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import eva_sim
 from eva_sim.contract import Face
-from eva_sim.errors import EvaError
+from eva_sim.errors import EvaError, check_seed, known_names
+from eva_sim.faces import BODIES
 
 if TYPE_CHECKING:
     from eva_sim.real.calibration.model import Calibration
@@ -33,7 +34,7 @@ class BodyChoice:
         calibration: calibration of the robot, or its file; None for the default.
 
     Raises:
-        EvaError: the body does not have an option that is given.
+        EvaError: no such body, it does not have an option that is given, or the seed is negative.
     """
 
     body: str = "twin"
@@ -45,6 +46,11 @@ class BodyChoice:
     calibration: Calibration | Path | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "body", self.body.lower())
+        object.__setattr__(self, "board", self.board.lower())
+        if self.body not in BODIES:
+            raise EvaError(f"no body called {self.body!r}; {known_names(self.body, list(BODIES))}.")
+        check_seed(self.seed)
         if self.body != "robot" and (self.board, self.port, self.robot_id) != ("firmware", "auto", None):
             raise EvaError(
                 f"--board, --port and --robot-id are of the physical robot, but the body is {self.body}; "

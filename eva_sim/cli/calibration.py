@@ -12,8 +12,11 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.preparation import work_on
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.errors import EvaError
+from eva_sim.files import check_output_file
+from eva_sim.progress import report
 
 if TYPE_CHECKING:
     from eva_sim.cli.body_choice import BodyChoice
@@ -51,8 +54,10 @@ def calibrate(
     from eva_sim.real.calibration.session import stoppable
 
     spec, choice = load_spec(), BodyChoice(body, board, port, camera, seed, robot_id)
+    for name in again or ():
+        spec.index(name)
     doubts = list[str]()
-    with stoppable(spec, out):
+    with work_on(out, f"{out} keeps the measurements.", goes_on=True), stoppable(spec, out):
         operator = WindowUI() if window else TerminalUI(out.with_suffix(".png"))
         session = calibrate_servos(spec, choice, operator, out, resume, again or ())
         distance = None if outer_eye is None else outer_eye / 1000
@@ -93,6 +98,7 @@ def calibrate_servos(
         CommandError: no such actuator.
     """
     from eva_sim.real.calibration.endpoint_search import find_endpoints
+    from eva_sim.real.calibration.model import default_path
     from eva_sim.real.calibration.servo_bench import ServoBench, widest_limits
     from eva_sim.real.calibration.session import CalibrationSession
     from eva_sim.real.vision.camera_source import throttled_view
@@ -104,7 +110,10 @@ def calibrate_servos(
         stack.callback(board.close)
         stack.enter_context(operator)
         identity, config = board.identity, robot_config(spec)
+        check_output_file(default_path(identity.robot_id))  # where the calibration goes in the end
         session = CalibrationSession.open(spec, path, identity.robot_id, identity.kind, identity.unit, resume)
+        if session.endpoints:
+            report(f"{path} holds the endpoints of {len(session.endpoints)} of {len(spec)} servos; going on.")
         limits = widest_limits(spec, identity.unit)
         period, too_hot = config["wire"]["period"], config["safety"]["too_hot"]
         bench = ServoBench(board, connection.clock, limits, period, too_hot)

@@ -8,14 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eva_sim.cli.interruption import explain_interruption
-from eva_sim.files import check_output_folder
+from eva_sim.cli.preparation import work_in
 
 
 def babble(
     out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
     samples: Annotated[int, typer.Option(help="number of expressions")] = 4000,
-    seed: Annotated[int, typer.Option(help="seed of the random expressions")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the random expressions")] = 0,
     workers: Annotated[int, typer.Option(help="processes")] = 2,
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
 ) -> None:
@@ -25,7 +24,7 @@ def babble(
     """
     from eva_sim.agents.data import babbling
 
-    with explain_interruption(f"{out} keeps the finished shards. Run the same command to continue."):
+    with work_in(out, f"{out} keeps the finished shards.", goes_on=True):
         babbling.babble(out, samples, seed, workers=workers, resume=resume)
     Console().print(f"{out}")
 
@@ -41,7 +40,7 @@ def train(
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.train import train_inverse_model
 
-    with explain_interruption(f"No model was written to {out}. Run the same command to start again."):
+    with work_in(out, f"No model was written to {out}."):
         train_inverse_model(load_dataset(data), out)
     Console().print(f"{out}", soft_wrap=True)
 
@@ -53,7 +52,7 @@ def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Pat
     """
     from eva_sim.agents import demo as whole_path
 
-    with explain_interruption(f"{out} keeps the finished stages. Run the same command to continue."):
+    with work_in(out, f"{out} keeps the finished stages.", goes_on=True):
         whole_path.demo(out)
 
 
@@ -63,9 +62,11 @@ def solve_command(
 ) -> None:
     """Finds the command nearest to a given face.
 
+    Of a picture, the face is guessed first: the robot's face nearest to the person's.
     The search runs through the reduced skin and ends on the full one.
     """
     from eva_sim.agents.optimisation.solve_command import write_solution
 
-    check_output_folder(out)  # before a search of ten seconds
-    Console().print_json(data=write_solution(target, out))
+    with work_in(out, f"Nothing was written to {out}."):
+        solution = write_solution(target, out)
+    Console().print_json(data=solution)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.preparation import work_in
 from eva_sim.errors import DataError
 
 #: Where a model is looked for: what `eva train` writes, then what `eva demo` writes.
@@ -44,18 +45,25 @@ def mirror(
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.media.sources import open_source
 
-    opened = open_source(source)
-    model = model or _default_model()
-    learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    face_options = {} if body == "twin" else choice.options  # the twin's own pictures are not needed
-    with make_face(body, **face_options) as face:
-        metrics = mirror_source(opened, learned, face, out)
+    face_options = {} if choice.body == "twin" else choice.options  # the twin's own pictures are not needed
+    with work_in(out, f"Nothing was written to {out}."):
+        model = model or _default_model()
+        learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
+        opened = open_source(source)
+        with make_face(choice.body, **face_options) as face:
+            metrics = mirror_source(opened, learned, face, out)
     if metrics["assumed"]:
         told = f"assumed: {'; '.join(metrics['assumed'])}"
         Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
     Console().print_json(data=metrics)
-    Console(stderr=True).print(f"{metrics['ended']}: the results until then are in {out}", soft_wrap=True)
+    if metrics["complete"]:
+        told = f"Done: the video, a plot, metrics and curves are in {out}."
+    else:
+        told = f"Ended early ({metrics['ended']}): what was mirrored until then is in {out}."
+    Console(stderr=True).print(told, soft_wrap=True)
+    if not metrics["complete"]:
+        raise typer.Exit(1)
 
 
 def _default_model() -> Path:

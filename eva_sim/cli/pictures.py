@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +11,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from eva_sim.cli.preparation import work_on
 from eva_sim.contract import load_spec
+from eva_sim.optional import import_optional
 
 WORDS = "an expression, then actuator=value from -1 (low) to 1 (high); a name without its side sets both"
+
+
+@contextmanager
+def _picture(out: Path) -> Iterator[None]:
+    """Checks the path of a picture before the block makes it."""
+    from eva_sim.contact_sheet import check_picture_name
+
+    check_picture_name(out)
+    with work_on(out, f"{out} was not written."):
+        yield
 
 
 def print_actuators() -> None:
@@ -44,7 +58,7 @@ def render_expression(
     from eva_sim.twin.pictures import write_still
 
     command = parse_command(load_spec(), words or [])
-    with Twin() as twin:
+    with _picture(out), Twin() as twin:
         write_still(twin, command, out, size)
     Console().print(f"{out}")
 
@@ -56,7 +70,7 @@ def render_expressions(
     from eva_sim.twin import Twin
     from eva_sim.twin.pictures import write_expression_sheet
 
-    with Twin() as twin:
+    with _picture(out), Twin() as twin:
         write_expression_sheet(twin, out)
     Console().print(f"{out}")
 
@@ -71,6 +85,7 @@ def render_actuators(
     from eva_sim.twin import Twin
     from eva_sim.twin.pictures import write_actuator_sheet
 
-    with Twin() as twin:
+    import_optional("matplotlib", "train")  # for the colours
+    with _picture(out), Twin() as twin:
         write_actuator_sheet(twin, out)
     Console().print(f"{out}")

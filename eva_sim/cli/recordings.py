@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.preparation import explain_interruption, work_on
 from eva_sim.contract import load_spec
+from eva_sim.errors import DataError
+
+if TYPE_CHECKING:
+    from eva_sim.recording.reader import Recording
+    from eva_sim.recording.replay import ReplayResult
 
 
 def record(
@@ -29,15 +36,21 @@ def record(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.recording.recorder import check_new_recording
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
 
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     commands = expression_sequence(
         load_spec(), names, hold
     )  # misspelt names are refused before anything opens
-    with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
-        played = play_and_record(face, commands, out, {"body": body, "expressions": names})
-    Console(stderr=True).print(f"{played.summary}: {out}", soft_wrap=True)
+    check_new_recording(out, len(commands))
+    with (
+        explain_interruption(f"{out} keeps what was recorded until then, if anything."),
+        choice.open() as face,
+    ):
+        played = play_and_record(face, commands, out, {"body": choice.body, "expressions": names})
+    _report_end(played, f": {out}")
 
 
 def replay(
@@ -56,11 +69,16 @@ def replay(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.recording.recorder import check_new_recording
     from eva_sim.recording.replay import play_and_record
 
-    with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
-        played = play_and_record(face, recording, out, {"body": body, "replay": str(recording)})
-    Console(stderr=True).print(played.summary, soft_wrap=True)
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
+    loaded = _load(recording)
+    if out is not None:
+        check_new_recording(out, len(loaded))
+    with explain_interruption("The face is at rest."), choice.open() as face:
+        played = play_and_record(face, loaded, out, {"body": choice.body, "replay": str(recording)})
+    _report_end(played)
 
 
 def export(
@@ -74,21 +92,44 @@ def export(
 ) -> None:
     """Writes recordings as a LeRobot data set (v3.0)."""
     from eva_sim.recording.export_pictures import PictureSize
-    from eva_sim.recording.lerobot_export import export_lerobot
-    from eva_sim.recording.reader import load_recording
+    from eva_sim.recording.lerobot_export import check_export, export_lerobot
 
     size = PictureSize.parse(image_size) if image_size is not None else None
-    loaded = [load_recording(folder) for folder in recordings]
-    for folder, recording in zip(recordings, loaded, strict=True):
-        for damage in recording.cut:
-            Console(stderr=True).print(f"{folder}: {damage}", style="yellow", markup=False, soft_wrap=True)
-    info = export_lerobot(
-        loaded,
-        out,
-        task,
-        size,
-        lambda line: Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True),
-    )
+    check_export(out)
+    with work_on(out, f"{out} was not made."):  # it is made beside its place, and appears when it is whole
+        loaded = [_load(folder) for folder in recordings]
+        info = export_lerobot(loaded, out, task, size, _warn)
     Console().print(
         f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
     )
+
+
+def _load(folder: Path) -> Recording:
+    """Reads a recording, and says what it lacks.
+
+    Raises:
+        DataError: there is none, or no frame in it.
+    """
+    from eva_sim.recording.reader import load_recording
+
+    recording = load_recording(folder)
+    if not len(recording):
+        raise DataError(f"{folder} holds no frames ({'; '.join(recording.cut)}); record again.")
+    for lack in (*recording.cut, *recording.stops):
+        _warn(f"{folder}: {lack}")
+    return recording
+
+
+def _warn(line: str) -> None:
+    Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def _report_end(played: ReplayResult, place: str = "") -> None:
+    """Prints the end of a motion.
+
+    Raises:
+        Exit: Ctrl-C ended it.
+    """
+    Console(stderr=True).print(f"{played.summary}{place}", markup=False, soft_wrap=True)
+    if played.ended == "stopped":
+        raise typer.Exit(128 + signal.SIGINT)

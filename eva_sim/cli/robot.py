@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.preparation import work_in
 from eva_sim.errors import EvaError
 
 
@@ -30,9 +31,10 @@ def tour(
     from eva_sim.cli.tour import describe_robot_face, run_tour
     from eva_sim.real.robot import RobotFace
 
-    if body not in ("robot", "virtual", "mock"):  # no default, since the command arms what it finds
+    if body is None or body.lower() == "twin":  # no default, since the command arms what it finds
         raise EvaError("choose a robot: --body robot, --body virtual or --body mock.")
-    with BodyChoice(body, board, port, camera, seed, robot_id, calibration).open() as face:
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
+    with work_in(out, f"The robot is limp, and nothing was written to {out}."), choice.open() as face:
         assert isinstance(face, RobotFace)
         for name, description in describe_robot_face(face).items():
             Console(stderr=True).print(f"{name}: {description}", soft_wrap=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from eva_sim.contact_sheet import draw_contact_sheet, save_picture
 from eva_sim.expressions import expression_command
-from eva_sim.files import check_output_folder, write_json
+from eva_sim.files import atomic_files, check_output_folder, write_json
 from eva_sim.real.robot import RobotFace
 
 #: Expressions of the tour, and duration of each [control periods].
@@ -56,8 +56,9 @@ def run_tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> 
         tiles.append((name, reading.image))
     face.reset()
     results = {"faults": list(dict.fromkeys(faults)), "moved_mm": moved}
-    write_json(out / "tour.json", {**describe_robot_face(face), **results})
-    _write_strip([(name, picture) for name, picture in tiles if picture is not None], out / "strip.png")
+    with atomic_files(out) as part:
+        write_json(part / "tour.json", {**describe_robot_face(face), **results})
+        _write_strip([(name, picture) for name, picture in tiles if picture is not None], part / "strip.png")
     return results
 
 

@@ -9,16 +9,18 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli import options
-from eva_sim.cli.interruption import explain_interruption
+from eva_sim.cli.preparation import work_in
 
 
 def transfer(
     body: options.Body = "mock",
-    robots: Annotated[int, typer.Option(min=1, help="number of hidden robots, with successive seeds")] = 5,
+    robots: Annotated[
+        int, typer.Option(min=1, max=1000, help="number of hidden robots, with successive seeds")
+    ] = 5,
     out: Annotated[Path, typer.Option(help="folder for table, picture and observations")] = Path(
         "out/transfer"
     ),
-    plan_seed: Annotated[int, typer.Option(help="seed of the commands")] = 0,
+    plan_seed: Annotated[int, typer.Option(min=0, help="seed of the commands")] = 0,
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
     board: options.Board = "firmware",
     port: options.Port = "auto",
@@ -35,11 +37,11 @@ def transfer(
     from eva_sim.real.transfer.report import robot_opener, run_transfer
     from eva_sim.real.transfer.report_page import report_table
 
-    spec, physical = load_spec(), body == "robot"
     choice = BodyChoice(body, board, port, camera, seed, robot_id)
-    open_robot = robot_opener(spec, body, **(choice.options if physical else {}))
+    spec, physical = load_spec(), choice.body == "robot"
+    open_robot = robot_opener(spec, choice.body, **(choice.options if physical else {}))
     seeds = range(seed, seed + 1 if physical else seed + robots)
-    with explain_interruption(f"{out} keeps the finished faces. Run the same command to continue."):
+    with work_in(out, f"{out} keeps the finished faces.", goes_on=True):
         report = run_transfer(
             spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume
         )

@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.errors import MediaError
-from eva_sim.files import Closing, atomic_path
+from eva_sim.files import Closing, atomic_path, explain_write_errors
 
 Picture = NDArray[np.uint8]
 
@@ -46,16 +46,23 @@ class PictureStore(Closing):
     """Pictures set aside as JPEG in a file without a name, which `close` deletes. A context manager."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        with _explain_errors():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._starts = [0]
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def add(self, picture: Picture) -> None:
-        """Appends a picture, uint8 (height, width, 3)."""
-        self._file.seek(self._starts[-1])
-        self._file.write(encode_jpeg(picture))
+        """Appends a picture, uint8 (height, width, 3).
+
+        Raises:
+            DataError: the disk is full.
+        """
+        with _explain_errors():
+            self._file.seek(self._starts[-1])
+            self._file.write(encode_jpeg(picture))
+            self._file.flush()
         self._starts.append(self._file.tell())
 
     def __getitem__(self, index: int) -> Picture:
@@ -66,7 +73,13 @@ class PictureStore(Closing):
 
     def close(self) -> None:
         """Deletes the pictures."""
-        self._file.close()
+        with suppress(OSError):  # the disk is full, and the last picture is not wanted
+            self._file.close()
+
+
+def _explain_errors() -> AbstractContextManager[None]:
+    """Says where temporary pictures are, if they cannot be written there."""
+    return explain_write_errors(f"a temporary picture in {tempfile.gettempdir()} (or in $TMPDIR)")
 
 
 class VideoEncoder(Closing):

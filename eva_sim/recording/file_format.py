@@ -198,6 +198,17 @@ def chunk_path(folder: Path, index: int) -> Path:
     return folder / f"frames-{index:04d}.evr"
 
 
+def chunk_paths(folder: Path) -> list[Path]:
+    """Paths of all files of a recording, in order."""
+    return sorted(folder.glob("frames-*.evr"))
+
+
+def holds_frames(folder: Path) -> bool:
+    """Whether a folder holds a frame, whole or damaged; a recording may be cut off before its first one."""
+    pieces = (piece for path in chunk_paths(folder) for piece in scan_records(path.read_bytes()))
+    return any(not piece.last if isinstance(piece, Damage) else piece.kind == FRAME for piece in pieces)
+
+
 class ChunkWriter:
     """Appends records to numbered files.
 

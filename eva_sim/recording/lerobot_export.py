@@ -12,7 +12,7 @@ learn from have such names.
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.errors import DataError, EvaError
-from eva_sim.files import check_output_folder, write_json
+from eva_sim.files import atomic_folder, check_output_folder, write_json
 from eva_sim.recording.export_pictures import PictureSize, count_sizes, even_size, fit_picture
 from eva_sim.recording.lerobot_files import (
     CHUNK_FILES,
@@ -135,24 +135,28 @@ def export_lerobot(
         DataError: nothing to export, recordings that do not fit together, or the folder exists.
         EvaError: pyarrow is not installed.
     """
-    need_pyarrow()
-    out = Path(out)
-    if out.exists():
-        raise DataError(f"{out} exists already; choose another folder.")
-    check_output_folder(out)
+    out = check_export(out)
     _check(recordings)
     episodes = [e for r in recordings for e in _episodes(r, task)]
     if not episodes:
         raise DataError("the recordings hold no two frames in a row, so there is no episode in them.")
     layout = _choose_layout(episodes, image_size, tell)
-    part = out.with_name(f".part-{out.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        info = _write(part, episodes, layout)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return info
+    with atomic_folder(out) as part:
+        return _write(part, episodes, layout)
+
+
+def check_export(out: str | Path) -> Path:
+    """Checks that a data set can be written to a folder; called before the recordings are read.
+
+    Raises:
+        DataError: the folder exists, or cannot be written.
+        EvaError: pyarrow is not installed.
+    """
+    need_pyarrow()
+    folder = Path(out)
+    if os.path.lexists(folder):
+        raise DataError(f"{folder} exists already; choose another folder.")
+    return check_output_folder(folder)
 
 
 def need_pyarrow() -> None:
@@ -163,7 +167,7 @@ def need_pyarrow() -> None:
     """
     try:
         import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise EvaError("the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'") from error
 
 

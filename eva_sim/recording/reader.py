@@ -82,7 +82,7 @@ class RecordingInfo:
         try:
             info = cls(**content)
         except TypeError as error:
-            raise DataError(f"{folder}/session.json is not a recording's ({error}).") from error
+            raise DataError(f"{folder}/session.json describes no recording; record again.") from error
         return dataclasses.replace(
             info, actuators=tuple(info.actuators), points=tuple(info.points),
             neutral=np.array(info.neutral, np.float32),
@@ -153,6 +153,15 @@ class Recording:
             file.seek(start)
             return file.read(size)
 
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Where the user stopped the motion before its end, in words; empty if it went to its end."""
+        return tuple(
+            f"the motion was stopped after {note['played']} of {note['of']} commands"
+            for note in self.notes
+            if note["what"] == "stopped"
+        )
+
     def runs(self) -> list[range]:
         """Ranges of frames without a reset or a lost frame in between."""
         if not len(self):
@@ -195,7 +204,7 @@ def _unpacked(record: RawRecord, info: RecordingInfo) -> RecordedFrame:
 
 
 def _chunks(folder: Path, cut: list[str]) -> list[Path]:
-    paths = sorted(folder.glob("frames-*.evr"))
+    paths = file_format.chunk_paths(folder)
     last = int(paths[-1].stem.rsplit("-", 1)[1]) if paths else 0
     lost = [p.name for i in range(last + 1) if not (p := file_format.chunk_path(folder, i)).exists()]
     cut += [f"{name} is missing" for name in lost]

@@ -20,14 +20,47 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import Face, Floats, Reading, SimulatedFace
 from eva_sim.errors import CopyError, DataError
-from eva_sim.files import check_output_folder
+from eva_sim.files import check_free_space, check_output_folder, explain_write_errors
 from eva_sim.media.encoding import encode_jpeg
+from eva_sim.progress import report
 from eva_sim.recording import file_format
 from eva_sim.recording.file_format import ChunkWriter, RecordedFrame
-from eva_sim.recording.reader import RecordingInfo
+from eva_sim.recording.reader import RecordingInfo, load_recording
 
 #: Interval between two writes to the disk [s]; well under the second that may be lost.
 SYNC = 0.4
+
+
+#: Size of a recorded frame with its picture, about [bytes].
+FRAME_SIZE = 14e3
+
+
+def check_new_recording(folder: Path, frames: int = 0) -> None:
+    """Checks that a folder can take a new recording; one that was killed before its first frame is removed.
+
+    Args:
+        folder: of the recording.
+        frames: number of frames that are to be recorded.
+
+    Raises:
+        DataError: it holds a recording, or cannot be written, or its disk is too full.
+    """
+    check_output_folder(folder)
+    check_free_space(folder, frames * FRAME_SIZE, f"{frames:,} frames")
+    if file_format.holds_frames(folder):
+        raise DataError(f"{folder} holds a recording already{_describe_cut(folder)}; choose another folder.")
+    for path in file_format.chunk_paths(folder):
+        report(f"{folder} holds a recording that was cut off before its first frame; this one starts over.")
+        path.unlink()
+
+
+def _describe_cut(folder: Path) -> str:
+    """Says that a recording was cut off, if it was."""
+    try:
+        recording = load_recording(folder)
+    except DataError:
+        return ""
+    return f", which was cut off after {len(recording)} frames" if recording.cut else ""
 
 
 class Recorder:
@@ -51,9 +84,10 @@ class Recorder:
     def __init__(
         self, folder: Path, info: RecordingInfo, clock: Clock | None = None, pictures: bool = True
     ) -> None:
-        check_output_folder(folder).mkdir(parents=True, exist_ok=True)
-        self._chunks = ChunkWriter(folder)
-        info.write(folder)
+        with explain_write_errors(folder):
+            check_output_folder(folder).mkdir(parents=True, exist_ok=True)
+            self._chunks = ChunkWriter(folder)
+            info.write(folder)
         self._clock, self._pictures = clock or WallClock(), pictures
         self._count, self.failed = 0, ""
         self._closing = threading.Event()

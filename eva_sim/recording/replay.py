@@ -44,13 +44,17 @@ class ReplayResult:
         return tuple(dict.fromkeys(fault for reading in self.readings for fault in reading.faults))
 
     @property
+    def played(self) -> int:
+        """Number of commands that were played, without easing."""
+        return int((self.part == "play").sum())
+
+    @property
     def summary(self) -> str:
         """The result in one line, for people."""
-        played = int((self.part == "play").sum())
         limited = sum(not np.array_equal(a, r.sent) for a, r in zip(self.asked, self.readings, strict=True))
         lost = sum(not reading.found for reading in self.readings)
         faults = "; ".join(self.faults) or "no faults"
-        steps = f"{played} commands played, {len(self.part) - played} steps to ease in and out"
+        steps = f"{self.played} commands played, {len(self.part) - self.played} steps to ease in and out"
         return f"{self.ended}: {steps}; {limited} commands limited, {lost} without landmarks, {faults}"
 
 
@@ -95,13 +99,15 @@ def replay_commands(
 
 
 def play_and_record(
-    face: Face, source: Path | ArrayLike, out: Path | None, about: Mapping[str, Any] | None = None
+    face: Face, source: Path | Recording | ArrayLike, out: Path | None, about: Mapping[str, Any] | None = None
 ) -> ReplayResult:
     """Plays a recording or commands and records the result; the first Ctrl-C eases out and ends.
 
+    A new recording that ends so has a note `"stopped"`. After SIGTERM or SIGHUP the program ends.
+
     Args:
         face: any body.
-        source: folder of a recording, or commands (T, A).
+        source: a recording or its folder, or commands (T, A).
         out: folder for the new recording; None to record nothing.
         about: description for the new recording, see `record_face`.
 
@@ -113,8 +119,16 @@ def play_and_record(
     with ExitStack() as stack:
         stopped = stack.enter_context(interruptible())
         if out is not None:
-            face = stack.enter_context(record_face(face, out, about=about))
-        return replay_commands(face, commands, stopped=stopped)
+            face = recorded = stack.enter_context(record_face(face, out, about=about))
+        played = replay_commands(face, commands, stopped=stopped)
+        if out is not None and played.ended == "stopped":
+            recorded.recorder.note("stopped", played=played.played, of=_count(commands))
+        return played
+
+
+def _count(source: Recording | ArrayLike) -> int:
+    """Number of commands to play."""
+    return len(source) if isinstance(source, Recording) else len(np.asarray(source))
 
 
 def _schedule(runs: list[Commands], at: Commands, spec: FaceSpec) -> Iterator[tuple[str, Commands]]:

@@ -16,6 +16,8 @@ from eva_sim.expressions import expression_command
 EASING_SPEED = 1.5
 #: Shortest duration of an eased transition [s], however small the change.
 SHORTEST = 0.4
+#: Longest duration of an expression in a sequence [s]; an hour of pictures is 2 GB.
+LONGEST_HOLD = 3600.0
 
 
 def eased_commands(start: ArrayLike, end: ArrayLike, spec: FaceSpec) -> NDArray[np.float32]:
@@ -40,12 +42,14 @@ def expression_sequence(spec: FaceSpec, names: Sequence[str], hold: float) -> ND
 
     Raises:
         CommandError: no such expression.
-        DataError: no names, or no duration.
+        DataError: no names, or no duration up to `LONGEST_HOLD`.
     """
     if not names:
         raise DataError("name an expression or more, e.g. `eva record joy sadness`.")
-    if not hold > 0:
-        raise DataError(f"expressions are held for more than 0 s, not {hold:g}.")
+    if not 0 < hold <= LONGEST_HOLD:  # also refuses NaN
+        raise DataError(
+            f"expressions are held for more than 0 s and at most {LONGEST_HOLD:g} s, not {hold:g}."
+        )
     commands = np.array([expression_command(spec, name) for name in names])
     steps = max(1, round(hold / spec.control_dt))
     parts = [np.repeat(commands[:1], steps, axis=0)]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import EvaError, PhysicsError
+from eva_sim.errors import EvaError, PhysicsError, known_names
 from eva_sim.head import JAW_HINGE
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
@@ -342,8 +342,8 @@ def solver_evaluations(anatomy: Anatomy, solver: str) -> int:
         EvaError: no such solver.
     """
     if solver not in EVALUATIONS:
-        known = ", ".join(repr(name) for name in (*EVALUATIONS, "reduced", "reference"))
-        raise EvaError(f"skin={solver!r}; choose one of {known}.")
+        known = known_names(str(solver), (*EVALUATIONS, "reduced", "reference"))
+        raise EvaError(f"no skin called {solver!r}; {known}.")
     return EVALUATIONS[solver] * (1 if solver_context(anatomy).warm_start.rank else 5)
 
 

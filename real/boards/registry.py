@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec
-from eva_sim.errors import EvaError, LinkError, RobotError
+from eva_sim.errors import EvaError, LinkError, RobotError, known_names
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
 from eva_sim.real.wire.port_lookup import PortLookup
@@ -87,8 +87,8 @@ def board_kind(board: str) -> BoardKind:
         RobotError: no such kind.
     """
     if board not in BOARDS:
-        known = ", ".join(repr(name) for name in BOARDS)
-        raise RobotError(f"no board called {board!r}; choose one of {known}, or connect= in Python.")
+        known = known_names(str(board), list(BOARDS))
+        raise RobotError(f"no board called {board!r}; {known}, or connect= in Python.")
     return BOARDS[board]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_json, write_json
+from eva_sim.interrupts import signal_of
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
 
 VERSION = 1
@@ -92,6 +93,8 @@ class CalibrationSession:
         })  # fmt: skip
 
     def _restore(self, content: dict[str, Any]) -> None:
+        if not isinstance(content, dict):
+            raise DataError(f"{self.path} is not the file of a calibration session; name another file.")
         mine = (VERSION, self.robot_id, self.board, self.unit, self.spec.digest)
         theirs = tuple(content.get(name) for name in ("version", "robot", "board", "unit", "digest"))
         if mine != theirs:
@@ -113,8 +116,11 @@ def describe_progress(spec: FaceSpec, path: Path) -> str:
     """The content of a session's file and how to continue, in one sentence for an operator who stopped."""
     if not path.exists():
         return "Stopped; nothing was found yet."
-    content = read_json(path)
-    endpoints, responses = len(content["marks"]), len(content["responses"])
+    try:
+        content = read_json(path)
+        endpoints, responses = len(content["marks"]), len(content["responses"])
+    except (DataError, KeyError, TypeError):  # another file, which was not changed
+        return f"Stopped; {path} was not changed."
     return (
         f"Stopped. {path} holds the endpoints of {endpoints} of {len(spec)} servos and the responses of "
         f"{responses} of {len(spec.expressive)} actuators. Run the same command to continue."
@@ -126,10 +132,11 @@ def stoppable(spec: FaceSpec, path: Path) -> Iterator[None]:
     """Ends the program cleanly if the operator stops the block, and prints what the file at `path` keeps.
 
     Raises:
-        SystemExit: stopped; 130 by Ctrl-C, as shells have it, else 0.
+        SystemExit: stopped; 130 by Ctrl-C, and 128 plus the number of any other signal, as shells have it; 0
+            by the operator's own word.
     """
     try:
         yield
     except (CalibrationStopped, KeyboardInterrupt) as end:
         print(describe_progress(spec, path), file=sys.stderr, flush=True)
-        raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else 0) from end
+        raise SystemExit(128 + signal_of(end) if isinstance(end, KeyboardInterrupt) else 0) from end

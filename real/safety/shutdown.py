@@ -1,4 +1,4 @@
-"""Running an action when the program is asked to end: Ctrl-C, SIGTERM, or the interpreter's exit.
+"""Running an action when the program is asked to end: Ctrl-C, SIGTERM, SIGHUP, or the interpreter's exit.
 
 A signal may come in the middle of a frame on the wire, or while a hidden robot moves. So the block under way,
 at most one control period and its picture, is finished first. Then the action runs. Then the signal goes to
@@ -10,11 +10,10 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from eva_sim.interrupts import accepted_signals
 
 
 class ShutdownHandler:
@@ -29,9 +28,9 @@ class ShutdownHandler:
 
     def __init__(self, action: Callable[[], None]) -> None:
         self._action, self._depth, self._pending = action, 0, 0
-        self._previous: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self._previous: dict[int, Any] = {
+            number: signal.signal(number, self._on_signal) for number in accepted_signals()
+        }
         atexit.register(self._action)
 
     def __enter__(self) -> None:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from eva_sim.averaged_landmarks import averaged_landmarks, averaged_neutral
 from eva_sim.contract import Face, FaceSpec, Floats
 from eva_sim.detector import Detector
-from eva_sim.errors import DataError, MediaError
-from eva_sim.files import read_json, write_json
+from eva_sim.errors import DataError, MediaError, check_seed
+from eva_sim.files import atomic_files, check_output_folder, read_json, write_json
 from eva_sim.landmarks import REGIONS, Aligner
 from eva_sim.media.encoding import decode_jpeg, encode_jpeg
-from eva_sim.progress import progress
+from eva_sim.optional import import_optional
+from eva_sim.progress import progress, report
 from eva_sim.randomise import Parameters, draw_parameters
 from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.real.transfer.plan import TransferPlan, make_plan
@@ -70,16 +71,19 @@ def run_transfer(
         DataError: the folder holds another report.
         MediaError: a neutral face was not found in its pictures.
     """
-    folder, plan = Path(out), plan or make_plan(spec, plan_seed)
-    _prepare(folder, plan, resume)
+    folder = check_output_folder(out)
+    import_optional("matplotlib", "train")  # which draws at the end
+    plan = plan or make_plan(spec, check_seed(plan_seed, "plan_seed"))
+    _check_folder(folder, plan, resume)
     with Detector() as detector:
         faces = _face_openers(spec, open_robot, seeds, plan_seed, own)
         observations = observe_faces(folder, plan, detector, faces)
         again = _read_again(observations["twin"], detector)
-    report = summarise(plan, observations, again)
-    write_json(folder / "report.json", report)
-    draw_report(folder / "report.png", report, observations)
-    return report
+    summary = summarise(plan, observations, again)
+    with atomic_files(folder) as part:
+        write_json(part / "report.json", summary)
+        draw_report(part / "report.png", summary, observations)
+    return summary
 
 
 def open_twin(spec: FaceSpec, parameters: Parameters) -> Face:
@@ -151,21 +155,29 @@ def _face_openers(
     """Openers of every face of the report, by the name of its file."""
     rng = np.random.default_rng([plan_seed, 1])
     cameras = [{"camera": draw_parameters(spec, rng)["camera"]} for _ in range(CAMERAS)]
-    openers: dict[str, Callable[[], Face]] = {"twin": partial(open_twin, spec, {})}
+    # The robots come first: they are what may be missing.
+    openers: dict[str, Callable[[], Face]] = {f"robot-{seed}": partial(open_robot, seed) for seed in seeds}
+    openers["twin"] = partial(open_twin, spec, {})
     openers |= {f"camera-{i}": partial(open_twin, spec, camera) for i, camera in enumerate(cameras)}
     if own:
         openers["own"] = partial(open_robot, 0)
-    return openers | {f"robot-{seed}": partial(open_robot, seed) for seed in seeds}
+    return openers
 
 
-def _prepare(folder: Path, plan: TransferPlan, resume: bool) -> None:
+def _check_folder(folder: Path, plan: TransferPlan, resume: bool) -> None:
     head = folder / "plan.json"
     if head.exists():
         if not resume:
             raise DataError(f"{folder} holds a transfer report; choose another folder or resume it.")
-        if read_json(head).get("digest") != plan.digest:
+        earlier = read_json(head)
+        if not isinstance(earlier, dict) or earlier.get("digest") != plan.digest:
             raise DataError(f"{folder} was made with another plan; choose another folder.")
-    write_json(head, {"digest": plan.digest, "names": list(plan.names), "seed": plan.seed})
+
+
+def _write_head(folder: Path, plan: TransferPlan) -> None:
+    """Writes the description of the plan. There is an observation by then: opening a robot may fail."""
+    content = {"digest": plan.digest, "names": list(plan.names), "seed": plan.seed}
+    write_json(folder / "plan.json", content)
 
 
 def observe_faces(
@@ -173,6 +185,9 @@ def observe_faces(
 ) -> dict[str, PlanObservations]:
     """Observes each face, one after the other; observations that the folder holds are not repeated."""
     observations = {}
+    there = [name for name in faces if (folder / f"{name}.npz").exists()]
+    if there:
+        report(f"{folder} holds {len(there)} of {len(faces)} faces; those that are whole are kept.")
     with progress(does="transfer", total=len(faces) * len(plan.commands), unit="steps") as bar:
         for name, open_face in faces.items():
             bar.set_postfix_str(name, refresh=False)
@@ -183,6 +198,7 @@ def observe_faces(
             except DataError:
                 with open_face() as face:
                     observations[name] = observe_plan(face, plan, detector, bar.update)
+                _write_head(folder, plan)
                 observations[name].write(path, plan)
     return observations
 

@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.mirroring.video_panels import MAX_WIDTH, TRACE_WIDTH
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Reading, load_spec
-from eva_sim.errors import DataError, MediaError
+from eva_sim.errors import DataError, MediaError, RobotError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, face_measurements
 from eva_sim.media.encoding import write_video
@@ -75,6 +76,7 @@ def test_metrics_can_be_computed_again(mirrored: Path) -> None:
     assert (amplitude["person"], amplitude["robot"]) == pytest.approx(wide, abs=1e-5)
     assert amplitude["share"] == pytest.approx(wide[1] / wide[0], rel=1e-3)
     assert metrics["found"] == traces["found"].mean()
+    assert metrics["complete"] and metrics["steps"] == metrics["expected_steps"] == len(traces["time"])
     assert metrics["spec"] == load_spec().digest
 
 
@@ -99,13 +101,43 @@ class Interrupted(FakeFace):
 def test_ctrl_c_keeps_what_was_mirrored(model: InverseModel, clip: Path, tmp_path: Path) -> None:
     metrics = mirror(open_source(clip), model, Interrupted(), tmp_path)
     assert metrics["ended"] == "stopped by Ctrl-C"
+    assert not metrics["complete"] and metrics["steps"] == 5 < metrics["expected_steps"]
+    assert json.loads((tmp_path / "metrics.json").read_text())["complete"] is False
     assert len(np.load(tmp_path / "traces.npz")["time"]) == 5
     assert sum(1 for _ in open_source(tmp_path / "mirror.mp4")) == 5
 
 
+def test_a_body_that_fails_leaves_a_mirror_that_is_marked_as_cut(
+    model: InverseModel, clip: Path, tmp_path: Path
+) -> None:
+    class Tired(FakeFace):
+        def move(self, command: ArrayLike) -> Reading:
+            if self._steps == 7:
+                raise RobotError("too hot; let it cool.")
+            return super().move(command)
+
+    metrics = mirror(open_source(clip), model, Tired(), tmp_path)
+    assert (metrics["complete"], metrics["steps"], metrics["ended"]) == (False, 7, "too hot; let it cool")
+
+
+def test_ctrl_c_while_the_results_are_written_leaves_the_earlier_ones(
+    model: InverseModel, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror(open_source(clip), model, FakeFace(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video_panels, "write_summary", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mirror(open_source(clip), model, Interrupted(), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_where_nothing_can_be_written_nothing_begins(model: InverseModel, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="is not a writable folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         mirror(open_source(clip), model, FakeFace(fail_after=0), tmp_path / "file" / "out")
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from eva_sim.agents.data.babbling import sample_command
 from eva_sim.agents.optimisation.load_target import load_target
-from eva_sim.agents.optimisation.solve_command import solve_command
+from eva_sim.agents.optimisation.solve_command import solve_command, write_solution
 from eva_sim.cli.app import app
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset, read_json
@@ -47,25 +47,28 @@ def test_known_command_is_found_again(twin: Twin, seed: int) -> None:
 
 
 def test_targets_are_expressions_and_files_and_nothing_else(twin: Twin, tmp_path: Path) -> None:
-    joy = load_target("joy", twin)
+    joy = load_target("joy", twin).landmarks
     np.savez(tmp_path / "joy.npz", landmarks=joy)
-    assert np.array_equal(load_target(str(tmp_path / "joy.npz"), twin), joy)
+    assert np.array_equal(load_target(str(tmp_path / "joy.npz"), twin).landmarks, joy)
+    assert np.array_equal(load_target("JOY", twin).landmarks, joy)
     np.savez(tmp_path / "other.npz", points=joy)
     np.savez(tmp_path / "short.npz", landmarks=joy[1:])
     for wrong, message in (
         ("other.npz", "no array"),
         ("short.npz", f"{len(POINTS)}, 3"),
         ("none", "no file"),
+        ("sadnes", "did you mean sadness"),
     ):
         with pytest.raises(DataError, match=message):
-            load_target(str(tmp_path / wrong), twin)
+            load_target(str(tmp_path / wrong) if "." in wrong else wrong, twin)
 
 
 def test_picture_of_a_person_becomes_a_face_that_the_robot_can_make(twin: Twin, tmp_path: Path) -> None:
     clip = open_source(asset("samples/person.mp4"))
     frame = next(picture for number, (_, picture) in enumerate(clip) if number == 100)
     Image.fromarray(frame).save(tmp_path / "person.png")
-    target = load_target(str(tmp_path / "person.png"), twin)
+    target, origin, guessed = load_target(str(tmp_path / "person.png"), twin)
+    assert guessed and origin.startswith("a guess")
     assert solve_command(target, twin).error < 0.3
     assert 1000 * twin.outer_eye * np.linalg.norm(target - twin.neutral_landmarks, axis=1).mean() > 0.3
     with pytest.raises(MediaError, match="holds several pictures; give one"):
@@ -82,3 +85,13 @@ def test_command_line_writes_command_and_picture(tmp_path: Path) -> None:
     assert report["mean_error_mm"] < 0.3 and len(report["command"]) == 25
     with Image.open(tmp_path / "fit.png") as picture:
         assert picture.size == (640, 640)
+    assert report["target_face"] == "the twin's face of this expression"
+    assert "mean_error_to_guess_mm" not in report
+
+
+def test_the_error_to_a_person_is_not_claimed_to_be_known(tmp_path: Path) -> None:
+    _, frame = next(iter(open_source(asset("samples/person.mp4"))))
+    Image.fromarray(frame).save(tmp_path / "person.png")
+    report = write_solution(str(tmp_path / "person.png"), tmp_path / "out")
+    assert report["mean_error_mm"] is None and report["mean_error_to_guess_mm"] < 1
+    assert report["target_face"].startswith("a guess") and report == read_json(tmp_path / "out" / "fit.json")

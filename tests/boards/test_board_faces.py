@@ -320,7 +320,7 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("board", "more", "message"),
     [
-        ("arduino", {}, "no board called 'arduino'; choose one of 'firmware', 'maestro', 'feetech', 'dyn"),
+        ("arduino", {}, "no board called 'arduino'; there are firmware, maestro, feetech, dyn"),
         ("maestro", {"port": "/dev/none"}, "no port /dev/none; is the board plugged in"),
         ("maestro", {"port": ["/dev/null", "/dev/none"]}, "no port /dev/none"),
         ("maestro", {"port": "a, b, c"}, "2 ports at most, not a, b, c"),

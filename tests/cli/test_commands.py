@@ -17,8 +17,9 @@ import pytest
 
 import eva_sim
 from eva_sim.agents.data import babbling
-from eva_sim.cli import calibration, main
+from eva_sim.cli import calibration
 from eva_sim.cli.app import app
+from eva_sim.cli.app import run as run_command
 from eva_sim.cli.body_choice import HIDDEN_BODIES, PICTURE_SIZE, BodyChoice
 from eva_sim.contract import FaceSpec, Reading, load_spec
 from eva_sim.errors import CommandError, DataError, EvaError
@@ -39,11 +40,8 @@ def eva(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(eva_sim, "make_face", lambda body, **options: FakeFace())
 
     def run(words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["eva", *words.split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return (0 if code is None else int(code)), " ".join("".join(capsys.readouterr()).split())
+        code = run_command(words.split())
+        return code, " ".join("".join(capsys.readouterr()).split())
 
     return run
 
@@ -103,7 +101,9 @@ def test_ctrl_c_in_babbling_says_how_to_continue(
 
     monkeypatch.setattr(babbling, "babble", interrupted)
     code, message = eva("babble --out part")
-    assert code == 130 and "Stopped. part keeps the finished shards. Run the same command" in message
+    assert (
+        code == 130 and "Stopped by Ctrl-C. part keeps the finished shards. Run the same command" in message
+    )
 
 
 def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: Path) -> None:

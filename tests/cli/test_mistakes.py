@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import eva_sim.twin
-from eva_sim.agents.data import babbling as babble_module
-from eva_sim.agents.data.babbling import babble
-from eva_sim.agents.models.inverse import InverseModel
-from eva_sim.cli import main
+from eva_sim.cli.app import LONGEST
 from eva_sim.files import asset
-from eva_sim.media.encoding import write_video
 from eva_sim.media.sources import open_source
-from eva_sim.testing.fake_face import FakeFace, open_fake
+from tests.cli.conftest import MistakenEva
+from tests.cli.mistake_tables import MISTAKES
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[words[:60] for words, _ in MISTAKES])
+def test_a_mistake_ends_in_one_line_and_leaves_nothing(
+    mistaken_eva: MistakenEva, stock: Path, tmp_path: Path, words: str, message: str
+) -> None:
+    before = sorted(stock.rglob("*"))
+    code, err = mistaken_eva(words)
+    assert code in (1, 2)
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("eva: ") and re.search(message, lines[0]), err
+    assert len(lines[0]) < LONGEST + 20
+    assert not (tmp_path / "out").exists()
+    assert sorted(stock.rglob("*")) == before
+
+
+def test_every_command_is_in_the_tables() -> None:
+    from eva_sim.cli.app import COMMANDS
+
+    assert len(MISTAKES) >= 120
+    assert set(COMMANDS) <= {words.split()[0] for words, _ in MISTAKES}
+
+
+@pytest.mark.parametrize(
+    "words", ["LOOK JOY --SIZE 16 --Out {out}/face.png", "look Joy JAW=0.1 --out {out}/face.PNG"]
+)
+def test_upper_case_is_no_mistake(mistaken_eva: MistakenEva, tmp_path: Path, words: str) -> None:
+    code, err = mistaken_eva(words)
+    assert (code, err) == (0, "")
+    assert [path.suffix.lower() for path in (tmp_path / "out").iterdir()] == [".png"]
+
 
 #: Runs the command with every OpenGL library hidden.
 WITHOUT_GL = """
@@ -37,140 +61,145 @@ ctypes.CDLL.__init__ = refuse
 from eva_sim.cli import main
 main()
 """
+#: Runs the command with a library hidden.
+WITHOUT_MODULE = """
+import sys
+class Refuse:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] == {module!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Refuse())
+from eva_sim.cli import main
+main()
+"""
 
 
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory, model: InverseModel) -> Path:
-    """A folder of things to use wrongly."""
-    folder = tmp_path_factory.mktemp("stock")
-    with write_video(folder / "wall.mp4", 25) as add:
-        for shade in range(20):
-            add(np.full((120, 160, 3), 90 + shade, np.uint8))
-    Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(folder / "wall.png")
-    whole = asset("samples/person.mp4").read_bytes()
-    (folder / "head.mp4").write_bytes(whole[:600])  # cut before its index
-    Image.new("L", (1, 30_000)).save(folder / "thin.png")
-    (folder / "text.mp4").write_text("this is no film\n" * 200)
-    (folder / "half.jpg").write_bytes(_jpeg(folder)[:4000])
-    (folder / "empty").mkdir()
-    model.save(folder / "good.pt")
-    good = (folder / "good.pt").read_bytes()
-    (folder / "half.pt").write_bytes(good[: len(good) // 2])
-    content = torch.load(folder / "good.pt", weights_only=True)
-    text = content["spec"] + "\n"
-    other = {"spec": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
-    torch.save({**content, **other}, folder / "other.pt")
-    torch.save({**content, "format": 2}, folder / "old.pt")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(babble_module, "SHARD_SIZE", 10)
-        babble(folder / "data", 30, 3, body="fake", workers=1, image_size=None, open_face=open_fake)
-    shutil.copytree(folder / "data", folder / "hurt")
-    shard = folder / "hurt" / "shard-0001.npz"
-    shard.write_bytes(shard.read_bytes()[:700])
-    shutil.copytree(folder / "data", folder / "part")
-    (folder / "part" / "shard-0002.npz").unlink()
-    return folder
-
-
-def _jpeg(folder: Path) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(folder / "whole.jpg")
-    return (folder / "whole.jpg").read_bytes()
-
-
-Eva = Callable[[str], tuple[int, str]]
-
-
-@pytest.fixture
-def eva(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Eva:
-    """Runs `eva` in this process, over the fake face; paths are relative to the stock."""
-    monkeypatch.chdir(stock)
-    monkeypatch.setattr(eva_sim.twin, "Twin", FakeFace)
-
-    def run(words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["eva", *words.format(out=tmp_path / "out").split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return (0 if code is None else int(code)), capsys.readouterr().err
-
-    return run
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("mimic none.mp4 --model good.pt --out {out}", r"none\.mp4 does not exist; give a clip"),
-        ("mimic empty --model good.pt --out {out}", r"empty is a folder; give a clip"),
-        ("mimic wall.mp4 --model good.pt --out {out}", r"no face in wall\.mp4; give a clip or picture"),
-        ("mimic wall.png --model good.pt --out {out}", r"no face in wall\.png; give a clip or picture"),
-        ("mimic head.mp4 --model good.pt --out {out}", r"head\.mp4 .*damaged"),
-        ("mimic thin.png --model good.pt --out {out}", r"thin\.png is 1 x 30000 pixels, too thin or small"),
-        ("mimic /dev/null --model good.pt --out {out}", r"no camera /dev/null; is it plugged in"),
-        ("record joy --body robot --camera /dev/null --out {out}", r"no camera /dev/null|no robot answers"),
-        ("record joy --body robot --camera none --out {out}", r"no camera none|no robot answers"),
-        ("mimic half.jpg --model good.pt --out {out}", r"half\.jpg .*damaged"),
-        ("mimic text.mp4 --model good.pt --out {out}", r"text\.mp4 is no picture or clip"),
-        ("mimic 77 --model good.pt --out {out}", r"no camera 77; is it plugged in"),
-        ("mimic wall.png --out {out}", r"no model in out/model or out/demo/model; run `eva demo`"),
-        ("mimic wall.png --model none.pt --out {out}", r"none\.pt does not exist; train a model"),
-        ("mimic wall.png --model empty --out {out}", r"inverse\.pt does not exist; train a model"),
-        ("mimic wall.png --model half.pt --out {out}", r"half\.pt is damaged .*train it again"),
-        ("mimic wall.png --model other.pt --out {out}", r"trained on a face with another face\.toml"),
-        ("mimic wall.png --model old.pt --out {out}", r"old\.pt was trained by an earlier version; train it"),
-        ("train empty --out {out}", r"empty holds no data set; record one with `eva babble`"),
-        ("train hurt --out {out}", r"shard-0001\.npz is damaged .*run `eva babble` on the folder again"),
-        ("train part --out {out}", r"part lacks 1 of 3 shards; complete it with `eva babble --samples"),
-        ("look jaw=nan --out {out}/face.png", r"numbers in \[-1, 1\]: jaw=nan"),
-        ("look jaw=1.5 --out {out}/face.png", r"numbers in \[-1, 1\]: jaw=1.5"),
-        ("look nose=1 --out {out}/face.png", r"no actuator called 'nose'; there are brow_inner_left"),
-        ("look bliss --out {out}/face.png", r"no expression called 'bliss'; there are neutral"),
-        ("babble --samples 0 --out {out}", r"samples=0"),
-        ("train data --out text.mp4/model", r"text\.mp4"),
-    ],
-)
-def test_a_mistake_ends_in_one_line_and_leaves_nothing(
-    eva: Eva, stock: Path, tmp_path: Path, words: str, message: str
-) -> None:
-    before = sorted(stock.rglob("*"))
-    code, err = eva(words)
-    assert code == 1
-    lines = err.strip().splitlines()
-    assert lines[-1].startswith("eva: ") and re.search(message, lines[-1]), err
-    assert err.count("eva: ") == 1 and "Traceback" not in err
-    assert not (tmp_path / "out").exists()
-    assert sorted(stock.rglob("*")) == before
+def _run(program: str, *words: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True, check=False, timeout=120, env={**os.environ, **environment},
+    )  # fmt: skip
 
 
 def test_without_opengl_the_packages_are_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WITHOUT_GL, "look", "--out", str(tmp_path / "face.png")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("eva: no picture can be made")
-    assert "apt install libegl1 libgl1" in done.stderr and "Traceback" not in done.stderr
+    done = _run(WITHOUT_GL, "look", "--out", str(tmp_path / "face.png"))
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("eva: no picture can be made")
+    assert "apt install libegl1 libgl1" in last and b"Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_right_ends_well(eva: Eva, tmp_path: Path) -> None:
+def test_a_library_that_is_broken_is_not_called_missing(stock: Path, tmp_path: Path) -> None:
+    program = WITHOUT_MODULE.replace("ModuleNotFoundError", "ImportError").replace(
+        "No module named", "no libfoo for"
+    )
+    done = _run(program.format(module="torch"), "train", str(stock / "data"), "--out", str(tmp_path / "out"))
+    message = "eva: a library cannot be loaded (no libfoo for 'torch'); reinstall it"
+    assert done.returncode == 1 and done.stderr.decode().startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [
+        ("torch", "train data", "train"),
+        ("matplotlib", "muscles", "train"),
+        ("matplotlib", "demo", "train"),
+        ("pyarrow", "export session", "lerobot"),
+        ("serial", "robot --body robot", "real"),
+    ],
+)
+def test_a_missing_library_is_named_before_the_work(
+    stock: Path, tmp_path: Path, module: str, words: str, extra: str
+) -> None:
+    command = [word if word not in ("data", "session") else str(stock / word) for word in words.split()]
+    out = tmp_path / "out" / ("a.png" if words == "muscles" else "")
+    done = _run(WITHOUT_MODULE.format(module=module), *command, "--out", str(out))
+    lines = done.stderr.decode().strip().splitlines()
+    assert done.returncode == 1 and len(lines) == 1, done.stderr
+    assert f"pip install 'eva-sim[{extra}]'" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+PLAIN = "from eva_sim.cli import main; main()"
+#: Environments of terminals without UTF-8.
+POOR_TERMINALS: list[dict[str, str]] = [
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1", "LC_ALL": "POSIX"},
+]
+
+
+@pytest.mark.parametrize("terminal", POOR_TERMINALS)
+def test_a_terminal_without_utf_8_shows_errors_and_results(terminal: dict[str, str], tmp_path: Path) -> None:
+    missing = os.fsencode(tmp_path) + "/Gesichtsausdrücke-🙂-".encode() + b"\xff"
+    done = _run(PLAIN, "replay", missing, **terminal)
+    assert done.returncode == 1 and b"holds no recording" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and b"Traceback" not in done.stderr
+    done = _run(PLAIN, "actuators", **terminal)
+    assert done.returncode == 0 and b"zygomaticus_left" in done.stdout, done.stderr
+
+
+def test_files_with_bytes_that_are_no_text_are_used(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    done = _run(PLAIN, "look", "joy", "--size", "16", "--out", name)
+    assert done.returncode == 0, done.stderr
+    assert os.path.exists(name) and b"caf" in done.stdout
+
+
+#: Takes from root the right to read and write everything.
+AS_ANYBODY = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write and read everything"
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "look joy --out {closed}/face.png",
+        "babble --out {closed}/data",
+        "record joy --out {closed}/session",
+        "export {stock}/session --out {closed}/set",
+        "replay {closed}/session",
+        "mirror {stock}/wall.png --model {closed}/good.pt --out {out}",
+    ],
+)
+def test_missing_permissions_are_told(stock: Path, tmp_path: Path, words: str) -> None:
+    (tmp_path / "closed").mkdir(mode=0o000)
+    places = {"closed": tmp_path / "closed", "stock": stock, "out": tmp_path / "out"}
+    command = [sys.executable, "-c", PLAIN, *words.format(**places).split()]
+    if os.geteuid() == 0:
+        command = [*AS_ANYBODY, *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    (tmp_path / "closed").chmod(0o700)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 1 and len(lines) == 1 and lines[0].startswith("eva: "), done.stderr
+    assert re.search(r"[Pp]ermission", lines[0]) and not (tmp_path / "out").exists()
+
+
+def test_what_is_right_ends_well(mistaken_eva: MistakenEva, tmp_path: Path) -> None:
     """Through the same door, so that the errors above are those of the inputs."""
-    code, err = eva("train data --out {out}")
+    code, err = mistaken_eva("train data --out {out}")
     assert (code, "eva: " in err) == (0, False)
     picture = tmp_path / "person.png"
     _, frame = next(iter(open_source(asset("samples/person.mp4"))))
     Image.fromarray(frame).save(picture)
-    code, err = eva(f"mimic {picture} --model {{out}} --out {{out}}/mirror")
+    code, err = mistaken_eva(f"mimic {picture} --model {{out}} --out {{out}}/mirror")
     assert (code, "eva: " in err) == (0, False)
-    assert "the source ended: the results until then are in" in err
     assert (tmp_path / "out" / "mirror" / "mirror.mp4").exists()
 
 
 @pytest.mark.parametrize("trained", [("out/demo/model",), ("out/demo/model", "out/model")])
 def test_the_users_own_model_or_else_the_demos_is_used(
-    eva: Eva, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: tuple[str, ...]
+    mistaken_eva: MistakenEva,
+    stock: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: tuple[str, ...],
 ) -> None:
     for folder in trained:
         (tmp_path / folder).mkdir(parents=True)
         shutil.copy(stock / "good.pt", tmp_path / folder / "inverse.pt")
     monkeypatch.chdir(tmp_path)
-    code, err = eva(f"mirror {stock / 'wall.png'}")
+    code, err = mistaken_eva(f"mirror {stock / 'wall.png'}")
     assert code == 1 and f"The model is that of {trained[-1]}." in err and "there is no face in" in err

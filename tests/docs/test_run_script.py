@@ -57,3 +57,16 @@ def test_help_names_every_command() -> None:
     for name in re.findall(r"^  ([a-z |]+)\)", text[text.index("\ncommand=") :], re.MULTILINE):
         for word in name.split(" | "):
             assert f"./run {word}" in shown
+
+
+@pytest.mark.parametrize("word", ["nonsense", "tset", "--nonsense", ""])
+def test_an_unknown_command_is_refused_in_one_line(word: str) -> None:
+    done = subprocess.run([ROOT / "run", word], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == f"run: there is no command '{word}'; ./run help lists them.\n"
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
+def test_help_is_no_error(words: list[str]) -> None:
+    done = subprocess.run([ROOT / "run", *words], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and "./run setup" in done.stdout and not done.stderr

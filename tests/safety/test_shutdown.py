@@ -17,7 +17,7 @@ from eva_sim.testing.pulse_watcher import PulseWatcher
 from eva_sim.testing.robot_fixtures import play, wild
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_makes_it_limp_and_goes_on(
     face: RobotFace, watcher: PulseWatcher, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,155 @@
+"""Worker processes that do numbered jobs, one at a time each, and end when this process does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from itertools import islice
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+
+from eva_sim.errors import EvaError
+
+#: Opens what a worker needs for all of its jobs; yields the function that does a job.
+OpenWork = Callable[[], AbstractContextManager[Callable[[int], None]]]
+
+#: Time for a worker to end by itself before it is killed [s].
+_PATIENCE = 5.0
+
+
+def run_jobs(open_work: OpenWork, jobs: Iterable[int], workers: int) -> Generator[int, None, None]:
+    """Yields each job once a worker has done it.
+
+    Workers are spawned, because a fork after the renderer has started hangs. Close the generator to end the
+    workers early; a job that is under way is then given up.
+
+    Args:
+        open_work: called once in each worker; must pickle.
+        jobs: drawn one by one, each when a worker is free.
+        workers: greatest number of processes.
+
+    Raises:
+        EvaError: a worker died. Errors of a job are raised as they are.
+    """
+    waiting, busy = iter(jobs), dict[Connection, _Worker]()
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as ending:
+        for job in islice(waiting, workers):
+            worker = _Worker(context, open_work)
+            ending.callback(worker.end)
+            busy[worker.connection] = worker
+            worker.give(job)
+        while busy:
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]  # only connections were waited for
+                done = worker.result()
+                following = next(waiting, None)
+                if following is None:
+                    del busy[worker.connection]
+                    worker.finish()
+                else:
+                    worker.give(following)
+                yield done
+
+
+class _Worker:
+    """A worker process, as its parent sees it."""
+
+    def __init__(self, context: SpawnContext, open_work: OpenWork) -> None:
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, open_work), daemon=True)
+        resource_tracker.ensure_running()  # it unblocks signals as it starts
+        with _signals_blocked():  # the worker inherits that: Ctrl-C is for the parent, which ends its workers
+            self._process.start()
+        theirs.close()
+
+    def give(self, job: int) -> None:
+        """Hands out a job."""
+        with suppress(OSError):  # the worker died, as `result` finds
+            self.connection.send(job)
+
+    def result(self) -> int:
+        """Returns the job that was done."""
+        try:
+            answer = self.connection.recv()
+        except (EOFError, OSError) as error:
+            self._process.join(_PATIENCE)
+            raise EvaError(_describe_death(self._process.exitcode)) from error
+        if isinstance(answer, Exception):
+            raise answer
+        return int(answer)
+
+    def finish(self) -> None:
+        """Tells the worker that there are no more jobs."""
+        with suppress(OSError):
+            self.connection.send(None)
+
+    def end(self) -> None:
+        """Ends the process, at once if it is at work."""
+        if self.connection.closed:
+            return
+        self.connection.close()
+        self._process.terminate()
+        self._process.join(_PATIENCE)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+
+
+def _describe_death(code: int | None) -> str:
+    again = "Run the same command to continue."
+    if code == -signal.SIGKILL:
+        return f"a worker was killed, as the system does when memory is short; use fewer --workers. {again}"
+    if code is not None and code < 0:
+        return f"a worker was ended by {signal.Signals(-code).name}. {again}"
+    return f"a worker ended unexpectedly, with exit code {code}; it may have said why above. {again}"
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Holds back Ctrl-C and the end of the terminal for the block; they come after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection, open_work: OpenWork) -> None:
+    """Runs in the worker: does the jobs that come, until None comes, an error, or the end of the parent."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # temporary files are removed
+    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+    with suppress(EOFError, OSError):  # the parent closed the connection
+        try:
+            with open_work() as work:
+                while (job := connection.recv()) is not None:
+                    work(job)
+                    connection.send(job)
+        except Exception as error:
+            connection.send(_picklable(error))
+
+
+def _picklable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever the error holds
+        return EvaError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _end_with_parent() -> None:
+    """Waits for the end of the parent, however it ends, and then ends this process."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE)
+    os._exit(1)  # the main thread is busy outside Python
