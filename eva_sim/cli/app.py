@@ -11,6 +11,7 @@ from rich.console import Console
 from eva_sim import __version__
 from eva_sim.cli import calibration, learning, mirroring, pictures, recordings, robot, transfer
 from eva_sim.errors import EvaError
+from eva_sim.streams import replace_missing_streams
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="EVA: a robot face in simulation.", rich_markup_mode=None
@@ -56,6 +57,7 @@ def options(
 
 def main() -> None:
     """Runs the command line; an error of the user ends in one line, without a traceback."""
+    replace_missing_streams()
     try:
         app()
     except (EvaError, OSError) as error:  # OSError: a folder that cannot be written, a full disk
