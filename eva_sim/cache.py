@@ -47,10 +47,17 @@ def is_writable(folder: Path) -> bool:
     return True
 
 
+def cache_folders(bases: Iterable[Path | None], name: str) -> list[Path]:
+    """Returns where `choose_cache_folder` may put a folder; temporary ones only if they are private."""
+    temporary = temporary_folder()
+    own = temporary if temporary is not None and is_private(temporary) else None
+    return [base / name for base in (*bases, own) if base is not None]
+
+
 def choose_cache_folder(bases: Iterable[Path | None], name: str, what: str, variable: str) -> Path | None:
     """Returns a folder `name` in the first base that can be written, else among this user's temporary files.
 
-    One line tells where it is if it is in none of the bases.
+    One line tells where that is.
 
     Args:
         bases: folders, the preferred one first.
@@ -68,7 +75,6 @@ def choose_cache_folder(bases: Iterable[Path | None], name: str, what: str, vari
     if temporary is not None and _make_private(temporary) and is_writable(temporary / name):
         tell(f"eva: {what} are kept in {temporary}; set {variable} to a folder that can be written.")
         return temporary / name
-    tell(f"eva: {what} are not kept for the next start; set {variable} to a folder that can be written.")
     return None
 
 

@@ -23,9 +23,10 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from eva_sim.cache import choose_cache_folder, is_private, temporary_folder, user_cache_folder
+from eva_sim.cache import cache_folders, choose_cache_folder, user_cache_folder
 from eva_sim.errors import EvaError
 from eva_sim.files import atomic_path
+from eva_sim.streams import tell
 
 _SOURCES = Path(__file__).parent
 _CHECKSUM = hashlib.sha256
@@ -133,11 +134,9 @@ def _bases() -> tuple[Path | None, ...]:
 
 
 @lru_cache(maxsize=1)
-def _folders() -> tuple[Path, ...]:
-    """All folders that kernels are read from; temporary ones only if nobody else may write there."""
-    temporary = temporary_folder()
-    own = temporary if temporary is not None and is_private(temporary) else None
-    return tuple(base / _folder_name() for base in (*_bases(), own) if base is not None)
+def _folders() -> list[Path]:
+    """All folders that kernels are read from."""
+    return cache_folders(_bases(), _folder_name())
 
 
 @lru_cache(maxsize=1)
@@ -146,5 +145,8 @@ def _writable_folder() -> Path | None:
     for old in (_SOURCES / "__pycache__").glob("kernels-*"):
         if old.name != _folder_name():
             shutil.rmtree(old, ignore_errors=True)
-    what = "compiled functions of the skin"
-    return choose_cache_folder(_bases(), _folder_name(), what, "NUMBA_CACHE_DIR")
+    what, variable = "compiled functions of the skin", "NUMBA_CACHE_DIR"
+    chosen = choose_cache_folder(_bases(), _folder_name(), what, variable)
+    if chosen is None:
+        tell(f"eva: {what} are not kept for the next start; set {variable} to a folder that can be written.")
+    return chosen

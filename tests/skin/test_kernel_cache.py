@@ -29,8 +29,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     """Where kernels and temporary files go in these tests; empty the caches of the choice by `forget`."""
     chosen: dict[str, Any] = {"bases": (tmp_path / "cache",), "temporary": tmp_path / "temporary"}
     monkeypatch.setattr(kernel_cache, "_bases", lambda: chosen["bases"])
-    for module in (cache, kernel_cache):
-        monkeypatch.setattr(module, "temporary_folder", lambda: chosen["temporary"])
+    monkeypatch.setattr(cache, "temporary_folder", lambda: chosen["temporary"])
     forget()
     yield chosen
     forget()
