@@ -23,7 +23,8 @@ import numpy as np
 from eva_sim.errors import RenderError
 from eva_sim.forks import ForkMark
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 FORKED = (
     "no picture can be made in this process: its parent made one before the fork. Start it with "
     'multiprocessing\'s "spawn" (vector_kwargs={"context": "spawn"}), or make no picture before the fork.'

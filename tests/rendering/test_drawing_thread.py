@@ -121,7 +121,8 @@ def test_a_setting_that_does_not_matter_does_not_hinder(setting: str) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["EGL_DEVICE_ID=99", "EGL_DEVICE_ID=gpu", "MESA_GL_VERSION_OVERRIDE=2.1", "__EGL_VENDOR_LIBRARY_DIRS=/nonexistent"],
+    ["EGL_DEVICE_ID=99", "EGL_DEVICE_ID=gpu", "MESA_GL_VERSION_OVERRIDE=2.1",
+     "__EGL_VENDOR_LIBRARY_DIRS=/nonexistent"],
 )  # fmt: skip
 def test_a_setting_that_prevents_pictures_is_named(setting: str) -> None:
     name, value = setting.split("=")
