@@ -24,8 +24,11 @@ from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, Floats, parse_spec
 from eva_sim.errors import DataError
 from eva_sim.files import atomic_path
+from eva_sim.forks import let_torch_survive_forks
 from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress
+
+let_torch_survive_forks()
 
 MODEL_FILE = "inverse.pt"
 #: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
