@@ -7,7 +7,6 @@ for a thread that it does not have. Whoever makes such a resource keeps a `ForkM
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 
 _forks = 0
 
@@ -35,15 +34,3 @@ def _count_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_count_fork)
-
-
-@lru_cache(maxsize=1)
-def let_torch_survive_forks() -> None:
-    """Makes torch compute with one thread in forked children, as its own data loaders do.
-
-    The threads of its pool do not exist in a child, which would wait for them for ever. A module that
-    computes with torch calls this on import.
-    """
-    import torch
-
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

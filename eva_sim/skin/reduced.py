@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.forks import let_torch_survive_forks
 from eva_sim.skin.anatomy import Anatomy, Drives
 from eva_sim.skin.block import check_drive
 from eva_sim.skin.reduced_face import (
@@ -31,6 +30,7 @@ from eva_sim.skin.reduced_face import (
     read_reduced,
     reduced_map,
 )
+from eva_sim.torch_threads import let_torch_survive_forks
 
 let_torch_survive_forks()
 
