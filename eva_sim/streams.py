@@ -24,7 +24,9 @@ def reserve_standard_files() -> bool:
             os.fstat(number)
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
+            if opened == number:
+                os.set_inheritable(number, True)  # or programs that are started here would lack it
+            else:
                 os.dup2(opened, number)
                 os.close(opened)
             own_errors = own_errors or number == 2

@@ -9,6 +9,7 @@ again. Each file carries a checksum over its key and content.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
 import sys
@@ -21,6 +22,7 @@ import llvmlite
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
 from eva_sim.cache import cache_folders, choose_cache_folder, user_cache_folder
@@ -30,6 +32,13 @@ from eva_sim.streams import tell
 
 _SOURCES = Path(__file__).parent
 _CHECKSUM = hashlib.sha256
+# A fork waits until no thread compiles. Otherwise the child would wait for ever for the thread that holds
+# numba's lock, which it does not have.
+os.register_at_fork(
+    before=global_compiler_lock.acquire,
+    after_in_parent=global_compiler_lock.release,
+    after_in_child=global_compiler_lock.release,
+)
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -56,7 +65,8 @@ class KernelCache(_Cache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__}.{function.__qualname__}"
-        self._source = _digest(function.__code__.co_filename)
+        code = function.__code__
+        self._source = code.co_firstlineno, code.co_code, _digest(code.co_filename)
         self._enabled = True
 
     @property
@@ -116,7 +126,10 @@ def _split(raw: bytes) -> tuple[bytes, bytes]:
 
 @lru_cache(maxsize=64)
 def _digest(path: str) -> str:
-    return _CHECKSUM(Path(path).read_bytes()).hexdigest()
+    try:
+        return _CHECKSUM(Path(path).read_bytes()).hexdigest()
+    except OSError:  # a function that was typed in
+        return ""
 
 
 @lru_cache(maxsize=1)

@@ -85,6 +85,32 @@ def test_a_forked_child_works_or_is_refused(kind: str, end: str) -> None:
     assert child.startswith(REFUSED.get(kind, "same")) and parent == "parent same"
 
 
+COMPILES = """
+import os, signal, threading, time
+from numba.core.compiler_lock import global_compiler_lock
+from eva_sim.skin.kernel_cache import kernel
+
+def compile_slowly():
+    with global_compiler_lock:
+        compiling.set()
+        time.sleep(0.5)
+
+compiling = threading.Event()
+threading.Thread(target=compile_slowly).start()
+compiling.wait()
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    os._exit(0 if kernel()(lambda x: 2 * x)(21) == 42 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_fork_while_another_thread_compiles() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILES], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_mark_knows_each_fork() -> None:
     before = ForkMark()
     child = os.fork()

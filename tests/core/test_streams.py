@@ -91,6 +91,20 @@ def test_the_detector_needs_no_streams_and_logs_into_nobodys_file(tmp_path: Path
     assert (tmp_path / "mine.txt").read_text() == "found None"
 
 
+STARTS_ANOTHER = """
+import subprocess, sys
+import eva_sim
+mine = open("mine.txt", "w")
+subprocess.run([sys.executable, "-c", "import os; os.write(2, b'an error')"], check=True)
+mine.write("mine")
+"""
+
+
+def test_programs_that_are_started_have_an_error_stream(tmp_path: Path) -> None:
+    assert run_without_streams(STARTS_ANOTHER, "2>&-", tmp_path).returncode == 0
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 FIRST_A_FILE = """
 import os
 mine = open("mine.txt", "wb", buffering=0)
