@@ -141,9 +141,10 @@ def _folder_name() -> str:
 
 @lru_cache(maxsize=1)
 def _bases() -> tuple[Path | None, ...]:
-    """Where the folder may be: the user's choice, beside the sources, and the user's cache."""
-    chosen = Path(numba.config.CACHE_DIR).absolute() if numba.config.CACHE_DIR else None
-    return chosen, _SOURCES / "__pycache__", user_cache_folder()
+    """Where the folder may be: the user's choice, or else beside the sources or in the user's cache."""
+    if numba.config.CACHE_DIR:
+        return (Path(numba.config.CACHE_DIR).absolute(),)
+    return _SOURCES / "__pycache__", user_cache_folder()
 
 
 @lru_cache(maxsize=1)

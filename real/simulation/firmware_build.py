@@ -57,7 +57,7 @@ def build_firmware() -> FirmwareBuild:
         RobotError: a compiler or library is missing, compiling failed, or there is no place for the results.
     """
     given = os.environ.get("EVA_CACHE")
-    bases = (Path(given).absolute() / "eva-sim" if given else None, user_cache_folder())
+    bases = (Path(given).absolute() / "eva-sim" if given else user_cache_folder(),)
     name = f"firmware-{_digest()}"
     for folder in cache_folders(bases, name):
         built = _built_in(folder)
