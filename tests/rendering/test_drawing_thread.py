@@ -56,7 +56,7 @@ def test_errors_travel_and_the_next_picture_is_drawn() -> None:
         with pytest.raises(ZeroDivisionError):
             in_drawing_thread(lambda: 1 / 0)
         with pytest.raises(RenderError, match="could not be made"):
-            twin._camera.colour({"head": np.zeros((3, 2))}, 32)
+            twin._camera._renderer.colour({"head": np.zeros((3, 2))}, 32)
         assert np.array_equal(twin.render(32), before)
 
 
