@@ -47,7 +47,8 @@ def reached_by_newton(anatomy: Anatomy, drive: Drive, start: Floats | None = Non
     reference = ReferenceSkin(anatomy)
     if start is not None:
         reference.points = start
-    return reference.step(drive)
+    reference.step(drive)
+    return reference.points
 
 
 def reached_in_steps(anatomy: Anatomy, start: Drive, end: Drive) -> Floats:

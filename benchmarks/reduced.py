@@ -55,10 +55,13 @@ def stack_drives(drives: list[Drive]) -> Drives:
 def accuracy(anatomy: Anatomy, drives: list[Drive]) -> dict[str, float]:
     """Errors against the reference, converged for each drive along its own path [mm, N]."""
     reference, skins = ReferenceSkin(anatomy), ReducedSkins(anatomy, len(drives))
-    solved = [(reference.step(drive), reference.tension) for drive in tqdm(drives, "reference", disable=None)]
-    truth, tension = (np.array(part) for part in zip(*solved, strict=True))
+    truth, tension = [], []
+    for drive in tqdm(drives, "reference", disable=None):
+        reference.step(drive)
+        truth.append(reference.points)
+        tension.append(reference.tension)
     skins.step(stack_drives(drives))
-    return skin_errors(skins, truth, tension)
+    return skin_errors(skins, np.array(truth), np.array(tension))
 
 
 def skin_errors(skins: ReducedSkins, truth: Floats, tension: Floats) -> dict[str, float]:

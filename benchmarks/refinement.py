@@ -85,8 +85,8 @@ def displacements(anatomy: Anatomy, at: Floats) -> Floats:
     for name in tqdm(FACES, f"{len(anatomy.points)} vertices", disable=None):
         reference.reset()
         for part in range(1, PARTS + 1):
-            points = reference.step(face_drive(anatomy.spec, name, part / PARTS))
-        moved = points - anatomy.points
+            reference.step(face_drive(anatomy.spec, name, part / PARTS))
+        moved = reference.points - anatomy.points
         out.append(1000 * np.einsum("ks,ksd->kd", shares, moved[corners]))
     return np.array(out)
 

@@ -78,7 +78,8 @@ def run_drives(skin: Any, drives: list[Drive], name: str) -> tuple[Floats, Float
     shapes, seconds = [], []
     for drive in tqdm(drives, name, disable=None):
         began = time.perf_counter()
-        shapes.append(skin.step(drive).copy())
+        skin.step(drive)
+        shapes.append(skin.points.copy())
         seconds.append(time.perf_counter() - began)
     return np.array(shapes), np.array(seconds)
 
@@ -95,13 +96,12 @@ class MovingReference:
         self.points, self._drive = self.anatomy.points.copy(), REST
         self._speed = np.zeros_like(self.points)
 
-    def step(self, drive: Drive) -> Floats:
+    def step(self, drive: Drive) -> None:
         """One control period, the drives going evenly to where they are wanted."""
         for share in np.arange(1, self._substeps + 1) / self._substeps:
             between = (a + share * (np.asarray(b) - a) for a, b in zip(self._drive, drive, strict=True))
             self._advance(Drive(*between))
         self._drive = drive
-        return self.points
 
     def _advance(self, drive: Drive) -> None:
         carried = self.points + self._dt * self._speed

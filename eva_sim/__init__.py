@@ -11,6 +11,7 @@ from eva_sim.errors import EvaError
 from eva_sim.faces import face_capabilities, make_face
 from eva_sim.files import check_links
 from eva_sim.registration import register_ids
+from eva_sim.streams import reserve_standard_files
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
 ]
 
 check_links()
+reserve_standard_files()
 register_ids()

@@ -7,12 +7,8 @@ library has no network code.
 from __future__ import annotations
 
 import math
-import os
-import sys
 import weakref
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -21,12 +17,15 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 from eva_sim.errors import DataError, RenderError
 from eva_sim.files import Closing, asset
+from eva_sim.forks import ForkMark
 from eva_sim.landmarks import POINTS
+from eva_sim.streams import silence_stderr
 
 Mode = Literal["picture", "video"]
 
 _MODEL = "models/face_landmarker_v2.task"
 _POINTS = list(POINTS)
+_FORKED = "this face detector was made by the parent process before the fork; make a new one in this process."
 # The canonical face in the bundle's geometry metadata: 468 vertices of x, y, z, u, v, each float
 # behind its one-byte protobuf tag, after an eight-byte head.
 _CANONICAL, _HEAD, _VERTICES = "geometry_pipeline_metadata_landmarks.binarypb", 8, (468, 5)
@@ -47,8 +46,8 @@ class Detector(Closing):
     def __init__(self, mode: Mode = "picture") -> None:
         self._video = mode == "video"
         self._last, self._stamp = -math.inf, -1
-        self._landmarker = _create(self._video)
-        self._close = weakref.finalize(self, _close, self._landmarker)
+        self._landmarker, self._made = _create(self._video), ForkMark()
+        self._close = weakref.finalize(self, _close, self._landmarker, self._made)
         with silence_stderr():  # the native library logs once more at the first picture
             self._run(np.zeros((64, 64, 3), np.uint8), 0.0)
 
@@ -65,6 +64,7 @@ class Detector(Closing):
 
         Raises:
             ValueError: the picture is not RGB bytes, or the time is missing or goes back.
+            RenderError: a parent process made this detector and forked this one.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"a picture is uint8 (height, width, 3), not {image.dtype} {image.shape}.")
@@ -86,6 +86,7 @@ class Detector(Closing):
     def _run(self, image: NDArray[np.uint8], time: float | None) -> Any:
         import mediapipe as mp
 
+        self._made.check(RenderError, _FORKED)
         picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=image)
         if not self._video:
             return self._landmarker.detect(picture)
@@ -131,23 +132,11 @@ def _create(video: bool) -> Any:
         ) from error
 
 
-def _close(landmarker: Any) -> None:
+def _close(landmarker: Any, made: ForkMark) -> None:
+    if made.crossed:  # its threads are in the parent, and closing would wait for them
+        landmarker._handle = None
+        return
     try:
         landmarker.close()
     except RuntimeError:  # Python is ending, its threads are gone: keep MediaPipe from trying again
         landmarker._handle = None
-
-
-@contextmanager
-def silence_stderr() -> Iterator[None]:
-    """Hides what native libraries write to the error stream; their errors are still raised."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -103,6 +103,12 @@ def load_embedding(spec: FaceSpec) -> tuple[NDArray[np.intp], Floats]:
     return arrays["corners"], arrays["shares"]
 
 
+def embed(points: Floats, corners: NDArray[np.intp], shares: Floats) -> Floats:
+    """Returns points within triangles, (P, 3), from vertices (V, 3) and `load_embedding`."""
+    embedded: Floats = (shares[:, :, None] * points[corners]).sum(1)
+    return embedded
+
+
 @dataclass(frozen=True)
 class Aligner:
     """Brings a face's landmarks onto its own neutral face.

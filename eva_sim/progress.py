@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
+
+from eva_sim.streams import on_terminal, tell
 
 #: Interval between two lines where no terminal is, and before the first; short work prints nothing [s].
 EVERY = 15.0
@@ -21,13 +24,14 @@ def progress(over: Iterable[Any] | None = None, does: str = "", **options: Any) 
         does: name of the work, in a word or two.
         **options: options of `tqdm`, such as `total` and `unit`.
     """
-    kind = tqdm if sys.stderr.isatty() else ProgressLines
+    kind = tqdm if on_terminal() else ProgressLines
     return kind(over, does, **options)
 
 
 def report(text: str) -> None:
     """Prints a line about the work, above a bar if there is one."""
-    tqdm.write(text, file=sys.stderr)
+    with tqdm.external_write_mode(file=sys.stderr):
+        tell(text)
 
 
 class ProgressLines(tqdm):
@@ -37,13 +41,13 @@ class ProgressLines(tqdm):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         rhythm = {"mininterval": EVERY, "maxinterval": EVERY, "delay": EVERY, "miniters": 1}
-        super().__init__(*arguments, **options, **rhythm, bar_format=_LINE, leave=False)
+        options |= {"file": io.StringIO(), "bar_format": _LINE, "leave": False}  # lines go through `tell`
+        super().__init__(*arguments, **options, **rhythm)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Writes a line; no empty one, since that would erase the last."""
         if msg is None:
-            self.fp.write(f"{self}\n")
-            self.fp.flush()
+            tell(f"{self}")
         return False
 
     def clear(self, nolock: bool = False) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
+from eva_sim.forks import ForkMark
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
@@ -24,6 +25,7 @@ from eva_sim.real.wire.firmware_table import robot_config
 _ARMING_TIME = 1.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
+_FORKED = "this robot belongs to the parent process; open it after the fork, in the process that moves it."
 
 
 class RobotFace(Face):
@@ -63,7 +65,7 @@ class RobotFace(Face):
         camera: CameraSource | None = None,
         release: Callable[[], None] | None = None,
     ) -> None:
-        self.spec, self.late = spec, 0
+        self.spec, self.late, self._made = spec, 0, ForkMark()
         self.clock: Clock = clock
         self._connect, self._find_calibration = connect, calibration
         self._period = robot_config(self.spec)["wire"]["period"]
@@ -160,6 +162,7 @@ class RobotFace(Face):
 
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
+        self._made.check(RobotError, _FORKED)
         try:
             with self._shutdown:
                 return self._reader.render(size)
@@ -174,7 +177,7 @@ class RobotFace(Face):
         }  # fmt: skip
 
     def close(self) -> None:
-        if self._closed:
+        if self._closed or self._made.crossed:  # a forked child leaves its parent's robot alone
             return
         self._closed = True
         self._shutdown.close()
@@ -306,6 +309,7 @@ class RobotFace(Face):
 
     def _exchange(self, action: Callable[..., BoardStatus], *arguments: Any) -> BoardStatus:
         """Runs an exchange with the board, which signals do not break off; notes a lost link."""
+        self._made.check(RobotError, _FORKED)
         try:
             with self._shutdown:
                 return action(*arguments)
@@ -338,5 +342,6 @@ class RobotFace(Face):
             self._board.disarm()
 
     def _check_open(self) -> None:
+        self._made.check(RobotError, _FORKED)
         if self._closed:
             raise RobotError("this robot was closed; open it again.")

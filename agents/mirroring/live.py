@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -10,7 +9,6 @@ from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
@@ -21,7 +19,7 @@ from eva_sim.contract import Floats
 from eva_sim.errors import MediaError, RenderError
 from eva_sim.interrupts import interruptible
 from eva_sim.media.encoding import Picture
-from eva_sim.progress import progress
+from eva_sim.progress import progress, report
 
 #: Time for which a face must be in view without a break before its neutral is taken [s].
 NEUTRAL_DURATION = 2.0
@@ -153,7 +151,7 @@ class MirrorDisplay:
         if prompt != self._prompt:
             self._prompt = prompt
             ends = TERMINAL_ENDS if self._window is None else WINDOW_ENDS
-            tqdm.write(f"{prompt} {ends}", file=sys.stderr)
+            report(f"{prompt} {ends}")
         if self._window is None:
             return
         hint = NO_FACE_HINT if points is None else prompt if accepted else NOT_ACCEPTED_HINT
@@ -181,7 +179,7 @@ def _open_window() -> display.DisplayWindow | None:
     try:
         return display.DisplayWindow()
     except RenderError as error:
-        tqdm.write(f"No window: {error}", file=sys.stderr)
+        report(f"No window: {error}")
         return None
 
 

@@ -11,6 +11,7 @@ import io
 import math
 import os
 import zipfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,12 +28,16 @@ from eva_sim.errors import DataError
 from eva_sim.files import atomic_path, unreadable
 from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress, report
+from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
+
+let_torch_survive_forks()
 
 MODEL_FILE = "inverse.pt"
 #: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
 FORMAT = 3
 _NO_MODEL = "is damaged or not a model"
 _WIDTH = 512
+_FEW = 16  # faces whose commands one thread predicts in a millisecond
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
 _OVERSHOOT = 1.05
@@ -124,7 +129,8 @@ class InverseModel:
             )
         if not np.isfinite(points).all():
             raise DataError("landmarks hold values that are not finite; mask lost frames first.")
-        with torch.inference_mode():
+        few = points.ndim == 2 or len(points) <= _FEW
+        with torch.inference_mode(), one_torch_thread() if few else nullcontext():
             output = self(torch.from_numpy(points.reshape(-1, self.neutral.size)))
         commands = np.tile(self.spec.neutral, (len(output), 1))
         commands[:, self.spec.expressive] = output.numpy().clip(-1, 1)

@@ -23,6 +23,7 @@ from eva_sim.interrupts import (
     interruptions,
     signal_of,
 )
+from eva_sim.streams import replace_missing_streams
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -88,6 +89,7 @@ def main() -> None:
     Raises:
         SystemExit: with the exit code, see `run`.
     """
+    replace_missing_streams()
     _escape_what_the_terminal_lacks()
     try:
         code = run(sys.argv[1:])

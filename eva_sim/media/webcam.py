@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.detector import silence_stderr
 from eva_sim.errors import MediaError
 from eva_sim.media.frame_reader import believable_fps
 from eva_sim.media.local_file import printable
+from eva_sim.streams import silence_stderr
 
 
 class Webcam:

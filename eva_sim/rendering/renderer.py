@@ -1,15 +1,13 @@
 """The camera: colour, depth and labels of the face, by pyrender on EGL, without a screen.
 
-There is one renderer per process. It is made on first use and never deleted, because deleting one ends
-EGL for the whole process. Moving vertices are written into pyrender's buffers, so no frame allocates any.
+`drawing_thread.py` holds the one context of a process. Moving vertices are written into pyrender's
+buffers, so no frame allocates any.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import RenderError
+from eva_sim.rendering.drawing_thread import cause, context, in_drawing_thread, load_pyrender
 from eva_sim.skin.elements import vertex_normals
 
 Picture = NDArray[np.uint8]
@@ -54,37 +53,6 @@ class Part:
     roughness: float = 0.45
 
 
-def _pyrender() -> Any:
-    """Pyrender on EGL.
-
-    Raises:
-        RenderError: no OpenGL library.
-    """
-    os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
-    vars(np).setdefault("infty", np.inf)  # pyrender 0.1.45 was written for numpy 1
-    try:
-        import pyrender
-    except Exception as error:  # PyOpenGL raises whatever the loader did
-        raise RenderError(
-            f"no picture can be made: OpenGL did not load ({error}). On Debian: apt install libegl1 libgl1."
-        ) from error
-    return pyrender
-
-
-@lru_cache(maxsize=1)
-def _renderer() -> Any:
-    try:
-        renderer = _pyrender().OffscreenRenderer(256, 256)
-        renderer._renderer._sorted_mesh_nodes = _by_name
-        return renderer
-    except RenderError:
-        raise
-    except Exception as error:
-        raise RenderError(
-            f"no picture can be made: EGL gave no context ({error}). On Debian: apt install libegl1 libgl1."
-        ) from error
-
-
 class Renderer:
     """A camera in front of the face.
 
@@ -93,12 +61,12 @@ class Renderer:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._render = _pyrender()
+        self._render = load_pyrender()
         self._parts = {part.name: part for part in parts}
         self._scene = self._render.Scene(ambient_light=[AMBIENT] * 3, bg_color=[0.86, 0.88, 0.90, 1.0])
         self._nodes = {p.name: self._scene.add(self._mesh(p), name=p.name) for p in parts}
         camera = self._render.PerspectiveCamera(yfov=np.radians(FIELD_OF_VIEW), znear=0.1, zfar=3.0)
-        self.pose = look_at(CAMERA_POSITION, CAMERA_TARGET)
+        self.pose, self._strength = look_at(CAMERA_POSITION, CAMERA_TARGET), 1.0
         self._camera = self._scene.add(camera, pose=self.pose, name="camera")
         self._scene._directional_light_nodes = _ByName()
         for name, (place, strength) in LIGHTS.items():
@@ -127,13 +95,10 @@ class Renderer:
     def move(self, pose: Floats) -> None:
         """Moves the camera; `pose` is world-from-camera, (4, 4), and the camera looks along its -z."""
         self.pose = pose
-        self._scene.set_pose(self._camera, pose)
 
     def light(self, strength: float) -> None:
         """Scales the intensity of every light of `LIGHTS`."""
-        self._scene.ambient_light = np.full(3, AMBIENT * strength)
-        for node in self._scene.directional_light_nodes:
-            node.light.intensity = LIGHTS[node.name][1] * strength
+        self._strength = strength
 
     def unproject(self, pixels: Floats, depth: Floats, size: int) -> Floats:
         """Returns world points (N, 3) [m] of pixels (N, 2) from the top left, at depths (N,) [m]."""
@@ -146,10 +111,12 @@ class Renderer:
     def tint(self, name: str, colours: NDArray[np.uint8]) -> None:
         """Replaces the texture or colours of a part by vertex colours, (V, 3) uint8."""
         part = self._parts[name]
-        plain = Part(part.name, part.points, part.triangles, part.label, vertex_colours=colours)
-        self._parts[name] = plain
+        self._parts[name] = Part(part.name, part.points, part.triangles, part.label, vertex_colours=colours)
+        in_drawing_thread(self._replace, name)
+
+    def _replace(self, name: str) -> None:
         self._scene.remove_node(self._nodes[name])
-        self._nodes[name] = self._scene.add(self._mesh(plain), name=name)
+        self._nodes[name] = self._scene.add(self._mesh(self._parts[name]), name=name)
 
     def _mesh(self, part: Part) -> Any:
         r, texture = self._render, None
@@ -177,18 +144,25 @@ class Renderer:
     def _run(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any = None) -> Any:
         if not 1 <= size <= LARGEST:
             raise RenderError(f"a picture's side is 1 to {LARGEST} pixels, not {size}.")
-        renderer = _renderer()
-        renderer.viewport_width = renderer.viewport_height = size
-        renderer._platform.make_current()
-        for name, place in placed.items():
-            if place.shape == (4, 4):
-                self._scene.set_pose(self._nodes[name], place)
-            else:
-                self._shape(name, place)
+        return in_drawing_thread(self._draw, placed, size, flags, nodes)
+
+    def _draw(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any) -> Any:
+        """Arranges the scene and draws it; in the drawing thread, so that pictures do not mix."""
+        here = context()
+        here.renderer._sorted_mesh_nodes = _by_name
+        self._scene.set_pose(self._camera, self.pose)
+        self._scene.ambient_light = np.full(3, AMBIENT * self._strength)
+        for node in self._scene.directional_light_nodes:
+            node.light.intensity = LIGHTS[node.name][1] * self._strength
         try:
-            return renderer.render(self._scene, flags=flags, seg_node_map=nodes)
+            for name, place in placed.items():
+                if place.shape == (4, 4):
+                    self._scene.set_pose(self._nodes[name], place)
+                else:
+                    self._shape(name, place)
+            return here.render(self._scene, size, flags, nodes)
         except Exception as error:
-            raise RenderError(f"the picture could not be made ({error}).") from error
+            raise RenderError(f"the picture could not be made ({cause(error)}).") from error
 
     def _shape(self, name: str, points: Floats) -> None:
         """Moves the vertices of a part, in its graphics buffer if that exists."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import PhysicsError
+from eva_sim.forks import ForkMark
 from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drives
 from eva_sim.skin.block import (
@@ -61,8 +62,12 @@ class Skins:
         self._parts = [slice(first, min(first + LANES, faces)) for first in range(0, faces, LANES)]
         per_block = [_fill(scales[:, part].T).T for part in self._parts]
         self._blocks = [make_block(anatomy, solver, LANES, block_scales) for block_scales in per_block]
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count())
+        self._threads = threads or os.cpu_count()
+        self._open_pool()
         self._corners, self._shares = load_embedding(anatomy.spec)
+
+    def _open_pool(self) -> None:
+        self._pool, self._pool_made = ThreadPoolExecutor(self._threads), ForkMark()
 
     def reset(self, face: int | None = None) -> None:
         """Puts one face, or all, at the stress-free face at neutral."""
@@ -84,6 +89,8 @@ class Skins:
                 those; they are back at neutral, and all other faces have made their step.
         """
         check_drive(drives)
+        if self._pool_made.crossed:  # a forked child has none of its parent's threads
+            self._open_pool()
         list(self._pool.map(self._step_block, self._blocks, self._parts, repeat(drives)))
         if not isinstance(self._blocks[0], MovingBlock):
             self._resolve_in_lanes(drives)

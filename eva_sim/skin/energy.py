@@ -15,17 +15,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
+from eva_sim.skin.kernel_cache import kernel
 
 POISSON = 0.5  # silicone is nearly incompressible
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
+compiled = kernel(nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 #: A formula of scalars in the precision of its arguments. The double-precision reference, the single face
 #: and the lanes all compile the same formula.
-formula = numba.njit(cache=True, forceinline=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
+formula = kernel(forceinline=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"})
 
 
 class Shell(NamedTuple):

@@ -15,7 +15,7 @@ from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 
 
 class SkinSolver(Protocol):
-    """The skin of one face. A step goes from drives to vertices and cable tensions."""
+    """The skin of one face. A step goes from drives to vertices, landmark points and cable tensions."""
 
     @property
     def anatomy(self) -> Anatomy:
@@ -28,6 +28,10 @@ class SkinSolver(Protocol):
     @property
     def points(self) -> Floats:
         """Vertices after the last step, (V, 3) [m] in the head frame."""
+
+    @property
+    def landmarks(self) -> Floats:
+        """Landmark points after the last step, (P, 3) [m] in the head frame, in the order of `POINTS`."""
 
     @property
     def tension(self) -> Floats:
@@ -43,8 +47,8 @@ class SkinSolver(Protocol):
     def scale_material(self, scales: Floats) -> None:
         """Scales the anatomy's constants from now on, (5,) in the order of `forces.MATERIAL`."""
 
-    def step(self, drive: Drive) -> Floats:
-        """Finds the skin under a drive; returns the vertices, (V, 3) [m] in the head frame.
+    def step(self, drive: Drive) -> None:
+        """Finds the skin under a drive.
 
         Raises:
             PhysicsError: no equilibrium was found, or the drive is not finite; the skin is unchanged.

@@ -30,7 +30,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -38,6 +37,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from eva_sim.skin.energy import compiled
+from eva_sim.skin.kernel_cache import kernel
 
 LANES = 16  # single precision numbers in the widest vector of today's processors (AVX-512)
 ROW = 3 * LANES
@@ -319,7 +319,7 @@ def pull_panel_flat(x, first, inverse, corner, rows, values, start, stop):  # ty
             x[f + 3 * k + 2] -= share * x[f + 3 * j + 2]
 
 
-_summing = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_summing = kernel(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
 @_summing

@@ -1,9 +1,10 @@
-"""The `reduced` skin: a learned map from drives to skin, for thousands of faces at once.
+"""The `reduced` skin of many faces: a learned map from drives to skin, for thousands of faces at once.
 
 The skin has one equilibrium for each drive, so no history is needed. A small network gives the
 coefficients of a few modes of settled skins, and how far each cable is stretched. Landmarks come
 from the modes at their own points, without the vertices between them. All of it is a torch module, so
-exact derivatives are cheap. `python -m tools.build_reduced` makes the map and prints its error;
+exact derivatives are cheap. `reduced_face.py` evaluates the same map for one face, without torch.
+`python -m tools.build_reduced` makes the map and prints its error;
 `benchmarks/reduced.py` measures it against the reference.
 """
 
@@ -19,14 +20,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import DataError, EvaError
-from eva_sim.files import read_arrays
-from eva_sim.landmarks import load_embedding
-from eva_sim.skin.anatomy import Anatomy, Drive, Drives
+from eva_sim.skin.anatomy import Anatomy, Drives
 from eva_sim.skin.block import check_drive
+from eva_sim.skin.reduced_face import (
+    DIRECT,
+    check_scales,
+    drive_matrix,
+    other_version,
+    read_reduced,
+    reduced_map,
+)
+from eva_sim.torch_threads import let_torch_survive_forks
 
-FILE = "precomputed/reduced_skin.npz"
-DIRECT = 3  # drives before the take-ups: jaw, left lid, right lid
+let_torch_survive_forks()
+
 #: Faces that are computed together on a CPU. The rounding of a matrix product may depend on the number of
 #: its rows. So that number never changes, and a face does not depend on how many others there are.
 CPU_BATCH = 64
@@ -131,12 +138,6 @@ class ReducedModel(nn.Module):
         return self.stiffness * functional.relu(outputs[:, self.rank :])
 
 
-def drive_matrix(drives: Drive | Drives) -> Floats:
-    """Returns drives as rows in the order jaw, lids, take-ups, float32 (N, D); one row for a `Drive`."""
-    stacked = drives.as_batch if isinstance(drives, Drive) else drives
-    return np.column_stack([stacked.jaw, stacked.lids, stacked.take_up]).astype(np.float32)
-
-
 @lru_cache(maxsize=4)
 def load_reduced(anatomy: Anatomy, device: str = "cpu") -> ReducedModel:
     """Reads the map from the folder of the anatomy's face.
@@ -144,10 +145,7 @@ def load_reduced(anatomy: Anatomy, device: str = "cpu") -> ReducedModel:
     Raises:
         DataError: it is missing, damaged, or of another skin.
     """
-    arrays = read_arrays(anatomy.spec.file(FILE))
-    if str(arrays["digest"]) != anatomy.digest:
-        raise DataError(f"{FILE} was built for another skin; run `python -m tools.build_reduced`.")
-    return build_reduced_model(arrays, anatomy.spec).to(device).eval().requires_grad_(False)
+    return build_reduced_model(read_reduced(anatomy), anatomy.spec).to(device).eval().requires_grad_(False)
 
 
 def build_reduced_model(arrays: dict[str, np.ndarray], spec: FaceSpec) -> ReducedModel:
@@ -156,29 +154,19 @@ def build_reduced_model(arrays: dict[str, np.ndarray], spec: FaceSpec) -> Reduce
     Raises:
         DataError: the file is of another version or another landmark set.
     """
+    single = reduced_map(arrays, spec)
+    state = {name[4:]: _tensor(value) for name, value in arrays.items() if name.startswith("net.")}
+    network = DriveNetwork(len(state["low"]), len(state["enter.bias"]), len(state["leave.bias"]))
     try:
-        state = {name[4:]: _tensor(value) for name, value in arrays.items() if name.startswith("net.")}
-        network = DriveNetwork(len(state["low"]), len(state["enter.bias"]), len(state["leave.bias"]))
         network.load_state_dict(state)
-        vertices = LinearModes(_tensor(arrays["mean"]).view(-1), _tensor(arrays["modes"]).flatten(1))
-    except (KeyError, RuntimeError) as error:
-        raise DataError(f"{FILE} is of another version; run `python -m tools.build_reduced`.") from error
-    landmarks = _modes_at(vertices, *load_embedding(spec))
-    return ReducedModel(network, vertices, landmarks, float(spec.cable["stiffness"]))
+    except RuntimeError as error:
+        raise other_version(error) from error
+    vertices, landmarks = (LinearModes(*map(_tensor, field)) for field in (single.vertices, single.landmarks))
+    return ReducedModel(network, vertices, landmarks, float(single.stiffness))
 
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
-
-
-def _modes_at(vertices: LinearModes, corners: np.ndarray, shares: Floats) -> LinearModes:
-    """Modes of points within triangles: corners (P, 3) with barycentric shares (P, 3)."""
-    index, weight = torch.from_numpy(corners.astype(np.int64)), _tensor(shares)
-
-    def at(field: Tensor) -> Tensor:
-        return torch.einsum("pk,...pkd->...pd", weight, field.unflatten(-1, (-1, 3))[..., index, :])
-
-    return LinearModes(at(vertices.mean).flatten(), at(vertices.modes).flatten(-2))
 
 
 class ReducedSkins:
@@ -215,8 +203,7 @@ class ReducedSkins:
         Raises:
             EvaError: another scale was given.
         """
-        if (np.asarray(scales) != 1).any():
-            raise EvaError("the reduced skin knows one material only; use skin='full'.")
+        check_scales(scales)
 
     def step(self, drives: Drives) -> None:
         """Moves every face to its drives. Points and tensions are computed only when they are read.
@@ -274,62 +261,3 @@ class ReducedSkins:
 
     def close(self) -> None:
         """Does nothing; this solver holds no threads."""
-
-
-class ReducedSkin:
-    """A `SkinSolver` that uses the learned map.
-
-    Attributes:
-        residual: nan [N], because a learned map computes no forces.
-        varies_material: False, because the map was learned for one material.
-    """
-
-    varies_material = False
-
-    def __init__(self, anatomy: Anatomy) -> None:
-        self.anatomy, self._skins, self.residual = anatomy, ReducedSkins(anatomy, 1), float("nan")
-        self.reset()
-
-    def reset(self) -> None:
-        """Puts the face at rest."""
-        self._skins.reset()
-
-    def scale_material(self, scales: Floats) -> None:
-        """Accepts a scale of one only.
-
-        Raises:
-            EvaError: another scale was given.
-        """
-        self._skins.scale_material(0, scales)
-
-    def step(self, drive: Drive) -> Floats:
-        """Moves the face to its drive; returns the vertices, (V, 3) [m] in the head frame.
-
-        Raises:
-            PhysicsError: the drive is not finite.
-        """
-        self._skins.step(drive.as_batch)
-        return self.points
-
-    @property
-    def points(self) -> Floats:
-        """Vertices, (V, 3) [m] in the head frame."""
-        return self._skins.points[0].astype(float)
-
-    @property
-    def landmarks(self) -> Floats:
-        """Landmark points, (P, 3) [m] in the head frame."""
-        return self._skins.landmarks[0].astype(float)
-
-    @property
-    def tension(self) -> Floats:
-        """Tensions of the cables, (C,) [N]."""
-        return self._skins.tension[0].astype(float)
-
-    def save(self) -> Floats:
-        """Returns a copy of everything that changes."""
-        return self._skins.save()
-
-    def restore(self, state: Floats) -> None:
-        """Goes back to a saved state, bit for bit."""
-        self._skins.restore(state)

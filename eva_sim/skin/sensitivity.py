@@ -103,7 +103,8 @@ def reduced_jacobian(anatomy: Anatomy, drive: Drive) -> tuple[Jacobian, Jacobian
     """Computes the Jacobians of the reduced skin by its drives: of the vertices, and of the landmarks."""
     import torch  # an optional dependency, see `make_skin`
 
-    from eva_sim.skin.reduced import drive_matrix, load_reduced
+    from eva_sim.skin.reduced import load_reduced
+    from eva_sim.skin.reduced_face import drive_matrix
 
     model = load_reduced(anatomy)
     # Everything after the network is linear except for slack cables, so only the network is differentiated:

@@ -9,11 +9,13 @@ import numpy as np
 
 from eva_sim.contract import Floats
 from eva_sim.errors import EvaError, PhysicsError
+from eva_sim.landmarks import embed, load_embedding
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import check_drive, make_block, resolve_unsettled, solver_evaluations
 from eva_sim.skin.interface import BatchSkinSolver, SkinSolver
+from eva_sim.skin.reduced_face import ReducedSkin
 
 #: Largest force component that is left [N]; below it, rounding of the energy dominates the line search.
 NEWTON_TOLERANCE = 1e-5
@@ -37,6 +39,7 @@ class Skin:
 
     def __init__(self, anatomy: Anatomy, solver: str = "full") -> None:
         self.anatomy, self._evaluations = anatomy, solver_evaluations(anatomy, solver)
+        self._embedding = load_embedding(anatomy.spec)
         self._block = make_block(anatomy, solver, None)
         self.reset()
 
@@ -50,15 +53,17 @@ class Skin:
         self.tension: Floats = self._block.tension[0].astype(float)
         self.residual = float(self._block.residual[0])
 
+    @property
+    def landmarks(self) -> Floats:
+        """Landmark points, (P, 3) [m] in the head frame."""
+        return embed(self.points, *self._embedding)
+
     def scale_material(self, scales: Floats) -> None:
         """Scales the anatomy's constants from now on, (5,) in the order of `MATERIAL`."""
         self._block.scale_material(0, scales)
 
-    def step(self, drive: Drive) -> Floats:
+    def step(self, drive: Drive) -> None:
         """Finds the face's equilibrium near its last shape.
-
-        Returns:
-            Vertices, (V, 3) [m] in the head frame.
 
         Raises:
             PhysicsError: the drive is not finite, or no equilibrium was found; the skin is unchanged. The
@@ -71,7 +76,6 @@ class Skin:
             self._block.restore(before)
             raise PhysicsError(str(error), before, drive) from error
         self._read_block()
-        return self.points
 
     def save(self) -> dict[str, Any]:
         """Returns a copy of everything that changes."""
@@ -90,7 +94,13 @@ class ReferenceSkin:
 
     def __init__(self, anatomy: Anatomy) -> None:
         self.anatomy = self._unscaled = anatomy
+        self._embedding = load_embedding(anatomy.spec)
         self.reset()
+
+    @property
+    def landmarks(self) -> Floats:
+        """Landmark points, (P, 3) [m] in the head frame."""
+        return embed(self.points, *self._embedding)
 
     def scale_material(self, scales: Floats) -> None:
         """Scales the anatomy's constants from now on, (5,) in the order of `MATERIAL`."""
@@ -101,8 +111,8 @@ class ReferenceSkin:
         self.points, self.residual = self.anatomy.points.copy(), 0.0
         self.tension: Floats = np.zeros(len(self.anatomy.exits))
 
-    def step(self, drive: Drive) -> Floats:
-        """Finds the face's equilibrium near its last shape; returns the vertices, (V, 3) [m].
+    def step(self, drive: Drive) -> None:
+        """Finds the face's equilibrium near its last shape.
 
         Raises:
             PhysicsError: the drive is not finite, or no equilibrium was found; the skin is unchanged.
@@ -112,7 +122,6 @@ class ReferenceSkin:
         start[self.anatomy.fixed] = self.anatomy.kinematic_points(drive)[self.anatomy.fixed]
         self.points, self.residual, _ = newton.solve_equilibrium(self.anatomy, start, load, NEWTON_TOLERANCE)
         self.tension = self.anatomy.tension(self.points, load)
-        return self.points
 
     def save(self) -> dict[str, Any]:
         """Returns a copy of everything that changes."""
@@ -128,10 +137,10 @@ def make_skin(anatomy: Anatomy, solver: str) -> SkinSolver:
     """Makes the skin of one face by the name of its solver.
 
     Raises:
-        EvaError: no such solver, or torch is not installed and `"reduced"` needs it.
+        EvaError: no such solver.
     """
     if solver == "reduced":
-        return _reduced().ReducedSkin(anatomy)
+        return ReducedSkin(anatomy)
     return ReferenceSkin(anatomy) if solver == "reference" else Skin(anatomy, solver)
 
 
@@ -149,10 +158,10 @@ def make_skins(anatomy: Anatomy, faces: int, solver: str) -> BatchSkinSolver:
 
 
 def _reduced() -> ModuleType:
-    """Imports the reduced skin, which needs torch."""
+    """Imports the reduced skin of many faces, which needs torch."""
     try:
         from eva_sim.skin import reduced
     except ModuleNotFoundError as error:  # torch is an optional dependency
         remedy = "install eva-sim[train], or use skin='full'"
-        raise EvaError(f"skin='reduced' needs torch ({error}); {remedy}.") from error
+        raise EvaError(f"many faces with skin='reduced' need torch ({error}); {remedy}.") from error
     return reduced

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from eva_sim.skin.kernel_cache import kernel
 
 Floats = np.ndarray
 
 
-@numba.njit(cache=True)
+@kernel()
 def _pierces(p: Floats, q: Floats, a: Floats, b: Floats, c: Floats) -> bool:
     """Whether the segment p-q goes through the triangle a, b, c (Moeller and Trumbore, 1997)."""
     way, u, w = q - p, b - a, c - a
@@ -28,7 +29,7 @@ def _pierces(p: Floats, q: Floats, a: Floats, b: Floats, c: Floats) -> bool:
     return 0 <= t <= 1
 
 
-@numba.njit(cache=True)
+@kernel()
 def _cross(one: Floats, two: Floats) -> bool:
     """Whether two triangles (3, 3) cross."""
     for k in range(3):
@@ -39,7 +40,7 @@ def _cross(one: Floats, two: Floats) -> bool:
     return False
 
 
-@numba.njit(cache=True)
+@kernel()
 def _sweep(corners: Floats, names: np.ndarray, low: Floats, high: Floats, order: np.ndarray) -> list:
     found = []
     for place in range(len(order)):

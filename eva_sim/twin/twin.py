@@ -11,7 +11,7 @@ from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, Reading, SimulatedFace, load_spec
 from eva_sim.errors import EvaError
 from eva_sim.head import HeadModel, open_head
-from eva_sim.landmarks import Aligner, load_embedding
+from eva_sim.landmarks import Aligner
 from eva_sim.randomise import Parameters, actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.interface import SkinSolver
@@ -52,7 +52,6 @@ class Twin(SimulatedFace):
         self.skin: SkinSolver = make_skin(load_anatomy(self.spec), skin)
         self.varies_material = self.skin.varies_material
         self._image_size = camera_size
-        self._corners, self._shares = load_embedding(self.spec)
         self._camera = HeadCamera(self.spec)
         self._parameters: Parameters = {}
         neutral = self.points()
@@ -90,8 +89,7 @@ class Twin(SimulatedFace):
 
     def points(self) -> Floats:
         """Returns the landmark points on the skin now, (N, 3) [m] in the head frame."""
-        points: Floats = (self._shares[:, :, None] * self.skin.points[self._corners]).sum(1)
-        return points
+        return self.skin.landmarks
 
     def save(self) -> dict[str, Any]:
         return {

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
+from eva_sim.forks import ForkMark
 from eva_sim.real.boards.host_state import ArmingSequence, FaultLog
 from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import (
@@ -85,7 +86,7 @@ class HostManagedBoard(Board):
     ) -> None:
         self._spec, self.identity, self._grid, self._widest = spec, identity, grid, widest
         self._clock, self._rules = clock or WallClock(), load_motion_rules(spec)
-        self._lock = threading.RLock()
+        self._lock, self._made = threading.RLock(), ForkMark()
         self._state, self._limits = BoardState.LIMP, None
         self._torque_off_pending = self._closed = False
         self._faults, self._arming = FaultLog(), ArmingSequence()
@@ -212,6 +213,8 @@ class HostManagedBoard(Board):
             return self._report(self._check_sensors(fully=True))
 
     def close(self) -> None:
+        if self._made.crossed:  # at the end of a forked child; port and watchdogs are its parent's
+            return
         with self._lock:
             if self._closed:
                 return

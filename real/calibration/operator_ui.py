@@ -24,6 +24,7 @@ from eva_sim.contact_sheet import load_font
 from eva_sim.display import DisplayWindow
 from eva_sim.errors import RenderError, RobotError
 from eva_sim.files import Closing, atomic_path
+from eva_sim.streams import tell
 
 Picture = NDArray[np.uint8]
 #: Subject of a question: whether the servo may be armed, an end of travel, or the neutral position.
@@ -97,7 +98,7 @@ class OperatorUI(Closing, abc.ABC):
 
     def tell(self, text: str) -> None:
         """Shows a text that needs no answer."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
     def close(self) -> None:
         """Releases screen and keyboard."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_json, write_json
 from eva_sim.interrupts import signal_of
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
+from eva_sim.streams import tell
 
 VERSION = 1
 
@@ -138,5 +138,5 @@ def stoppable(spec: FaceSpec, path: Path) -> Iterator[None]:
     try:
         yield
     except (CalibrationStopped, KeyboardInterrupt) as end:
-        print(describe_progress(spec, path), file=sys.stderr, flush=True)
+        tell(describe_progress(spec, path))
         raise SystemExit(128 + signal_of(end) if isinstance(end, KeyboardInterrupt) else 0) from end

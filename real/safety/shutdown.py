@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from eva_sim.forks import ForkMark
 from eva_sim.interrupts import accepted_signals
 
 
@@ -20,18 +21,18 @@ class ShutdownHandler:
     """Runs an action on a signal and at exit, until `close`.
 
     Signals do not break off a `with` block of the handler; such blocks may be nested. Only the main thread
-    can install signal handlers; elsewhere the action runs at exit only.
+    can install signal handlers; elsewhere the action runs at exit only. In a forked child it does not run.
 
     Args:
         action: must not raise.
     """
 
     def __init__(self, action: Callable[[], None]) -> None:
-        self._action, self._depth, self._pending = action, 0, 0
+        self._action, self._depth, self._pending, self._made = action, 0, 0, ForkMark()
         self._previous: dict[int, Any] = {
             number: signal.signal(number, self._on_signal) for number in accepted_signals()
         }
-        atexit.register(self._action)
+        atexit.register(self._act)
 
     def __enter__(self) -> None:
         self._depth += 1
@@ -44,7 +45,7 @@ class ShutdownHandler:
 
     def close(self) -> None:
         """Restores the previous signal handlers, unless others were installed since. May be called twice."""
-        atexit.unregister(self._action)
+        atexit.unregister(self._act)
         for number, previous in self._previous.items():
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, previous)
@@ -59,8 +60,12 @@ class ShutdownHandler:
             self._pass_on(number)
 
     def _end(self, number: int) -> None:
-        self._action()
+        self._act()
         self._pass_on(number)
+
+    def _act(self) -> None:
+        if not self._made.crossed:
+            self._action()
 
     def _pass_on(self, number: int) -> None:
         previous = self._previous.get(number, signal.SIG_DFL)

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from eva_sim.cache import cache_folders, choose_cache_folder, user_cache_folder
 from eva_sim.errors import RobotError
 
 #: Programs and headers that `build_firmware` needs, and their Debian packages.
@@ -53,18 +54,25 @@ def build_firmware() -> FirmwareBuild:
     """Compiles firmware and simulator into the cache (EVA_CACHE, or the user's), unless they are there.
 
     Raises:
-        RobotError: a compiler or library is missing, or compiling failed.
+        RobotError: a compiler or library is missing, compiling failed, or there is no place for the results.
     """
-    folder = _cache() / _digest()
-    built = FirmwareBuild(folder / "firmware.elf", folder / "simulator")
-    if not (built.firmware.exists() and built.simulator.exists()):
-        _compile(folder)
-    return built
+    given = os.environ.get("EVA_CACHE")
+    bases = (Path(given).absolute() / "eva-sim" if given else user_cache_folder(),)
+    name = f"firmware-{_digest()}"
+    for folder in cache_folders(bases, name):
+        built = _built_in(folder)
+        if built.firmware.exists() and built.simulator.exists():
+            return built
+    _check_compilers()
+    chosen = choose_cache_folder(bases, name, "programs of the virtual robot", "EVA_CACHE")
+    if chosen is None:
+        raise RobotError("no folder can be written to compile the virtual robot in; set EVA_CACHE to one.")
+    _compile(chosen)
+    return _built_in(chosen)
 
 
-def _cache() -> Path:
-    given = os.environ.get("EVA_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(given) if given else Path.home() / ".cache") / "eva-sim"
+def _built_in(folder: Path) -> FirmwareBuild:
+    return FirmwareBuild(folder / "firmware.elf", folder / "simulator")
 
 
 def _digest() -> str:
@@ -77,26 +85,34 @@ def _digest() -> str:
     return out.hexdigest()[:16]
 
 
-def _compile(folder: Path) -> None:
-    """Compiles beside `folder` and renames, so that no other process sees half of it."""
+def _check_compilers() -> None:
     if missing := missing_packages():
         raise RobotError(
             f"the virtual robot is compiled on this machine, which lacks {', '.join(missing)}: "
             f"apt-get install {' '.join(missing)}, or use the body 'mock'."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _compile(folder: Path) -> None:
+    """Compiles a copy of the sources beside `folder` and renames: nobody sees half of it."""
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
     try:
-        _make(_SOURCES / "firmware", part, "firmware.elf")
-        _make(_SOURCES / "firmware_simulator", part, "simulator")
+        built = part / "built"
+        for name, goal in {"firmware": "firmware.elf", "firmware_simulator": "simulator"}.items():
+            shutil.copytree(_SOURCES / name, part / name)
+            _make(part / name, goal)
+            built.mkdir(exist_ok=True)
+            (part / name / "build" / goal).rename(built / goal)
         with contextlib.suppress(OSError):  # another process was faster
-            part.rename(folder)
+            built.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _make(sources: Path, out: Path, goal: str) -> None:
-    command = ["make", "-s", "-C", str(sources), f"OUT={out}", str(out / goal)]
-    done = subprocess.run(command, capture_output=True, text=True)
+def _make(sources: Path, goal: str) -> None:
+    """Makes a goal inside a copy of its sources: make takes relative names only, as paths may hold spaces."""
+    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "GNUMAKEFLAGS")}
+    command = ["make", "-s", "OUT=build", f"build/{goal}"]
+    done = subprocess.run(command, cwd=sources, env=own, capture_output=True, text=True)
     if done.returncode:
         raise RobotError(f"compiling {sources.name} failed: {done.stderr.strip()[-2000:]}")

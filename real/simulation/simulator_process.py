@@ -38,19 +38,28 @@ class SimulatorProcess:
 
     Args:
         arguments: its command line.
+
+    Raises:
+        RobotError: it cannot be started.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         self._lock = threading.Lock()
         # A session of its own: Ctrl-C is for the host alone, which then can still disarm.
-        self._process = subprocess.Popen(
-            list(arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                list(arguments),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,
+            )
+        except OSError as error:  # a disk on which no file may be executed
+            self._errors.close()
+            raise RobotError(
+                f"{error.filename}: {error.strerror}; set EVA_CACHE to another folder."
+            ) from error
 
     def send(self, *parts: bytes) -> None:
         """Sends a command.

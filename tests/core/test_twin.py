@@ -14,7 +14,7 @@ from eva_sim import EvaError, make_face
 from eva_sim.agents.data.babbling import sample_command
 from eva_sim.contract import load_spec
 from eva_sim.detector import Detector
-from eva_sim.errors import CommandError, PhysicsError, RenderError
+from eva_sim.errors import CommandError, PhysicsError
 from eva_sim.landmarks import face_measurements
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
@@ -84,7 +84,9 @@ def test_full_stays_with_the_reference_along_a_walk(anatomy: Anatomy) -> None:
     for share in np.linspace(0.1, 1, 10):
         take_up = np.array([0.006, 0.004, 0, 0, 0, 0, 0, 0, 0.008, 0.009, 0, 0]) * share
         drive = Drive(0.2 * share, np.array([-0.3, -0.3]) * share, take_up)
-        errors.append(1000 * np.linalg.norm(full.step(drive) - reference.step(drive), axis=1))
+        full.step(drive)
+        reference.step(drive)
+        errors.append(1000 * np.linalg.norm(full.points - reference.points, axis=1))
         assert reference.residual < 1e-4
     assert np.sqrt(np.square(errors).mean()) < 0.1
 
@@ -244,14 +246,6 @@ def test_pictures_do_not_pile_up(twin: Twin) -> None:
         twin.move(commands[n % 2])
         twin.render(96)
     assert resident() - before < 8
-
-
-def test_without_opengl_the_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyrender", None)
-    with Twin() as blind:
-        assert blind.move(blind.spec.neutral).found
-        with pytest.raises(RenderError, match="apt install libegl1 libgl1"):
-            blind.render(64)
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from eva_sim.errors import DataError, PhysicsError
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
 from eva_sim.skin.batch import Skins
-from eva_sim.skin.reduced import CPU_BATCH, ReducedSkin, ReducedSkins, build_reduced_model, load_reduced
+from eva_sim.skin.reduced import CPU_BATCH, ReducedSkins, build_reduced_model, load_reduced
+from eva_sim.skin.reduced_face import ReducedSkin
 from eva_sim.skin.sensitivity import reduced_jacobian
 from eva_sim.skin.solver import make_skin
 from eva_sim.skin.warm_start import drive_ranges
@@ -66,8 +67,9 @@ def test_a_face_does_not_depend_on_the_others(anatomy: Anatomy, faces: int) -> N
         assert np.array_equal(getattr(many, quantity)[order], getattr(shuffled, quantity))
     for face in (0, faces // 2, faces - 1):
         alone.step(drives.face(face))
-        assert np.array_equal(alone.points, many.points[face])
-        assert np.array_equal(alone.tension, many.tension[face])
+        assert np.abs(alone.points - many.points[face]).max() < 1e-6  # in another order of additions [m]
+        assert np.abs(alone.landmarks - many.landmarks[face]).max() < 1e-6
+        assert np.abs(alone.tension - many.tension[face]).max() < 1e-4
 
 
 def test_reset_save_and_restore(anatomy: Anatomy) -> None:

@@ -28,7 +28,9 @@ def smile() -> tuple[Anatomy, Drive, Floats, Jacobian]:
     anatomy, take_up = load_anatomy(load_spec()), np.zeros(12)
     take_up[[0, 8, 9]] = 0.006, 0.008, 0.005
     drive = Drive(0.08, np.array([-0.1, 0.05]), take_up)
-    points = converged(anatomy, Skin(anatomy, "fine").step(drive), drive)
+    skin = Skin(anatomy, "fine")
+    skin.step(drive)
+    points = converged(anatomy, skin.points, drive)
     return anatomy, drive, points, skin_jacobian(anatomy, points, drive)
 
 

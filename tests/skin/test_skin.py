@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from eva_sim.contract import Floats
-from eva_sim.skin import _forget_stale_kernels
 from eva_sim.skin.energy import Shell
 
 YOUNG, THICKNESS = 0.3e6, 0.003
@@ -84,15 +81,3 @@ def test_bending_grows_with_the_cube_of_the_thickness() -> None:
     assert thick.bending.sum() == pytest.approx(8 * thin.bending.sum())
     straight, _ = thin.energy(points)
     assert thin.energy(bent)[0] > straight
-
-
-def test_compiled_functions_of_other_sources_are_forgotten(tmp_path: Path) -> None:
-    source, kernel = tmp_path / "energy.py", tmp_path / "__pycache__" / "forces.one.nbc"
-    source.write_text("one = 1")
-    _forget_stale_kernels(tmp_path)
-    kernel.touch()
-    _forget_stale_kernels(tmp_path)
-    assert kernel.exists()
-    source.write_text("one = 2")
-    _forget_stale_kernels(tmp_path)
-    assert not kernel.exists()

@@ -1,0 +1,204 @@
+"""The one thread of this process that draws. It owns the OpenGL context; all other threads ask it.
+
+An OpenGL context belongs to the thread that made it current. With a thread of its own, pictures can be
+asked from any thread, and Ctrl-C in the asking thread cannot stop a drawing halfway. The context is made
+with the first picture and never deleted, because deleting one ends EGL for the whole process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.machinery import SourceFileLoader
+from types import CodeType
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from eva_sim.errors import RenderError
+from eva_sim.forks import ForkMark
+
+P = ParamSpec("P")
+R = TypeVar("R")
+FORKED = (
+    "no picture can be made in this process: its parent made one before the fork. Start it with "
+    'multiprocessing\'s "spawn" (vector_kwargs={"context": "spawn"}), or make no picture before the fork.'
+)
+#: Beginnings of environment variables that choose the OpenGL driver or change what it offers.
+_SWITCHES = ("MESA_", "LIBGL_", "GALLIUM_", "EGL_", "__EGL_", "__GLX_", "LP_")
+
+
+class _Drawing:
+    """The thread, and the process that first asked it."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "eva-drawing")  # begins with the first task
+        self._first: ForkMark | None = None
+
+    def __call__(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        """Calls a function in the drawing thread; returns what it returns, raises what it raises.
+
+        Raises:
+            RenderError: the parent process has drawn and forked this one, or Python is ending.
+        """
+        if self._first is None:
+            self._first = ForkMark()
+        self._first.check(RenderError, FORKED)
+        try:
+            task = self._thread.submit(function, *arguments, **options)
+        except RuntimeError as error:  # at the end of Python there are no threads any more
+            raise RenderError(f"no picture can be made while Python is ending ({error}).") from error
+        return task.result()
+
+
+in_drawing_thread = _Drawing()
+
+
+class Context:
+    """The OpenGL context, made and used in the drawing thread only.
+
+    Raises:
+        RenderError: it cannot be made here.
+    """
+
+    def __init__(self) -> None:
+        pyrender, platform = load_pyrender(), _egl_platform()
+        self._flag = pyrender.RenderFlags.OFFSCREEN
+        self._egl = platform.EGLPlatform(256, 256, device=_device(platform))
+        self._egl.init_context()
+        self._egl.make_current()
+        self.renderer = pyrender.renderer.Renderer(256, 256)
+        self.renderer.delete = _do_nothing  # Python would call it at its end, in another thread
+
+    def render(self, scene: Any, size: int, flags: int, nodes: Any) -> Any:
+        """Draws a scene; see pyrender's `Renderer.render`."""
+        self.renderer.viewport_width = self.renderer.viewport_height = size
+        return self.renderer.render(scene, flags | self._flag, nodes)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+@lru_cache(maxsize=1)
+def context() -> Context:
+    """Returns the context of this process; for the drawing thread only.
+
+    Raises:
+        RenderError: it cannot be made here.
+    """
+    try:
+        with _on_egl():
+            return Context()
+    except RenderError:
+        raise
+    except Exception as error:
+        raise RenderError(
+            f"no picture can be made: EGL gave no context ({cause(error)}). {_advice()}"
+        ) from error
+
+
+@contextmanager
+def _on_egl() -> Any:
+    """Sets PyOpenGL's platform to EGL, the only one that is used here, whatever the user has set."""
+    name = "PYOPENGL_PLATFORM"
+    before = os.environ.get(name)
+    os.environ[name] = "egl"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def load_pyrender() -> Any:
+    """Imports pyrender on EGL.
+
+    Raises:
+        RenderError: no OpenGL library.
+    """
+    vars(np).setdefault("infty", np.inf)  # pyrender 0.1.45 was written for numpy 1
+    try:
+        with _on_egl():
+            import pyrender
+    except ModuleNotFoundError as error:
+        raise RenderError(f"no picture can be made ({error}); install eva-sim again.") from error
+    except Exception as error:  # PyOpenGL raises whatever the loader did
+        raise RenderError(
+            f"no picture can be made: OpenGL did not load ({cause(error)}). {_advice()}"
+        ) from error
+    return pyrender
+
+
+class _KeepAsserts(SourceFileLoader):
+    """Loads a module with its asserts also where Python runs without: pyrender calls EGL inside of them."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = compile(self.get_data(self.path), self.path, "exec", dont_inherit=True, optimize=0)
+        return code
+
+
+def _egl_platform() -> Any:
+    """Loads pyrender's module for EGL, with its asserts."""
+    name = "pyrender.platforms.egl"
+    found = importlib.util.find_spec(name)
+    assert found is not None and found.origin is not None
+    spec = importlib.util.spec_from_file_location(name, found.origin, loader=_KeepAsserts(name, found.origin))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _device(platform: Any) -> Any:
+    """Returns the EGL device that the user has chosen by EGL_DEVICE_ID, or the first.
+
+    Raises:
+        RenderError: there is no such device.
+    """
+    chosen, devices = os.environ.get("EGL_DEVICE_ID") or "0", platform.query_devices()
+    if not devices:
+        raise RenderError(f"no picture can be made: EGL finds no device. {_advice()}")
+    if not (chosen.isdecimal() and int(chosen) < len(devices)):
+        there = "0" if len(devices) == 1 else f"0 to {len(devices) - 1}"
+        raise RenderError(f"EGL_DEVICE_ID={chosen!r} is no device of EGL; unset it, or choose {there}.")
+    return devices[int(chosen)]
+
+
+def cause(error: BaseException) -> str:
+    """Returns an error in one line; PyOpenGL's take many."""
+    operation = getattr(error, "baseOperation", None)
+    if operation is not None:
+        return f"{getattr(operation, '__name__', operation)}: error {getattr(error, 'err', None)}"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _advice() -> str:
+    """Returns what to do where OpenGL does not work, by what is found on this machine."""
+    missing = [package for library, package in _LIBRARIES.items() if not _loads(library)]
+    if missing:
+        return f"On Debian: apt install {' '.join(missing)}."
+    switches = sorted(name for name in os.environ if name.startswith(_SWITCHES))
+    if switches:
+        return f"Unset what changes the driver: {', '.join(switches)}."
+    return (
+        "Its libraries are there, so its driver is not: install that of your graphics card, or libegl-mesa0."
+    )
+
+
+_LIBRARIES = {"libEGL.so.1": "libegl1", "libGL.so.1": "libgl1"}
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
