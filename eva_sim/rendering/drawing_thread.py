@@ -77,6 +77,7 @@ class Context:
 
     def render(self, scene: Any, size: int, flags: int, nodes: Any) -> Any:
         """Draws a scene; see pyrender's `Renderer.render`."""
+        self._egl.make_current()  # a picture in studio light may have come between
         self.renderer.viewport_width = self.renderer.viewport_height = size
         return self.renderer.render(scene, flags | self._flag, nodes)
 

@@ -1,4 +1,4 @@
-"""The camera before simulated heads. OpenGL is loaded when the first picture is taken."""
+"""The camera before simulated heads, in three styles. OpenGL is loaded when the first picture is taken."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.errors import ArgumentValueError, known_names
 from eva_sim.head import HeadPose
 from eva_sim.randomise import Parameters
+
+#: Styles of pictures: `"plain"` is drawn by pyrender; the others are in studio light (`rendering/studio.py`).
+STYLES = ("plain", "fast", "fine")
+#: Materials of the skin.
+MATERIALS = ("blue", "grey", "human")
 
 
 class HeadCamera:
@@ -18,10 +24,21 @@ class HeadCamera:
 
     Args:
         spec: the face.
+        style: one of `STYLES`.
+        material: of the skin, one of `MATERIALS`; the plain style is blue.
+
+    Raises:
+        ArgumentValueError: no such style or material.
     """
 
-    def __init__(self, spec: FaceSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: FaceSpec, style: str = "plain", material: str = "blue") -> None:
+        if style not in STYLES:
+            raise ArgumentValueError(f"no style called {style!r}; {known_names(style, STYLES)}.")
+        if material not in MATERIALS:
+            raise ArgumentValueError(f"no material called {material!r}; {known_names(material, MATERIALS)}.")
+        if style == "plain" and material != "blue":
+            raise ArgumentValueError(f"material={material!r} needs style='fast' or style='fine'.")
+        self._spec, self._style, self._material = spec, style, material
 
     def picture(
         self, points: Floats, pose: HeadPose, size: int, parameters: Parameters | None = None
@@ -47,22 +64,36 @@ class HeadCamera:
         labels: NDArray[np.uint8] = self._aimed(parameters).segmentation(self.placed(points, pose), size)
         return labels
 
-    def placed(self, points: Floats, pose: HeadPose) -> dict[str, Floats]:
-        """Returns the pose or vertices of every visible part, as a `Renderer` takes them."""
-        placed: dict[str, Floats] = self._appearance.place(points, pose)
-        return placed
+    def depth(
+        self, points: Floats, pose: HeadPose, size: int, parameters: Parameters | None = None
+    ) -> NDArray[np.float32]:
+        """Returns distances along the viewing axis [m], float32 (size, size); arguments as of `picture`."""
+        distance: NDArray[np.float32] = self._aimed(parameters).depth(self.placed(points, pose), size)
+        return distance
+
+    def placed(self, points: Floats, pose: HeadPose) -> Any:
+        """Returns the pose or vertices of every visible part, as the renderer of this style takes them."""
+        return self._appearance.place(points, pose)
 
     @cached_property
     def _appearance(self) -> Any:
-        from eva_sim.rendering.appearance import Appearance
+        if self._style == "plain":
+            from eva_sim.rendering.appearance import Appearance
 
-        return Appearance(self._spec)
+            return Appearance(self._spec)
+        from eva_sim.rendering.studio_parts import StudioParts
+
+        return StudioParts(self._spec, self._material, fine=self._style == "fine")
 
     @cached_property
     def _renderer(self) -> Any:
-        from eva_sim.rendering.renderer import Renderer
+        if self._style == "plain":
+            from eva_sim.rendering.renderer import Renderer
 
-        return Renderer(self._appearance.parts)
+            return Renderer(self._appearance.parts)
+        from eva_sim.rendering.studio import StudioRenderer
+
+        return StudioRenderer(self._appearance.parts, self._appearance.fold_lines, self._style)
 
     def _aimed(self, parameters: Parameters | None) -> Any:
         from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, look_at

@@ -30,6 +30,9 @@ class Twin(SimulatedFace):
             PyBullet: jaw and skull have weight and lag a little, and violent commands pull the neck
             apart (`PhysicsError`).
         spec: the face, in a folder of tables and meshes; by default EVA.
+        style: of pictures: `"plain"`, by pyrender; or in studio light, with folds that follow the strain of
+            the skin: `"fast"`, for training and live views, or `"fine"`, for stills and videos.
+        material: of the skin: `"blue"`; in studio light also `"grey"` or `"human"`.
 
     Attributes:
         varies_material: whether `set_parameters` may change the skin's material.
@@ -44,15 +47,17 @@ class Twin(SimulatedFace):
         camera_size: int | None = None,
         neck: Literal["kinematic", "legs"] = "kinematic",
         spec: FaceSpec | None = None,
+        style: str = "plain",
+        material: str = "blue",
     ) -> None:
-        self._arguments = skin, camera_size, neck, spec
+        self._arguments = skin, camera_size, neck, spec, style, material
         self.spec = spec or load_spec()
         self.actuators = Actuators(self.spec)
         self.head: HeadModel = open_head(self.spec, neck)
         self.skin: SkinSolver = make_skin(load_anatomy(self.spec), skin)
         self.varies_material = self.skin.varies_material
         self._image_size = camera_size
-        self._camera = HeadCamera(self.spec)
+        self._camera = HeadCamera(self.spec, style, material)
         self._parameters: Parameters = {}
         neutral = self.points()
         self._aligner = Aligner.of(neutral)
@@ -120,11 +125,15 @@ class Twin(SimulatedFace):
         return self._camera.picture(self.skin.points, self.head.pose, size, self._parameters)
 
     def segmentation(self, size: int) -> NDArray[np.uint8]:
-        """Returns the label of each pixel, uint8 (size, size); 0 is background, see `Appearance`."""
+        """Returns the label of each pixel, uint8 (size, size); 0 is background, see `HeadCamera`."""
         return self._camera.segmentation(self.skin.points, self.head.pose, size, self._parameters)
 
-    def placed(self) -> dict[str, Floats]:
-        """Returns the pose or vertices of every visible part now, as a `Renderer` takes them."""
+    def depth(self, size: int) -> NDArray[np.float32]:
+        """Returns the distance along the viewing axis [m], float32 (size, size); 0 is background."""
+        return self._camera.depth(self.skin.points, self.head.pose, size, self._parameters)
+
+    def placed(self) -> Any:
+        """Returns the pose or vertices of every visible part now, as the renderer takes them."""
         return self._camera.placed(self.skin.points, self.head.pose)
 
     def close(self) -> None:

@@ -1,0 +1,76 @@
+"""Builds what pictures in studio light need beside the meshes: textures, fold lines, ambient occlusion.
+
+python -m tools.build_studio
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from eva_sim.contract import FaceSpec, load_spec
+from eva_sim.files import atomic_path, read_arrays, write_arrays
+from eva_sim.rendering.studio import StudioRenderer
+from eva_sim.rendering.studio_parts import FILE, TEXTURES, StudioParts, mesh_digest
+from eva_sim.settling import hold, settling_steps
+from eva_sim.twin import Twin
+from tools.assets.fold_lines import height_map, line_directions
+from tools.assets.openness import measure_openness
+from tools.assets.paint import PALETTES, paint_texture
+
+#: The jaw's command while the inside of the mouth is measured, so that it is not black once it opens.
+OPEN_JAW = -0.5
+INSIDE = ("mouth", "upper_teeth", "lower_teeth")
+
+
+def build(spec: FaceSpec) -> None:
+    """Writes textures and `FILE` into the folder of a face."""
+    skin, visual = read_arrays(spec.file("meshes/skin.npz")), read_arrays(spec.file("meshes/visual.npz"))
+    for material, palette in PALETTES.items():
+        with atomic_path(spec.file("textures/paint.png").with_name(TEXTURES[material])) as part:
+            paint_texture(skin, palette).save(part)
+    middles = skin["points"][skin["triangles"]].mean(axis=1)
+    arrays = {
+        "fold_lines": height_map(visual["head_points"]),
+        "fold_directions": line_directions(middles).astype(np.float32),
+        "digest": mesh_digest(spec),
+    }
+    path = spec.file("meshes/skin.npz").parent.parent / FILE
+    write_arrays(path, **arrays)  # without openness, which needs the rest
+    write_arrays(path, **arrays, **_openness(spec))
+
+
+def _openness(spec: FaceSpec) -> dict[str, np.ndarray]:
+    """Openness of all parts at the fine mesh, uint8 (V,) each."""
+    studio = StudioParts(spec)
+    bare = [replace(part, openness=np.ones(len(part.points))) for part in studio.parts]
+    renderer = StudioRenderer(bare, studio.fold_lines, "fast")
+    found = {}
+    with Twin(spec=spec) as twin:
+        outside = [part.name for part in bare if part.name not in INSIDE]
+        for pulls, names in (({"jaw": OPEN_JAW}, INSIDE), ({}, outside)):
+            twin.reset()
+            hold(twin, spec.command(**pulls), settling_steps(spec))
+            placed = studio.place(twin.skin.points, twin.head.pose)
+            open_now = measure_openness(renderer, bare, placed)
+            found.update({f"open_{name}": _byte(_adjusted(name, open_now[name])) for name in names})
+    return found
+
+
+def _adjusted(name: str, openness: np.ndarray) -> np.ndarray:
+    """Eyes and teeth are lit a little more than geometry says, since they are read first."""
+    if name.startswith("eye"):
+        openness = 0.45 + 0.55 * openness
+    return openness**0.35 if name.endswith("teeth") else openness**1.2
+
+
+def _byte(share: np.ndarray) -> np.ndarray:
+    return np.round(255 * share).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
+    build(load_spec())
