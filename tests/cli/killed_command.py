@@ -82,6 +82,8 @@ def shorten(command: str) -> None:
     if command == "transfer":
         from eva_sim.real.transfer.plan import make_plan
 
+        replace("eva_sim.real.transfer.plan:HOLD", 0.2)
+        replace("eva_sim.real.transfer.report:CAMERAS", 1)
         replace("eva_sim.real.transfer.report:make_plan", functools.partial(make_plan, poses=1, walk=0.4))
 
 

@@ -56,7 +56,7 @@ class Command:
     kept: str
     again: str
     real: bool = False
-    typed: str | None = None
+    typed: str = ""
 
 
 STARTS_OVER = r"killed left .* unfinished; this one starts over"
@@ -153,7 +153,7 @@ COMMANDS = {
     ),
     "transfer": Command(
         "transfer --robots 1 --out out",
-        ("eva_sim.twin.twin:Twin.move", 100),
+        ("eva_sim.twin.twin:Twin.move", 60),
         (REPLACE, 3),
         "keeps the finished faces",
         GOES_ON,
@@ -165,7 +165,8 @@ COMMANDS = {
         (POLL, 60),
         r"Stopped\. out/a.json holds the endpoints",
         GOES_ON,
-        typed="\n" * 3 + "stop\n",
+        real=True,
+        typed="stop\n",
     ),
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -221,12 +222,21 @@ def run(
     """Runs a command that sends itself a signal."""
     mark = uuid.uuid4().hex
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder / "home"), "EVA_TEST_MARK": mark}
-    done = subprocess.run(
-        [sys.executable, PROGRAM, str(number), trigger[0], str(trigger[1]), *command.words.split()],
-        cwd=folder, env=environment | ({"REAL": "1"} if command.real else {}),
-        input=command.typed or "", capture_output=True, text=True, timeout=300,
-        start_new_session=True, preexec_fn=default_signals,
-    )  # fmt: skip
+    keyboard, typing = os.pipe()
+    if not number:  # nobody types while the command waits to be killed
+        os.write(typing, command.typed.encode())
+        os.close(typing)
+    try:
+        done = subprocess.run(
+            [sys.executable, PROGRAM, str(number), trigger[0], str(trigger[1]), *command.words.split()],
+            cwd=folder, env=environment | ({"REAL": "1"} if command.real else {}),
+            stdin=keyboard, capture_output=True, text=True, timeout=300,
+            start_new_session=True, preexec_fn=default_signals,
+        )  # fmt: skip
+    finally:
+        os.close(keyboard)
+        if number:
+            os.close(typing)
     return Ended(done.returncode, done.stderr.strip().splitlines(), mark)
 
 
