@@ -85,7 +85,7 @@ def _mirror(out: Path, model: inverse.InverseModel, stamp: dict[str, Any]) -> di
         (out / STAMP_FILE).unlink(missing_ok=True)
     if _is_done(out, stamp, METRICS_FILE, "mirror.mp4", "mirror.png"):
         return earlier
-    with make_face("twin") as face:
+    with make_face("twin", style="fine") as face:
         metrics = mirror(open_source(asset("samples/person.mp4")), model, face, out)
     if not metrics["complete"]:
         raise EvaError(

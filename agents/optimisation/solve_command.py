@@ -145,7 +145,7 @@ def write_solution(source: str, out: str | os.PathLike[str]) -> dict[str, Any]:
         The content of `fit.json`.
     """
     folder = Path(out)
-    with Twin() as twin:
+    with Twin(style="fine") as twin:
         target = load_target(source, twin)
         solved = solve_command(target.landmarks, twin)
         picture = Image.fromarray(twin.render(640))

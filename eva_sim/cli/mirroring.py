@@ -46,11 +46,13 @@ def mirror(
     from eva_sim.media.sources import open_source
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    face_options = {} if choice.body == "twin" else choice.options  # the twin's own pictures are not needed
     with work_in(out, f"Nothing was written to {out}."):
         model = model or _default_model()
         learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
         opened = open_source(source)
+        # The twin's own pictures are not needed; live, there is no time for the finer ones.
+        twin_options = {"style": "fast" if opened.live else "fine"}
+        face_options = twin_options if choice.body == "twin" else choice.options
         with make_face(choice.body, **face_options) as face:
             metrics = mirror_source(opened, learned, face, out)
     if metrics["assumed"]:

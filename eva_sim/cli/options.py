@@ -32,6 +32,11 @@ Seed = Annotated[
 RobotId = Annotated[
     str | None, typer.Option(help="name of the physical robot, if its board has no USB serial number")
 ]
+Style = Annotated[
+    str, typer.Option(help="of the picture: plain; fast or fine, in studio light with folds of the skin")
+]
+Material = Annotated[str, typer.Option(help="of the skin: blue; in studio light also grey or human")]
+
 Calibration = Annotated[
     Path | None,
     typer.Option(help="calibration file; by default the robot's own, and nominal for virtual and mock"),

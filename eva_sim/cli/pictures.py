@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from eva_sim.cli import options
 from eva_sim.cli.preparation import work_on
 from eva_sim.contract import load_spec
 from eva_sim.optional import import_optional
@@ -48,6 +49,8 @@ def render_expression(
     words: Annotated[list[str] | None, typer.Argument(help=WORDS)] = None,
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/look.png"),
     size: Annotated[int, typer.Option(min=16, max=4096, help="side of the picture [pixels]")] = 640,
+    style: options.Style = "fine",
+    material: options.Material = "blue",
 ) -> None:
     """Renders the twin in an expression or command.
 
@@ -58,19 +61,21 @@ def render_expression(
     from eva_sim.twin.pictures import write_still
 
     command = parse_command(load_spec(), words or [])
-    with _picture(out), Twin() as twin:
+    with _picture(out), Twin(style=style.lower(), material=material.lower()) as twin:
         write_still(twin, command, out, size)
     Console().print(f"{out}")
 
 
 def render_expressions(
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/expressions.png"),
+    style: options.Style = "fine",
+    material: options.Material = "blue",
 ) -> None:
     """Renders a sheet of all named expressions."""
     from eva_sim.twin import Twin
     from eva_sim.twin.pictures import write_expression_sheet
 
-    with _picture(out), Twin() as twin:
+    with _picture(out), Twin(style=style.lower(), material=material.lower()) as twin:
         write_expression_sheet(twin, out)
     Console().print(f"{out}")
 

@@ -30,6 +30,8 @@ class FakeRobotFace(Face):
         fail_after: commands after which `move` raises RuntimeError; None for never.
         found: whether landmarks can be read.
         spec: the face; by default EVA.
+        style: as the twin's, not used.
+        material: as the twin's, not used.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class FakeRobotFace(Face):
         fail_after: int | None = None,
         found: bool = True,
         spec: FaceSpec | None = None,
+        style: str = "plain",
+        material: str = "blue",
     ) -> None:
         self.spec = spec or load_spec()
         self.skin = skin
