@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg")
@@ -13,6 +14,11 @@ from eva_sim import FaceSpec, load_spec
 
 if TYPE_CHECKING:
     from eva_sim.agents.models.inverse import InverseModel
+
+# A shell ignores Ctrl-C in the background, and nohup the end of a terminal; tests send both.
+for _number, _handler in {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}.items():
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @pytest.fixture(scope="session")
