@@ -164,11 +164,21 @@ def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = getattr(error, "errno", None)
-        if number not in _WRITE_ADVICE:
+        number = _write_error_number(error)
+        if number is None:
             raise
         reason, advice = os.strerror(number), _WRITE_ADVICE[number]
         raise DataError(f"{path} cannot be written ({reason}); {advice}.") from error
+
+
+def _write_error_number(error: BaseException | None) -> int | None:
+    """Returns the number of an error in writing, also of one that a library's own error hides; or None."""
+    while error is not None:
+        number: int | None = getattr(error, "errno", None)
+        if number in _WRITE_ADVICE:
+            return number
+        error = error.__cause__ or error.__context__
+    return None
 
 
 #: Begin of the names of temporary files and folders; the id of the process that writes them follows.
