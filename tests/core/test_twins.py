@@ -238,7 +238,7 @@ def test_after_a_reset_nothing_pulls(twins: Twins) -> None:
 def test_bad_arguments_are_told() -> None:
     with pytest.raises(EvaError, match="faces=0"):
         Twins(0)
-    with pytest.raises(EvaError, match="skin='rubber'"):
+    with pytest.raises(EvaError, match="no skin called 'rubber'"):
         Twins(1, "rubber")
     with pytest.raises(EvaError, match="one at a time"):
         Twins(1, "reference")
