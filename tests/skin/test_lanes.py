@@ -247,5 +247,5 @@ def test_a_warm_start_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
 
 
 def test_unknown_solver_is_named(anatomy: Anatomy) -> None:
-    with pytest.raises(EvaError, match="no skin called 'silk'; there are full, fine, dynamic, reduced, reference"):
+    with pytest.raises(EvaError, match="no skin called 'silk'; there are full, fine, dynamic"):
         Skins(anatomy, 2, "silk")
