@@ -100,7 +100,7 @@ def context() -> Context:
         raise
     except Exception as error:
         raise RenderError(
-            f"no picture can be made: EGL gave no context ({cause(error)}). {_advice()}"
+            f"no picture can be made: EGL gave no context ({cause(error)}). {opengl_advice()}"
         ) from error
 
 
@@ -133,7 +133,7 @@ def load_pyrender() -> Any:
         raise RenderError(f"no picture can be made ({error}); install eva-sim again.") from error
     except Exception as error:  # PyOpenGL raises whatever the loader did
         raise RenderError(
-            f"no picture can be made: OpenGL did not load ({cause(error)}). {_advice()}"
+            f"no picture can be made: OpenGL did not load ({cause(error)}). {opengl_advice()}"
         ) from error
     return pyrender
 
@@ -166,7 +166,7 @@ def _device(platform: Any) -> Any:
     """
     chosen, devices = os.environ.get("EGL_DEVICE_ID") or "0", platform.query_devices()
     if not devices:
-        raise RenderError(f"no picture can be made: EGL finds no device. {_advice()}")
+        raise RenderError(f"no picture can be made: EGL finds no device. {opengl_advice()}")
     if not (chosen.isdecimal() and int(chosen) < len(devices)):
         there = "0" if len(devices) == 1 else f"0 to {len(devices) - 1}"
         raise RenderError(f"EGL_DEVICE_ID={chosen!r} is no device of EGL; unset it, or choose {there}.")
@@ -181,7 +181,7 @@ def cause(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _advice() -> str:
+def opengl_advice() -> str:
     """Returns what to do where OpenGL does not work, by what is found on this machine."""
     missing = [package for library, package in _LIBRARIES.items() if not _loads(library)]
     if missing:

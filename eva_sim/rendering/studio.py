@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import Floats
 from eva_sim.errors import RenderError
 from eva_sim.files import asset
-from eva_sim.rendering.drawing_thread import in_drawing_thread
+from eva_sim.rendering.drawing_thread import cause, in_drawing_thread, opengl_advice
 from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW, LARGEST, look_at
 from eva_sim.rendering.studio_parts import FOLD_DEPTH, StudioPart, StudioPlacement
 from eva_sim.skin.elements import vertex_normals
@@ -81,9 +81,13 @@ class _Programs:
 
             # Any: each member of a program has a type of its own, which only the shader says.
             context: Any = moderngl.create_context(standalone=True, **_EGL)
+        except ImportError as error:
+            raise RenderError(
+                f"no picture in studio light can be made ({error}); install eva-sim again, or use 'plain'."
+            ) from error
         except Exception as error:  # glcontext raises plain exceptions
             raise RenderError(
-                f"no picture in studio light can be made ({error}); style='plain' needs no ModernGL."
+                f"no picture can be made: EGL gave no context ({cause(error)}). {opengl_advice()}"
             ) from error
         self.context = context
         context.gc_mode = "context_gc"  # buffers are freed by `gc()`, so in this thread only

@@ -12,6 +12,7 @@ from eva_sim.atlas import Atlas
 from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace, load_spec
 from eva_sim.landmarks import POINTS, Aligner
 from eva_sim.settling import hold
+from eva_sim.twin.head_camera import check_style
 
 OUTER_EYE = 0.092
 
@@ -30,8 +31,8 @@ class FakeRobotFace(Face):
         fail_after: commands after which `move` raises RuntimeError; None for never.
         found: whether landmarks can be read.
         spec: the face; by default EVA.
-        style: as the twin's, not used.
-        material: as the twin's, not used.
+        style: as the twin's; only checked.
+        material: as the twin's; only checked.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class FakeRobotFace(Face):
         style: str = "plain",
         material: str = "blue",
     ) -> None:
+        check_style(style, material)
         self.spec = spec or load_spec()
         self.skin = skin
         self.outer_eye = OUTER_EYE

@@ -19,6 +19,20 @@ STYLES = ("plain", "fast", "fine")
 MATERIALS = ("blue", "grey", "human")
 
 
+def check_style(style: str, material: str) -> None:
+    """Checks the names of a style and a material.
+
+    Raises:
+        ArgumentValueError: there is none of that name, or the plain style is to be other than blue.
+    """
+    if style not in STYLES:
+        raise ArgumentValueError(f"no style called {style!r}; {known_names(style, STYLES)}.")
+    if material not in MATERIALS:
+        raise ArgumentValueError(f"no material called {material!r}; {known_names(material, MATERIALS)}.")
+    if style == "plain" and material != "blue":
+        raise ArgumentValueError(f"material={material!r} needs style='fast' or style='fine'.")
+
+
 class HeadCamera:
     """Takes pictures of heads with one spec; one camera serves any number of them.
 
@@ -32,12 +46,7 @@ class HeadCamera:
     """
 
     def __init__(self, spec: FaceSpec, style: str = "plain", material: str = "blue") -> None:
-        if style not in STYLES:
-            raise ArgumentValueError(f"no style called {style!r}; {known_names(style, STYLES)}.")
-        if material not in MATERIALS:
-            raise ArgumentValueError(f"no material called {material!r}; {known_names(material, MATERIALS)}.")
-        if style == "plain" and material != "blue":
-            raise ArgumentValueError(f"material={material!r} needs style='fast' or style='fine'.")
+        check_style(style, material)
         self._spec, self._style, self._material = spec, style, material
 
     def picture(

@@ -58,6 +58,10 @@ def refuse(self, name, *rest, **more):
         raise OSError(f"{name}: cannot open shared object file")
     load(self, name, *rest, **more)
 ctypes.CDLL.__init__ = refuse
+import moderngl
+def no_context(**options):
+    raise Exception("libGL.so.1 not loaded")
+moderngl.create_context = no_context
 from eva_sim.cli import main
 main()
 """

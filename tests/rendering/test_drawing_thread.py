@@ -132,7 +132,7 @@ def test_a_setting_that_prevents_pictures_is_named(setting: str) -> None:
 
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing_thread, "_loads", lambda library: library != "libEGL.so.1")
-    assert drawing_thread._advice() == "On Debian: apt install libegl1."
+    assert drawing_thread.opengl_advice() == "On Debian: apt install libegl1."
 
 
 def test_without_the_library_the_twin_moves_and_the_picture_is_refused(

@@ -119,7 +119,18 @@ def test_a_misspelt_style_is_named_before_anything_is_opened(options: dict[str, 
 def test_without_modernGL_the_plain_style_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "moderngl", None)
     monkeypatch.setattr(studio, "_programs", studio._Programs)
-    with Twin(style="fast") as twin, pytest.raises(RenderError, match="style='plain' needs no ModernGL"):
+    with Twin(style="fast") as twin, pytest.raises(RenderError, match="or use 'plain'"):
+        twin.render(32)
+
+
+def test_without_opengl_the_advice_is_that_of_the_plain_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise Exception("libEGL.so.1 not loaded")
+
+    monkeypatch.setattr("moderngl.create_context", refuse)
+    monkeypatch.setattr("eva_sim.rendering.drawing_thread._loads", lambda library: "EGL" not in library)
+    monkeypatch.setattr(studio, "_programs", studio._Programs)
+    with Twin(style="fast") as twin, pytest.raises(RenderError, match=r"not loaded.*apt install libegl1\."):
         twin.render(32)
 
 
