@@ -47,9 +47,9 @@ def mirror(
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     with work_in(out, f"Nothing was written to {out}."):
+        opened = open_source(source)
         model = model or _default_model()
         learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
-        opened = open_source(source)
         # The twin's own pictures are not needed; live, there is no time for the finer ones.
         twin_options = {"style": "fast" if opened.live else "fine"}
         face_options = twin_options if choice.body == "twin" else choice.options

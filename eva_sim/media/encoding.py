@@ -119,7 +119,7 @@ class VideoEncoder(Closing):
         self._stream: Any = self._container.add_stream("libx264", rate=fps)
         self._stream.options = {"crf": str(VIDEO_QUALITY), "preset": "veryfast", **(codec_options or {})}
         self._stream.pix_fmt = "yuv420p"
-        self._fps, self.count = fps, 0
+        self._fps, self.count, self._whole = fps, 0, True
 
     def add(self, picture: Picture) -> None:
         """Appends a frame, RGB uint8 (height, width, 3).
@@ -138,7 +138,9 @@ class VideoEncoder(Closing):
             raise MediaError("the pictures of a video have one size; this one differs from the first.")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         frame.pts, frame.time_base = self.count, 1 / self._fps
+        self._whole = False  # until this frame is written
         self._container.mux(self._stream.encode(frame))
+        self._whole = True
         self.count += 1
 
     def close(self) -> None:
@@ -147,7 +149,7 @@ class VideoEncoder(Closing):
             return
         container, self._container = self._container, None  # type: ignore[assignment]
         with self._file, container:
-            if self.count:
+            if self.count and self._whole:  # FFmpeg crashes on what follows a frame that it could not write
                 container.mux(self._stream.encode())
 
 

@@ -68,6 +68,21 @@ def _record(path: Path) -> None:
             recorded.move(face.spec.neutral)
 
 
+FULL = """
+import resource, sys
+import numpy as np
+from eva_sim.errors import DataError
+from eva_sim.media.encoding import write_video
+rng = np.random.default_rng(0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    with write_video(sys.argv[1], 25) as add:
+        for _ in range(int(sys.argv[2])):
+            add(rng.integers(0, 256, (240, 640, 3), np.uint8))
+except DataError as error:
+    print(error)
+"""
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "json": lambda path: write_json(path / "a.json", list(range(5000))),
     "arrays": lambda path: write_arrays(path / "a.npz", noise=NOISE),
@@ -191,3 +206,12 @@ def test_a_disk_that_is_too_small_is_found_before_the_work(tmp_path: Path) -> No
     check_free_space(tmp_path / "later", 1000, "numbers")
     with pytest.raises(DataError, match=r"numbers need about 1,000 TB, and the disk of .* free; ask"):
         check_free_space(tmp_path / "later", 1e15, "numbers")
+
+
+@pytest.mark.parametrize("frames", [3, 80])
+def test_a_film_on_a_disk_without_any_space_does_not_crash(tmp_path: Path, frames: int) -> None:
+    """FFmpeg crashes when frames follow one that could not be written; so this is in a process of its own."""
+    command = [sys.executable, "-c", FULL, str(tmp_path / "film.mp4"), str(frames)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and "film.mp4 cannot be written" in done.stdout
+    assert list(tmp_path.iterdir()) == []
