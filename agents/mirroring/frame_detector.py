@@ -47,7 +47,7 @@ class FrameDetector:
 
     @property
     def assumed(self) -> list[str]:
-        """What was assumed about the source and about the person, in words."""
+        """Assumptions about the source and about the person, in words."""
         return [*self.source.assumed, *self._notes]
 
     def assume(self, text: str) -> None:

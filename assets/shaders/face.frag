@@ -21,7 +21,6 @@ uniform vec3 floor_light;
 uniform vec3 eye;  // place of the camera [m]
 uniform float strength;  // of all light
 
-uniform vec3 base;  // linear colour
 uniform bool textured;
 uniform sampler2D paint;
 uniform float roughness;
@@ -93,7 +92,7 @@ vec3 bent_by_folds(vec3 n, float height) {
 }
 
 void main() {
-  vec3 albedo = base * tint.rgb;
+  vec3 albedo = tint.rgb;
   if (textured) albedo *= pow(texture(paint, coordinates).rgb, vec3(2.2));
   vec3 view = normalize(eye - world), n = normalize(direction);
   if (dot(n, view) < 0.0) n = -n;

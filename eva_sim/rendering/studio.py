@@ -313,7 +313,6 @@ class _Drawn:
         for mesh, placement in zip(self._meshes, placements, strict=True):
             part = mesh.part
             face["placement"].write(placement)
-            face["base"].value = (1.0, 1.0, 1.0)
             face["textured"].value = mesh.texture is not None
             face["roughness"].value, face["coat"].value = part.roughness, part.coat
             face["glint"].value, face["scatter"].value = part.glint, part.scatter
