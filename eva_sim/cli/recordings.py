@@ -36,7 +36,7 @@ def record(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
-    from eva_sim.recording.recorder import check_new_recording
+    from eva_sim.recording.recorder import make_room_for_recording
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
 
@@ -44,7 +44,7 @@ def record(
     commands = expression_sequence(
         load_spec(), names, hold
     )  # misspelt names are refused before anything opens
-    check_new_recording(out, len(commands))
+    make_room_for_recording(out, len(commands))
     with (
         explain_interruption(f"{out} keeps what was recorded until then, if anything."),
         choice.open() as face,
@@ -69,13 +69,15 @@ def replay(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
-    from eva_sim.recording.recorder import check_new_recording
+    from eva_sim.recording.recorder import make_room_for_recording
     from eva_sim.recording.replay import play_and_record
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
+    if out is not None and out.resolve() == recording.resolve():
+        raise DataError(f"{out} is the recording to be replayed; choose another folder for --out.")
     loaded = _load(recording)
     if out is not None:
-        check_new_recording(out, len(loaded))
+        make_room_for_recording(out, len(loaded))
     with explain_interruption("The face is at rest."), choice.open() as face:
         played = play_and_record(face, loaded, out, {"body": choice.body, "replay": str(recording)})
     _report_end(played)

@@ -5,13 +5,14 @@ docs/recording.md describes the format for authors of other readers.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -209,6 +210,19 @@ def holds_frames(folder: Path) -> bool:
     return any(not piece.last if isinstance(piece, Damage) else piece.kind == FRAME for piece in pieces)
 
 
+def is_being_written(folder: Path) -> bool:
+    """Whether another process, or another writer of this one, appends to the recording in a folder."""
+    for path in chunk_paths(folder)[-1:]:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:  # a file system without locks
+                return False
+    return False
+
+
 class ChunkWriter:
     """Appends records to numbered files.
 
@@ -268,6 +282,8 @@ class ChunkWriter:
     def _open(self) -> None:
         path = chunk_path(self._folder, self._index)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the file is closed
         self._size = 0
         self._append(MAGIC)
         sync_path(self._folder)

@@ -154,6 +154,11 @@ class Recording:
             return file.read(size)
 
     @property
+    def went_to_its_end(self) -> bool:
+        """Whether it was neither cut off nor stopped by the user, and does not go on."""
+        return any(note["what"] == "end" for note in self.notes) and not self.stops
+
+    @property
     def stops(self) -> tuple[str, ...]:
         """Where the user stopped the motion before its end, in words; empty if it went to its end."""
         return tuple(

@@ -8,9 +8,10 @@ in `file_format.py` and docs/recording.md.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,32 +36,60 @@ SYNC = 0.4
 FRAME_SIZE = 14e3
 
 
-def check_new_recording(folder: Path, frames: int = 0) -> None:
-    """Checks that a folder can take a new recording; one that was killed before its first frame is removed.
+def make_room_for_recording(folder: Path, frames: int = 0) -> None:
+    """Checks that a folder can take a new recording. An unfinished one in it is kept under another name.
 
     Args:
         folder: of the recording.
         frames: number of frames that are to be recorded.
 
     Raises:
-        DataError: it holds a recording, or cannot be written, or its disk is too full.
+        DataError: it holds a whole recording or one that is still being made, or cannot be written, or its
+            disk is too full.
     """
     check_output_folder(folder)
     check_free_space(folder, frames * FRAME_SIZE, f"{frames:,} frames")
+    if file_format.is_being_written(folder):
+        raise DataError(f"{folder} is being recorded by another process; choose another folder.")
     if file_format.holds_frames(folder):
-        raise DataError(f"{folder} holds a recording already{_describe_cut(folder)}; choose another folder.")
+        frames = _frames_of_unfinished(folder)
+        kept = _move_aside(folder)
+        report(f"{folder} holds a recording that ended early, after {frames} frames.")
+        report(f"It is now {kept}; this one starts over.")
     for path in file_format.chunk_paths(folder):
         report(f"{folder} holds a recording that was cut off before its first frame; this one starts over.")
         path.unlink()
 
 
-def _describe_cut(folder: Path) -> str:
-    """Says that a recording was cut off, if it was."""
-    try:
+def _frames_of_unfinished(folder: Path) -> int:
+    """Number of frames of a recording that was cut off or stopped.
+
+    Raises:
+        DataError: it went to its end, or cannot be read.
+    """
+    with suppress(DataError):
         recording = load_recording(folder)
-    except DataError:
-        return ""
-    return f", which was cut off after {len(recording)} frames" if recording.cut else ""
+        if not recording.went_to_its_end:
+            return len(recording)
+    raise DataError(f"{folder} holds a recording already; choose another folder.")
+
+
+def _move_aside(folder: Path) -> Path:
+    """Gives a folder a free name beside it, and returns the name.
+
+    Raises:
+        DataError: it cannot be renamed.
+    """
+    names = (folder.with_name(f"{folder.name}-unfinished-{number}") for number in itertools.count(1))
+    kept = next(path for path in names if not path.exists())
+    try:
+        folder.rename(kept)
+    except OSError as error:
+        raise DataError(
+            f"{folder} holds an unfinished recording, and cannot be renamed ({error.strerror}); "
+            "choose another folder."
+        ) from error
+    return kept
 
 
 class Recorder:

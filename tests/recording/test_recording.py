@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from eva_sim.contract import FaceSpec, Reading
 from eva_sim.errors import CommandError, CopyError, DataError
 from eva_sim.recording import file_format, recorder
 from eva_sim.recording.reader import load_recording
-from eva_sim.recording.recorder import RecordedFace, record_face
+from eva_sim.recording.recorder import RecordedFace, make_room_for_recording, record_face
 from eva_sim.testing.fake_face import FakeFace
 from eva_sim.testing.fault_injection import kill_recorder
 
@@ -218,6 +219,38 @@ def test_a_folder_takes_one_recording(tmp_path: Path) -> None:
     (tmp_path / "a" / "session.json").write_text('{"format": 99}')
     with pytest.raises(DataError, match="no format 1"):
         load_recording(tmp_path / "a")
+
+
+def test_an_unfinished_recording_is_kept_beside_the_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that was cut off within a record, one that was cut between two, and one that the user stopped."""
+    folder = tmp_path / "a"
+    for number, lost in enumerate((7, len(file_format.pack_note({"what": "end", "frame": 6}))), 1):
+        recorded(folder, steps=2)
+        chunk = folder / "frames-0000.evr"
+        chunk.write_bytes(chunk.read_bytes()[:-lost])
+        before = chunk.read_bytes()
+        make_room_for_recording(folder)
+        kept = tmp_path / f"a-unfinished-{number}"
+        assert re.search(
+            rf"after 6 frames.*\n.*now {re.escape(str(kept))}; .* starts over", capsys.readouterr().err
+        )
+        assert (kept / chunk.name).read_bytes() == before and not folder.exists()
+    with record_face(FakeFace(), folder) as face:
+        face.reset()
+        face.recorder.note("stopped", played=1, of=9)
+    make_room_for_recording(folder)
+    assert load_recording(tmp_path / "a-unfinished-3").stops
+
+
+def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    with record_face(FakeFace(), tmp_path / "a") as face:
+        face.reset()
+        with pytest.raises(DataError, match="being recorded by another process"):
+            make_room_for_recording(tmp_path / "a")
+        face.move(face.spec.neutral)
+    assert len(load_recording(tmp_path / "a")) == 2
 
 
 def test_a_robot_is_known_and_its_clock_is_used(tmp_path: Path) -> None:
