@@ -101,8 +101,8 @@ void main() {
     float height = texture(fold_lines, coordinates).r * folded * fold_depth;
     n = bent_by_folds(n, height);
     float crease = min(height, 0.0);
-    open *= clamp(1.0 + 900.0 * crease, 0.35, 1.0);
-    albedo *= clamp(1.0 + 500.0 * crease, 0.6, 1.0);
+    open *= clamp(1.0 + 480.0 * crease, 0.4, 1.0);
+    albedo *= clamp(1.0 + 200.0 * crease, 0.7, 1.0);
   }
   float visible = key_visibility(n);
   float facing = max(dot(n, view), 0.0), fresnel = pow(1.0 - facing, 5.0);

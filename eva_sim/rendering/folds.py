@@ -15,7 +15,9 @@ from eva_sim.skin.elements import vertex_areas
 
 #: Compression at which a fold begins to show, from there to its full depth, and the largest fold. A choice,
 #: made by looking: one cable at full pull compresses the skin beside it by 0.2 to 0.4.
-_BEGINS, _RANGE, _MOST = 0.03, 0.25, 1.3
+_BEGINS, _RANGE, _MOST = 0.02, 0.20, 1.3
+#: Times that the compression is averaged over neighbours; a fold is longer than the triangles it crosses.
+_PASSES = 4
 
 
 class FoldStrain:
@@ -41,9 +43,10 @@ class FoldStrain:
     def __call__(self, skin: Floats) -> Floats:
         """Returns the fold of each vertex, (V,): 0 smooth, 1 full depth, for the skin (V, 3) [m]."""
         stretch = np.linalg.norm(np.einsum("fij,fj->fi", _edges(skin, self._triangles), self._shares), axis=1)
-        at_vertices = self._to_vertices @ np.maximum(1 - stretch, 0)
-        smooth: Floats = self._to_vertices @ at_vertices[self._triangles].mean(axis=1)
-        return np.clip((smooth - _BEGINS) / _RANGE, 0, _MOST)
+        folded: Floats = self._to_vertices @ np.maximum(1 - stretch, 0)
+        for _ in range(_PASSES):
+            folded = self._to_vertices @ folded[self._triangles].mean(axis=1)
+        return np.clip((folded - _BEGINS) / _RANGE, 0, _MOST)
 
 
 def _edges(points: Floats, triangles: NDArray[np.int64]) -> Floats:

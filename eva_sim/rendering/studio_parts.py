@@ -1,4 +1,4 @@
-"""The visible face in studio light: smooth skin with folds, wet eyes, teeth, and a base as for an exhibit."""
+"""The visible face in studio light: smooth skin with folds, wet eyes, teeth, and a bust."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from eva_sim.rendering.renderer import Part
 from eva_sim.rendering.subdivision import subdivide
 
 FILE = "precomputed/studio.npz"
-BASE_LABEL = 6  # of the base in segmentation pictures
+BUST_LABEL = 6  # of the bust in segmentation pictures
 #: Texture of the skin by material.
 TEXTURES = {"blue": "paint.png", "grey": "paint_grey.png", "human": "paint_human.png"}
-FOLD_DEPTH = 0.0011  # m, of the drawn lines at full fold
-#: Below this height the neck ends and the base begins, and what of the shoulders stays above it [m].
-_NECK_END, _NECK_WIDTH, _SHOULDERS_END = -0.155, 0.075, -0.11
-#: Profile of the base: radius and height [m]. A collar for the neck, a waist, a plinth.
-_BASE_PROFILE = (
-    (0.0400, -0.1500), (0.0600, -0.1280), (0.0655, -0.1275), (0.0665, -0.1315), (0.0665, -0.1410),
-    (0.0655, -0.1425), (0.0625, -0.1445), (0.0615, -0.1500), (0.0630, -0.1580), (0.0700, -0.1665),
-    (0.0820, -0.1715), (0.0835, -0.1725), (0.0835, -0.2500),
+FOLD_DEPTH = 0.0014  # m, of the drawn lines at full fold
+#: Below this height the neck ends in the bust, and what of the shoulders stays above it [m].
+_NECK_END, _NECK_WIDTH, _SHOULDERS_END = -0.149, 0.061, -0.11
+#: Outline of the bust: half width, half depth, height, and depth of the middle of its rings [m].
+#: A rolled collar about the neck, then shoulders.
+_BUST_OUTLINE = (
+    (0.0500, 0.0460, -0.1480, -0.105), (0.0535, 0.0500, -0.1335, -0.105), (0.0550, 0.0520, -0.1310, -0.105),
+    (0.0568, 0.0538, -0.1312, -0.105), (0.0582, 0.0552, -0.1335, -0.105), (0.0590, 0.0562, -0.1370, -0.105),
+    (0.0605, 0.0575, -0.1410, -0.105), (0.0650, 0.0600, -0.1450, -0.104), (0.0730, 0.0640, -0.1490, -0.102),
+    (0.0850, 0.0690, -0.1535, -0.100), (0.1000, 0.0740, -0.1585, -0.098), (0.1170, 0.0790, -0.1645, -0.096),
+    (0.1340, 0.0830, -0.1720, -0.094), (0.1480, 0.0870, -0.1820, -0.092), (0.1580, 0.0900, -0.1960, -0.090),
+    (0.1640, 0.0920, -0.2150, -0.089), (0.1660, 0.0940, -0.2400, -0.088), (0.1660, 0.0950, -0.3000, -0.088),
 )  # fmt: skip
-_BASE_AXIS, _BASE_WIDTH = -0.06, 0.93
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class StudioParts:
         self.fold_lines: NDArray[np.float16] = self._baked["fold_lines"]
         self.parts = [self._refined(part) for part in self._appearance.parts]
         self.parts[0] = replace(self.parts[0], texture=_texture(spec, material))
-        self.parts.append(self._opened(base_part()))
+        self.parts.append(self._opened(bust_part()))
 
     def place(self, skin: Floats, pose: HeadPose) -> StudioPlacement:
         """Returns vertices or poses of all parts.
@@ -192,16 +195,14 @@ def _without_shoulders(points: Floats, triangles: NDArray[np.int64]) -> NDArray[
     return triangles[neck.all(1) | (corners[:, :, 1] > _SHOULDERS_END).all(1)]
 
 
-def base_part(around: int = 72) -> StudioPart:
-    """Returns the base, a surface of revolution in dark metal."""
-    radius, height = np.array(_BASE_PROFILE).T
+def bust_part(around: int = 96) -> StudioPart:
+    """Returns the bust that carries the head, rings of ellipses in dark satin."""
+    width, depth, height, middle = (column[:, None] for column in np.array(_BUST_OUTLINE).T)
     angle = np.linspace(0, -2 * np.pi, around + 1)
-    x, z = np.outer(radius, np.cos(angle)) * _BASE_WIDTH, np.outer(radius, np.sin(angle)) + _BASE_AXIS
-    points = np.stack([x, np.repeat(height[:, None], around + 1, axis=1), z], axis=-1).reshape(-1, 3)
+    x, z = width * np.cos(angle), depth * np.sin(angle) + middle
+    points = np.stack([x, height + 0 * x, z], axis=-1).reshape(-1, 3)
     colours = np.tile([0.018, 0.020, 0.024], (len(points), 1))
-    return _revolved(
-        "base", BASE_LABEL, points, colours, (len(radius), around + 1), roughness=0.35, coat=0.35
-    )
+    return _revolved("bust", BUST_LABEL, points, colours, x.shape, roughness=0.42, coat=0.25)
 
 
 def eye_part(name: str, label: int, around: int = 64) -> StudioPart:

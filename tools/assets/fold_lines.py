@@ -14,7 +14,7 @@ from eva_sim.rendering.studio_parts import smooth_step
 
 SIZE = 2048  # pixels
 # All lengths in metres, in the head frame at rest; |x| is the distance from the middle of the face.
-FOREHEAD_LINES = ((0.042, 1.0), (0.051, 0.9), (0.060, 1.0), (0.069, 0.75))  # height, depth
+FOREHEAD_LINES = ((0.0435, 0.75), (0.0535, 1.0), (0.0645, 0.7))  # height, depth
 #: From the wing of the nose to below the corner of the mouth: |x|, y.
 NASOLABIAL = np.array([
     [0.0165, -0.018], [0.0215, -0.026], [0.0265, -0.036],
@@ -44,7 +44,7 @@ def line_heights(points: Floats) -> Floats:
     front, side = smooth_step(-0.05, -0.02, z), smooth_step(-0.06, -0.045, z)
     middle = _forehead(x, y) + 1.1 * _frown(out, y) + 0.7 * _nose(out, y)
     distance, share = curve_distance(out, y)
-    cheek = 2.4 * _crease(distance, 0.0021) * _window(share, 0.0, 0.12, 0.75, 0.99)
+    cheek = 1.9 * _crease(distance, 0.0026) * _window(share, 0.0, 0.10, 0.70, 1.0)
     return (middle + cheek) * front + 0.8 * _crows_feet(out, y) * side
 
 
@@ -85,18 +85,18 @@ def curve_distance(out: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 def _forehead(x: Floats, y: Floats) -> Floats:
     arched = y + 4.5 * x * x + 0.0012 * np.sin(160 * x)
-    lines = [depth * _crease(arched - at - 0.0007 * np.sin(260 * x + 900 * at), 0.0011)
+    lines = [depth * _crease(arched - at - 0.0006 * np.sin(210 * x + 900 * at), 0.0016)
              for at, depth in FOREHEAD_LINES]  # fmt: skip
     return (
         np.sum(lines, axis=0)
         * _window(y, 0.034, 0.040, 0.072, 0.082)
-        * (1 - smooth_step(0.034, 0.052, np.abs(x)))
+        * (1 - smooth_step(0.022, 0.052, np.abs(x)))
     )
 
 
 def _frown(out: Floats, y: Floats) -> Floats:
-    lines = _crease(out - 0.0062 + 0.03 * (y - 0.018), 0.0011) + 0.6 * _crease(
-        out - 0.0115 - 0.02 * (y - 0.015), 0.0010
+    lines = _crease(out - 0.0062 + 0.03 * (y - 0.018), 0.0014) + 0.6 * _crease(
+        out - 0.0115 - 0.02 * (y - 0.015), 0.0012
     )
     return lines * _window(y, 0.0, 0.008, 0.026, 0.036) * (1 - smooth_step(0.014, 0.018, out))
 
