@@ -1,0 +1,82 @@
+"""Builds `docs/pictures/mirror.webp`, the short clip at the top of the README, from a mirrored video.
+
+python -m tools.build_clip out/demo/mirror/mirror.mp4 --start 3.2 --duration 8
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from eva_sim.agents.mirroring.video_panels import HEIGHT, TRACE_WIDTH
+from eva_sim.files import atomic_path
+from eva_sim.media.sources import open_file
+
+OUT = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "mirror.webp"
+SIDE = 256  # pixels of each of the two faces
+STRIDE = 2  # of the video's frames, one in so many is kept
+QUALITY = 62  # of WebP, 0..100
+
+
+def squares(picture: np.ndarray) -> Image.Image:
+    """Returns the person beside the robot, from one frame of `eva mirror` (HEIGHT, W, 3)."""
+    person_width = picture.shape[1] - HEIGHT - TRACE_WIDTH
+    left = max((person_width - HEIGHT) // 2, 0)
+    panels = (picture[:, left : left + HEIGHT], picture[:, person_width : person_width + HEIGHT])
+    pair = Image.new("RGB", (2 * SIDE, SIDE))
+    for number, panel in enumerate(panels):
+        pair.paste(Image.fromarray(panel).resize((SIDE, SIDE), Image.Resampling.LANCZOS), (number * SIDE, 0))
+    return pair
+
+
+def build_clip(video: Path, start: float, duration: float, out: Path = OUT) -> int:
+    """Writes the clip and returns its number of frames.
+
+    Args:
+        video: `mirror.mp4` of `eva mirror` or of the demo.
+        start: [s].
+        duration: [s].
+        out: file to write.
+
+    Raises:
+        MediaError: the video cannot be read.
+        ValueError: nothing of it lies in that time.
+    """
+    kept, times = [], []
+    for number, (time, picture) in enumerate(open_file(video)):
+        if start <= time < start + duration and number % STRIDE == 0:
+            kept.append(squares(picture))
+            times.append(time)
+    if len(kept) < 2:
+        raise ValueError(f"{video} has fewer than two frames from {start} s on for {duration} s.")
+    step = round(1000 * float(np.median(np.diff(times))))
+    with atomic_path(out) as part:
+        kept[0].save(
+            part,
+            "WEBP",
+            save_all=True,
+            append_images=kept[1:],
+            duration=step,
+            loop=0,
+            quality=QUALITY,
+            method=6,
+        )
+    return len(kept)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--start", type=float, default=0.0, help="[s]")
+    parser.add_argument("--duration", type=float, default=8.0, help="[s]")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    frames = build_clip(given.video, given.start, given.duration, given.out)
+    print(f"{given.out}: {frames} frames, {given.out.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
