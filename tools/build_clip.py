@@ -22,10 +22,11 @@ QUALITY = 62  # of WebP, 0..100
 
 
 def squares(picture: np.ndarray) -> Image.Image:
-    """Returns the person beside the robot, from one frame of `eva mirror` (HEIGHT, W, 3)."""
-    person_width = picture.shape[1] - HEIGHT - TRACE_WIDTH
-    left = max((person_width - HEIGHT) // 2, 0)
-    panels = (picture[:, left : left + HEIGHT], picture[:, person_width : person_width + HEIGHT])
+    """Returns the person beside the robot, from one frame of `eva mirror`, (H, W, 3)."""
+    height, width = picture.shape[:2]  # the reader makes large pictures smaller
+    person_width = width - height - round(TRACE_WIDTH * height / HEIGHT)
+    left = max((person_width - height) // 2, 0)
+    panels = (picture[:, left : left + height], picture[:, person_width : person_width + height])
     pair = Image.new("RGB", (2 * SIDE, SIDE))
     for number, panel in enumerate(panels):
         pair.paste(Image.fromarray(panel).resize((SIDE, SIDE), Image.Resampling.LANCZOS), (number * SIDE, 0))
