@@ -70,7 +70,7 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if "change" in metrics:
         changes = metrics["change"].items()
         return [
-            ("change from neutral", "person", "robot"),
+            ("change from neutral [outer-eye distances]", "person", "robot"),
             *((_in_words(name), f"{each['person']:+.3f}", f"{each['robot']:+.3f}") for name, each in changes),
         ]
     rows: list[tuple[str, ...]] = [("measurement", "correlation", "robot's range / person's")]

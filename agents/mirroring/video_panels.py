@@ -255,8 +255,7 @@ def _write_still_summary(
     plot.set_yticks(rows, [name.replace("_", " ") for name in change])
     plot.invert_yaxis()
     plot.axvline(0, color=np.array(QUIET) / 255, linewidth=1)
-    plot.set_xlabel("change from neutral [outer-eye distances]; an average face is the person's neutral one")
-    plot.xaxis.label.set_size(8)
+    plot.set_xlabel("change from neutral [outer-eye distances];\nan average face is the person's neutral one")
     plot.spines[["top", "right"]].set_visible(False)
     plot.legend(frameon=False)
     with atomic_path(path) as part:

@@ -25,6 +25,7 @@ from eva_sim.landmarks import POINTS, face_measurements
 from eva_sim.media.encoding import write_video
 from eva_sim.media.sources import ONE_PICTURE, open_source
 from eva_sim.testing.fake_face import FakeFace
+from tests.media.media_files import two_people
 
 FRAMES = 40
 
@@ -119,12 +120,6 @@ def test_each_bar_of_a_command_has_its_name() -> None:
     bare = replace(curves, labels=("",) * len(curves.labels))
     named, unnamed = (video_panels.video_frame(blank, blank, each, 0) for each in (curves, bare))
     assert (named != unnamed).any(2)[352:456].sum() > 15 * 100
-
-
-def two_people(left: int, right: int) -> np.ndarray:
-    """A picture of two persons: two frames of the sample clip, side by side."""
-    frames = [next(islice(open_source(asset("samples/person.mp4")), n, n + 1))[1] for n in (left, right)]
-    return np.concatenate([frame[20:300, 120:320] for frame in frames], axis=1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".mp4"])

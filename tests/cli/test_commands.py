@@ -22,6 +22,7 @@ from eva_sim.cli import calibration
 from eva_sim.cli.app import app
 from eva_sim.cli.app import run as run_command
 from eva_sim.cli.body_choice import HIDDEN_BODIES, PICTURE_SIZE, BodyChoice
+from eva_sim.cli.tour import EXPRESSIONS
 from eva_sim.contract import FaceSpec, Reading, load_spec
 from eva_sim.errors import CommandError, DataError, EvaError
 from eva_sim.expressions import expression_command
@@ -174,6 +175,17 @@ def test_each_body_is_told_what_it_knows() -> None:
     assert BodyChoice().options == {"camera_size": PICTURE_SIZE}
     with pytest.raises(EvaError):
         BodyChoice("ghost").open()
+
+
+def test_the_tour_of_a_robot_says_where_it_is(
+    mistaken_eva: Callable[[str], tuple[int, str]], tmp_path: Path
+) -> None:
+    code, err = mistaken_eva("robot --body mock --camera -1 --out {out}")
+    assert code == 0 and "armed" in err
+    assert re.findall(r"^(\d)/4 (\w+)$", err, re.MULTILINE) == [
+        (str(number), name) for number, name in enumerate(EXPRESSIONS, 1)
+    ]
+    assert (tmp_path / "out" / "tour.json").exists()
 
 
 def test_the_version_and_the_module_answer() -> None:
