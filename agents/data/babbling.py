@@ -143,7 +143,8 @@ def plan_babbling(
 ) -> BabblingPlan:
     """Prepares a folder for a data set, without recording it; `babble` does both.
 
-    Use it to record with processes of your own, e.g. of a cluster. Any process may record any missing shard:
+    Use it to record with processes of your own, also on several computers that share a disk. Any process may
+    record any missing shard:
 
         plan = plan_babbling("out/data", 4000)
         for index in plan.missing_shards():
