@@ -24,12 +24,13 @@ def train_inverse_model(
     `training.png` into `out`; they appear together.
 
     Raises:
-        DataError: too few shards, or `out` cannot be written.
+        DataError: too few samples, or `out` cannot be written.
         EvaError: matplotlib is not installed.
     """
     folder, config, started = check_output_folder(out), config or TrainingConfig(), time.perf_counter()
     import_optional("matplotlib", "train")  # which draws at the end
     check_free_space(folder, 2 * MODEL_SIZE, "model and report")
+    data.check_size()
     training, held_out = data.split()
     model, history = fit_inverse_model(training, config)
     scores = compare_with_baselines(model, training, held_out, config.seed)

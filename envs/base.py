@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.error import ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from numpy.typing import ArrayLike, NDArray
 
 import eva_sim
@@ -59,6 +59,7 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 25}  # noqa: RUF012
     task: ClassVar[type[Task]]
+    _closed = False
 
     def __init__(
         self,
@@ -101,7 +102,9 @@ class FaceEnv(gym.Env[Observation, Action]):
 
         Raises:
             EvaError: an option is unknown or malformed (`CommandError`, `DataError` among them).
+            ClosedEnvironmentError: it was closed.
         """
+        self._check_open()
         super().reset(seed=seed)
         options = check_mapping(options)
         check_names(options, self.task.OPTIONS)
@@ -121,6 +124,7 @@ class FaceEnv(gym.Env[Observation, Action]):
             CommandError: the action is malformed; nothing was sent.
             PhysicsError: the twin diverged; reset before going on.
             ResetNeeded: no episode has begun, or it has ended; the body did not move.
+            ClosedEnvironmentError: it was closed; the body did not move.
         """
         self._check_started("step")
         if not self._running:
@@ -151,6 +155,7 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     def restore(self, state: Any) -> None:
         """Goes back to a saved state; the same actions then repeat bit for bit."""
+        self._check_open()
         body, random, private = state
         self._simulated().restore(body)
         self.np_random.bit_generator.state = copy.deepcopy(random)
@@ -158,13 +163,19 @@ class FaceEnv(gym.Env[Observation, Action]):
             setattr(self, name, value)
 
     def render(self) -> Any:
-        """The robot's picture, uint8 (480, 480, 3), for `"rgb_array"`; a window for `"human"`."""
+        """The robot's picture, uint8 (480, 480, 3), for `"rgb_array"`; a window for `"human"`.
+
+        Raises:
+            ClosedEnvironmentError: it was closed.
+        """
+        self._check_open()
         if self.render_mode == "rgb_array":
             return self.face.render(RENDER_SIZE)
         return self._look()
 
     def close(self) -> None:
         """Closes the window and the face, unless the face was given. May be called twice."""
+        self._closed = True
         if self._window is not None:
             self._window.close()
         if self._owned:
@@ -202,7 +213,12 @@ class FaceEnv(gym.Env[Observation, Action]):
             self._parameters = draw_parameters(face.spec, self.np_random, without)
             face.set_parameters(self._parameters)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedEnvironmentError("the environment is closed; make a new one.")
+
     def _check_started(self, what: str) -> None:
+        self._check_open()
         if not self._started:
             raise ResetNeeded(f"call reset before {what}.")
 

@@ -22,8 +22,10 @@ from eva_sim.errors import ArgumentValueError, EvaError
 
 try:
     from stable_baselines3.common.vec_env import VecEnv
-except ModuleNotFoundError as missing:
-    raise EvaError("this adapter needs Stable-Baselines3; install it: stable-baselines3.") from missing
+except ModuleNotFoundError:
+    raise EvaError(
+        "this adapter needs Stable-Baselines3; install it with: pip install stable-baselines3"
+    ) from None
 
 Indices = int | Iterable[int] | None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,13 +45,15 @@ def draw_contact_sheet(tiles: Sequence[tuple[str, NDArray[np.uint8]]], columns: 
 
 
 def check_picture_name(path: Path) -> None:
-    """Checks that a file's name ends like that of a picture.
+    """Checks that a path is not a folder, and ends like that of a picture.
 
     Raises:
-        DataError: it does not.
+        DataError: it is, or does not.
     """
+    if os.path.isdir(path):  # False also for a name that is too long
+        raise DataError(f"{path} is a folder; name a picture in it, as in {path / 'face.png'}.")
     if path.suffix.lower() not in Image.registered_extensions():
-        raise DataError(f"{path} has no extension of a picture; name it .png or .jpg.")
+        raise DataError(f"{path} has no extension of a picture; name it .png or .jpg, as in {path.name}.png.")
 
 
 def save_picture(image: Image.Image, path: Path) -> None:

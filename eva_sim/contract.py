@@ -88,6 +88,12 @@ class FaceSpec:
         return tuple(a.name for a in self.actuators)
 
     @property
+    def pairs(self) -> tuple[str, ...]:
+        """Names without their side, of the actuators that there are on both sides."""
+        stems = (name.removesuffix("_left") for name in self.names if name.endswith("_left"))
+        return tuple(stem for stem in stems if f"{stem}_right" in self.names)
+
+    @property
     def expressive(self) -> NDArray[np.intp]:
         """Indices of the actuators that move landmarks: cables, jaw and lids; gaze and head pose do not."""
         return self.where("cable", "jaw", "lid")
@@ -193,9 +199,21 @@ class FaceSpec:
         for name, value in values.items():
             if not isinstance(value, int | float | np.number) or isinstance(value, bool):
                 raise CommandError(f"{name}={value!r} is not a number in [-1, 1].")
-            pair = [i for i, n in enumerate(self.names) if n in (f"{name}_left", f"{name}_right")]
-            out[pair or [self.index(name)]] = value
+            out[self.sides(name)] = value
         return self.check(out)
+
+    def sides(self, name: str) -> list[int]:
+        """Returns the index of an actuator, or both of a name without its side.
+
+        Raises:
+            CommandError: no such actuator.
+        """
+        if name in self.pairs:
+            return [self.names.index(f"{name}_{side}") for side in ("left", "right")]
+        if name in self.names:
+            return [self.names.index(name)]
+        known = (*self.names, *self.pairs)
+        raise CommandError(f"no actuator called {name!r}; {known_names(name, known)}.")
 
 
 @dataclass(frozen=True)

@@ -32,27 +32,29 @@ _CANONICAL, _HEAD, _VERTICES = "geometry_pipeline_metadata_landmarks.binarypb", 
 
 
 class Detector(Closing):
-    """Finds one face and its 478 points. Use it as a context manager.
+    """Finds a face and its 478 points. Use it as a context manager.
 
     Args:
         mode: `"picture"` treats each picture by itself, and answers the same for the same picture.
             `"video"` follows the face from frame to frame and smooths its points; use one detector
             for each clip.
+        faces: greatest number of faces that `detect_all` finds. In video mode, points are smoothed for one
+            face only.
 
     Raises:
         RenderError: a system library that MediaPipe needs is not installed.
     """
 
-    def __init__(self, mode: Mode = "picture") -> None:
+    def __init__(self, mode: Mode = "picture", faces: int = 1) -> None:
         self._video = mode == "video"
         self._last, self._stamp = -math.inf, -1
-        self._landmarker, self._made = _create(self._video), ForkMark()
+        self._landmarker, self._made = _create(self._video, faces), ForkMark()
         self._close = weakref.finalize(self, _close, self._landmarker, self._made)
         with silence_stderr():  # the native library logs once more at the first picture
             self._run(np.zeros((64, 64, 3), np.uint8), 0.0)
 
     def detect(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
-        """Returns all points of the face.
+        """Returns all points of the face; of several, those of the first one that is found.
 
         Args:
             image: RGB, (height, width, 3).
@@ -66,13 +68,16 @@ class Detector(Closing):
             ValueError: the picture is not RGB bytes, or the time is missing or goes back.
             RenderError: a parent process made this detector and forked this one.
         """
+        faces = self.detect_all(image, time)
+        return faces[0] if faces else None
+
+    def detect_all(self, image: NDArray[np.uint8], time: float | None = None) -> list[Floats]:
+        """Returns all points of each face; arguments, points and errors as of `detect`."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"a picture is uint8 (height, width, 3), not {image.dtype} {image.shape}.")
         faces = self._run(np.ascontiguousarray(image), time).face_landmarks
-        if not faces:
-            return None
         height, width = image.shape[:2]
-        return np.array([(p.x * width, -p.y * height, -p.z * width) for p in faces[0]])
+        return [np.array([(p.x * width, -p.y * height, -p.z * width) for p in face]) for face in faces]
 
     def landmarks(self, image: NDArray[np.uint8], time: float | None = None) -> Floats | None:
         """Returns the points of `eva_sim.landmarks.POINTS` only, (N, 3) [pixels]; see `detect`."""
@@ -113,14 +118,14 @@ def canonical_face() -> Floats:
     return vertices[_POINTS, :3].astype(float)
 
 
-def _create(video: bool) -> Any:
+def _create(video: bool, faces: int) -> Any:
     model = asset(_MODEL)
     try:
         from mediapipe.tasks.python import BaseOptions, vision
 
         mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
         base = BaseOptions(model_asset_path=str(model), delegate=BaseOptions.Delegate.CPU)
-        options = vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=1)
+        options = vision.FaceLandmarkerOptions(base_options=base, running_mode=mode, num_faces=faces)
         with silence_stderr():
             return vision.FaceLandmarker.create_from_options(options)
     except ModuleNotFoundError:

@@ -37,6 +37,10 @@ class CopyError(EvaError, TypeError):
     """An object that exists only once, such as a robot, was to be copied or pickled."""
 
 
+class ClosedError(EvaError, RuntimeError):
+    """An object is used that was closed."""
+
+
 class PhysicsError(EvaError, RuntimeError):
     """The simulation diverged or could not be solved.
 

@@ -55,10 +55,14 @@ def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
     """Parses a command: an expression's name if any, then `actuator=value`, each changing a part.
 
     Raises:
-        CommandError: no such expression or actuator, a second expression, or a value not in -1..1.
+        CommandError: no such expression or actuator, a second expression, an actuator without a value,
+            or a value not in -1..1.
     """
     command = spec.neutral
     late = [word for word in words[1:] if "=" not in word]
+    for word in words:
+        if word.lower() in (*spec.names, *spec.pairs):
+            raise CommandError(f"{word} needs a value from -1 to 1, as in {word.lower()}=0.2.")
     if late:
         raise CommandError(f"an expression comes first and alone; {late[0]!r} would undo the rest.")
     for word in words:
@@ -73,7 +77,6 @@ def _set(spec: FaceSpec, command: NDArray[np.float32], name: str, value: str) ->
         number = float(value)
     except ValueError as error:
         raise CommandError(f"{name}={value} is not a number in -1..1.") from error
-    changed = spec.command(**{name: number})
-    sides = [i for i, n in enumerate(spec.names) if n == name or n.rsplit("_", 1)[0] == name]
-    command[sides] = changed[sides]
-    return command
+    changed = command.copy()
+    changed[spec.sides(name)] = number
+    return spec.check(changed)

@@ -7,8 +7,11 @@ import errno
 import json
 import os
 import shutil
+import socket
 import tempfile
+import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,8 +184,10 @@ def _write_error_number(error: BaseException | None) -> int | None:
     return None
 
 
-#: Begin of the names of temporary files and folders; the id of the process that writes them follows.
+#: Begin of the names of temporary files and folders; id and computer of the process that writes them follow.
 _PART = ".part-"
+#: Age from which a temporary file of another computer, whose processes cannot be seen, counts as left [s].
+_FOREIGN_AGE = 86_400.0
 
 
 @contextmanager
@@ -276,14 +281,24 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> bool:
 
 
 def _part_prefix() -> str:
-    return f"{_PART}{os.getpid()}-"
+    return f"{_PART}{os.getpid()}-{_computer()}-"
+
+
+def _computer() -> str:
+    """A name of this computer without a dash; each container has its own."""
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
 def _is_being_written(path: Path) -> bool:
     """Whether the process that began a temporary file may still write it."""
-    process = path.name.removeprefix(_PART).partition("-")[0]
+    process, _, rest = path.name.removeprefix(_PART).partition("-")
     if not process.isdecimal():
         return True  # its name is not of this module
+    if rest.partition("-")[0] != _computer():
+        try:
+            return time.time() - path.lstat().st_mtime < _FOREIGN_AGE
+        except FileNotFoundError:
+            return True  # until now: it has just been finished
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, OverflowError):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,7 +30,8 @@ from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress, report
 from eva_sim.settling import hold, settling_steps
 
-OpenFace = Callable[..., Face]
+#: Opens a face from `body` and options; the face is used in a `with` block.
+OpenFace = Callable[..., AbstractContextManager[Face]]
 Opener = tuple[OpenFace, str, dict[str, Any]]
 
 #: Samples in a shard, the unit of work, of resuming and of holding out.
@@ -101,6 +104,87 @@ def _draw_gaze_and_pose(command: NDArray[np.float32], spec: FaceSpec, rng: np.ra
     command[legs] = rng.normal(0, _LEG, len(legs))
 
 
+@dataclass(frozen=True)
+class BabblingPlan:
+    """A data set to be recorded: its folder is prepared, and its shards may be recorded in any order.
+
+    Attributes:
+        folder: of the data set; it holds the manifest and the actuator table.
+        manifest: settings of the data set.
+    """
+
+    folder: Path
+    manifest: DatasetManifest
+
+    def missing_shards(self, skipped: Callable[[int], object] = lambda samples: None) -> Iterator[int]:
+        """Yields the index of each shard that is missing or damaged; each of the others is read once.
+
+        Args:
+            skipped: called with the number of samples of each other shard.
+        """
+        for index in range(self.manifest.shards):
+            if _is_complete(self.folder, self.manifest, index):
+                skipped(self.manifest.rows(index))
+            else:
+                yield index
+
+
+def plan_babbling(
+    out: str | os.PathLike[str],
+    samples: int = 4000,
+    seed: int = 0,
+    *,
+    body: str = "twin",
+    options: Mapping[str, Any] | None = None,
+    image_size: int | None = 64,
+    resume: bool = True,
+    open_face: OpenFace = make_face,
+    spec: FaceSpec | None = None,
+) -> BabblingPlan:
+    """Prepares a folder for a data set, without recording it; `babble` does both.
+
+    Use it to record with processes of your own, also on several computers that share a disk. Any process may
+    record any missing shard:
+
+        plan = plan_babbling("out/data", 4000)
+        for index in plan.missing_shards():
+            with make_face("twin") as face:
+                record_shard(face, plan.folder, plan.manifest, index)
+
+    Args:
+        out: folder to write; made if missing.
+        samples: number of expressions.
+        seed: of all random numbers.
+        body: body to open, see `eva_sim.make_face`.
+        options: with which it is opened, e.g. `{"skin": "full"}`; must be JSON.
+        image_size: side of a picture per sample [pixels], or None for none.
+        resume: keep the good shards of an earlier run, which may have had fewer samples;
+            otherwise the folder must hold none.
+        open_face: opens a face from `body` and `options`.
+        spec: of that face, if known; otherwise the face is opened to read it.
+
+    Raises:
+        DataError: the folder holds another data set, or cannot be written.
+        EvaError: there are no samples, or the seed is negative.
+    """
+    folder = Path(out)
+    if samples < 1:
+        raise EvaError(f"samples={samples}; ask for 1 or more.")
+    check_seed(seed)
+    check_output_folder(folder)
+    settings: dict[str, Any] = {
+        "points": POINTS, "seed": seed, "samples": samples, "shard_size": SHARD_SIZE,
+        "image_size": image_size, "body": body, "options": dict(options or {}),
+    }  # fmt: skip
+    _check_folder(folder, settings, resume)  # before a face is opened
+    if spec is None:
+        with open_face(body, **settings["options"]) as face:
+            spec = face.spec
+    manifest = DatasetManifest(digest=spec.digest, settle=settling_steps(spec), **settings)
+    _prepare(folder, manifest, spec, resume)
+    return BabblingPlan(folder, manifest)
+
+
 def babble(
     out: str | os.PathLike[str],
     samples: int = 4000,
@@ -120,85 +204,70 @@ def babble(
     script, the call belongs under `if __name__ == "__main__":`, since workers are spawned.
 
     Args:
-        out: folder to write; made if missing.
+        out: as all arguments that are not listed here, see `plan_babbling`.
         samples: number of expressions.
         seed: of all random numbers.
-        body: body to open, see `eva_sim.make_face`.
-        options: with which it is opened, e.g. `{"skin": "full"}`; must be JSON.
+        body: body to open.
+        options: with which it is opened.
         workers: number of processes, each with its own face; 1 works in this process.
         image_size: side of a picture per sample [pixels], or None for none.
-        resume: keep the good shards of an earlier run, which may have had fewer samples;
-            otherwise the folder must hold none.
+        resume: keep the good shards of an earlier run.
         open_face: opens a face from `body` and `options`.
-        spec: of that face, if known; otherwise the face is opened to read it.
+        spec: of that face, if known.
 
     Raises:
         DataError: the folder holds another data set.
         EvaError: a worker died; the shards it finished are kept.
     """
-    folder = Path(out)
-    if samples < 1:
-        raise EvaError(f"samples={samples}; ask for 1 or more.")
     if not 1 <= workers <= MOST_WORKERS:
         raise EvaError(f"workers={workers}; this computer does well with 1 to {MOST_WORKERS}.")
-    check_seed(seed)
-    check_output_folder(folder)
-    settings: dict[str, Any] = {
-        "points": POINTS, "seed": seed, "samples": samples, "shard_size": SHARD_SIZE,
-        "image_size": image_size, "body": body, "options": dict(options or {}),
-    }  # fmt: skip
-    _check_folder(folder, settings, resume)  # before a face is opened
-    return _record_missing(folder, settings, spec, resume, workers, (open_face, body, settings["options"]))
+    with _opened_once(open_face) as lend_face:
+        opener = lend_face if workers == 1 else open_face, body, dict(options or {})
+        plan = plan_babbling(
+            out, samples, seed, body=body, options=options, image_size=image_size, resume=resume,
+            open_face=opener[0], spec=spec,
+        )  # fmt: skip
+        with (
+            progress(does="babble", total=plan.manifest.samples, unit="faces") as bar,
+            contextlib.closing(_record_missing(plan, opener, workers, bar.update)) as recorded,
+        ):
+            for index in recorded:
+                bar.update(plan.manifest.rows(index))
+    return plan.manifest
+
+
+@contextlib.contextmanager
+def _opened_once(open_face: OpenFace) -> Iterator[OpenFace]:
+    """Yields an `open_face` whose first call opens a face; each call lends that face until the block ends."""
+    faces = list[Face]()
+    with contextlib.ExitStack() as opened:
+
+        def lend_face(body: str, **options: Any) -> AbstractContextManager[Face]:
+            if not faces:
+                faces.append(opened.enter_context(open_face(body, **options)))
+            return nullcontext(faces[0])
+
+        yield lend_face
 
 
 def _record_missing(
-    folder: Path,
-    settings: Mapping[str, Any],
-    spec: FaceSpec | None,
-    resume: bool,
-    workers: int,
-    opener: Opener,
-) -> DatasetManifest:
-    """Records the shards that the folder lacks, and returns the manifest."""
-    face: Face | None = None
-    with contextlib.ExitStack() as open_faces:
-        if spec is None:
-            face = open_faces.enter_context(_open(opener))
-            spec = face.spec
-        manifest = DatasetManifest(digest=spec.digest, settle=settling_steps(spec), **settings)
-        _prepare(folder, manifest, spec, resume)
-        with progress(does="babble", total=manifest.samples, unit="faces") as bar:
-            missing = _missing_shards(folder, manifest, bar.update)
-            first = next(missing, None)
-            if first is None:
-                return manifest
-            if workers > 1:
-                open_faces.close()  # each worker opens its own face
-                record = partial(_open_recorder, opener, folder, manifest)
-                recorded = run_jobs(record, chain([first], missing), workers)
-            else:
-                face = face or open_faces.enter_context(_open(opener))
-                recorded = _record_here(face, folder, manifest, chain([first], missing))
-            with contextlib.closing(recorded):
-                for index in recorded:
-                    bar.update(manifest.rows(index))
-    return manifest
-
-
-def _missing_shards(
-    folder: Path, manifest: DatasetManifest, skipped: Callable[[int], object]
-) -> Iterator[int]:
-    """Yields the shards to be recorded; calls `skipped` with the number of samples of each other one."""
-    for index in range(manifest.shards):
-        if _is_complete(folder, manifest, index):
-            skipped(manifest.rows(index))
-        else:
-            yield index
-
-
-def _open(opener: Opener) -> Face:
-    open_face, body, options = opener
-    return open_face(body, **options)
+    plan: BabblingPlan, opener: Opener, workers: int, skipped: Callable[[int], object]
+) -> Generator[int, None, None]:
+    """Records the shards that the folder lacks, and yields each once it is done."""
+    missing = plan.missing_shards(skipped)
+    first = next(missing, None)
+    if first is None:
+        return  # no face is opened
+    open_recorder = partial(_open_recorder, opener, plan)
+    jobs = chain([first], missing)
+    if workers > 1:
+        with contextlib.closing(run_jobs(open_recorder, jobs, workers)) as recorded:
+            yield from recorded
+    else:
+        with open_recorder() as record:
+            for index in jobs:
+                record(index)
+                yield index
 
 
 def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
@@ -229,7 +298,7 @@ def _prepare(folder: Path, manifest: DatasetManifest, spec: FaceSpec, resume: bo
     check_free_space(folder, size, f"{manifest.samples:,} samples")
     if there:
         so_far = f"{min(there, manifest.shards):,} of {manifest.shards:,}"
-        report(f"{folder} holds {so_far} shards; those that are whole are kept.")
+        report(f"{folder} holds {so_far} parts; those that are whole are kept.")
     remove_leftovers(folder)
     write_spec(folder, spec)
     manifest.write(folder)
@@ -275,18 +344,8 @@ def _record(face: Face, command: NDArray[np.float32], manifest: DatasetManifest)
 
 
 @contextlib.contextmanager
-def _open_recorder(
-    opener: Opener, folder: Path, manifest: DatasetManifest
-) -> Iterator[Callable[[int], None]]:
+def _open_recorder(opener: Opener, plan: BabblingPlan) -> Iterator[Callable[[int], None]]:
     """Opens a face; yields the function that records a shard with it."""
-    with _open(opener) as face:
-        yield partial(record_shard, face, folder, manifest)
-
-
-def _record_here(
-    face: Face, folder: Path, manifest: DatasetManifest, missing: Iterable[int]
-) -> Generator[int, None, None]:
-    """Yields shards as this process has recorded them."""
-    for index in missing:
-        record_shard(face, folder, manifest, index)
-        yield index
+    open_face, body, options = opener
+    with open_face(body, **options) as face:
+        yield partial(record_shard, face, plan.folder, plan.manifest)

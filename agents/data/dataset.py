@@ -26,6 +26,8 @@ from eva_sim.landmarks import POINTS
 Array = NDArray[np.float32]
 #: Name of the copy of the actuator table in the folder.
 SPEC_FILE = "face.toml"
+#: Parts of a data set that training needs: one to learn from, one that decides when to stop, one to test on.
+SHARDS_TO_TRAIN = 3
 #: Size of a compressed picture in a shard, as a share of its pixels; at 64 pixels it was 0.30.
 PICTURE_SHRINKS_TO = 0.3
 _PER_SAMPLE = ("commands", "positions", "landmarks")
@@ -157,15 +159,27 @@ class Dataset:
         """
         shards = np.unique(self.shard)
         if len(shards) < 2:
-            size, seed = self.manifest.shard_size, self.manifest.seed
-            raise DataError(
-                f"{self.folder} has too few samples to train and to test on; more than {2 * size} are needed."
-                f" Add some: `eva babble --samples {3 * size} --seed {seed} --out {self.folder}`."
-            )
+            raise self._too_few()
         count = min(max(1, round(held_out * len(shards))), len(shards) - 1)
         chosen = np.random.default_rng(seed).permutation(shards)[:count]
         is_held_out = np.isin(self.shard, chosen)
         return self.take(~is_held_out), self.take(is_held_out)
+
+    def check_size(self) -> None:
+        """Checks that there are enough samples to train and to test on.
+
+        Raises:
+            DataError: there are not; the message says how to add some.
+        """
+        if len(self) < SHARDS_TO_TRAIN * self.manifest.shard_size:
+            raise self._too_few()
+
+    def _too_few(self) -> DataError:
+        least, seed = SHARDS_TO_TRAIN * self.manifest.shard_size, self.manifest.seed
+        return DataError(
+            f"{self.folder} has {len(self)} samples; training needs {least} or more."
+            f" Add some: `eva babble --samples {least} --seed {seed} --out {self.folder}`."
+        )
 
     def images(self, samples: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Reads the pictures of the given samples, (len(samples), side, side, 3).
@@ -240,7 +254,7 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     )
     if lacking:
         raise DataError(
-            f"{root} lacks {lacking} of {manifest.shards} shards; complete it with "
+            f"{root} lacks {lacking} of {manifest.shards} parts; complete it with "
             f"`eva babble --samples {manifest.samples} --seed {manifest.seed} --out {root}`."
         )
     shards = [read_shard(root, manifest, i) for i in range(manifest.shards)]

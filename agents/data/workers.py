@@ -44,19 +44,19 @@ def run_jobs(open_work: OpenWork, jobs: Iterable[int], workers: int) -> Generato
     with ExitStack() as ending:
         for job in islice(waiting, workers):
             worker = _Worker(context, open_work)
-            ending.callback(worker.end)
+            ending.callback(worker.end_process)
             busy[worker.connection] = worker
-            worker.give(job)
+            worker.give_job(job)
         while busy:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]  # only connections were waited for
-                done = worker.result()
+                done = worker.receive_done_job()
                 following = next(waiting, None)
                 if following is None:
                     del busy[worker.connection]
-                    worker.finish()
+                    worker.say_no_more_jobs()
                 else:
-                    worker.give(following)
+                    worker.give_job(following)
                 yield done
 
 
@@ -71,12 +71,12 @@ class _Worker:
             self._process.start()
         theirs.close()
 
-    def give(self, job: int) -> None:
+    def give_job(self, job: int) -> None:
         """Hands out a job."""
-        with suppress(OSError):  # the worker died, as `result` finds
+        with suppress(OSError):  # the worker died, as `receive_done_job` finds
             self.connection.send(job)
 
-    def result(self) -> int:
+    def receive_done_job(self) -> int:
         """Returns the job that was done."""
         try:
             answer = self.connection.recv()
@@ -87,12 +87,12 @@ class _Worker:
             raise answer
         return int(answer)
 
-    def finish(self) -> None:
+    def say_no_more_jobs(self) -> None:
         """Tells the worker that there are no more jobs."""
         with suppress(OSError):
             self.connection.send(None)
 
-    def end(self) -> None:
+    def end_process(self) -> None:
         """Ends the process, at once if it is at work."""
         if self.connection.closed:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from math import inf
 from typing import NamedTuple
 
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
@@ -11,6 +12,9 @@ from eva_sim.contract import Floats
 from eva_sim.detector import Detector
 from eva_sim.media.encoding import PictureStore
 from eva_sim.media.sources import FrameSource, StillSource
+
+#: Time between two searches for a second face; the search is as slow as following the first one [s].
+SEARCH_PERIOD = 1.0
 
 
 class DetectedFrame(NamedTuple):
@@ -44,25 +48,52 @@ class FrameDetector:
         self.source, self.pictures = source, pictures
         self.points: list[Floats | None] = []
         self._notes: list[str] = []
+        self._next_search = 0.0
 
     @property
     def assumed(self) -> list[str]:
         """Assumptions about the source and about the person, in words."""
         return [*self.source.assumed, *self._notes]
 
-    def assume(self, text: str) -> None:
+    def note_assumption(self, text: str) -> None:
         """Notes an assumption about the person, in words."""
         self._notes.append(text)
 
     def frames(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[DetectedFrame]:
         """Yields the frames as they come, until the source ends or `stopped` returns True."""
         detector = Detector("picture" if isinstance(self.source, StillSource) else "video")
-        with detector, closing(iter(self.source)) as pictures:
+        with detector, Detector(faces=2) as searcher, closing(iter(self.source)) as pictures:
             for time, picture in pictures:
                 if stopped():
                     return
                 points = detector.landmarks(picture, time)
+                if points is not None and time >= self._next_search:
+                    self._note_second_face(searcher.detect_all(picture), points, time)
                 panel, scale, corner = resize_to_panel(picture)
                 self.pictures.add(panel)
                 self.points.append(None if points is None else scale * points + corner)
                 yield DetectedFrame(len(self.points) - 1, time, self.points[-1])
+
+    def _note_second_face(self, faces: list[Floats], followed: Floats, time: float) -> None:
+        """Says once that there is more than one face, and which one is followed."""
+        self._next_search = time + SEARCH_PERIOD
+        side = side_among(faces, followed)
+        if side:
+            self._next_search = inf
+            self.note_assumption(
+                f"more than one face is seen at {time:.1f} s: the one on the {side} is mirrored"
+            )
+
+
+def side_among(faces: list[Floats], followed: Floats) -> str:
+    """Says on which side of the nearest other face one of several faces is; empty if there is no other.
+
+    Args:
+        faces: points of each face in a picture, (478, 3) [pixels].
+        followed: points of one of them, (N, 3) [pixels].
+    """
+    middle = float(followed[:, 0].mean())
+    _, *others = sorted((float(face[:, 0].mean()) for face in faces), key=lambda x: abs(x - middle)) or [0.0]
+    if not others:
+        return ""
+    return "left" if middle < others[0] else "right"

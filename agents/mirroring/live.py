@@ -157,7 +157,7 @@ class MirrorDisplay:
         hint = NO_FACE_HINT if points is None else prompt if accepted else NOT_ACCEPTED_HINT
         drawn = video_panels.draw_person(*video_panels.mirror_image(person, points), accepted)
         shown = video_panels.side_by_side(
-            drawn, robot[:, ::-1], f"{hint} {WINDOW_ENDS}", f"{self._rate.tick():.0f} pictures/s"
+            drawn, robot[:, ::-1], f"{hint} {WINDOW_ENDS}", f"{self._rate.count_picture():.0f} pictures/s"
         )
         if not self._window.show(shown):
             self._window_ended = True
@@ -193,7 +193,7 @@ class FrameRate:
     def __init__(self, pictures: int) -> None:
         self._times: deque[float] = deque(maxlen=pictures)
 
-    def tick(self) -> float:
+    def count_picture(self) -> float:
         """Counts one picture; returns the rate [1/s], zero for the first one."""
         self._times.append(perf_counter())
         elapsed = self._times[-1] - self._times[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,65 @@ def compute_metrics(trace: MirrorTrace, face: Face) -> dict[str, Any]:
     """
     found = trace.found
     person, robot = face_measurements(trace.person), face_measurements(trace.robot)
-    return {
-        "steps": len(found),
-        "found": float(found.mean()),
+    return _common_metrics(trace, face) | {
         "correlation": {name: _correlation(person[name][found], robot[name][found]) for name in person},
         "amplitude": {name: _amplitude(person[name][found], robot[name][found]) for name in person},
-        "target_error_mm": float(
-            1000 * face.outer_eye * np.linalg.norm(trace.robot - trace.target, axis=2).mean()
-        ),
     }
+
+
+def compute_still_metrics(trace: MirrorTrace, face: Face, person_neutral: Floats) -> dict[str, Any]:
+    """Computes the metrics of one picture, which correlates with nothing and has no range.
+
+    In their place, `change` has how far each measurement of the person, and at the last step of the robot,
+    is from its neutral face [neutral outer-eye distances].
+
+    Args:
+        trace: the steps.
+        face: the robot.
+        person_neutral: the person's neutral face, (N, 3).
+    """
+    person, robot = (face_measurements(faces[-1]) for faces in (trace.person, trace.robot))
+    person_rest, robot_rest = face_measurements(person_neutral), face_measurements(face.neutral_landmarks)
+    return _common_metrics(trace, face) | {
+        "change": {
+            name: {
+                "person": float(person[name] - person_rest[name]),
+                "robot": float(robot[name] - robot_rest[name]),
+            }
+            for name in person
+        }
+    }
+
+
+def _common_metrics(trace: MirrorTrace, face: Face) -> dict[str, Any]:
+    error = np.linalg.norm(trace.robot - trace.target, axis=2).mean()
+    return {
+        "steps": len(trace.found),
+        "found": float(trace.found.mean()),
+        "target_error_mm": float(1000 * face.outer_eye * error),
+    }
+
+
+def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the metrics of each measurement as rows of text for people, below a row of headings."""
+    if "change" in metrics:
+        changes = metrics["change"].items()
+        return [
+            ("change from neutral [outer-eye distances]", "person", "robot"),
+            *((_in_words(name), f"{each['person']:+.3f}", f"{each['robot']:+.3f}") for name, each in changes),
+        ]
+    rows: list[tuple[str, ...]] = [("measurement", "correlation", "robot's range / person's")]
+    for name, value in metrics["correlation"].items():
+        share = metrics["amplitude"][name]["share"]
+        moved = value is not None and share is not None
+        rows.append(
+            (_in_words(name), *((f"{value:.2f}", f"{100 * share:.0f} %") if moved else ("at rest", "")))
+        )
+    return rows
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _amplitude(person: Floats, robot: Floats) -> dict[str, float | None]:

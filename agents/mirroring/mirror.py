@@ -18,7 +18,7 @@ from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import MirrorController
 from eva_sim.agents.mirroring.frame_detector import FrameDetector
 from eva_sim.agents.mirroring.live import mirror_camera
-from eva_sim.agents.mirroring.metrics import compute_metrics
+from eva_sim.agents.mirroring.metrics import compute_metrics, compute_still_metrics
 from eva_sim.agents.mirroring.recorded import mirror_recording
 from eva_sim.agents.mirroring.results import write_results
 from eva_sim.agents.models.inverse import InverseModel
@@ -27,7 +27,7 @@ from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import check_output_folder
 from eva_sim.interrupts import describe_interruption
 from eva_sim.media.encoding import PictureStore
-from eva_sim.media.sources import FrameSource
+from eva_sim.media.sources import FrameSource, StillSource
 from eva_sim.optional import import_optional
 
 #: Side at which the robot is rendered [pixels]. Live it is half as large, since rendering is most of the
@@ -71,7 +71,12 @@ def mirror(
         if controller.tracker is None or not controller.steps:
             raise MediaError(f"{source.name} was stopped before anything was mirrored.")
         trace = controller.trace()
-        metrics = compute_metrics(trace, face) | {
+        still = isinstance(source, StillSource)
+        person_neutral = controller.tracker.neutral
+        measured = (
+            compute_still_metrics(trace, face, person_neutral) if still else compute_metrics(trace, face)
+        )
+        metrics = measured | {
             "source": source.name,
             "assumed": detector.assumed,
             "ended": ended,
@@ -80,7 +85,7 @@ def mirror(
             "spec": face.spec.digest,
             "seconds_per_step": (perf_counter() - started) / len(trace.time),
         }
-        neutral = {"person": controller.tracker.neutral, "robot": face.neutral_landmarks}
+        neutral = {"person": person_neutral, "robot": face.neutral_landmarks}
         write_results(folder, detector, robot_pictures, trace, neutral, metrics, face.spec)
     return metrics
 

@@ -61,7 +61,7 @@ def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> Expre
         return ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
     period = _frame_period(frames)
     if len(points) * period < CALM_DURATION:
-        detector.assume(
+        detector.note_assumption(
             f"the face is seen for {len(points) * period:.2f} s only: it is taken as the neutral one"
         )
     return ExpressionTracker(estimate_neutral(np.array(points), period))

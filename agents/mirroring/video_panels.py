@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ Picture = NDArray[np.uint8]
 HEIGHT, TRACE_WIDTH = 480, 420  # pixels
 MIN_WIDTH, MAX_WIDTH = 120, 1920  # of a person's picture [pixels]
 PLOTTED = {"jaw_opening": "mouth opening", "mouth_width": "mouth width", "brow_height": "brow height"}
+SMALLEST_SCALE = 0.03  # of a curve [outer-eye distances], so that the noise of a face at rest looks small
 MAX_PAIRS = 6  # pairs of pictures on the summary page
 
 
@@ -35,12 +38,14 @@ class MirrorCurves:
             both on the one scale on which they fill 0..1, so that the robot's range can be seen.
         commands: of the actuators that move landmarks, (T, M) in 0..1 of travel.
         actuators: name these actuators in words.
+        labels: short names of these actuators, (M,).
     """
 
     time: Floats
     curves: Mapping[str, tuple[Floats, Floats]]
     commands: Floats
     actuators: str
+    labels: tuple[str, ...]
 
     @classmethod
     def of(
@@ -55,7 +60,8 @@ class MirrorCurves:
         person_change, robot_change = _changes(*person), _changes(*robot)
         curves = {name: _to_unit_scale(person_change[name], robot_change[name]) for name in PLOTTED}
         share = (commands[:, spec.expressive] + 1) / 2
-        return cls(time, curves, share, _describe_actuators(spec))
+        labels = tuple(_short_name(spec.names[i]) for i in spec.expressive)
+        return cls(time, curves, share, _describe_actuators(spec), labels)
 
 
 def _changes(faces: Floats, neutral: Floats) -> dict[str, Floats]:
@@ -65,7 +71,7 @@ def _changes(faces: Floats, neutral: Floats) -> dict[str, Floats]:
 
 def _to_unit_scale(person: Floats, robot: Floats) -> tuple[Floats, Floats]:
     both = np.concatenate([person, robot])
-    low, width = float(both.min()), max(float(np.ptp(both)), 1e-3)
+    low, width = float(both.min()), max(float(np.ptp(both)), SMALLEST_SCALE)
     return (person - low) / width, (robot - low) / width
 
 
@@ -73,6 +79,13 @@ def _describe_actuators(spec: FaceSpec) -> str:
     """Names the actuators that move landmarks, e.g. "12 cables, jaw, 2 lids"."""
     counts = Counter(spec.actuators[i].kind for i in spec.expressive)
     return ", ".join(kind if count == 1 else f"{count} {kind}s" for kind, count in counts.items())
+
+
+def _short_name(actuator: str) -> str:
+    """Returns the name of an actuator on a bar, e.g. "brow outer L"."""
+    for side, letter in (("_left", " L"), ("_right", " R")):
+        actuator = actuator.removesuffix(side) + letter if actuator.endswith(side) else actuator
+    return actuator.replace("_", " ")
 
 
 def key_steps(curves: MirrorCurves) -> list[int]:
@@ -150,7 +163,7 @@ def video_frame(person: Picture, robot: Picture, curves: MirrorCurves, step: int
         draw.line([x, box[1], x, box[1] + box[3]], fill=QUIET)
     draw.text((left + width - 104, 10), "person", fill=PERSON, font=load_font(14))
     draw.text((left + width - 44, 10), "robot", fill=ROBOT, font=load_font(14))
-    _bars(draw, (left, 352, width, 104), curves.commands[step])
+    _bars(image, (left, 352, width, 104), curves.commands[step], curves.labels)
     draw.text((left, 330), f"commands [share of travel]: {curves.actuators}", fill=INK, font=load_font(12))
     return np.asarray(image)
 
@@ -165,21 +178,42 @@ def _curve(
         draw.line(points, fill=colour, width=2)
 
 
-def _bars(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], values: Floats) -> None:
+def _bars(image: Image.Image, box: tuple[int, int, int, int], values: Floats, labels: Sequence[str]) -> None:
+    """Draws a bar for each value in 0..1, and its label upwards beside it."""
     x, y, width, height = box
+    draw = ImageDraw.Draw(image)
     pitch = width / len(values)
-    for i, value in enumerate(values):
+    for i, (value, label) in enumerate(zip(values.tolist(), labels, strict=True)):
         left = x + i * pitch
-        draw.rectangle([left, y, left + pitch * 0.7, y + height], fill=(232, 234, 238))
-        draw.rectangle([left, y + height * (1 - float(value)), left + pitch * 0.7, y + height], fill=ROBOT)
+        middle = left + 0.4 * pitch
+        draw.rectangle([left, y, middle, y + height], fill=(232, 234, 238))
+        draw.rectangle([left, y + height * (1 - value), middle, y + height], fill=ROBOT)
+        text = _upward_text(label, height)
+        image.paste(text, (round(middle) + 2, y + height - text.height))
+
+
+@lru_cache(maxsize=64)
+def _upward_text(text: str, longest: int) -> Image.Image:
+    """Returns a picture of a text that runs upwards, at most `longest` pixels high."""
+    font = load_font(10)
+    length = min(longest, math.ceil(font.getlength(text)))
+    line = Image.new("RGB", (length, 13), BACKGROUND)
+    ImageDraw.Draw(line).text((0, 0), text, fill=INK, font=font)
+    return line.rotate(90, expand=True)
 
 
 def write_summary(
     path: Path, curves: MirrorCurves, pairs: Mapping[int, tuple[Picture, Picture]], metrics: Mapping[str, Any]
 ) -> None:
-    """Draws one page: pairs of pictures above, curves with their correlations below."""
+    """Draws one page: pairs of pictures above, curves with their correlations below.
+
+    Of one picture, it shows the last pair, and how far person and robot are from their neutral faces.
+    """
     from matplotlib.figure import Figure
 
+    if "change" in metrics:
+        _write_still_summary(path, pairs[max(pairs)], metrics["change"])
+        return
     figure = Figure(figsize=(13, 9), layout="constrained")
     rows: Any = figure.subfigures(2, 1, height_ratios=[1.05, 1])
     tiles = np.atleast_2d(rows[0].subplots(2, max(1, len(pairs))))
@@ -199,6 +233,31 @@ def write_summary(
         plot.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="upper right", frameon=False)
     axes[-1].set_xlabel("time [s]; person and robot on one scale, from their own neutral faces")
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=110)
+
+
+def _write_still_summary(
+    path: Path, pair: tuple[Picture, Picture], change: Mapping[str, Mapping[str, float]]
+) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.5), layout="constrained")
+    *tiles, plot = figure.subplots(1, 3)
+    for tile, picture, who in zip(tiles, pair, ("person", "robot"), strict=True):
+        tile.imshow(picture)
+        tile.axis("off")
+        tile.set_title(who, fontsize=10)
+    rows = np.arange(len(change))
+    for shift, who, colour in ((-0.2, "person", PERSON), (0.2, "robot", ROBOT)):
+        values = [each[who] for each in change.values()]
+        plot.barh(rows + shift, values, 0.36, color=np.array(colour) / 255, label=who)
+    plot.set_yticks(rows, [name.replace("_", " ") for name in change])
+    plot.invert_yaxis()
+    plot.axvline(0, color=np.array(QUIET) / 255, linewidth=1)
+    plot.set_xlabel("change from neutral [outer-eye distances];\nan average face is the person's neutral one")
+    plot.spines[["top", "right"]].set_visible(False)
+    plot.legend(frameon=False)
     with atomic_path(path) as part:
         figure.savefig(part, dpi=110)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from eva_sim.agents.data.babbling import sample_command
 from eva_sim.agents.mirroring.expression_tracker import STRANGER_MAX_RESIDUAL, ExpressionTracker
+from eva_sim.agents.mirroring.frame_detector import side_among
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.agents.optimisation.settled_face import SettledFace
@@ -88,14 +89,17 @@ def _load_picture(path: Path, twin: Twin) -> TargetFace:
     picture = open_file(path)
     if not isinstance(picture, StillSource):
         raise MediaError(f"{path} holds several pictures; give one picture of a face, from the front.")
-    with Detector() as detector:
+    with Detector() as detector, Detector(faces=2) as searcher:
         points = detector.landmarks(picture.image)
+        faces = searcher.detect_all(picture.image)
     tracker = ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
     expression = tracker(0.0, points)
     if not tracker.found:
         raise MediaError(f"there is no face in {path}; give a picture of one, from the front.")
+    side = "" if points is None else side_among(faces, points)
+    several = f"; more than one face is seen, and the one on the {side} is taken" if side else ""
     guess = _build_retargeter(twin)(expression, tracker.neutral)
-    return TargetFace(guess, _GUESS, guessed=True)
+    return TargetFace(guess, _GUESS + several, guessed=True)
 
 
 def _build_retargeter(twin: Twin) -> Retargeter:

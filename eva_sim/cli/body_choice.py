@@ -16,8 +16,20 @@ if TYPE_CHECKING:
 
 #: Bodies with a simulated board and a hidden robot.
 HIDDEN_BODIES = ("virtual", "mock")
+#: Bodies with servos.
+ROBOTS = ("robot", *HIDDEN_BODIES)
 #: Side of the twin's pictures in a recording [pixels].
 PICTURE_SIZE = 320
+
+
+def check_robot(body: str) -> None:
+    """Checks that a body is a robot, for commands that do nothing with the twin.
+
+    Raises:
+        EvaError: it is not.
+    """
+    if body.lower() not in ROBOTS:
+        raise EvaError(f"no robot called {body!r}; {known_names(body, ROBOTS)}.")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from rich.console import Console
 from eva_sim.cli import options
 from eva_sim.cli.preparation import work_on
 from eva_sim.contract import FaceSpec, load_spec
-from eva_sim.errors import EvaError
 from eva_sim.files import check_output_file
 from eva_sim.progress import report
 
@@ -48,11 +47,12 @@ def calibrate(
 
     It finds the ends of travel with an operator, then play and delay by camera. It stops and resumes.
     """
-    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.cli.body_choice import BodyChoice, check_robot
     from eva_sim.real.calibration.operator_ui import TerminalUI, WindowUI
     from eva_sim.real.calibration.procedure import build_calibration
     from eva_sim.real.calibration.session import stoppable
 
+    check_robot(body)
     spec, choice = load_spec(), BodyChoice(body, board, port, camera, seed, robot_id)
     for name in again or ():
         spec.index(name)
@@ -125,18 +125,14 @@ def connect_robot(spec: FaceSpec, choice: BodyChoice) -> RobotConnection:
     """Connects a robot for calibration.
 
     Raises:
-        EvaError: the body has no servos.
         RobotError: no robot answers.
     """
-    from eva_sim.cli.body_choice import HIDDEN_BODIES
     from eva_sim.real.opening import hidden_connection, physical_connection, simulated_board
 
     if choice.body == "robot":
         return physical_connection(spec, choice.board, choice.port, choice.robot_id, choice.camera_device)
-    if choice.body in HIDDEN_BODIES:
-        board = simulated_board(spec, choice.body, choice.seed, realtime=True)  # an operator uses it
-        return hidden_connection(spec, board, choice.seed)
-    raise EvaError(f"body={choice.body!r} has no servos to calibrate; choose 'robot', 'virtual' or 'mock'.")
+    board = simulated_board(spec, choice.body, choice.seed, realtime=True)  # an operator uses it
+    return hidden_connection(spec, board, choice.seed)
 
 
 def calibrate_camera(

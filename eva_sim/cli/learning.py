@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from eva_sim.cli.preparation import work_in
+from eva_sim.progress import report
 
 
 def babble(
@@ -23,10 +24,18 @@ def babble(
     The data set holds commands, landmarks and small pictures.
     """
     from eva_sim.agents.data import babbling
+    from eva_sim.agents.data.dataset import SHARDS_TO_TRAIN, count_shards
 
-    with work_in(out, f"{out} keeps the finished shards.", goes_on=True):
+    def kept() -> str:
+        parts = count_shards(out)
+        return f"{out} keeps the finished parts: {parts}." if parts else f"{out} holds no finished part yet."
+
+    with work_in(out, kept, goes_on=True):
         babbling.babble(out, samples, seed, workers=workers, resume=resume)
-    Console().print(f"{out}")
+    least = SHARDS_TO_TRAIN * babbling.SHARD_SIZE
+    if samples < least:
+        report(f"{out} has {samples} expressions; training needs {least}. Add some with --samples {least}.")
+    Console().print(f"{out}", soft_wrap=True)
 
 
 def train(
@@ -70,3 +79,4 @@ def solve_command(
     with work_in(out, f"Nothing was written to {out}."):
         solution = write_solution(target, out)
     Console().print_json(data=solution)
+    Console(stderr=True).print(f"Done: fit.json and fit.png are in {out}.", soft_wrap=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from eva_sim.cli import options
 from eva_sim.cli.preparation import work_in
@@ -29,7 +31,11 @@ def mirror(
     board: options.Board = "firmware",
     port: options.Port = "auto",
     camera: Annotated[
-        str, typer.Option(help="as for the other commands; 1, since 0 is usually the person's camera")
+        str,
+        typer.Option(
+            help="camera before a physical robot: its number or device; -1: none. "
+            "The person's camera is SOURCE, usually 0"
+        ),
     ] = "1",
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
@@ -40,6 +46,7 @@ def mirror(
     A camera is mirrored live, until q or Ctrl-C. `eva mimic` is the same command.
     """
     from eva_sim import make_face
+    from eva_sim.agents.mirroring.metrics import tabulate_metrics
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
     from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
     from eva_sim.cli.body_choice import BodyChoice
@@ -58,14 +65,22 @@ def mirror(
     if metrics["assumed"]:
         told = f"assumed: {'; '.join(metrics['assumed'])}"
         Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
-    Console().print_json(data=metrics)
+    _print_table(tabulate_metrics(metrics))
     if metrics["complete"]:
-        told = f"Done: the video, a plot, metrics and curves are in {out}."
+        told = f"Done: mirror.mp4, mirror.png (a plot), metrics.json and traces.npz are in {out}."
     else:
         told = f"Ended early ({metrics['ended']}): what was mirrored until then is in {out}."
     Console(stderr=True).print(told, soft_wrap=True)
     if not metrics["complete"]:
         raise typer.Exit(1)
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Prints rows of text, of which the first has the headings."""
+    table = Table(*rows[0])
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _default_model() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from eva_sim.files import (
 )
 from eva_sim.progress import report
 
+#: A sentence, or a function that returns one when it is needed.
+Told = str | Callable[[], str]
+
 
 @contextmanager
-def work_in(folder: Path, kept: str, goes_on: bool = False) -> Iterator[None]:
+def work_in(folder: Path, kept: Told, goes_on: bool = False) -> Iterator[None]:
     """Checks a folder for results before the block works; says so if an earlier call was killed.
 
     Args:
@@ -32,12 +35,12 @@ def work_in(folder: Path, kept: str, goes_on: bool = False) -> Iterator[None]:
         what = "goes on" if goes_on else "starts over"
         report(f"A call that was killed left {folder} unfinished; this one {what}.")
     again = "continue" if goes_on else "start again"
-    with explain_interruption(f"{kept} Run the same command to {again}."), mark_unfinished(folder):
+    with explain_interruption(kept, f" Run the same command to {again}."), mark_unfinished(folder):
         yield
 
 
 @contextmanager
-def work_on(file: Path, kept: str, goes_on: bool = False) -> Iterator[None]:
+def work_on(file: Path, kept: Told, goes_on: bool = False) -> Iterator[None]:
     """The same for one file; arguments as in `work_in`.
 
     Raises:
@@ -49,15 +52,16 @@ def work_on(file: Path, kept: str, goes_on: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def explain_interruption(text: str) -> Iterator[None]:
+def explain_interruption(kept: Told, advice: str = "") -> Iterator[None]:
     """Adds a sentence to an interruption of the block, which `run` prints as it ends the program.
 
     Args:
-        text: what is kept, and how to continue.
+        kept: what is kept.
+        advice: how to continue.
     """
     try:
         yield
     except KeyboardInterrupt as interruption:
         if not hasattr(interruption, "__notes__"):  # the innermost block knows most
-            interruption.add_note(text)
+            interruption.add_note(f"{kept if isinstance(kept, str) else kept()}{advice}")
         raise

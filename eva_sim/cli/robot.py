@@ -27,12 +27,13 @@ def tour(
 
     It shows the robot's state first, and ends limp.
     """
-    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.cli.body_choice import BodyChoice, check_robot
     from eva_sim.cli.tour import describe_robot_face, run_tour
     from eva_sim.real.robot import RobotFace
 
-    if body is None or body.lower() == "twin":  # no default, since the command arms what it finds
+    if body is None:  # no default, since the command arms what it finds
         raise EvaError("choose a robot: --body robot, --body virtual or --body mock.")
+    check_robot(body)
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     with work_in(out, f"The robot is limp, and nothing was written to {out}."), choice.open() as face:
         assert isinstance(face, RobotFace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from eva_sim.contact_sheet import draw_contact_sheet, save_picture
 from eva_sim.expressions import expression_command
 from eva_sim.files import atomic_files, check_output_folder, write_json
+from eva_sim.progress import report
 from eva_sim.real.robot import RobotFace
 
 #: Expressions of the tour, and duration of each [control periods].
@@ -32,7 +33,7 @@ def describe_robot_face(face: RobotFace) -> dict[str, str]:
     }
 
 
-def run_tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> dict[str, Any]:
+def run_tour(face: RobotFace, out: Path, names: Sequence[str] = EXPRESSIONS) -> dict[str, Any]:
     """Arms, makes expressions, and comes back to neutral.
 
     Args:
@@ -44,10 +45,12 @@ def run_tour(face: RobotFace, out: Path, names: Iterable[str] = EXPRESSIONS) -> 
         The faults, and for each expression the mean motion of the landmarks that the camera shows [mm].
     """
     check_output_folder(out)  # before anything moves
+    report("The robot is armed.")
     rest = face.reset()
     faults, moved, tiles = list(rest.faults), dict[str, float | None](), []
     tiles.append(("neutral", rest.image))
-    for name in names:
+    for number, name in enumerate(names, 1):
+        report(f"{number}/{len(names)} {name}")
         for _ in range(HOLD):
             reading = face.move(expression_command(face.spec, name))
             faults += reading.faults

@@ -15,7 +15,8 @@ from eva_sim.settling import hold
 from eva_sim.twin import Twin
 
 HOLD_STEPS = 12  # control steps until the slowest servo has arrived and the skin has settled
-FULL_SCALE = 15.0  # mm of displacement at the bright end of the map
+#: The colour scale ends at a multiple of this [mm].
+SCALE_STEP = 5.0
 #: Height of the colour scale below a sheet, and width of its bar [pixels].
 SCALE_HEIGHT, SCALE_WIDTH = 50, 300
 
@@ -42,14 +43,16 @@ def write_actuator_sheet(twin: Twin, path: Path, size: int = 240) -> None:
 
     camera = Renderer(Appearance(twin.spec).parts)
     twin.reset()
-    rest, tiles = twin.placed()["head"], []
+    rest, tiles, placed = twin.placed()["head"], [], {}
     for name in twin.spec.names:
         _hold(twin, twin.spec.command(**{name: -1.0 if name.startswith("lid") else 1.0}))
-        placed = twin.placed()
-        displacement = 1000 * np.linalg.norm(placed["head"] - rest, axis=1)
-        camera.tint("head", _displacement_colours(displacement))
-        tiles.append((f"{name}  {displacement.max():.1f} mm", camera.colour(placed, size)))
-    save_picture(_add_scale(draw_contact_sheet(tiles, columns=5)), path)
+        placed[name] = twin.placed()
+    moved = {name: 1000 * np.linalg.norm(parts["head"] - rest, axis=1) for name, parts in placed.items()}
+    full_scale = SCALE_STEP * np.ceil(max(each.max() for each in moved.values()) / SCALE_STEP)
+    for name, displacement in moved.items():
+        camera.tint("head", _displacement_colours(displacement / full_scale))
+        tiles.append((f"{name}  {displacement.max():.1f} mm", camera.colour(placed[name], size)))
+    save_picture(_add_scale(draw_contact_sheet(tiles, columns=5), full_scale), path)
 
 
 def _hold(twin: Twin, command: NDArray[np.float32]) -> None:
@@ -57,24 +60,24 @@ def _hold(twin: Twin, command: NDArray[np.float32]) -> None:
     hold(twin, command, HOLD_STEPS)
 
 
-def _displacement_colours(displacement: Floats) -> NDArray[np.uint8]:
-    """Returns a colour for each displacement [mm], (N, 3); zero is not black, so the face stays visible."""
+def _displacement_colours(share: Floats) -> NDArray[np.uint8]:
+    """Returns a colour for each share of the scale, (N, 3); zero is not black, so the face stays visible."""
     from matplotlib import colormaps
 
-    shades = colormaps["magma"](0.12 + 0.88 * np.clip(displacement / FULL_SCALE, 0, 1))
+    shades = colormaps["magma"](0.12 + 0.88 * share)
     return (255 * shades[:, :3]).astype(np.uint8)
 
 
-def _add_scale(sheet: Image.Image) -> Image.Image:
-    """Adds a colour scale of displacements below a sheet."""
+def _add_scale(sheet: Image.Image, full_scale: float) -> Image.Image:
+    """Adds a colour scale of displacements, up to `full_scale` [mm], below a sheet."""
     (width, height), left = sheet.size, 8
     image = Image.new("RGB", (width, height + SCALE_HEIGHT), BACKGROUND)
     image.paste(sheet)
     draw, font = ImageDraw.Draw(image), load_font()
-    bar = np.tile(_displacement_colours(np.linspace(0, FULL_SCALE, SCALE_WIDTH)), (14, 1, 1))
+    bar = np.tile(_displacement_colours(np.linspace(0, 1, SCALE_WIDTH)), (14, 1, 1))
     image.paste(Image.fromarray(bar), (left, height + 8))
-    for share in (0, 1 / 3, 2 / 3, 1):
-        unit = " mm and more" if share == 1 else ""
+    for share in np.linspace(0, 1, round(full_scale / SCALE_STEP) + 1):
+        unit = " mm" if share == 1 else ""
         x = left + share * (SCALE_WIDTH - 10)
-        draw.text((x, height + 26), f"{share * FULL_SCALE:.0f}{unit}", INK, font)
+        draw.text((x, height + 26), f"{share * full_scale:.0f}{unit}", INK, font)
     return image

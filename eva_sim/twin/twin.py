@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, Reading, SimulatedFace, load_spec
-from eva_sim.errors import EvaError
+from eva_sim.errors import ClosedError, EvaError
 from eva_sim.head import HeadModel, open_head
 from eva_sim.landmarks import Aligner
 from eva_sim.randomise import Parameters, actuator_parameters, material_scales
@@ -39,7 +39,10 @@ class Twin(SimulatedFace):
 
     Raises:
         EvaError: an argument is none of these.
+        ClosedError: it was closed, and is to move or to be drawn.
     """
+
+    _closed = False
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Twin(SimulatedFace):
 
     def reset(self, seed: int | None = None) -> Reading:
         """Goes to neutral and clears the history. The twin itself draws no random numbers."""
+        self._check_open()
         self.actuators.reset()
         self.head.reset()
         self.skin.reset()
@@ -74,6 +78,7 @@ class Twin(SimulatedFace):
         return self._read()
 
     def move(self, command: ArrayLike) -> Reading:
+        self._check_open()
         sent = self.spec.check(command)
         before = self.save()
         try:
@@ -122,22 +127,31 @@ class Twin(SimulatedFace):
         self.restore(state)
 
     def render(self, size: int) -> NDArray[np.uint8]:
-        return self._camera.picture(self.skin.points, self.head.pose, size, self._parameters)
+        return self._opened_camera().picture(self.skin.points, self.head.pose, size, self._parameters)
 
     def segmentation(self, size: int) -> NDArray[np.uint8]:
         """Returns the label of each pixel, uint8 (size, size); 0 is background, see `HeadCamera`."""
-        return self._camera.segmentation(self.skin.points, self.head.pose, size, self._parameters)
+        return self._opened_camera().segmentation(self.skin.points, self.head.pose, size, self._parameters)
 
     def depth(self, size: int) -> NDArray[np.float32]:
         """Returns the distance along the viewing axis [m], float32 (size, size); 0 is background."""
-        return self._camera.depth(self.skin.points, self.head.pose, size, self._parameters)
+        return self._opened_camera().depth(self.skin.points, self.head.pose, size, self._parameters)
 
     def placed(self) -> Any:
         """Returns the pose or vertices of every visible part now, as the renderer takes them."""
-        return self._camera.placed(self.skin.points, self.head.pose)
+        return self._opened_camera().placed(self.skin.points, self.head.pose)
 
     def close(self) -> None:
+        self._closed = True
         self.head.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this twin was closed; open a new one.")
+
+    def _opened_camera(self) -> HeadCamera:
+        self._check_open()
+        return self._camera
 
     def _read(self) -> Reading:
         return Reading(

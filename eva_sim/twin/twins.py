@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.errors import CommandError, EvaError, PhysicsError
+from eva_sim.errors import ClosedError, CommandError, EvaError, PhysicsError
 from eva_sim.files import Closing
 from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
@@ -61,6 +61,8 @@ class Twins(Closing):
         EvaError: an argument has no meaning.
     """
 
+    _closed = False
+
     def __init__(self, faces: int, skin: str = "full", spec: FaceSpec | None = None) -> None:
         if faces < 1:
             raise EvaError(f"faces={faces}; there must be at least one.")
@@ -79,6 +81,7 @@ class Twins(Closing):
 
     def reset(self, face: int | None = None) -> None:
         """Goes to neutral and clears the history, for one face or all."""
+        self._check_open()
         self.actuators.reset(face)
         self.skins.reset(face)
         which = ... if face is None else face
@@ -104,7 +107,9 @@ class Twins(Closing):
 
         Raises:
             CommandError: a command is malformed; nothing was sent.
+            ClosedError: the faces were closed.
         """
+        self._check_open()
         sent = self.check(commands)
         self.actuators.step(sent, self.skins.tension)
         angles = self._linkage.angles(self.actuators.position)
@@ -144,7 +149,9 @@ class Twins(Closing):
 
         Raises:
             RenderError: no OpenGL library.
+            ClosedError: the faces were closed.
         """
+        self._check_open()
         points = self.skins.points
         return tuple(
             self._camera.picture(points[face], self.pose(face), size, self._parameters[face])
@@ -180,7 +187,12 @@ class Twins(Closing):
 
     def close(self) -> None:
         """Ends the threads. May be called twice."""
+        self._closed = True
         self.skins.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("these twins were closed; open new ones.")
 
     def check(self, commands: ArrayLike) -> NDArray[np.float32]:
         """Checks commands and returns a copy as float32 (N, 25).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from eva_sim.agents.data import babbling as module
-from eva_sim.agents.data.babbling import babble, sample_command
+from eva_sim.agents.data.babbling import babble, plan_babbling, record_shard, sample_command
 from eva_sim.agents.data.dataset import DatasetManifest, load_dataset, shard_path
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError
@@ -256,8 +258,35 @@ def test_split_shares_no_shard(tmp_path: Path) -> None:
 
 def test_one_shard_cannot_be_split(tmp_path: Path) -> None:
     _babble(tmp_path, samples=8)
-    with pytest.raises(DataError, match="too few"):
+    with pytest.raises(DataError, match="has 8 samples; training needs 24 or more"):
         load_dataset(tmp_path).split()
+
+
+def test_a_data_set_that_can_be_split_may_be_too_small_to_train_on(tmp_path: Path) -> None:
+    for samples, enough in ((23, False), (24, True)):
+        _babble(tmp_path, samples=samples)
+        data = load_dataset(tmp_path)
+        assert all(len(part) for part in data.split())
+        with nullcontext() if enough else pytest.raises(DataError, match="--samples 24 --seed 4"):
+            data.check_size()
+
+
+def test_processes_of_ones_own_record_what_a_plan_lacks(tmp_path: Path) -> None:
+    """In any order, and again what is damaged; the data are those of `babble`."""
+    arguments: dict[str, Any] = {"body": "fake", "image_size": 16, "open_face": open_fake}
+    _babble(tmp_path / "whole")
+    plan = plan_babbling(tmp_path / "own", 30, 4, **arguments)
+    assert plan.manifest == DatasetManifest.read(tmp_path / "whole")
+    assert list(plan.missing_shards()) == [0, 1, 2, 3]
+    for index in (3, 0, 1):
+        record_shard(FakeFace(), plan.folder, plan.manifest, index)
+    shard_path(plan.folder, 0).write_bytes(b"cut")
+    skipped = list[int]()
+    assert list(plan.missing_shards(skipped.append)) == [0, 2] and skipped == [8, 6]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda index: record_shard(FakeFace(), plan.folder, plan.manifest, index), [2, 0]))
+    assert not list(plan_babbling(tmp_path / "own", 30, 4, **arguments).missing_shards())
+    _assert_same(tmp_path / "whole", tmp_path / "own")
 
 
 def test_a_shard_without_an_array_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from eva_sim.landmarks import POINTS
 from eva_sim.media.sources import open_source
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
+from tests.media.media_files import two_people
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,14 @@ def test_picture_of_a_person_becomes_a_face_that_the_robot_can_make(twin: Twin, 
     Image.new("RGB", (64, 64)).save(tmp_path / "nobody.png")
     with pytest.raises(MediaError, match="no face"):
         load_target(str(tmp_path / "nobody.png"), twin)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_of_two_people_it_is_told_which_one_is_taken(twin: Twin, tmp_path: Path, alone: bool) -> None:
+    picture = two_people(0, 120)
+    Image.fromarray(picture[:, :200] if alone else picture).save(tmp_path / "two.png")
+    origin = load_target(str(tmp_path / "two.png"), twin).origin
+    assert bool(re.search("more than one face is seen, and the one on the (left|right)", origin)) != alone
 
 
 def test_command_line_writes_command_and_picture(tmp_path: Path) -> None:

@@ -56,12 +56,15 @@ class LiveCamera(FrameSource):
 class SlowDetector:
     """Finds a face with a little jitter, in twice the time that a good detector takes."""
 
-    def __init__(self, mode: str = "picture") -> None:
+    def __init__(self, mode: str = "picture", faces: int = 1) -> None:
         self._rng = np.random.default_rng(0)
 
     def landmarks(self, image: Any, at: float | None = None) -> np.ndarray:
         time.sleep(0.03)
         return canonical_face() + self._rng.normal(0, 0.02, (len(POINTS), 3))
+
+    def detect_all(self, image: Any, at: float | None = None) -> list[np.ndarray]:
+        return [self.landmarks(image, at)]
 
     def __enter__(self) -> SlowDetector:
         return self

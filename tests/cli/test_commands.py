@@ -17,10 +17,12 @@ import pytest
 
 import eva_sim
 from eva_sim.agents.data import babbling
+from eva_sim.agents.data.dataset import SHARDS_TO_TRAIN, shard_path
 from eva_sim.cli import calibration
 from eva_sim.cli.app import app
 from eva_sim.cli.app import run as run_command
 from eva_sim.cli.body_choice import HIDDEN_BODIES, PICTURE_SIZE, BodyChoice
+from eva_sim.cli.tour import EXPRESSIONS
 from eva_sim.contract import FaceSpec, Reading, load_spec
 from eva_sim.errors import CommandError, DataError, EvaError
 from eva_sim.expressions import expression_command
@@ -68,7 +70,7 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
         ("export none", r"none holds no recording"),
         ("record bliss", r"no expression called 'bliss'"),
         ("record joy --hold 0", r"held for more than 0 s"),
-        ("calibrate --body twin", r"'twin' has no servos to calibrate; choose 'robot', 'virtual' or 'mock'"),
+        ("calibrate --body twin", r"no robot called 'twin'; there are robot, virtual, mock"),
     ],
 )
 def test_mistakes_end_in_one_line(eva: Eva, tmp_path: Path, words: str, message: str) -> None:
@@ -96,14 +98,26 @@ def test_to_stop_a_calibration_is_no_mistake(
 def test_ctrl_c_in_babbling_says_how_to_continue(
     eva: Eva, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*given: Any, **options: Any) -> None:
+    def interrupted(out: Path, *given: Any, **options: Any) -> None:
+        for index in range(made):
+            shard_path(out, index).touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(babbling, "babble", interrupted)
-    code, message = eva("babble --out part")
-    assert (
-        code == 130 and "Stopped by Ctrl-C. part keeps the finished shards. Run the same command" in message
-    )
+    for made, kept in ((0, "part holds no finished part yet"), (2, "part keeps the finished parts: 2")):  # noqa: B007
+        code, message = eva("babble --out part")
+        assert code == 130 and f"Stopped by Ctrl-C. {kept}. Run the same command to continue" in message
+
+
+@pytest.mark.parametrize(("samples", "said"), [(149, True), (150, False)])
+def test_babbling_says_what_is_too_little_to_train_on(
+    eva: Eva, monkeypatch: pytest.MonkeyPatch, samples: int, said: bool
+) -> None:
+    monkeypatch.setattr(babbling, "babble", lambda *given, **options: None)
+    code, message = eva(f"babble --samples {samples} --out part")
+    assert code == 0 and ("part has 149 expressions; training needs 150" in message) == said
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"training needs {SHARDS_TO_TRAIN * babbling.SHARD_SIZE})" in readme
 
 
 def test_ctrl_c_once_is_a_wish_and_twice_is_an_order(spec: FaceSpec, tmp_path: Path) -> None:
@@ -161,6 +175,17 @@ def test_each_body_is_told_what_it_knows() -> None:
     assert BodyChoice().options == {"camera_size": PICTURE_SIZE}
     with pytest.raises(EvaError):
         BodyChoice("ghost").open()
+
+
+def test_the_tour_of_a_robot_says_where_it_is(
+    mistaken_eva: Callable[[str], tuple[int, str]], tmp_path: Path
+) -> None:
+    code, err = mistaken_eva("robot --body mock --camera -1 --out {out}")
+    assert code == 0 and "armed" in err
+    assert re.findall(r"^(\d)/4 (\w+)$", err, re.MULTILINE) == [
+        (str(number), name) for number, name in enumerate(EXPRESSIONS, 1)
+    ]
+    assert (tmp_path / "out" / "tour.json").exists()
 
 
 def test_the_version_and_the_module_answer() -> None:

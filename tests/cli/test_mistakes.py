@@ -190,7 +190,11 @@ def test_what_is_right_ends_well(mistaken_eva: MistakenEva, tmp_path: Path) -> N
     Image.fromarray(frame).save(picture)
     code, err = mistaken_eva(f"mimic {picture} --model {{out}} --out {{out}}/mirror")
     assert (code, "eva: " in err) == (0, False)
-    assert (tmp_path / "out" / "mirror" / "mirror.mp4").exists()
+    folder = tmp_path / "out" / "mirror"
+    assert f"mirror.mp4, mirror.png (a plot), metrics.json and traces.npz are in {folder}." in err
+    assert all(
+        (folder / name).exists() for name in ("mirror.mp4", "mirror.png", "metrics.json", "traces.npz")
+    )
 
 
 @pytest.mark.parametrize("trained", [("out/demo/model",), ("out/demo/model", "out/model")])

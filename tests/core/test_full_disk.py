@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,6 +185,20 @@ def test_what_a_killed_process_left_is_removed_and_that_of_others_is_not(writer:
         assert not remove_leftovers(tmp_path) and mine.exists()  # its process, this one, is alive
         mine.write_text("1")
     assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize(("age", "removed"), [(0.0, False), (3600.0, False), (200_000.0, True)])
+def test_what_another_computer_writes_is_left_alone_for_a_day(
+    folder: bool, age: float, removed: bool, tmp_path: Path
+) -> None:
+    """On a disk that several share, or in a container: its processes cannot be seen."""
+    theirs = [tmp_path / f".part-{process}-0badcafe-x.npz" for process in (1, os.getpid(), 4_000_000)]
+    for path in theirs:
+        path.mkdir() if folder else path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    assert remove_leftovers(tmp_path) is removed
+    assert [path.exists() for path in theirs] == [not removed] * 3
 
 
 def test_what_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:

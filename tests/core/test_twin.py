@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from eva_sim import EvaError, make_face
 from eva_sim.agents.data.babbling import sample_command
 from eva_sim.contract import load_spec
 from eva_sim.detector import Detector
-from eva_sim.errors import CommandError, PhysicsError
+from eva_sim.errors import ClosedError, CommandError, PhysicsError
 from eva_sim.landmarks import face_measurements
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
@@ -209,6 +210,26 @@ def test_pictures_are_the_same_in_another_process(twin: Twin, tmp_path: Path) ->
 def test_lights_are_summed_in_the_order_of_their_names(twin: Twin) -> None:
     twin.render(64)
     assert [node.name for node in twin._camera._renderer._scene.light_nodes] == ["fill", "key", "rim"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        Twin.reset,
+        lambda twin: twin.move(twin.spec.neutral),
+        lambda twin: twin.render(32),
+        lambda twin: twin.depth(32),
+        lambda twin: twin.segmentation(32),
+        Twin.placed,
+    ],
+)
+def test_a_closed_twin_neither_moves_nor_is_drawn(use: Callable[[Twin], object]) -> None:
+    with Twin(skin="reduced") as twin:
+        kept = copy.deepcopy(twin)
+    twin.close()  # a second time
+    with pytest.raises(ClosedError, match="this twin was closed; open a new one"):
+        use(twin)
+    use(kept)  # a copy has a life of its own
 
 
 def test_closed_lids_cover_the_eyes_and_the_jaw_opens_the_mouth(twin: Twin) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.errors import CommandError, EvaError
+from eva_sim.errors import ClosedError, CommandError, EvaError
 from eva_sim.landmarks import Aligner, fit_similarity
 from eva_sim.randomise import draw_parameters
 from eva_sim.skin.batch import Skins
@@ -255,3 +255,11 @@ def test_many_faces_are_aligned_as_each_alone() -> None:
     assert scales.shape == (7,) and turns.shape == (7, 3, 3) and shifts.shape == (7, 3)
     np.testing.assert_allclose(np.linalg.det(turns), 1.0)
     np.testing.assert_allclose(turns[0], np.eye(3), atol=1e-12)
+
+
+def test_closed_twins_neither_move_nor_are_drawn() -> None:
+    twins = Twins(2, skin="reduced")
+    twins.close()
+    for use in (twins.reset, lambda: twins.move(np.zeros((2, 25))), lambda: twins.render(32)):
+        with pytest.raises(ClosedError, match="these twins were closed"):
+            use()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -246,6 +248,15 @@ def test_an_action_out_of_range_names_the_wrapper_that_clips(native: bool) -> No
     env.close()
 
 
+@pytest.mark.parametrize("missing", ["stable_baselines3", "stable_baselines3.common"])
+def test_a_missing_library_is_told_in_one_traceback(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "eva_sim.envs.stable_baselines3", raising=False)
+    with pytest.raises(EvaError, match="needs Stable-Baselines3; install it with: pip install") as error:
+        importlib.import_module("eva_sim.envs.stable_baselines3")
+    assert error.value.__suppress_context__
+
+
 @pytest.mark.parametrize("call", ["reset", "step", "render"])
 def test_a_closed_vector_environment_says_so(call: str) -> None:
     envs = make("EVA/Pose-v0", 2, render_mode="rgb_array")
@@ -254,6 +265,26 @@ def test_a_closed_vector_environment_says_so(call: str) -> None:
     arguments = (walk(1, 2)[0],) if call == "step" else ()
     with pytest.raises(ClosedEnvironmentError):
         getattr(envs, call)(*arguments)
+
+
+@pytest.mark.parametrize("call", ["reset", "step", "render", "save", "restore"])
+@pytest.mark.parametrize("given", [False, True], ids=["own face", "given face"])
+@pytest.mark.parametrize("name", IDS)
+def test_a_closed_environment_says_so_and_nothing_moves(
+    name: str, given: bool, call: str, fake: None
+) -> None:
+    face = FakeFace()
+    options: dict[str, Any] = {"face": face} if given else {}
+    env: Any = gym.make(name, render_mode="rgb_array", **options)
+    env.reset(seed=0)
+    state = env.unwrapped.save()
+    env.close()
+    env.close()
+    arguments = {"step": (JAW,), "restore": (state,)}.get(call, ())
+    with pytest.raises(ClosedEnvironmentError, match="the environment is closed; make a new one"):
+        getattr(env.unwrapped, call)(*arguments)
+    assert face.closed is False or not given  # its owner may go on with it
+    assert not given or face.move(JAW).time == pytest.approx(face.spec.control_dt)
 
 
 @pytest.mark.parametrize("skin", ["full", "reduced"])

@@ -6,13 +6,16 @@ import io
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+from eva_sim.files import asset
 from eva_sim.media.encoding import Picture
+from eva_sim.media.sources import open_source
 
 HEIGHT, WIDTH = 64, 96
 X265_QUIET = {"x265-params": "log-level=none:keyint=1"}
@@ -42,6 +45,12 @@ def film(count: int, height: int = HEIGHT, width: int = WIDTH) -> list[Picture]:
 
 def brightness(frames: Sequence[Picture]) -> list[float]:
     return [float(frame.mean()) for frame in frames]
+
+
+def two_people(left: int, right: int) -> Picture:
+    """A picture of two persons: these frames of the sample clip, side by side."""
+    frames = dict(enumerate(picture for _, picture in islice(open_source(asset("samples/person.mp4")), 200)))
+    return np.concatenate([frames[number][20:300, 120:320] for number in (left, right)], axis=1)
 
 
 def add_stream(
