@@ -26,12 +26,11 @@ from tqdm import tqdm
 from benchmarks.patches import Flags, Ints, Load, disc, free_basis, rectangle, settle_patch
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import read_arrays, write_json
-from eva_sim.skin.anatomy import CONTACT, THICKNESS, YOUNG, Anatomy, Drive, load_anatomy
+from eva_sim.skin.anatomy import CONTACT, THICKNESS, YOUNG, Anatomy, Drive, drive_ranges, load_anatomy
 from eva_sim.skin.block import Block, resolve_unsettled, solver_context
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import Shell
 from eva_sim.skin.ground import Ground, ground_lift
-from eva_sim.skin.warm_start import drive_ranges
 
 RADIUS, LENGTH, WIDTH = 0.03, 0.04, 0.04 * np.sqrt(3) / 4  # m, of the ground and of the sheet on it
 STRETCH = 1.04

@@ -26,11 +26,10 @@ from tqdm import tqdm
 from benchmarks.meshes import LEVELS, load_level_anatomies
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import atomic_path, write_json
-from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
+from eva_sim.skin.anatomy import Anatomy, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.lanes import LANES
-from eva_sim.skin.warm_start import drive_ranges
 
 FACES = (1, 4, 16, 64, 256, 1024, 4096)
 STEPS, EVALUATIONS = 10, 20

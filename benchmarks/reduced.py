@@ -24,10 +24,9 @@ from tqdm import tqdm
 from eva_sim.contract import Floats, load_spec
 from eva_sim.files import write_json
 from eva_sim.landmarks import load_embedding
-from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
+from eva_sim.skin.anatomy import Anatomy, Drive, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.reduced import ReducedSkins
 from eva_sim.skin.solver import ReferenceSkin
-from eva_sim.skin.warm_start import drive_ranges
 from eva_sim.twin import Twin
 
 STEP = 0.12  # standard deviation of a command's change in one control step

@@ -30,9 +30,8 @@ from benchmarks.patches import Ints
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import write_json
 from eva_sim.landmarks import load_embedding
-from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
+from eva_sim.skin.anatomy import Anatomy, Drive, drive_ranges, load_anatomy
 from eva_sim.skin.solver import ReferenceSkin
-from eva_sim.skin.warm_start import drive_ranges
 
 #: Shares of the ranges of jaw, lids and the twelve cables, left and right alike.
 FACES = {

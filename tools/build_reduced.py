@@ -22,12 +22,11 @@ from tqdm import tqdm
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import write_arrays
 from eva_sim.landmarks import load_embedding
-from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
+from eva_sim.skin.anatomy import Anatomy, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.ground import rotate_with_jaw
 from eva_sim.skin.lanes import LANES
 from eva_sim.skin.reduced import DriveNetwork
-from eva_sim.skin.warm_start import drive_ranges
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "reduced_skin.npz"
 WALKS, GOALS, HOPS = 48, 14, 6  # walks of 16 faces; goals of each walk; steps to each goal
@@ -205,4 +204,5 @@ def write_reduced(anatomy: Anatomy, out: Path, network: DriveNetwork, mean: Tens
 
 
 if __name__ == "__main__":
+    write_arrays(OUT, digest="")  # of no skin, so that the old map has no effect on the new one
     build_reduced(load_anatomy(load_spec()), OUT)

@@ -70,6 +70,14 @@ class Drives(NamedTuple):
         return Drive(float(self.jaw[number]), self.lids[number], self.take_up[number])
 
 
+def drive_ranges(spec: FaceSpec) -> tuple[Floats, Floats]:
+    """Least and greatest value of each drive, in the order jaw, lids, take-ups, (D,) [rad, m]."""
+    low, high = spec.column("low"), spec.column("high")
+    direct = np.concatenate([spec.where("jaw"), spec.where("lid")])
+    ends = (np.concatenate([end[direct], spec.drawn_in(end)]) for end in (low, high))
+    return next(ends), next(ends)
+
+
 @dataclass(frozen=True, eq=False)  # compared by identity, so that it can be a key of caches
 class Anatomy:
     """Constant description of the skin. C is the number of cables, 12 for EVA.

@@ -7,6 +7,7 @@ gets more evaluations, then Newton's method, and raises an error if that does no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -33,8 +34,10 @@ from eva_sim.skin.lanes import add_modes, empty_field
 from eva_sim.skin.warm_start import WarmStart, load_warm_start
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.
-EVALUATIONS = {"full": 4, "fine": 12, "dynamic": 6}
+EVALUATIONS = {"full": 3, "fine": 12, "dynamic": 6}
 STAGES = (12, 36, 100, 200)  # further evaluations for a face that has not settled, before Newton's method
+# Without a learned map to start from, the drives change in so many parts, with `EVALUATIONS` in each.
+PARTS = 7
 TOLERANCE = 2e-2  # N, largest root mean square residual per vertex that is accepted
 SETTLED = TOLERANCE / 2  # N; extra evaluations go this far, or the face would soon need them again
 
@@ -50,7 +53,7 @@ class SolverContext:
         position: inverse of `order`: each vertex's position in it, (V,).
         free: number of free vertices.
         single_elements, lane_elements: the anatomy's elements for one face and for LANES faces.
-        warm_start: displacement under each drive alone.
+        warm_start: prediction of how the skin moves with the drives.
     """
 
     anatomy: Anatomy
@@ -61,6 +64,11 @@ class SolverContext:
     single_elements: Elements
     lane_elements: Elements
     warm_start: WarmStart
+
+    @property
+    def parts(self) -> int:
+        """Number of parts in which the drives change in a step."""
+        return 1 if self.warm_start.rank else PARTS
 
 
 @lru_cache(maxsize=4)
@@ -114,6 +122,10 @@ class Block:
         self._memory.scale[:, lanes] = 0.0
         self._coefficients[:, lanes] = self._context.warm_start.coefficients(self._rest)[:, lanes]
         self.residual[lanes] = 0.0
+        shared = self._rest if lane is None else self._drives  # with a saved state
+        self._drives: Drives = Drives(*(np.array(part) for part in shared))
+        for own, rest in zip(self._drives, self._rest, strict=True):
+            own[lanes] = rest[lanes]
         self._loads.jaw[lanes], self._loads.take_up[:, lanes] = 0.0, 0.0
         self._loads.exits[:, :, lanes] = anatomy.exits[:, :, None]
 
@@ -122,9 +134,17 @@ class Block:
         return field.reshape(-1, 3, self.lanes)
 
     def step(self, drives: Drives, evaluations: int) -> None:
-        """Moves to new drives: first by the warm start, then by the descent."""
-        self._apply_warm_start(drives)
-        self.descend(evaluations)
+        """Moves to new drives: first by the warm start, then by the descent.
+
+        Args:
+            drives: of all lanes.
+            evaluations: of energy and force, shared by all parts of the step.
+        """
+        parts = self._context.parts
+        for between in intermediate_drives(self._drives, drives, parts):
+            self._apply_warm_start(between)
+            self.descend(max(1, evaluations // parts))
+            self._drives = between
 
     def _apply_warm_start(self, drives: Drives) -> None:
         """Sets the loads and the prescribed vertices, and moves the free ones by the warm start."""
@@ -228,12 +248,13 @@ class Block:
         memory = [part.copy() for part in self._memory]
         return {"x": self._x.copy(), "memory": memory, "coefficients": self._coefficients.copy(),
                 "residual": self.residual.copy(),
-                "loads": [part.copy() for part in self._loads[:3]]}  # fmt: skip
+                "drives": self._drives, "loads": [part.copy() for part in self._loads[:3]]}  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         self._x[:] = state["x"]
         self._coefficients, self.residual[:] = state["coefficients"].copy(), state["residual"]
+        self._drives = state["drives"]
         for own, saved in zip(
             [*self._memory, *self._loads[:3]], [*state["memory"], *state["loads"]], strict=True
         ):
@@ -243,9 +264,12 @@ class Block:
         """Puts one lane back to a saved state of the block; its next steps repeat bit for bit."""
         self._view(self._x)[:, :, lane] = self._view(state["x"])[:, :, lane]
         self.residual[lane] = state["residual"][lane]
-        # The coefficients are replaced in each step, so a saved state may share them.
+        # Coefficients and drives are replaced in each step, so a saved state may share them.
         self._coefficients = self._coefficients.copy()
         self._coefficients[:, lane] = state["coefficients"][:, lane]
+        self._drives = Drives(*(np.array(part) for part in self._drives))
+        for own, saved in zip(self._drives, state["drives"], strict=True):
+            own[lane] = saved[lane]
         for own, saved in zip(self._loads[:3], state["loads"], strict=True):
             own[..., lane] = saved[..., lane]
         # All lanes write their pairs at one place, which has moved on since; the age of a pair counts.
@@ -277,25 +301,14 @@ class MovingBlock(Block):
         super().reset(lane)
         lanes = slice(None) if lane is None else slice(lane, lane + 1)
         self._view(self._velocity)[:, :, lanes] = 0.0
-        shared = self._rest if lane is None else self._drives  # with a saved state
-        self._drives: Drives = Drives(*(np.array(part) for part in shared))
-        for own, rest in zip(self._drives, self._rest, strict=True):
-            own[lanes] = rest[lanes]
 
     def step(self, drives: Drives, evaluations: int) -> None:
         """Moves through one control period, in which the drives change linearly."""
-        start, end = self._drives, Drives(*(np.array(part, dtype=float) for part in drives))
-        for share in np.arange(1, self._substeps + 1) / self._substeps:
-            between = Drives(*(a + share * (b - a) for a, b in zip(start, end, strict=True)))
-            self._advance(between, evaluations)
-        self._drives = end
-
-    def _advance(self, drives: Drives, evaluations: int) -> None:
-        before = self._x.copy()
-        self._loads.carried[:] = before + self._step * self._velocity
-        self._apply_warm_start(drives)
-        self.descend(evaluations)
-        self._velocity[:] = (self._x - before) / self._step
+        for between in intermediate_drives(self._drives, drives, self._substeps):
+            before = self._x.copy()
+            self._loads.carried[:] = before + self._step * self._velocity
+            super().step(between, evaluations)
+            self._velocity[:] = (self._x - before) / self._step
 
     def _single_block(self, lane: int, drive: Drive) -> Block:
         single = super()._single_block(lane, drive)
@@ -312,20 +325,17 @@ class MovingBlock(Block):
 
     def save(self) -> dict[str, Any]:
         """Returns a copy of everything that changes."""
-        return {**super().save(), "velocity": self._velocity.copy(), "drives": self._drives}
+        return {**super().save(), "velocity": self._velocity.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         super().restore(state)
-        self._velocity[:], self._drives = state["velocity"], state["drives"]
+        self._velocity[:] = state["velocity"]
 
     def restore_lane(self, state: dict[str, Any], lane: int) -> None:
         """Puts one lane back to a saved state of the block; its next steps repeat bit for bit."""
         super().restore_lane(state, lane)
         self._view(self._velocity)[:, :, lane] = self._view(state["velocity"])[:, :, lane]
-        self._drives = Drives(*(np.array(part) for part in self._drives))
-        for own, saved in zip(self._drives, state["drives"], strict=True):
-            own[lane] = saved[lane]
 
 
 def make_block(anatomy: Anatomy, solver: str, faces: int | None, material: Floats | None = None) -> Block:
@@ -336,7 +346,7 @@ def make_block(anatomy: Anatomy, solver: str, faces: int | None, material: Float
 
 
 def solver_evaluations(anatomy: Anatomy, solver: str) -> int:
-    """Returns the evaluations of a solve; without a precomputed warm start it needs more of them.
+    """Returns the evaluations of a solve, in all parts of it.
 
     Raises:
         EvaError: no such solver.
@@ -344,7 +354,13 @@ def solver_evaluations(anatomy: Anatomy, solver: str) -> int:
     if solver not in EVALUATIONS:
         known = known_names(str(solver), (*EVALUATIONS, "reduced", "reference"))
         raise EvaError(f"no skin called {solver!r}; {known}.")
-    return EVALUATIONS[solver] * (1 if solver_context(anatomy).warm_start.rank else 5)
+    return EVALUATIONS[solver] * solver_context(anatomy).parts
+
+
+def intermediate_drives(start: Drives, end: Drives, parts: int) -> Iterator[Drives]:
+    """Yields the drives after each of a number of equal parts of the way; the last are those at the end."""
+    for share in np.arange(1, parts + 1) / parts:
+        yield Drives(*((1 - share) * a + share * np.asarray(b) for a, b in zip(start, end, strict=True)))
 
 
 def check_drive(drive: Drive | Drives) -> None:

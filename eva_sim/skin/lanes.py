@@ -42,6 +42,7 @@ from eva_sim.skin.kernel_cache import kernel
 LANES = 16  # single precision numbers in the widest vector of today's processors (AVX-512)
 ROW = 3 * LANES
 PANEL = 4  # columns of the factor that are processed together; they occupy 12 of 32 vector registers
+CHUNK = 100  # vertices of a field that fit into the fastest cache
 _VECTOR, _INDEX, _WORD = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64), ir.IntType(32)
 _FUSE = ("contract",)
 Vectors = list[Any]  # the x, y and z of LANES faces, in three vector registers
@@ -397,11 +398,14 @@ def add_outer(out, weight, scale, count, row):  # type: ignore[no-untyped-def]
 @compiled
 def add_modes(x, modes, change, count, row):  # type: ignore[no-untyped-def]
     """Adds, per face, modes (R, 3 count) with shares `change` (R, L) to `count` vertices of field x."""
-    for r in range(len(modes)):
-        if x.ndim == 2:
-            _fill_row(row, change[r])
-            add_mode_rows(x, modes[r], row, count)
-        else:
+    if x.ndim == 2:
+        for first in range(0, count, CHUNK):  # all modes of a chunk, while it is in the fastest cache
+            last = min(first + CHUNK, count)
+            for r in range(len(modes)):
+                _fill_row(row, change[r])
+                add_mode_rows(x[first:last], modes[r, 3 * first :], row, last - first)
+    else:
+        for r in range(len(modes)):
             share = change[r, 0]
             for n in range(3 * count):
                 x[n] += share * modes[r, n]

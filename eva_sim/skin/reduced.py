@@ -3,7 +3,7 @@
 The skin has one equilibrium for each drive, so no history is needed. A small network gives the
 coefficients of a few modes of settled skins, and how far each cable is stretched. Landmarks come
 from the modes at their own points, without the vertices between them. All of it is a torch module, so
-exact derivatives are cheap. `reduced_face.py` evaluates the same map for one face, without torch.
+exact derivatives are cheap. `reduced_map.py` evaluates the same map for one face or a block, without torch.
 `python -m tools.build_reduced` makes the map and prints its error;
 `benchmarks/reduced.py` measures it against the reference.
 """
@@ -22,14 +22,8 @@ from torch.nn import functional
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.skin.anatomy import Anatomy, Drives
 from eva_sim.skin.block import check_drive
-from eva_sim.skin.reduced_face import (
-    DIRECT,
-    check_scales,
-    drive_matrix,
-    other_version,
-    read_reduced,
-    reduced_map,
-)
+from eva_sim.skin.reduced_face import check_scales
+from eva_sim.skin.reduced_map import DIRECT, drive_matrix, other_version, read_reduced, reduced_map
 from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
 
 let_torch_survive_forks()

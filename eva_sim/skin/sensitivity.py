@@ -104,7 +104,7 @@ def reduced_jacobian(anatomy: Anatomy, drive: Drive) -> tuple[Jacobian, Jacobian
     import torch  # an optional dependency, see `make_skin`
 
     from eva_sim.skin.reduced import load_reduced
-    from eva_sim.skin.reduced_face import drive_matrix
+    from eva_sim.skin.reduced_map import drive_matrix
 
     model = load_reduced(anatomy)
     # Everything after the network is linear except for slack cables, so only the network is differentiated:

@@ -1,10 +1,8 @@
-"""Warm start of a solve: the precomputed displacement of the skin under each drive alone.
+"""Warm start of a solve: the learned map of the reduced skin predicts how the skin moves.
 
-The file holds the settled displacement under every drive by itself, at a few values within its range,
-as coefficients of a few modes. When the drives change, the last shape is moved by the change of the
-sum of these displacements. That predicts three quarters of the motion in a control step, for a
-thousandth of its cost. The descent does the rest, so an error here costs time, not accuracy.
-`python -m tools.build_warm_start` makes the file.
+When the drives change, the last shape is moved by the change that the map of `reduced_map.py` predicts.
+That takes a large step as well as a small one, for the cost of a fraction of an evaluation. The last shape
+keeps what the map does not know. The descent does the rest, so an error here costs time, not accuracy.
 """
 
 from __future__ import annotations
@@ -14,67 +12,51 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.contract import FaceSpec, Floats
-from eva_sim.files import read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drives
+from eva_sim.skin.reduced_map import Network, drive_matrix, find_reduced, reduced_map
 
-FILE = "precomputed/warm_start.npz"
+MODES = 64  # of the map's; more of them save no evaluations
 
 
 class WarmStart(NamedTuple):
-    """Modes, and each drive's coefficients along its range. D is the number of drives, 15 for EVA.
+    """The strongest modes of the learned map, and their coefficients as a function of the drives.
 
     Attributes:
         modes: in the solver's order, (R, 3 F) [m].
-        table: coefficients at K equal steps of each drive's range, (D, K, R).
-        low, high: ends of each drive's range, in the order jaw, lids, take-ups, (D,) [rad, m].
+        network: drives to coefficients; None for an anatomy without a map.
     """
 
     modes: NDArray[np.float32]
-    table: NDArray[np.float32]
-    low: Floats
-    high: Floats
+    network: Network | None
 
     @property
     def rank(self) -> int:
-        """Number of modes; zero for an anatomy without a precomputed file."""
+        """Number of modes; zero for an anatomy without a map."""
         return len(self.modes)
 
     def coefficients(self, drives: Drives) -> NDArray[np.float32]:
-        """Coefficients (R, L) for the drives of L faces."""
-        values = np.vstack([drives.jaw, drives.lids.T, drives.take_up.T])
-        steps = self.table.shape[1] - 1
-        position = np.clip((values - self.low[:, None]) / (self.high - self.low)[:, None] * steps, 0, steps)
-        below = np.minimum(position.astype(int), steps - 1)
-        share = (position - below).astype(np.float32)[:, :, None]
-        row = np.arange(len(values))[:, None]
-        per_drive = (1 - share) * self.table[row, below] + share * self.table[row, below + 1]
-        return np.ascontiguousarray(per_drive.sum(0).T)
-
-
-def drive_ranges(spec: FaceSpec) -> tuple[Floats, Floats]:
-    """Least and greatest value of each drive, in the order jaw, lids, take-ups, (D,) [rad, m]."""
-    low, high = spec.column("low"), spec.column("high")
-    direct = np.concatenate([spec.where("jaw"), spec.where("lid")])
-    ends = (np.concatenate([end[direct], spec.drawn_in(end)]) for end in (low, high))
-    return next(ends), next(ends)
+        """Coefficients (R, L) for the drives of L faces; drives the map has not seen count as its ends."""
+        values = drive_matrix(drives).T
+        if self.network is None:
+            return np.zeros((0, values.shape[1]), np.float32)
+        low, high = self.network.low[:, None], self.network.high[:, None]
+        return self.network.outputs(np.clip(values, low, high))
 
 
 def load_warm_start(anatomy: Anatomy, order: NDArray[np.intp]) -> WarmStart:
-    """Reads the warm start of the anatomy's face; without any modes if the file is of another skin.
+    """Reads the warm start of the anatomy's face; without any modes if there is no map of this skin.
 
     Args:
         anatomy: the skin.
         order: its vertices in the solver's order, free ones first.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file of the map is damaged or of another version.
     """
     free = order[: len(anatomy.free)]
-    low, high = drive_ranges(anatomy.spec)
-    arrays = read_arrays(anatomy.spec.file(FILE))
-    if str(arrays["digest"]) != anatomy.digest:
-        modes = np.zeros((0, 3 * len(free)), np.float32)
-        return WarmStart(modes, np.zeros((len(low), 2, 0), np.float32), low, high)
-    modes = arrays["modes"][:, free].reshape(-1, 3 * len(free))
-    return WarmStart(np.ascontiguousarray(modes, np.float32), arrays["table"], low, high)
+    arrays = find_reduced(anatomy)
+    if arrays is None:
+        return WarmStart(np.zeros((0, 3 * len(free)), np.float32), None)
+    learned = reduced_map(arrays, anatomy.spec)
+    modes = learned.vertices.modes[:MODES].reshape(-1, len(order), 3)[:, free]
+    return WarmStart(modes.reshape(-1, 3 * len(free)), learned.network.first_outputs(len(modes)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,10 @@ import pytest
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_arrays, write_arrays
-from eva_sim.skin.anatomy import load_anatomy
+from eva_sim.skin.anatomy import drive_ranges, load_anatomy
 from eva_sim.skin.block import solver_context
 from eva_sim.skin.reduced import load_reduced
 from eva_sim.skin.sensitivity import driven_actuators
-from eva_sim.skin.warm_start import drive_ranges
 from eva_sim.twin import Twin, Twins
 
 LEFT_OUT = ("depressor_left", "depressor_right")  # the last two of EVA's twelve cables
@@ -49,6 +49,8 @@ def test_constants_come_from_the_faces_own_folder(tmp_path: Path) -> None:
     assert anatomy.cables.stiffness == 1500.0 and load_anatomy(load_spec()).cables.stiffness != 1500.0
     assert anatomy.spec is spec and anatomy.digest != load_anatomy(load_spec()).digest
     assert solver_context(anatomy).warm_start.rank == 0  # the copied file is of EVA's skin
+    (spec.file("precomputed/reduced_skin.npz")).unlink()
+    assert solver_context(replace(anatomy)).warm_start.rank == 0  # no file at all
     with pytest.raises(DataError, match=r"another skin; run `python -m tools\.build_reduced`"):
         load_reduced(anatomy)
     with Twin(spec=spec) as stiff, Twin() as eva:

@@ -12,13 +12,12 @@ from eva_sim.actuators import Actuators
 from eva_sim.contract import load_spec
 from eva_sim.errors import EvaError, PhysicsError
 from eva_sim.skin import block, newton
-from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
+from eva_sim.skin.anatomy import Anatomy, Drive, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.forces import evaluate
 from eva_sim.skin.lanes import LANES
 from eva_sim.skin.solver import ReferenceSkin, Skin
-from eva_sim.skin.warm_start import drive_ranges
 
 OPEN = Drive(0.26, np.zeros(2), np.zeros(12))
 
@@ -28,14 +27,21 @@ def anatomy() -> Anatomy:
     return load_anatomy(load_spec())
 
 
-def walk(faces: int, steps: int, seed: int = 0) -> list[Drives]:
-    """Drives of faces on a random walk of all commands, through their actuators."""
+def walk(faces: int, steps: int, seed: int = 0, change: float | None = 0.12) -> list[Drives]:
+    """Drives of faces on a random walk of all commands, through their actuators.
+
+    `change` is the standard deviation of a command's step; None draws every command anew, as an untrained
+    policy does.
+    """
     spec, rng = load_spec(), np.random.default_rng(seed)
     jaw, lids = spec.where("jaw")[0], spec.where("lid")
     chains = [Actuators(spec) for _ in range(faces)]
     commands, out = np.tile(spec.neutral, (faces, 1)), []
     for _ in range(steps):
-        commands = np.clip(commands + rng.normal(0, 0.12, commands.shape), -1, 1).astype(np.float32)
+        if change is None:
+            commands = rng.uniform(-1, 1, commands.shape).astype(np.float32)
+        else:
+            commands = np.clip(commands + rng.normal(0, change, commands.shape), -1, 1).astype(np.float32)
         for chain, command in zip(chains, commands, strict=True):
             chain.step(command, np.ones(12))
         positions = np.array([chain.position for chain in chains])
@@ -76,8 +82,9 @@ def test_a_lane_is_the_face_alone(anatomy: Anatomy) -> None:
         assert many.tension[LANES + 1] == pytest.approx(alone.tension, abs=0.02)
 
 
-def test_results_do_not_depend_on_neighbours(anatomy: Anatomy) -> None:
-    drives, order = walk(2 * LANES, 4), np.random.default_rng(1).permutation(2 * LANES)
+@pytest.mark.parametrize("change", [0.12, None])
+def test_results_do_not_depend_on_neighbours(anatomy: Anatomy, change: float | None) -> None:
+    drives, order = walk(2 * LANES, 4, change=change), np.random.default_rng(1).permutation(2 * LANES)
     straight, shuffled, few = (
         Skins(anatomy, 2 * LANES),
         Skins(anatomy, 2 * LANES),
@@ -208,6 +215,31 @@ def test_wild_drives_on_strange_skins(anatomy: Anatomy, capsys: pytest.CaptureFi
     assert failures < 1e-3 * faces * steps
 
 
+def test_random_actions_are_as_accurate_as_a_walk_and_need_few_further_evaluations(anatomy: Anatomy) -> None:
+    faces, steps, distance = 3 * LANES, 6, []
+    skins = Skins(anatomy, faces)
+    for step, drives_now in enumerate(walk(faces, steps, seed=4, change=None)):
+        skins.step(drives_now)
+        reference, face = ReferenceSkin(anatomy), 7 * step
+        reference.points = skins.points[face].astype(float)
+        reference.step(drives_now.face(face))
+        distance.append(1000 * np.linalg.norm(skins.points[face] - reference.points, axis=1))
+    assert np.sqrt(np.square(distance).mean()) < 0.1
+    assert np.percentile(distance, 99) < 0.5 and np.max(distance) < 1.0
+    more, newtons = skins.extra_solves
+    assert more < 0.05 * faces * steps and newtons == 0
+
+
+def test_random_actions_repeat_bit_for_bit(anatomy: Anatomy) -> None:
+    shapes = []
+    for threads in (1, 2):
+        skins = Skins(anatomy, LANES + 3, threads=threads)
+        for drives_now in walk(LANES + 3, 4, seed=5, change=None):
+            skins.step(drives_now)
+        shapes.append(skins.points)
+    assert np.array_equal(shapes[0], shapes[1])
+
+
 def test_the_warm_start_predicts_most_of_a_step(anatomy: Anatomy) -> None:
     drives, exact = walk(1, 12, seed=3), ReferenceSkin(anatomy)
     warm_start, left, moved = solver_context(anatomy).warm_start, 0.0, 0.0
@@ -220,7 +252,7 @@ def test_the_warm_start_predicts_most_of_a_step(anatomy: Anatomy) -> None:
         left += (((shape - before)[order] - predicted) ** 2).sum()
         moved += ((shape - before)[order] ** 2).sum()
         known, before = coefficients, shape
-    assert left < 0.2 * moved  # squares
+    assert left < 0.05 * moved  # squares
 
 
 def test_a_moving_skin_overshoots_and_comes_to_the_same_rest(anatomy: Anatomy) -> None:

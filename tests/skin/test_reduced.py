@@ -12,13 +12,14 @@ import torch
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import DataError, PhysicsError
 from eva_sim.files import asset, read_arrays
-from eva_sim.skin.anatomy import Anatomy, Drive, Drives, load_anatomy
+from eva_sim.skin.anatomy import Anatomy, Drive, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.batch import Skins
+from eva_sim.skin.lanes import LANES
 from eva_sim.skin.reduced import CPU_BATCH, ReducedSkins, build_reduced_model, load_reduced
 from eva_sim.skin.reduced_face import ReducedSkin
+from eva_sim.skin.reduced_map import drive_matrix, load_reduced_map
 from eva_sim.skin.sensitivity import reduced_jacobian
 from eva_sim.skin.solver import make_skin
-from eva_sim.skin.warm_start import drive_ranges
 from eva_sim.twin import Twin
 from tools import build_reduced
 
@@ -70,6 +71,20 @@ def test_a_face_does_not_depend_on_the_others(anatomy: Anatomy, faces: int) -> N
         assert np.abs(alone.points - many.points[face]).max() < 1e-6  # in another order of additions [m]
         assert np.abs(alone.landmarks - many.landmarks[face]).max() < 1e-6
         assert np.abs(alone.tension - many.tension[face]).max() < 1e-4
+
+
+def test_lanes_one_face_and_torch_evaluate_the_same_map(anatomy: Anatomy) -> None:
+    drives, network = drive_matrix(random_drives(LANES, seed=2)), load_reduced_map(anatomy).network
+    drives[0] = -0.05  # beyond what was learned
+    expected = load_reduced(anatomy).network(torch.from_numpy(drives)).numpy().T
+    many = network.outputs(drives.T)
+    assert np.abs(many - expected).max() < 1e-6
+    assert np.array_equal(network.outputs(drives[::-1].T), many[:, ::-1])
+    for face in (0, 5):
+        alone = network.outputs(drives[face : face + 1].T)[:, 0]
+        assert np.abs(alone - many[:, face]).max() < 1e-6
+    few = network.first_outputs(10).outputs(drives.T)
+    assert np.array_equal(few, many[:10])
 
 
 def test_reset_save_and_restore(anatomy: Anatomy) -> None:
