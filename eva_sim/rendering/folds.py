@@ -28,22 +28,31 @@ class FoldStrain:
     """
 
     def __init__(self, points: Floats, triangles: NDArray[np.int64], directions: Floats) -> None:
-        self._triangles = triangles
         edges = _edges(points, triangles)
         normal = np.cross(edges[:, :, 0], edges[:, :, 1])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         across = directions - (directions * normal).sum(1, keepdims=True) * normal
         across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
         # A line element across the fold as a sum of the two edges; the same sum follows the moving skin.
-        self._shares: Floats = np.einsum("fij,fj->fi", np.linalg.pinv(edges), across)
-        self._to_vertices = _means_at_vertices(points, triangles)
+        one, other = np.einsum("fij,fj->if", np.linalg.pinv(edges), across)
+        shares = np.stack([-one - other, one, other], axis=1)
+        self._across = _by_corner(triangles, shares, len(points))
+        to_vertices = _means_at_vertices(points, triangles)
+        self._to_vertices = to_vertices
+        self._smooth = to_vertices @ _by_corner(triangles, np.full(triangles.shape, 1 / 3), len(points))
 
     def __call__(self, skin: Floats) -> Floats:
         """Returns the fold of each vertex, (V,): 0 smooth, 1 full depth, for the skin (V, 3) [m]."""
-        stretch = np.linalg.norm(np.einsum("fij,fj->fi", _edges(skin, self._triangles), self._shares), axis=1)
-        at_vertices = self._to_vertices @ np.maximum(1 - stretch, 0)
-        smooth: Floats = self._to_vertices @ at_vertices[self._triangles].mean(axis=1)
+        stretch = np.linalg.norm(self._across @ skin, axis=1)
+        smooth: Floats = self._smooth @ (self._to_vertices @ np.maximum(1 - stretch, 0))
         return np.clip((smooth - _BEGINS) / _RANGE, 0, _MOST)
+
+
+def _by_corner(triangles: NDArray[np.int64], shares: Floats, vertices: int) -> sparse.csr_matrix:
+    """Returns the matrix (F, V) of weighted sums over the corners of each triangle, for weights (F, 3)."""
+    rows = np.repeat(np.arange(len(triangles)), 3)
+    shape = len(triangles), vertices
+    return sparse.csr_matrix((shares.ravel(), (rows, triangles.ravel())), shape=shape)
 
 
 def _edges(points: Floats, triangles: NDArray[np.int64]) -> Floats:
