@@ -7,7 +7,7 @@ light, smooth edges and the subdivided skin. `"fine"` is for stills and videos. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,20 @@ COARSE_SIZE = 256
 _NEAR, _FAR = 0.1, 3.0  # m
 
 
+class Shot(NamedTuple):
+    """One picture to be made.
+
+    Attributes:
+        placed: the parts.
+        pose: of the camera, world-from-camera, (4, 4).
+        strength: of all light.
+    """
+
+    placed: StudioPlacement
+    pose: Floats
+    strength: float = 1.0
+
+
 class StudioRenderer:
     """A camera in front of the face, in the light of a studio.
 
@@ -57,8 +71,17 @@ class StudioRenderer:
             placed: the parts.
             size: side of the picture [pixels].
         """
+        return self.colours([Shot(placed, self.pose, self._strength)], size)[0]
+
+    def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
+        """Returns a picture of each, while the next one is prepared.
+
+        Args:
+            shots: what is drawn; they are asked for one by one, in the drawing thread.
+            size: side of the pictures [pixels].
+        """
         _check_size(size)
-        return in_drawing_thread(self._drawn.colour, placed, size, self.pose, self._strength)
+        return in_drawing_thread(self._drawn.colours, shots, size)
 
     def depth(self, placed: StudioPlacement, size: int) -> NDArray[np.float32]:
         """Distance along the viewing axis [m], float32 (size, size); zero where there is nothing."""
@@ -97,47 +120,61 @@ class _Drawn:
 
     def __init__(self, parts: Sequence[StudioPart], fold_lines: NDArray[np.float16], style: Style) -> None:
         self._programs, self._style = programs(), style
-        self._targets: dict[tuple[str, int], _Target] = {}
+        self._targets: dict[tuple[str, int], _Target] = {}  # the latest size of each kind
         with self._programs.context as context:
             self._meshes = [StudioMesh(part, self._programs, style, fold_lines) for part in parts]
             self._shadow_map = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
             self._shadow_map.compare_func = "<="
-            self._shadow_target = context.framebuffer(depth_attachment=self._shadow_map)
+            shadow = context.framebuffer(depth_attachment=self._shadow_map)
+            self._shadow = _Target(shadow, self._shadow_map, shadow)
 
-    def colour(self, placed: StudioPlacement, size: int, pose: Floats, strength: float) -> Picture:
+    def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
+        """Draws each picture while the one before it is filled in other threads, and reads it then."""
+        pictures, before = [], None
         with self._programs.context as context:
             context.gc()
-            context.depth_func = "<="
-            self._place(placed)
-            for mesh in self._meshes:
-                mesh.turn(placed.folds)
-            if self._style.shadows:
-                self._cast_shadow()
-            target = self._target("colour", size)
-            target.drawn.use()
-            target.drawn.clear()
-            context.enable(context.DEPTH_TEST)
-            view = View(_projection(pose), tuple(pose[:3, 3]), strength)
-            for mesh in self._meshes:
-                mesh.shade(view, size <= COARSE_SIZE)
-            context.disable(context.CULL_FACE)
-            self._programs.background.render()  # last, so only where nothing hides it
-            if self._style.smooth_edges:
-                target.read.use()
-                target.texture.use(0)
-                context.disable(context.DEPTH_TEST)
-                self._programs.edges.render()
-            return _read(target.read, size, 3, np.uint8)
+            for number, shot in enumerate(shots):
+                target = self._target(f"colour {number % 2}", size)
+                self._colour(shot, target, size <= COARSE_SIZE)
+                if before is not None:
+                    pictures.append(_read(before.read, size, 3, np.uint8))
+                before = target
+            if before is not None:
+                pictures.append(_read(before.read, size, 3, np.uint8))
+        return pictures
+
+    def _colour(self, shot: Shot, target: _Target, coarse: bool) -> None:
+        context = self._programs.context
+        self._place(shot.placed)
+        for mesh in self._meshes:
+            mesh.turn(shot.placed.folds, coarse)
+        if self._style.shadows:
+            self._cast_shadow()
+        self._begin(target)
+        view = View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength)
+        for mesh in self._meshes:
+            mesh.shade(view, coarse)
+        context.disable(context.CULL_FACE)
+        self._programs.background.render()  # last, so only where nothing hides it
+        if self._style.smooth_edges:
+            target.read.use()
+            target.texture.use(0)
+            context.disable(context.DEPTH_TEST)
+            self._programs.edges.render()
+
+    def _begin(self, target: _Target) -> None:
+        target.drawn.use()
+        target.drawn.clear()
+        self._programs.context.enable(self._programs.context.DEPTH_TEST)
+        self._programs.context.depth_func = "<="
 
     def measure(self, placed: StudioPlacement, size: int, pose: Floats, labels: bool) -> NDArray[np.float32]:
         """Returns labels or distances [m], (size, size)."""
         with self._programs.context as context:
             context.gc()
-            context.enable(context.DEPTH_TEST)
             self._place(placed)
             target = self._target("measure", size)
-            target.drawn.use()
-            target.drawn.clear()
+            self._begin(target)
             view = View(_projection(pose))
             for mesh in self._meshes:
                 mesh.measure(view, labels, size <= COARSE_SIZE)
@@ -148,9 +185,7 @@ class _Drawn:
             mesh.place(placed.parts.get(mesh.part.name))
 
     def _cast_shadow(self) -> None:
-        self._shadow_target.use()
-        self._shadow_target.clear()
-        self._programs.context.enable(self._programs.context.DEPTH_TEST)
+        self._begin(self._shadow)
         for mesh in self._meshes:
             mesh.cast_shadow(View(shadow_projection()))
         self._shadow_map.use(1)
@@ -163,7 +198,7 @@ class _Drawn:
             side = size, size
             texture = context.texture(side, 1, dtype="f4") if kind == "measure" else context.texture(side, 4)
             drawn = read = context.framebuffer([texture], context.depth_renderbuffer(side))
-            if kind == "colour" and self._style.smooth_edges:
+            if kind != "measure" and self._style.smooth_edges:
                 texture.repeat_x = texture.repeat_y = False
                 read = context.framebuffer([context.renderbuffer(side)])
             self._targets[kind, size] = _Target(drawn, texture, read)
@@ -179,9 +214,15 @@ def _read(target: Any, size: int, components: int, kind: Any) -> NDArray[Any]:
 
 def _projection(pose: Floats) -> Floats:
     """Returns the clip space of a camera from the world, (4, 4)."""
-    scale = 1 / np.tan(np.radians(FIELD_OF_VIEW) / 2)
-    depth = _NEAR - _FAR
-    perspective = np.array(
+    view = np.eye(4)
+    view[:3, :3], view[:3, 3] = pose[:3, :3].T, -pose[:3, 3] @ pose[:3, :3]
+    projection: Floats = _PERSPECTIVE @ view
+    return projection
+
+
+def _perspective() -> Floats:
+    scale, depth = 1 / np.tan(np.radians(FIELD_OF_VIEW) / 2), _NEAR - _FAR
+    return np.array(
         [
             [scale, 0, 0, 0],
             [0, scale, 0, 0],
@@ -189,5 +230,6 @@ def _projection(pose: Floats) -> Floats:
             [0, 0, -1, 0],
         ]
     )
-    projection: Floats = perspective @ np.linalg.inv(pose)
-    return projection
+
+
+_PERSPECTIVE = _perspective()

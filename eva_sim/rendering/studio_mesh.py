@@ -74,7 +74,8 @@ class StudioMesh:
             self._painted, part.two_sided, part.roughness, part.coat, part.glint, part.scatter
         )
         self._programs, self._program = programs, programs.face(material, style.shadows)
-        self._normals = _Normals(part.triangles, len(part.points))
+        self._triangles = part.triangles, part.triangles if part.coarse is None else part.coarse
+        self._normals = [_Normals(triangles, len(part.points)) for triangles in self._triangles]
         self._placement: Floats = np.eye(4)
         self._texture: Any = None
         self._height = 0.0, 0.0
@@ -97,7 +98,7 @@ class StudioMesh:
         turning = (self._directions, *(("3f 1f", 1, 2) if self._painted else ("3f 4x", 1)))
         own = (context.buffer(fixed.astype(np.float32)), *(("1f 2f", 3, 4) if self._painted else ("4f", 3)))
         self._faces, self._labels, self._distances, self._caster = [], [], [], None
-        for triangles in (part.triangles, part.triangles if part.coarse is None else part.coarse):
+        for triangles in self._triangles:
             indices = context.buffer(triangles.astype(np.uint32))
             self._faces.append(context.vertex_array(self._program, [*moving, turning, own], indices))
             self._labels.append(context.vertex_array(self._programs.labels, moving, indices))
@@ -137,11 +138,11 @@ class StudioMesh:
         self._moved = place.astype(np.float32)
         self._places.write(self._moved)
 
-    def turn(self, folds: Floats) -> None:
-        """Gives vertices that were placed their normals and folds (V,)."""
+    def turn(self, folds: Floats, coarse: bool) -> None:
+        """Gives vertices that were placed their normals, by all triangles or by fewer, and folds (V,)."""
         if self._moved is not None:
             directions = np.zeros((len(self._moved), 4), np.float32)
-            directions[:, :3] = self._normals(self._moved)
+            directions[:, :3] = self._normals[coarse](self._moved)
             if self.part.folds:
                 directions[:, 3] = folds
             self._directions.write(directions)

@@ -123,19 +123,21 @@ class StudioParts:
         self.parts[0] = replace(self.parts[0], texture=_texture(spec, material))
         self.parts.append(self._opened(base_part()))
 
-    def place(self, skin: Floats, pose: HeadPose) -> StudioPlacement:
+    def place(self, skin: Floats, pose: HeadPose, folds: bool = True) -> StudioPlacement:
         """Returns vertices or poses of all parts.
 
         Args:
             skin: the simulated vertices in the head frame, (V, 3) [m].
             pose: of the rigid head.
+            folds: whether folds are computed, which labels and distances do without.
         """
         placed = self._appearance.place(skin, pose)
-        folds = np.zeros(len(placed["head"]))
-        folds[: len(skin)] = self._strain(skin)
+        folded = np.zeros(len(placed["head"]))
+        if folds:
+            folded[: len(skin)] = self._strain(skin)
         for name, operator in self._operators.items():
             placed[name] = operator @ placed[name]
-        return StudioPlacement(placed, self._operators["head"] @ folds if self._fine else folds)
+        return StudioPlacement(placed, self._operators["head"] @ folded if self._fine else folded)
 
     def _refined(self, part: Part) -> StudioPart:
         """Returns the part as the studio shows it."""
