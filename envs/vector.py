@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.envs.base import (
     RENDER_SIZE,
+    Observe,
     check_arguments,
     clip_advice,
     earliest,
@@ -33,9 +34,15 @@ from eva_sim.envs.target_plan import (
     reward_terms,
 )
 from eva_sim.envs.task import Task
+from eva_sim.envs.vector_arguments import (
+    check_vector_body,
+    check_vector_values,
+    known_mode,
+    seeds_of_copies,
+)
 from eva_sim.envs.vector_info import fault_info, masked, select
 from eva_sim.errors import ArgumentValueError, check_keywords
-from eva_sim.faces import check_spec, face_options
+from eva_sim.faces import check_spec
 from eva_sim.randomise import Parameters, draw_parameters, landmark_noise
 from eva_sim.settling import settling_steps
 from eva_sim.twin.twins import Readings, Twins
@@ -51,7 +58,6 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
     environments; copy i of `reset(seed=s)` is a single environment reset with `seed=s + i`, to rounding.
     Differences:
 
-    - Landmarks only are observed. For observed pictures, make sync or async copies.
     - A face whose skin does not settle is put back to neutral, its `faults` say so and its episode is
       truncated, where a single environment tries Newton's method, for seconds, and then raises.
     - An action of a copy that begins an episode in this step is not checked.
@@ -61,7 +67,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         body: `"twin"`.
         skin: `"full"`, in lanes on all cores; or `"reduced"`.
         neck: `"kinematic"`.
-        observe: `"landmarks"`.
+        observe: `"landmarks"`, `"image"` or `"both"`.
+        image_size: side of the observed pictures [pixels].
         render_mode: None or `"rgb_array"`.
         max_episode_steps: control steps after which an episode is truncated; None or -1 for no limit.
             `gym.make_vec` gives the limit of the id by default.
@@ -73,6 +80,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
             `info["final_info"]` have the end. `DISABLED`: `reset` with `options={"reset_mask": mask}`
             begins episodes where the mask (N,) is True.
         spec: the face, in a folder of tables and meshes; by default EVA.
+        style: of pictures, as of `Twin`: `"plain"`, `"fast"`, ten times as many a second, or `"fine"`.
+        material: of the skin, as of `Twin`.
 
     Raises:
         ArgumentError: there is no such argument.
@@ -92,31 +101,35 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         body: str = "twin",
         skin: str = "full",
         neck: str = "kinematic",
-        observe: str = "landmarks",
+        observe: Observe = "landmarks",
+        image_size: int = 96,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
         randomise: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         spec: FaceSpec | None = None,
+        style: str = "plain",
+        material: str = "blue",
         **unknown: Any,
     ) -> None:
         known = [name for name in inspect.signature(type(self)).parameters if name != "unknown"]
-        _check_body(body)
+        check_vector_body(body)
         check_keywords(f"{type(self).__name__}(...)", unknown, known)
-        check_arguments(observe, 96, render_mode)
-        _check_single(neck=neck, observe=observe, render_mode=render_mode)
+        check_arguments(observe, image_size, render_mode)
+        check_vector_values(neck=neck, render_mode=render_mode)
         if not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ArgumentValueError(f"num_envs={num_envs!r}; choose a whole number from 1 on.")
         check_spec(spec)
         self.num_envs, self.randomise, self.render_mode = num_envs, randomise, render_mode
-        self.autoreset_mode, self._limit = _mode(autoreset_mode), step_limit(max_episode_steps)
-        self.twins = Twins(num_envs, skin, spec)
+        self.autoreset_mode, self._limit = known_mode(autoreset_mode), step_limit(max_episode_steps)
+        self._image_size = image_size if observe != "landmarks" else None
+        self.twins = Twins(num_envs, skin, spec, style, material)
         self.metadata = {
             "render_modes": ["rgb_array"],
             "render_fps": round(1 / self.twins.spec.control_dt),
             "autoreset_mode": self.autoreset_mode,
         }
-        self.single_observation_space = observed_space(self.twins.spec, "landmarks", None)
+        self.single_observation_space = observed_space(self.twins.spec, observe, self._image_size)
         self.single_action_space = spaces.Box(-1.0, 1.0, (len(self.twins.spec),), np.float32)
         self._observed = tuple(self.single_observation_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -149,7 +162,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         check_names(options, (*self.task.OPTIONS, "reset_mask"))
         if any(plan is None for plan, begins in zip(self._plans, which, strict=True) if not begins):
             raise ResetNeeded("reset all copies once before some of them.")
-        for face, own in enumerate(_seeds(seed, self.num_envs)):
+        for face, own in enumerate(seeds_of_copies(seed, self.num_envs)):
             if own is not None and which[face]:
                 self._generators[face] = seeding.np_random(own)[0]
         self._begin(which, options)
@@ -239,7 +252,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
     def _begin(self, which: NDArray[np.bool_], options: dict[str, Any]) -> None:
         """Begins episodes: draws bodies and targets, and puts these faces at their start."""
         faces = np.flatnonzero(which).tolist()
-        without = ["camera"] if self.twins.varies_material else ["camera", "skin"]
+        without = [] if self.twins.varies_material else ["skin"]
+        without += [] if self._image_size else ["camera"]
         for face in faces if self.randomise else ():
             drawn = draw_parameters(self.twins.spec, self._generators[face], without)
             self.twins.set_parameters(face, drawn)
@@ -302,11 +316,21 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
                     self._parameters[face], self._generators[face], landmarks.shape[1:]
                 )
         seen = observation(self._readings.position, self._target, landmarks)
+        if self._image_size:
+            seen["image"] = self._pictures(which, self._image_size)
         if not which.all():
             for name, value in self._seen.items():
                 seen[name][~which] = value[~which]
         self._seen = {name: seen[name] for name in self._observed}
         return {name: value.copy() for name, value in self._seen.items()}
+
+    def _pictures(self, which: NDArray[np.bool_], size: int) -> NDArray[np.uint8]:
+        """Draws these copies, (N, size, size, 3); the others stay black."""
+        faces = np.flatnonzero(which).tolist()
+        pictures = np.zeros((self.num_envs, size, size, 3), np.uint8)
+        for face, picture in zip(faces, self.twins.render(size, faces), strict=True):
+            pictures[face] = picture
+        return pictures
 
     def _info(self, terms: dict[str, Floats], live: NDArray[np.bool_]) -> dict[str, Any]:
         """Returns the infos: of a step of the `live` copies, with reward terms; of a reset of the others."""
@@ -360,37 +384,3 @@ def _rows(batch: Batch, which: NDArray[np.bool_]) -> NDArray[np.object_]:
     for face in np.flatnonzero(which).tolist():
         rows[face] = {name: value[face].copy() for name, value in batch.items()}
     return rows
-
-
-def _mode(given: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(given)
-    except ValueError as error:
-        known = ", ".join(repr(mode.value) for mode in AutoresetMode)
-        raise ArgumentValueError(f"autoreset_mode={given!r}; choose one of {known}.") from error
-
-
-def _seeds(seed: int | Sequence[int | None] | None, count: int) -> Sequence[int | None]:
-    if seed is None:
-        return [None] * count
-    seeds = list(range(int(seed), int(seed) + count)) if isinstance(seed, int | np.integer) else seed
-    if len(seeds) != count:
-        raise ArgumentValueError(f"{count} environments take one seed or {count}, not {len(seeds)}.")
-    return seeds
-
-
-def _check_body(body: str) -> None:
-    if body != "twin":
-        face_options(body)  # raises if there is no such body
-        raise ArgumentValueError(f"body={body!r} is a single face; use the single environment, gym.make.")
-
-
-def _check_single(**given: str | None) -> None:
-    """Refuses values that only the single environment has."""
-    able = {"neck": ("kinematic",), "observe": ("landmarks",), "render_mode": (None, "rgb_array")}
-    for name, value in given.items():
-        if value not in able[name]:
-            raise ArgumentValueError(
-                f"{name}={value!r} is for the single environment: gym.make, or make_vec with"
-                f" vectorization_mode='sync'; N faces at once take {' or '.join(map(repr, able[name]))}."
-            )

@@ -1,4 +1,6 @@
-"""Builds what pictures in studio light need beside the meshes: textures, fold lines, ambient occlusion.
+"""Builds what pictures in studio light need beside the meshes.
+
+Textures, fold lines, ambient occlusion, and fewer triangles for small pictures.
 
 python -m tools.build_studio
 """
@@ -16,6 +18,7 @@ from eva_sim.rendering.studio import StudioRenderer
 from eva_sim.rendering.studio_parts import FILE, TEXTURES, StudioParts, mesh_digest
 from eva_sim.settling import hold, settling_steps
 from eva_sim.twin import Twin
+from tools.assets.decimation import fewer_triangles
 from tools.assets.fold_lines import height_map, line_directions
 from tools.assets.openness import measure_openness
 from tools.assets.paint import PALETTES, paint_texture
@@ -23,6 +26,14 @@ from tools.assets.paint import PALETTES, paint_texture
 #: The jaw's command while the inside of the mouth is measured, so that it is not black once it opens.
 OPEN_JAW = -0.5
 INSIDE = ("mouth", "upper_teeth", "lower_teeth")
+#: Faces whose surface is kept where triangles are left out.
+KEPT: tuple[dict[str, float], ...] = (
+    {},
+    {"jaw": 1.0},
+    {"zygomaticus": 1.0, "jaw": -0.5},
+    {"brow_inner": 1.0, "brow_outer": 1.0},
+)
+TOLERANCE = 0.0005  # m, a third of a pixel of the largest picture that is drawn with fewer triangles
 
 
 def build(spec: FaceSpec) -> None:
@@ -39,13 +50,14 @@ def build(spec: FaceSpec) -> None:
     }
     path = spec.file("meshes/skin.npz").parent.parent / FILE
     write_arrays(path, **arrays)  # without openness, which needs the rest
-    write_arrays(path, **arrays, **_openness(spec))
+    write_arrays(path, **arrays, **_openness(spec), **_coarse(spec))
 
 
 def _openness(spec: FaceSpec) -> dict[str, np.ndarray]:
     """Openness of all parts at the fine mesh, uint8 (V,) each."""
     studio = StudioParts(spec)
-    bare = [replace(part, openness=np.ones(len(part.points))) for part in studio.parts]
+    # From all around, backs are seen as well.
+    bare = [replace(part, openness=np.ones(len(part.points)), two_sided=True) for part in studio.parts]
     renderer = StudioRenderer(bare, studio.fold_lines, "fast")
     found = {}
     with Twin(spec=spec) as twin:
@@ -56,6 +68,24 @@ def _openness(spec: FaceSpec) -> dict[str, np.ndarray]:
             placed = studio.place(twin.skin.points, twin.head.pose)
             open_now = measure_openness(renderer, bare, placed)
             found.update({f"open_{name}": _byte(_adjusted(name, open_now[name])) for name in names})
+    return found
+
+
+def _coarse(spec: FaceSpec) -> dict[str, np.ndarray]:
+    """Fewer triangles of the parts that are no grids, uint16 (F', 3) each."""
+    studio = StudioParts(spec, fine=False)
+    with Twin(spec=spec) as twin:
+        placed = []
+        for pulls in KEPT:
+            twin.reset()
+            hold(twin, spec.command(**pulls), settling_steps(spec))
+            placed.append(studio.place(twin.skin.points, twin.head.pose).parts)
+    found = {}
+    for part in (part for part in studio.parts if part.grid is None):
+        shapes = [now.get(part.name, part.points) for now in placed]
+        rigid = any(shape.shape == (4, 4) for shape in shapes)
+        kept = np.array([part.points] if rigid else shapes)
+        found[f"coarse_{part.name}"] = fewer_triangles(kept, part.triangles, TOLERANCE).astype(np.uint16)
     return found
 
 

@@ -1,4 +1,3 @@
-#version 330
 // A paper background, brightest behind the head.
 in vec2 at;
 out vec4 shade;

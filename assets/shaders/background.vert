@@ -1,4 +1,3 @@
-#version 330
 // One triangle over the whole picture, behind everything.
 layout(location = 0) in vec2 corner;
 out vec2 at;  // -1..1 in the picture

@@ -1,24 +1,58 @@
-#version 330
-// Places a vertex; normals are turned with the part.
+// Places a vertex; normals are turned with the part. With SHADOWS, it also looks how much of the key light arrives: the
+// shadow of a soft box is so soft that vertices suffice.
 layout(location = 0) in vec3 position;  // m
 layout(location = 1) in vec3 normal;
 layout(location = 2) in float fold;  // compression of the skin across its fold lines, 0..1
-layout(location = 3) in vec4 colour;  // linear red, green, blue, and openness to the surroundings, 0..1
+#if PAINTED
+layout(location = 3) in float open;  // to the surroundings, 0..1
 layout(location = 4) in vec2 uv;
+#else
+layout(location = 3) in vec4 colour;  // linear red, green, blue, and openness
+#endif
 uniform mat4 placement;  // world from part
-uniform mat4 projection;  // clip space from world
-out vec3 world;
-out vec3 direction;
-out vec4 tint;
-out vec2 coordinates;
-out float folded;
+uniform mat4 projection;  // clip space from the part
+out vec4 world_open;  // place [m] and openness
+#if SHADOWS
+out vec4 direction_lit;  // normal, and share of the key light that arrives
+#else
+out vec3 direction_lit;
+#endif
+#if PAINTED
+out vec3 coordinates_fold;
+#else
+out vec3 tint;
+#endif
+
+#if SHADOWS
+uniform sampler2DShadow shadow_map;
+uniform mat4 shadow_projection;
+
+// The mean of 16 comparisons.
+float key_visibility(vec3 world, vec3 towards) {
+  vec3 q = (shadow_projection * vec4(world + 0.0015 * towards, 1.0)).xyz * 0.5 + 0.5;
+  float sum = 0.0;
+  for (int i = 0; i < 4; i++)
+    for (int j = 0; j < 4; j++)
+      sum += textureLod(shadow_map, vec3(q.xy + (vec2(i, j) - 1.5) * SHADOW_STEP, q.z - 0.0012), 0.0);
+  return sum / 16.0;
+}
+#endif
 
 void main() {
-  vec4 point = placement * vec4(position, 1.0);
-  world = point.xyz;
-  direction = mat3(placement) * normal;
-  tint = colour;
-  coordinates = uv;
-  folded = fold;
-  gl_Position = projection * point;
+  vec3 world = (placement * vec4(position, 1.0)).xyz;
+  vec3 direction = mat3(placement) * normal;
+  direction *= inversesqrt(max(dot(direction, direction), 1e-30));
+#if SHADOWS
+  direction_lit = vec4(direction, key_visibility(world, direction));
+#else
+  direction_lit = direction;
+#endif
+#if PAINTED
+  world_open = vec4(world, open);
+  coordinates_fold = vec3(uv, fold);
+#else
+  world_open = vec4(world, colour.a);
+  tint = colour.rgb;
+#endif
+  gl_Position = projection * vec4(position, 1.0);
 }

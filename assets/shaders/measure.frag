@@ -1,9 +1,13 @@
-#version 330
-// Writes the label of the part, or the distance [m] where the label is zero.
-in float distance;
-uniform float label;
+// Writes the label of the part, or with DISTANCES how far it is along the viewing axis [m].
 out float value;
+#if DISTANCES
+void main() {
+  value = 1.0 / gl_FragCoord.w;
+}
+#else
+uniform float label;
 
 void main() {
-  value = label > 0.0 ? label : distance;
+  value = label;
 }
+#endif

@@ -42,7 +42,7 @@ class Appearance:
     def __init__(self, spec: FaceSpec) -> None:
         self._spec, self._arrays = spec, _visual_arrays(spec)
         skin = read_arrays(spec.file("meshes/skin.npz"))
-        self._skin_size = len(skin["points"])
+        self._skin_size, self._lift = len(skin["points"]), self._arrays["head_lift"][:, None]
         self._loops = _lid_loops(skin["points"], skin["lid_margin"])
         self.parts = self._make_parts()
 
@@ -54,13 +54,18 @@ class Appearance:
             pose: of the rigid head.
         """
         arrays, skull = self._arrays, pose.skull
-        shell = rotate_with_jaw(arrays["head_points"], arrays["head_jaw"], pose.jaw)
-        shell[: self._skin_size] = skin
-        lift = arrays["head_lift"][:, None]
+        rest = slice(self._skin_size, None)  # the shell around the simulated skin
+        turned = rotate_with_jaw(arrays["head_points"][rest], arrays["head_jaw"][rest], pose.jaw)
+        head = np.concatenate([skin, turned])
+        # Where the neck is lifted with the skull, all of its motion is added; at the base nothing.
+        motion = head @ (skull[:3, :3] - np.eye(3)).T
+        motion += skull[:3, 3]
+        motion *= self._lift
+        head += motion
         ring = arrays["mouth_ring"]
         moved = arrays["mouth_follow"] @ (skin[ring] - self._rest[ring])
         placed = {
-            "head": _move(shell, skull) * lift + shell * (1 - lift),
+            "head": head,
             "mouth": _move(arrays["mouth_points"] + moved, skull),
             "upper_teeth": skull,
             "lower_teeth": skull @ jaw_pose(pose.jaw),

@@ -30,23 +30,34 @@ class FoldStrain:
     """
 
     def __init__(self, points: Floats, triangles: NDArray[np.int64], directions: Floats) -> None:
-        self._triangles = triangles
         edges = _edges(points, triangles)
         normal = np.cross(edges[:, :, 0], edges[:, :, 1])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         across = directions - (directions * normal).sum(1, keepdims=True) * normal
         across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
         # A line element across the fold as a sum of the two edges; the same sum follows the moving skin.
-        self._shares: Floats = np.einsum("fij,fj->fi", np.linalg.pinv(edges), across)
-        self._to_vertices = _means_at_vertices(points, triangles)
+        one, other = np.einsum("fij,fj->if", np.linalg.pinv(edges), across)
+        shares = np.stack([-one - other, one, other], axis=1)
+        self._across = _by_corner(triangles, shares, len(points)).astype(np.float32)
+        to_vertices = _means_at_vertices(points, triangles)
+        around = to_vertices @ _by_corner(triangles, np.full(triangles.shape, 1 / 3), len(points))
+        self._to_vertices, self._smooth = to_vertices.astype(np.float32), around.astype(np.float32)
 
-    def __call__(self, skin: Floats) -> Floats:
+    def __call__(self, skin: Floats) -> NDArray[np.float32]:
         """Returns the fold of each vertex, (V,): 0 smooth, 1 full depth, for the skin (V, 3) [m]."""
-        stretch = np.linalg.norm(np.einsum("fij,fj->fi", _edges(skin, self._triangles), self._shares), axis=1)
-        folded: Floats = self._to_vertices @ np.maximum(1 - stretch, 0)
+        across = self._across @ skin.astype(np.float32)
+        stretch = np.sqrt(np.einsum("ij,ij->i", across, across))
+        folded: NDArray[np.float32] = self._to_vertices @ np.maximum(1 - stretch, 0)
         for _ in range(_PASSES):
-            folded = self._to_vertices @ folded[self._triangles].mean(axis=1)
+            folded = self._smooth @ folded
         return np.clip((folded - _BEGINS) / _RANGE, 0, _MOST)
+
+
+def _by_corner(triangles: NDArray[np.int64], shares: Floats, vertices: int) -> sparse.csr_matrix:
+    """Returns the matrix (F, V) of weighted sums over the corners of each triangle, for weights (F, 3)."""
+    rows = np.repeat(np.arange(len(triangles)), 3)
+    shape = len(triangles), vertices
+    return sparse.csr_matrix((shares.ravel(), (rows, triangles.ravel())), shape=shape)
 
 
 def _edges(points: Floats, triangles: NDArray[np.int64]) -> Floats:

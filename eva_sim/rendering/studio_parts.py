@@ -61,6 +61,8 @@ class StudioPart:
         folds: whether the part has fold lines.
         two_sided: whether its back can be seen.
         grid: rows and columns of the vertices, of a part that is a surface of revolution.
+        caster: triangles that cast the shadow of the key light, (F', 3), or None if the part casts none.
+        coarse: fewer triangles over the same vertices, for small pictures, or None for the same.
     """
 
     name: str
@@ -78,6 +80,8 @@ class StudioPart:
     folds: bool = False
     two_sided: bool = False
     grid: tuple[int, int] | None = None
+    caster: NDArray[np.int64] | None = None
+    coarse: NDArray[np.int64] | None = None
 
 
 class StudioPlacement(NamedTuple):
@@ -122,19 +126,21 @@ class StudioParts:
         self.parts[0] = replace(self.parts[0], texture=_texture(spec, material))
         self.parts.append(self._opened(bust_part()))
 
-    def place(self, skin: Floats, pose: HeadPose) -> StudioPlacement:
+    def place(self, skin: Floats, pose: HeadPose, folds: bool = True) -> StudioPlacement:
         """Returns vertices or poses of all parts.
 
         Args:
             skin: the simulated vertices in the head frame, (V, 3) [m].
             pose: of the rigid head.
+            folds: whether folds are computed, which labels and distances do without.
         """
         placed = self._appearance.place(skin, pose)
-        folds = np.zeros(len(placed["head"]))
-        folds[: len(skin)] = self._strain(skin)
+        folded = np.zeros(len(placed["head"]))
+        if folds:
+            folded[: len(skin)] = self._strain(skin)
         for name, operator in self._operators.items():
             placed[name] = operator @ placed[name]
-        return StudioPlacement(placed, self._operators["head"] @ folds if self._fine else folds)
+        return StudioPlacement(placed, self._operators["head"] @ folded if self._fine else folded)
 
     def _refined(self, part: Part) -> StudioPart:
         """Returns the part as the studio shows it."""
@@ -143,7 +149,9 @@ class StudioParts:
         made = _converted(part)
         made = replace(made, two_sided=part.name != "head")
         if part.name == "head":
-            made = replace(made, triangles=_without_shoulders(made.points, made.triangles),
+            kept = _without_shoulders(made.points, made.triangles)
+            # Subdivision keeps the first vertices, so the coarse triangles also cast the fine shadow.
+            made = replace(made, triangles=kept, caster=kept,
                            roughness=0.5, coat=0.55, scatter=0.1, folds=True)  # fmt: skip
         if self._fine and part.name in ("head", "mouth"):
             operator, triangles = subdivide(len(made.points), made.triangles)
@@ -153,11 +161,17 @@ class StudioParts:
         return self._opened(made)
 
     def _opened(self, part: StudioPart) -> StudioPart:
-        """Adds the baked openness; without `fine`, it takes every second row and column of grids."""
+        """Adds what was baked; without `fine`, it takes every second row and column of grids."""
         openness = self._baked.get(f"open_{part.name}")
         if openness is not None:  # it is missing while it is being baked
             part = replace(part, openness=openness[: len(part.points)] / 255.0)
-        return part if self._fine or part.grid is None else every_second(part)
+        if self._fine:
+            return part
+        if part.grid is not None:
+            part = every_second(part)
+            return part if part.label == BASE_LABEL else replace(part, coarse=coarse_eye(part))
+        coarse = self._baked.get(f"coarse_{part.name}")
+        return part if coarse is None else replace(part, coarse=coarse.astype(np.int64))
 
 
 def mesh_digest(spec: FaceSpec) -> str:
@@ -243,13 +257,25 @@ def _grid_triangles(rows: int, columns: int) -> NDArray[np.int64]:
 def every_second(part: StudioPart) -> StudioPart:
     """Returns a part that is a grid with every second row and column of it, and the last ones."""
     assert part.grid is not None
-    rows, columns = (np.unique([*range(0, count, 2), count - 1]) for count in part.grid)
+    rows, columns = (_every_second(count) for count in part.grid)
     kept = (rows[:, None] * part.grid[1] + columns).ravel()
     return replace(
         part, points=part.points[kept], triangles=_grid_triangles(len(rows), len(columns)),
         colours=part.colours[kept], openness=part.openness[kept], uv=part.uv[kept],
         grid=(len(rows), len(columns)),
     )  # fmt: skip
+
+
+def coarse_eye(part: StudioPart) -> NDArray[np.int64]:
+    """Returns triangles between all rows of an eye, the rings of its iris, and every second column."""
+    assert part.grid is not None
+    columns = _every_second(part.grid[1])
+    kept = np.arange(part.grid[0])[:, None] * part.grid[1] + columns
+    return kept.ravel()[_grid_triangles(*kept.shape)]
+
+
+def _every_second(count: int) -> NDArray[np.int64]:
+    return np.unique([*range(0, count, 2), count - 1])
 
 
 def _eye_colours(radius: Floats, angle: Floats) -> Floats:

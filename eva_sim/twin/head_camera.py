@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -66,23 +67,47 @@ class HeadCamera:
         picture: NDArray[np.uint8] = self._aimed(parameters).colour(self.placed(points, pose), size)
         return picture
 
+    def pictures(
+        self, heads: Iterable[tuple[Floats, HeadPose, Parameters]], size: int
+    ) -> list[NDArray[np.uint8]]:
+        """Takes a picture of each head: its points, pose and parameters, as of `picture`.
+
+        Raises:
+            RenderError: no OpenGL library.
+        """
+        if self._style == "plain":
+            return [self.picture(points, pose, size, parameters) for points, pose, parameters in heads]
+        from eva_sim.rendering.studio import Shot
+
+        shots = (Shot(self.placed(points, pose), *_view(parameters)) for points, pose, parameters in heads)
+        pictures: list[NDArray[np.uint8]] = self._renderer.colours(shots, size)
+        return pictures
+
     def segmentation(
         self, points: Floats, pose: HeadPose, size: int, parameters: Parameters | None = None
     ) -> NDArray[np.uint8]:
         """Returns the label of each pixel, uint8 (size, size); arguments as of `picture`."""
-        labels: NDArray[np.uint8] = self._aimed(parameters).segmentation(self.placed(points, pose), size)
+        labels: NDArray[np.uint8] = self._aimed(parameters).segmentation(self._shape(points, pose), size)
         return labels
 
     def depth(
         self, points: Floats, pose: HeadPose, size: int, parameters: Parameters | None = None
     ) -> NDArray[np.float32]:
         """Returns distances along the viewing axis [m], float32 (size, size); arguments as of `picture`."""
-        distance: NDArray[np.float32] = self._aimed(parameters).depth(self.placed(points, pose), size)
+        distance: NDArray[np.float32] = self._aimed(parameters).depth(self._shape(points, pose), size)
         return distance
 
     def placed(self, points: Floats, pose: HeadPose) -> Any:
         """Returns the pose or vertices of every visible part, as the renderer of this style takes them."""
         return self._appearance.place(points, pose)
+
+    def _shape(self, points: Floats, pose: HeadPose) -> Any:
+        """Returns what is placed without what only colour needs."""
+        return (
+            self.placed(points, pose)
+            if self._style == "plain"
+            else self._appearance.place(points, pose, False)
+        )
 
     @cached_property
     def _appearance(self) -> Any:
@@ -105,10 +130,15 @@ class HeadCamera:
         return StudioRenderer(self._appearance.parts, self._appearance.fold_lines, self._style)
 
     def _aimed(self, parameters: Parameters | None) -> Any:
-        from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, look_at
-
-        given = parameters or {}
-        position = CAMERA_POSITION + given.get("camera", np.zeros(3))
-        self._renderer.move(look_at(position, CAMERA_TARGET))
-        self._renderer.light(float(given.get("light", 1.0)))
+        pose, strength = _view(parameters or {})
+        self._renderer.move(pose)
+        self._renderer.light(strength)
         return self._renderer
+
+
+def _view(parameters: Parameters) -> tuple[Floats, float]:
+    """Returns the pose of the camera, (4, 4), and the strength of the light."""
+    from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, look_at
+
+    position = CAMERA_POSITION + parameters.get("camera", np.zeros(3))
+    return look_at(position, CAMERA_TARGET), float(parameters.get("light", 1.0))

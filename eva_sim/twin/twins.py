@@ -52,6 +52,7 @@ class Twins(Closing):
         faces: number of faces, N.
         skin: `"full"` (or `"fine"`) in lanes on all cores, or `"reduced"`.
         spec: the face, in a folder of tables and meshes; by default EVA.
+        style, material: of pictures, as of `Twin`.
 
     Attributes:
         outer_eye, neutral_landmarks: as in `Face`.
@@ -63,13 +64,20 @@ class Twins(Closing):
 
     _closed = False
 
-    def __init__(self, faces: int, skin: str = "full", spec: FaceSpec | None = None) -> None:
+    def __init__(
+        self,
+        faces: int,
+        skin: str = "full",
+        spec: FaceSpec | None = None,
+        style: str = "plain",
+        material: str = "blue",
+    ) -> None:
         if faces < 1:
             raise EvaError(f"faces={faces}; there must be at least one.")
-        self._arguments = faces, skin, spec
+        self._arguments = faces, skin, spec, style, material
         self.faces, self.spec = faces, spec or load_spec()
         self.actuators = Actuators(self.spec, faces)
-        self._linkage, self._camera = Linkage(self.spec), HeadCamera(self.spec)
+        self._linkage, self._camera = Linkage(self.spec), HeadCamera(self.spec, style, material)
         self.skins: BatchSkinSolver = make_skins(load_anatomy(self.spec), faces, skin)
         self.varies_material = self.skins.varies_material
         self._parameters: list[Mapping[str, Floats]] = [{}] * faces
@@ -144,8 +152,8 @@ class Twins(Closing):
         """Returns the pose of one face's head."""
         return self._linkage.pose(self.actuators.position[face])
 
-    def render(self, size: int) -> tuple[NDArray[np.uint8], ...]:
-        """Draws a picture of each face now, N times uint8 (size, size, 3), one after the other.
+    def render(self, size: int, faces: Sequence[int] | None = None) -> tuple[NDArray[np.uint8], ...]:
+        """Draws a picture, uint8 (size, size, 3), of some faces, or of all, as they are now.
 
         Raises:
             RenderError: no OpenGL library.
@@ -153,10 +161,9 @@ class Twins(Closing):
         """
         self._check_open()
         points = self.skins.points
-        return tuple(
-            self._camera.picture(points[face], self.pose(face), size, self._parameters[face])
-            for face in range(self.faces)
-        )
+        chosen = range(self.faces) if faces is None else faces
+        heads = ((points[face], self.pose(face), self._parameters[face]) for face in chosen)
+        return tuple(self._camera.pictures(heads, size))
 
     def save(self) -> dict[str, Any]:
         """Returns a copy of everything that changes."""

@@ -172,11 +172,24 @@ def test_malformed_actions_change_nothing(short: Any) -> None:
     assert short.step(walk(1)[0])[4]["time"] == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"observe": "image"}, {"render_mode": "human"}, {"neck": "legs"}, {"body": "robot"}]
-)
+@pytest.mark.parametrize("arguments", [{"render_mode": "human"}, {"neck": "legs"}, {"body": "robot"}])
 def test_what_only_one_environment_does_is_told(arguments: dict[str, Any]) -> None:
     with pytest.raises(EvaError, match="single environment"):
+        make("EVA/Pose-v0", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"observe": "picture"}, "choose 'landmarks', 'image' or 'both'"),
+        ({"observe": "image", "image_size": 8}, "a face needs 16 pixels or more"),
+        ({"style": "fst"}, "no style called 'fst'; did you mean fast"),
+        ({"material": "grey"}, "needs style='fast' or style='fine'"),
+        ({"imagesize": 64}, "image_size"),
+    ],
+)
+def test_arguments_of_pictures_without_a_meaning_are_told(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(EvaError, match=message):
         make("EVA/Pose-v0", **arguments)
 
 

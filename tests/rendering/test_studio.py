@@ -17,6 +17,7 @@ import eva_sim.rendering.studio as studio
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError, RenderError
 from eva_sim.rendering.studio_parts import FILE, StudioParts
+from eva_sim.rendering.studio_programs import Programs
 from eva_sim.twin import Twin
 from eva_sim.twin.head_camera import MATERIALS, STYLES
 
@@ -118,7 +119,7 @@ def test_a_misspelt_style_is_named_before_anything_is_opened(options: dict[str, 
 
 def test_without_modernGL_the_plain_style_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "moderngl", None)
-    monkeypatch.setattr(studio, "_programs", studio._Programs)
+    monkeypatch.setattr(studio, "programs", Programs)
     with Twin(style="fast") as twin, pytest.raises(RenderError, match="or use 'plain'"):
         twin.render(32)
 
@@ -129,7 +130,7 @@ def test_without_opengl_the_advice_is_that_of_the_plain_style(monkeypatch: pytes
 
     monkeypatch.setattr("moderngl.create_context", refuse)
     monkeypatch.setattr("eva_sim.rendering.drawing_thread._loads", lambda library: "EGL" not in library)
-    monkeypatch.setattr(studio, "_programs", studio._Programs)
+    monkeypatch.setattr(studio, "programs", Programs)
     with Twin(style="fast") as twin, pytest.raises(RenderError, match=r"not loaded.*apt install libegl1\."):
         twin.render(32)
 
