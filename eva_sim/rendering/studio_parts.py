@@ -130,8 +130,14 @@ class StudioParts:
         folds = np.zeros(len(placed["head"]))
         folds[: len(skin)] = self._strain(skin)
         for name, operator in self._operators.items():
-            placed[name] = operator @ placed[name]
-        return StudioPlacement(placed, self._operators["head"] @ folds if self._fine else folds)
+            if placed[name].shape != (4, 4):
+                placed[name] = operator @ placed[name]
+        return StudioPlacement(placed, self.at_shown("head", folds))
+
+    def at_shown(self, name: str, values: Floats) -> Floats:
+        """Returns values (V,) of the vertices of a part at the vertices that are shown of it."""
+        operator = self._operators.get(name)
+        return values if operator is None else operator @ values
 
     def _refined(self, part: Part) -> StudioPart:
         """Returns the part as the studio shows it."""
@@ -142,7 +148,7 @@ class StudioParts:
         if part.name == "head":
             made = replace(made, triangles=_without_shoulders(made.points, made.triangles),
                            roughness=0.5, coat=0.55, scatter=0.1, folds=True)  # fmt: skip
-        if self._fine and part.name in ("head", "mouth"):
+        if self._fine and part.name in ("head", "mouth", "tongue"):
             operator, triangles = subdivide(len(made.points), made.triangles)
             self._operators[part.name] = operator
             made = replace(made, points=operator @ made.points, triangles=triangles,
