@@ -102,7 +102,7 @@ def _allowed(skin: dict[str, np.ndarray], index: int) -> np.ndarray:
     jaw = skin["jaw_weight"][triangles].mean(1)
     gain = skin["lid_gain"][triangles]
     if index in UPPER_LIP or index in LOWER_LIP:
-        return jaw < 0.45 if index in UPPER_LIP else jaw > 0.55
+        return jaw < 0.5 if index in UPPER_LIP else jaw > 0.5
     if index in UPPER_LID or index in LOWER_LID:
         return (gain > 0).any(1) if index in UPPER_LID else (gain < 0).any(1)
     return np.ones(len(triangles), bool)

@@ -14,8 +14,9 @@ import numpy as np
 
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.files import atomic_path, read_arrays, write_arrays
+from eva_sim.rendering.appearance import Appearance
 from eva_sim.rendering.studio import StudioRenderer
-from eva_sim.rendering.studio_parts import FILE, TEXTURES, StudioParts, mesh_digest
+from eva_sim.rendering.studio_parts import FILE, TEXTURES, StudioPart, StudioParts, mesh_digest
 from eva_sim.settling import hold, settling_steps
 from eva_sim.twin import Twin
 from tools.assets.decimation import fewer_triangles
@@ -25,7 +26,7 @@ from tools.assets.paint import PALETTES, paint_texture
 
 #: The jaw's command while the inside of the mouth is measured, so that it is not black once it opens.
 OPEN_JAW = -0.5
-INSIDE = ("mouth", "upper_teeth", "lower_teeth")
+INSIDE = ("mouth", "tongue", "upper_teeth", "lower_teeth")
 #: Faces whose surface is kept where triangles are left out.
 KEPT: tuple[dict[str, float], ...] = (
     {},
@@ -54,21 +55,27 @@ def build(spec: FaceSpec) -> None:
 
 
 def _openness(spec: FaceSpec) -> dict[str, np.ndarray]:
-    """Openness of all parts at the fine mesh, uint8 (V,) each."""
+    """Openness of all parts at the fine mesh, uint8 (V,) each; that of the mouth is measured with it open."""
     studio = StudioParts(spec)
     # From all around, backs are seen as well.
     bare = [replace(part, openness=np.ones(len(part.points)), two_sided=True) for part in studio.parts]
     renderer = StudioRenderer(bare, studio.fold_lines, "fast")
-    found = {}
     with Twin(spec=spec) as twin:
-        outside = [part.name for part in bare if part.name not in INSIDE]
-        for pulls, names in (({"jaw": OPEN_JAW}, INSIDE), ({}, outside)):
-            twin.reset()
-            hold(twin, spec.command(**pulls), settling_steps(spec))
-            placed = studio.place(twin.skin.points, twin.head.pose)
-            open_now = measure_openness(renderer, bare, placed)
-            found.update({f"open_{name}": _byte(_adjusted(name, open_now[name])) for name in names})
-    return found
+        closed, opened = (_measured(twin, studio, renderer, bare, jaw) for jaw in (-1.0, OPEN_JAW))
+    found = {name: opened[name] if name in INSIDE else closed[name] for name in closed}
+    outside = len(read_arrays(spec.file("meshes/visual.npz"))["head_points"])
+    inner = np.arange(len(Appearance(spec).parts[0].points)) >= outside
+    share = studio.at_shown("head", inner.astype(float))
+    found["head"] = found["head"] + share * (opened["head"] - found["head"])
+    return {f"open_{name}": _byte(_adjusted(name, openness)) for name, openness in found.items()}
+
+
+def _measured(
+    twin: Twin, studio: StudioParts, renderer: StudioRenderer, parts: list[StudioPart], jaw: float
+) -> dict[str, np.ndarray]:
+    twin.reset()
+    hold(twin, twin.spec.command(jaw=jaw), settling_steps(twin.spec))
+    return measure_openness(renderer, parts, studio.place(twin.skin.points, twin.head.pose))
 
 
 def _coarse(spec: FaceSpec) -> dict[str, np.ndarray]:
@@ -93,7 +100,7 @@ def _adjusted(name: str, openness: np.ndarray) -> np.ndarray:
     """Eyes and teeth are lit a little more than geometry says, since they are read first."""
     if name.startswith("eye"):
         openness = 0.45 + 0.55 * openness
-    return openness**0.35 if name.endswith("teeth") else openness**1.2
+    return 0.3 + 0.7 * openness**0.35 if name.endswith("teeth") else openness**1.2
 
 
 def _byte(share: np.ndarray) -> np.ndarray:

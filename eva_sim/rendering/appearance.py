@@ -9,10 +9,12 @@ import numpy as np
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
+from eva_sim.rendering.inner_lips import InnerLips
 from eva_sim.rendering.renderer import Part
 from eva_sim.skin.ground import rotate_with_jaw
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
+CAVITY, TONGUE = (0.085, 0.012, 0.012), (0.36, 0.085, 0.085)  # linear red, green, blue
 LID_RADIUS = 0.0144  # m; the lid's inner edge lies just on the eyeball
 CENTRE = np.array([0.0, -0.02, -0.05])  # m; the texture is wrapped around the z axis through this point
 
@@ -42,7 +44,9 @@ class Appearance:
     def __init__(self, spec: FaceSpec) -> None:
         self._spec, self._arrays = spec, _visual_arrays(spec)
         skin = read_arrays(spec.file("meshes/skin.npz"))
-        self._skin_size, self._lift = len(skin["points"]), self._arrays["head_lift"][:, None]
+        self._skin_size, self._rest, self._loop = len(skin["points"]), skin["points"], skin["lip_loop"]
+        self._lift = self._arrays["head_lift"][:, None]
+        self._inner_lips = InnerLips(skin["triangles"], self._loop, self._arrays["inner_local"])
         self._loops = _lid_loops(skin["points"], skin["lid_margin"])
         self.parts = self._make_parts()
 
@@ -62,35 +66,51 @@ class Appearance:
         motion += skull[:3, 3]
         motion *= self._lift
         head += motion
-        ring = arrays["mouth_ring"]
-        moved = arrays["mouth_follow"] @ (skin[ring] - self._rest[ring])
+        inner, lower_jaw = self._inner_lips(skin), skull @ jaw_pose(pose.jaw)
         placed = {
-            "head": head,
-            "mouth": _move(arrays["mouth_points"] + moved, skull),
+            "head": np.concatenate([head, _move(inner, skull)]),
+            "mouth": _move(self._cavity(inner, pose.jaw), skull),
             "upper_teeth": skull,
-            "lower_teeth": skull @ jaw_pose(pose.jaw),
+            "lower_teeth": lower_jaw,
+            "tongue": lower_jaw,
         }
         for side, eye, angles, loop in zip(("left", "right"), EYES, pose.eyes, self._loops, strict=True):
             placed[f"eye_{side}"] = skull @ eye_pose(eye, angles)
             placed[f"lid_{side}"] = _move(_lid_rim(skin[loop], eye), skull)
         return placed
 
+    def _cavity(self, inner: Floats, jaw: float) -> Floats:
+        """Returns the cavity of the mouth, (V, 3) [m], which begins at the last row inside the lips."""
+        arrays, count = self._arrays, len(self._loop)
+        share = arrays["mouth_jaw"]
+        cavity = rotate_with_jaw(arrays["mouth_points"], share, jaw)
+        moved = inner[-count:] - cavity[:count]
+        followed: Floats = cavity + arrays["mouth_follow"][:, None] * np.tile(
+            moved, (len(cavity) // count, 1)
+        )
+        return followed
+
+    def _head(self, paint: np.ndarray) -> Part:
+        """The skin on its shell, and the inside of the lips, which has the paint of their edge."""
+        arrays = self._arrays
+        inner = self._inner_lips(self._rest)
+        edge = np.tile(self._rest[self._loop], (len(inner) // len(self._loop), 1))
+        uv = texture_coordinates(np.concatenate([arrays["head_points"], edge]))
+        rows = np.concatenate([self._loop, len(arrays["head_points"]) + np.arange(len(inner))])
+        triangles = np.concatenate([arrays["head_triangles"], rows[arrays["inner_triangles"]]])
+        points = np.concatenate([arrays["head_points"], inner])
+        return Part("head", points, triangles, 1, uv=uv, texture=paint)
+
     def _make_parts(self) -> list[Part]:
         from PIL import Image
 
         arrays = self._arrays
-        self._rest = arrays["head_points"][: self._skin_size]
-        uv = texture_coordinates(arrays["head_points"])
         paint = np.asarray(Image.open(self._spec.file("textures/paint.png")).convert("RGB"))
         parts = [
-            Part("head", arrays["head_points"], arrays["head_triangles"], 1, uv=uv, texture=paint),
+            self._head(paint),
+            Part("mouth", arrays["mouth_points"], arrays["mouth_triangles"], 2, colour=CAVITY, roughness=1.0),
             Part(
-                "mouth",
-                arrays["mouth_points"],
-                arrays["mouth_triangles"],
-                2,
-                colour=(0.006, 0.002, 0.004),
-                roughness=1.0,
+                "tongue", arrays["tongue_points"], arrays["tongue_triangles"], 2, colour=TONGUE, roughness=0.4
             ),
             *(self._teeth(name) for name in ("upper_teeth", "lower_teeth")),
         ]

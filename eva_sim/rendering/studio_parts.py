@@ -139,8 +139,14 @@ class StudioParts:
         if folds:
             folded[: len(skin)] = self._strain(skin)
         for name, operator in self._operators.items():
-            placed[name] = operator @ placed[name]
-        return StudioPlacement(placed, self._operators["head"] @ folded if self._fine else folded)
+            if placed[name].shape != (4, 4):
+                placed[name] = operator @ placed[name]
+        return StudioPlacement(placed, self.at_shown("head", folded))
+
+    def at_shown(self, name: str, values: Floats) -> Floats:
+        """Returns values (V,) of the vertices of a part at the vertices that are shown of it."""
+        operator = self._operators.get(name)
+        return values if operator is None else operator @ values
 
     def _refined(self, part: Part) -> StudioPart:
         """Returns the part as the studio shows it."""
@@ -153,7 +159,7 @@ class StudioParts:
             # Subdivision keeps the first vertices, so the coarse triangles also cast the fine shadow.
             made = replace(made, triangles=kept, caster=kept,
                            roughness=0.5, coat=0.55, scatter=0.1, folds=True)  # fmt: skip
-        if self._fine and part.name in ("head", "mouth"):
+        if self._fine and part.name in ("head", "mouth", "tongue"):
             operator, triangles = subdivide(len(made.points), made.triangles)
             self._operators[part.name] = operator
             made = replace(made, points=operator @ made.points, triangles=triangles,

@@ -18,7 +18,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE
-from eva_sim.skin.cables_and_lips import Cables, Lips, add_cables, add_lips, tensions
+from eva_sim.skin.cables_and_lips import THREAD_RELEASE, Cables, Lips, add_cables, add_lips, tensions
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import POISSON, Shell, add_shell
 from eva_sim.skin.ground import Ground, add_ground, rotate_about_x, rotate_with_jaw
@@ -30,7 +30,10 @@ TETHER = 2.0e4  # N/m3; loose tissue where the skin slides [choice]
 # Suction of the film on which the skin slides, 10 kPa at 1 mm; it prevents buckling [choice].
 BACKING = 1.0e7  # N/m3
 CONTACT = 2 * YOUNG / THICKNESS  # N/m3; bone does not yield, so the inner half of the silicone is squeezed
-LIP_CONTACT = 200.0  # N/m; the lips overlap by 0.1 mm under the hardest press [choice]
+LIP_CONTACT = 200.0  # N/m; the lips come nearer by 0.1 mm under the hardest press [choice]
+# Elastic threads close the lips: stiffness [N/m], largest pull in the middle and at a corner [N].
+# Cables pull hardest near the corners, and a mouth opens in the middle first [choice].
+LIP_THREAD, LIP_PULL, LIP_CORNER_PULL = 1000.0, 0.08, 0.35
 
 
 class Drive(NamedTuple):
@@ -98,7 +101,7 @@ class Anatomy:
         digest: SHA-256 of everything that defines this skin. Precomputed files carry it.
         shell: membrane and bending elements.
         ground: bone, tissue and eyeballs under the skin.
-        lips: contact between the lips.
+        lips: contact between the lips, and the threads that close them.
         cables: free ends of the cables.
     """
 
@@ -269,7 +272,20 @@ def _turns(arrays: dict[str, NDArray], fixed: NDArray[np.intp]) -> tuple[Floats,
 
 
 def _digest(arrays: dict[str, NDArray], spec: FaceSpec) -> str:
-    constants = (YOUNG, POISSON, THICKNESS, TETHER, BACKING, CONTACT, LIP_CONTACT, spec.digest)
+    constants = (
+        YOUNG,
+        POISSON,
+        THICKNESS,
+        TETHER,
+        BACKING,
+        CONTACT,
+        LIP_CONTACT,
+        LIP_THREAD,
+        LIP_PULL,
+        LIP_CORNER_PULL,
+        THREAD_RELEASE,
+        spec.digest,
+    )
     digest = hashlib.sha256(repr(constants).encode())
     for name in sorted(arrays):
         digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
@@ -292,7 +308,10 @@ def _ground(arrays: dict[str, NDArray]) -> Ground:
 
 
 def _lips(points: Floats, pairs: NDArray[np.int64]) -> Lips:
-    return Lips(pairs, points[pairs[:, 0], 1] - points[pairs[:, 1], 1], LIP_CONTACT)
+    gap = points[pairs[:, 0]] - points[pairs[:, 1]]
+    aside = np.abs(points[pairs[:, 0], 0])
+    pull = LIP_PULL + (LIP_CORNER_PULL - LIP_PULL) * (aside / max(aside.max(), 1e-9)) ** 3
+    return Lips(pairs, gap, LIP_CONTACT, LIP_THREAD, pull / LIP_THREAD)
 
 
 def _cables(points: Floats, patches: Floats, exits: Floats, spec: FaceSpec) -> Cables:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.skin.energy import compiled
+from eva_sim.skin.energy import compiled, formula
+
+THREAD_RELEASE = 0.06  # rad of jaw; from there on the threads between the lips are slack [choice]
 
 
 class Cables(NamedTuple):
@@ -30,17 +32,23 @@ class Cables(NamedTuple):
 
 
 class Lips(NamedTuple):
-    """Pairs of lip vertices whose gap along their common normal must not become smaller than at rest.
+    """Pairs of lip vertices: they bear on each other, and elastic threads close them.
+
+    The forces are zero at rest. A thread pulls in proportion to the distance from rest, then no harder.
 
     Attributes:
         pairs: upper and lower vertex, (P, 2).
-        gap: at rest along the normal, (P,) [m].
-        stiffness: [N/m].
+        gap: from the lower to the upper vertex at rest, (P, 3) [m].
+        contact: stiffness of the contact [N/m].
+        thread: stiffness of a thread [N/m].
+        yields: distance from rest from which a thread pulls no harder, (P,) [m].
     """
 
     pairs: NDArray[np.int64]
     gap: Floats
-    stiffness: float
+    contact: float
+    thread: float
+    yields: Floats
 
 
 @compiled
@@ -86,19 +94,46 @@ def lip_normal(jaw):  # type: ignore[no-untyped-def]
     return np.cos(0.5 * jaw), np.sin(0.5 * jaw)
 
 
+@formula
+def thread_yields(yields, jaw):  # type: ignore[no-untyped-def]
+    """Returns the distance from which threads pull no harder [m]; the jaw slackens them as it opens."""
+    number = type(yields)
+    return yields * max(number(0), number(1) - jaw / number(THREAD_RELEASE))
+
+
+@formula
+def lip_force(dx, dy, dz, gx, gy, gz, ny, nz, contact, thread, yields):  # type: ignore[no-untyped-def]
+    """Returns the force of the lower on the upper vertex of a pair along -x, -y, -z [N], and its energy.
+
+    The upper one is at `d` from the lower, at rest at `g` in a frame that turns with half the jaw, by `n`.
+    """
+    number = type(thread)
+    wx, wy, wz = dx - gx, dy - (ny * gy - nz * gz), dz - (nz * gy + ny * gz)
+    pressed = min(number(0), wy * ny + wz * nz)
+    distance = np.sqrt(wx * wx + wy * wy + wz * wz)
+    taut = min(yields, distance)
+    pull = thread * taut / max(distance, number(1e-9))
+    energy = thread * taut * (distance - number(0.5) * taut) + number(0.5) * contact * pressed * pressed
+    return pull * wx, pull * wy + contact * pressed * ny, pull * wz + contact * pressed * nz, energy
+
+
 @compiled
 def add_lips(x, lips, jaw, gradient):  # type: ignore[no-untyped-def]
-    """Adds the gradient of the lips' contact to `gradient` (V, 3) and returns its energy."""
+    """Adds the gradient of the forces between the lips to `gradient` (V, 3) and returns their energy."""
     total = 0.0
     ny, nz = lip_normal(jaw)
     for p in range(len(lips.pairs)):
-        u, low = lips.pairs[p]
-        gap = (x[u, 1] - x[low, 1]) * ny + (x[u, 2] - x[low, 2]) * nz
-        pressed = min(0.0, gap - lips.gap[p])
-        force = lips.stiffness * pressed
-        gradient[u, 1] += force * ny
-        gradient[u, 2] += force * nz
-        gradient[low, 1] -= force * ny
-        gradient[low, 2] -= force * nz
-        total += 0.5 * force * pressed
+        up, low = lips.pairs[p]
+        fx, fy, fz, energy = lip_force(
+            x[up, 0] - x[low, 0], x[up, 1] - x[low, 1], x[up, 2] - x[low, 2],
+            lips.gap[p, 0], lips.gap[p, 1], lips.gap[p, 2], ny, nz, lips.contact, lips.thread,
+            thread_yields(lips.yields[p], jaw),
+        )  # fmt: skip
+        gradient[up, 0] += fx
+        gradient[up, 1] += fy
+        gradient[up, 2] += fz
+        gradient[low, 0] -= fx
+        gradient[low, 1] -= fy
+        gradient[low, 2] -= fz
+        total += energy
     return total

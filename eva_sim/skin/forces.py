@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.skin.anatomy import Anatomy
+from eva_sim.skin.cables_and_lips import lip_force, thread_yields
 from eva_sim.skin.energy import bending_energy, compiled, membrane_energy
 from eva_sim.skin.ground import ground_energy
 from eva_sim.skin.lanes import LANES, ROW, add_row
@@ -33,7 +34,8 @@ class Elements(NamedTuple):
         hinges, bending: corners (H, 4); sine and cosine of the rest angle and stiffness (H, 3).
         ground: jaw share, rest, tether, backing, contact, gap, slope, curvature, (V, 17).
         inertia: each vertex's mass [kg], (V,).
-        lips, lip_gap, lip_stiffness: pairs (P, 2), gap at rest (P,) [m], [N/m].
+        lips, lip_gap: pairs (P, 2), gap at rest (P, 3) [m].
+        lip_contact, lip_thread, lip_yields: as in `cables_and_lips.Lips`.
         start, vertex, weight, length, stiffness: the cables, as in `cables_and_lips.Cables`.
     """
 
@@ -45,7 +47,9 @@ class Elements(NamedTuple):
     inertia: Floats
     lips: NDArray[np.int64]
     lip_gap: Floats
-    lip_stiffness: np.float32
+    lip_contact: np.float32
+    lip_thread: np.float32
+    lip_yields: Floats
     start: NDArray[np.int64]
     vertex: NDArray[np.int64]
     weight: Floats
@@ -97,7 +101,8 @@ def build_elements(anatomy: Anatomy, order: NDArray[np.intp], lanes: bool) -> El
         triangles, membrane, hinges, bending,
         constants.astype(single) if lanes else _groups(np.zeros((len(constants), 1), int), constants)[1],
         anatomy.mass[order].astype(single),
-        position[anatomy.lips.pairs], anatomy.lips.gap.astype(single), single(anatomy.lips.stiffness),
+        position[anatomy.lips.pairs], anatomy.lips.gap.astype(single),
+        single(anatomy.lips.contact), single(anatomy.lips.thread), anatomy.lips.yields.astype(single),
         cables.start, position[cables.vertex], cables.weight.astype(single), cables.length.astype(single),
         single(cables.stiffness),
     )  # fmt: skip
@@ -239,20 +244,21 @@ def _inertia(x, elements, loads, force, energy):  # type: ignore[no-untyped-def]
 
 @compiled
 def _lips(x, elements, jaw, force, energy):  # type: ignore[no-untyped-def]
-    half, none = np.float32(0.5), np.float32(0)
+    half, gap = np.float32(0.5), elements.lip_gap
     for p in range(len(elements.lips)):
         up, low = elements.lips[p, 0], elements.lips[p, 1]
         for m in range(LANES):
-            ny, nz = _cosine(half * jaw[m]), _sine(half * jaw[m])
             y, z = LANES + m, 2 * LANES + m
-            gap = (x[up, y] - x[low, y]) * ny + (x[up, z] - x[low, z]) * nz
-            pressed = min(none, gap - elements.lip_gap[p])
-            push = elements.lip_stiffness * pressed
-            force[up, y] += push * ny
-            force[up, z] += push * nz
-            force[low, y] -= push * ny
-            force[low, z] -= push * nz
-            energy[m] += half * push * pressed
+            ny, nz = _cosine(half * jaw[m]), _sine(half * jaw[m])
+            fx, fy, fz, stored = lip_force(
+                x[up, m] - x[low, m], x[up, y] - x[low, y], x[up, z] - x[low, z],
+                gap[p, 0], gap[p, 1], gap[p, 2], ny, nz,
+                elements.lip_contact, elements.lip_thread, thread_yields(elements.lip_yields[p], jaw[m]),
+            )  # fmt: skip
+            for column, pull in ((m, fx), (y, fy), (z, fz)):
+                force[up, column] += pull
+                force[low, column] -= pull
+            energy[m] += stored
 
 
 @compiled
@@ -376,18 +382,18 @@ def _flat_inertia(x, elements, loads, force):  # type: ignore[no-untyped-def]
 
 @compiled
 def _flat_lips(x, elements, jaw, force):  # type: ignore[no-untyped-def]
-    half, total = np.float32(0.5), np.float32(0)
+    half, total, gap = np.float32(0.5), np.float32(0), elements.lip_gap
     ny, nz = _cosine(half * jaw), _sine(half * jaw)
     for p in range(len(elements.lips)):
         up, low = 3 * elements.lips[p, 0], 3 * elements.lips[p, 1]
-        gap = (x[up + 1] - x[low + 1]) * ny + (x[up + 2] - x[low + 2]) * nz
-        pressed = min(np.float32(0), gap - elements.lip_gap[p])
-        push = elements.lip_stiffness * pressed
-        force[up + 1] += push * ny
-        force[up + 2] += push * nz
-        force[low + 1] -= push * ny
-        force[low + 2] -= push * nz
-        total += half * push * pressed
+        fx, fy, fz, stored = lip_force(
+            x[up] - x[low], x[up + 1] - x[low + 1], x[up + 2] - x[low + 2], gap[p, 0], gap[p, 1], gap[p, 2],
+            ny, nz, elements.lip_contact, elements.lip_thread, thread_yields(elements.lip_yields[p], jaw),
+        )  # fmt: skip
+        for k, pull in ((0, fx), (1, fy), (2, fz)):
+            force[up + k] += pull
+            force[low + k] -= pull
+        total += stored
     return total
 
 

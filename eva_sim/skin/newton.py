@@ -9,7 +9,7 @@ import scipy.sparse.linalg as linalg
 from eva_sim.contract import Floats
 from eva_sim.errors import PhysicsError
 from eva_sim.skin.anatomy import Anatomy, Load
-from eva_sim.skin.cables_and_lips import cable_state, lip_normal
+from eva_sim.skin.cables_and_lips import cable_state, lip_normal, thread_yields
 from eva_sim.skin.energy import shell_hessian
 from eva_sim.skin.ground import ground_hessian
 
@@ -121,11 +121,18 @@ def _scatter(vertices: np.ndarray, blocks: Floats) -> Triplets:
 
 
 def _lips(anatomy: Anatomy, points: Floats, load: Load) -> Triplets:
-    pairs, gap, stiffness = anatomy.lips
+    lips = anatomy.lips
     normal = np.array([0.0, *lip_normal(load.jaw)])
-    closed = ((points[pairs[:, 0]] - points[pairs[:, 1]]) @ normal < gap) * stiffness
-    pair_normal = np.concatenate([normal, -normal])
-    return _scatter(pairs, closed[:, None, None] * np.outer(pair_normal, pair_normal))
+    turned = np.array([[1, 0, 0], [0, normal[1], -normal[2]], [0, normal[2], normal[1]]])
+    away = points[lips.pairs[:, 0]] - points[lips.pairs[:, 1]] - lips.gap @ turned.T
+    distance = np.linalg.norm(away, axis=1)
+    yields = np.array([thread_yields(most, load.jaw) for most in lips.yields])
+    along = away / np.maximum(distance, 1e-9)[:, None]
+    taut = (np.minimum(yields, distance) / np.maximum(distance, 1e-9))[:, None, None]
+    across = np.eye(3) - along[:, :, None] * along[:, None]
+    blocks = lips.thread * np.where((distance < yields)[:, None, None], np.eye(3), taut * across)
+    blocks += lips.contact * (away @ normal < 0)[:, None, None] * np.outer(normal, normal)
+    return _scatter(lips.pairs, np.kron(np.array([[1, -1], [-1, 1]]), blocks))
 
 
 def _cables(anatomy: Anatomy, points: Floats, load: Load) -> list[Triplets]:

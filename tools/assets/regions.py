@@ -29,6 +29,9 @@ CABLES = (
     ("zygomaticus", (27, -64), 7, (54, -34), 3, 0.0),
     ("depressor", (26, -68), 7, (28, -97), 3, 0.5),
 )
+CORNER_POWER = (
+    1.8  # course of the jaw's share along a lip: 2 gives a parabola, more a rounder opening [choice]
+)
 CELL, MARGIN, BLUR = 0.004, 0.024, 1.5  # distance grid: spacing, border [m], smoothing [cells]
 CANTHUS = 0.003  # m around each corner of an eye [choice]
 REACH = 0.014  # m; the ground's second-order surface is fitted this far around each vertex
@@ -46,7 +49,7 @@ def skin_regions(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) 
     fields: Arrays = {
         "jaw_weight": jaw,
         "rim": np.sort(rim),
-        "lip_pairs": lip_pairs(points, upper, lower),
+        "lip_pairs": np.array([upper, lower]).T[1:-1],  # `join_lips` gave each a partner; corners are shared
         "lip_loop": np.array(lips),
         "lid_gain": lid_gain(points, lids),
         "lid_margin": np.sort(np.concatenate(lids)),
@@ -110,24 +113,26 @@ def jaw_weight(
 ) -> np.ndarray:
     """Share of the jaw's turn that the ground under each vertex follows, (V,) in 0..1.
 
-    One on chin and lower lip, zero above the mouth, smooth in between and down the throat.
+    One on the chin and in the middle of the lower lip, zero above the mouth, smooth in between and down the
+    throat. The lips come to one half at the corners, so that the opening tapers there.
     """
     x, y, z = points.T
     known = dict.fromkeys(np.flatnonzero(y > -0.045 - 0.10 * np.abs(x)).tolist(), 0.0)
     chin = (np.abs(x) < 0.024) & (y < -0.080) & (z > -0.004)
     known |= dict.fromkeys(np.flatnonzero(chin).tolist(), 1.0)
-    known |= dict.fromkeys(upper[3:-3], 0.0) | dict.fromkeys(lower[3:-3], 1.0)
+    for lip, middle in ((upper, 0.0), (lower, 1.0)):
+        to_corner = np.abs(2 * path_shares(points[lip]) - 1) ** CORNER_POWER
+        known |= dict(zip(lip, (middle + (0.5 - middle) * to_corner).tolist(), strict=True))
     for i in rim:
         if y[i] < -0.06:
             known[i] = float(np.clip((0.045 + z[i]) / 0.041, 0, 1)) if y[i] < -0.10 else 0.0
     return symmetrise(np.clip(harmonic_field(points, triangles, known), 0, 1), mirror)
 
 
-def lip_pairs(points: np.ndarray, upper: list[int], lower: list[int]) -> np.ndarray:
-    """Upper and lower lip vertices that meet, (P, 2); the corners, being one vertex, are left out."""
-    return np.array(
-        [[i, min(lower[1:-1], key=lambda j: abs(points[j, 0] - points[i, 0]))] for i in upper[1:-1]]
-    )
+def path_shares(path: np.ndarray) -> np.ndarray:
+    """Place of each vertex along a polyline (N, 3), 0 at its start and 1 at its end, (N,)."""
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    return length / length[-1]
 
 
 def lid_gain(points: np.ndarray, lids: list[list[int]]) -> np.ndarray:
@@ -177,10 +182,11 @@ def sliding_resistance(
     held += 0.6 * np.clip((x - 0.055) / 0.02, 0, 1)  # temples and jaw angle
     held += 0.8 * np.clip((y - 0.062) / 0.02, 0, 1)  # hairline
     near = cKDTree(points[lips]).query(points)[0]
-    held *= np.clip((near - 0.004) / 0.030, 0.02, 1)  # lips and their surroundings are free
+    held *= np.clip(near / 0.030, 0.02, 1)  # lips and their surroundings are free
     held = np.clip(held, 0.0, 1.5)
     # The middle of the lower lip is bonded to the jaw: else it would hang between the corners.
-    held += 60 * np.exp(-((x / 0.018) ** 4)) * np.clip((0.009 - near) / 0.004, 0, 1) * (jaw > 0.7)
+    bonded = np.exp(-((x / 0.015) ** 4)) * np.clip((jaw - 0.6) / 0.3, 0, 1)
+    held += 60 * bonded * np.clip((0.005 - near) / 0.004, 0, 1)
     return symmetrise(held, mirror)
 
 

@@ -21,11 +21,9 @@ ARCH = (
 WIDTHS = {"upper": (8.5, 6.6, 7.4, 7.0, 6.8, 9.5, 9.0), "lower": (5.4, 5.9, 6.8, 7.2, 7.2, 10.5, 9.5)}
 BACK = {"upper": 0.0, "lower": 2.2}  # mm; the lower row bites behind the upper one
 ACROSS = np.array([-1, -0.86, -0.45, 0.0, 0.45, 0.86])  # columns of a tooth; the next one brings its end
-GUM, ENAMEL, GAP = (88, 40, 66), (190, 184, 170), 0.3
-DARK_FROM, DARK_OVER = (
-    0.004,
-    0.026,
-)  # m behind the front: where light begins to fall off, and over which distance
+GUM, ENAMEL, GAP = (140, 66, 70), (238, 230, 210), 0.70
+# m behind the front: where light begins to fall off, and over which distance; the share that is left.
+DARK_FROM, DARK_OVER, DARKEST = 0.007, 0.034, 0.10
 
 
 def teeth_row(row: str) -> Arrays:
@@ -52,7 +50,7 @@ def teeth_row(row: str) -> Arrays:
         (gum + up * 9, -1.5 - BACK[row], GUM, 0.6),
         (gum + up * 3, 0.3 - BACK[row], GUM, 0.9),
         (gum, 0.4 + 0.3 * bulge - 0.7 * BACK[row], GUM, 1.0),
-        (gum, bulge - 0.4, ENAMEL, 0.75),
+        (gum, bulge - 0.4, ENAMEL, 0.88),
         (gum + 0.3 * crown, bulge, ENAMEL, 0.95),
         (gum + 0.75 * crown, bulge - 0.2, ENAMEL, 1.0),
         (tip, bulge - 0.9, ENAMEL, 0.95),
@@ -68,7 +66,7 @@ def teeth_row(row: str) -> Arrays:
         shade = light * (dark if colour == ENAMEL else 1.0) * np.ones(len(x))
         colours.append(shade[:, None] * colour)
     found, shades = np.concatenate(points), np.concatenate(colours)
-    shades *= np.clip(1 - (found[:, 2].max() - DARK_FROM - found[:, 2]) / DARK_OVER, 0.06, 1)[:, None]
+    shades *= np.clip(1 - (found[:, 2].max() - DARK_FROM - found[:, 2]) / DARK_OVER, DARKEST, 1)[:, None]
     return {"points": found, "triangles": _strip(len(rows), len(x)), "colours": shades.astype(np.uint8)}
 
 

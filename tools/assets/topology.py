@@ -67,7 +67,7 @@ class Remesher:
     """Local edge operations on a triangle mesh whose boundary stays as it is.
 
     Vertices on the mesh's boundary (mid-line, slits, rim) are never moved or removed, so the two
-    mirrored halves still fit and the edge loops at lips and lids survive.
+    mirrored halves still fit and the edge loops at lips and lids survive; only `resample_boundary` may.
     """
 
     def __init__(self, points: np.ndarray, triangles: np.ndarray):
@@ -85,10 +85,47 @@ class Remesher:
         used, inverse = np.unique(triangles, return_inverse=True)
         return np.array(self.points)[used], inverse.reshape(triangles.shape)
 
-    def split_longer_than(self, limit: float) -> None:
-        """Bisects interior edges, longest first, until none is longer than `limit` [m]."""
+    def as_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """All points, also unused ones, and the triangles."""
+        return np.array(self.points), np.array([self.triangles[i] for i in sorted(self.triangles)])
+
+    def resample_boundary(self, path: list[int], count: int) -> list[int]:
+        """Splits long and collapses short edges of a piece of the boundary until it has `count` vertices.
+
+        Args:
+            path: vertices along the boundary; its ends stay.
+            count: of vertices, ends included.
+
+        Returns:
+            The vertices of the new piece, in the same direction.
+        """
+        path = list(path)
+        while len(path) != count:
+            lengths = [self._length(a, b) for a, b in itertools.pairwise(path)]
+            if len(path) < count:
+                at = int(np.argmax(lengths)) + 1
+                self.fixed.add(len(self.points))
+                path.insert(at, len(self.points))
+                self._split(path[at - 1], path[at + 1])
+            else:
+                at = int(np.argmin(lengths))
+                gone = at + 1 if at + 2 < len(path) else at
+                self._merge(keep=path[2 * at + 1 - gone], gone=path[gone])
+                del path[gone]
+        return path
+
+    def split_longer_than(self, limit: float, near: np.ndarray | None = None, reach: float = 0.0) -> None:
+        """Bisects interior edges, longest first, until none is longer than `limit` [m].
+
+        Args:
+            limit: largest length [m].
+            near: places (K, 3) [m]; if given, only edges whose middle is within `reach` [m] of one are split.
+            reach: see `near`.
+        """
         while True:
             edges = [e for e in self._edges() if self._length(*e) > limit and self._is_longest(*e)]
+            if near is not None:
+                edges = [e for e in edges if np.linalg.norm(self._middle(*e) - near, axis=1).min() < reach]
             if not edges:
                 return
             for edge in sorted(edges, key=lambda e: (-self._length(*e), e))[: max(1, len(edges) // 4)]:
@@ -103,6 +140,16 @@ class Remesher:
             self.flip()
             if not done:
                 return
+
+    def relax(self, centre: np.ndarray, reach: float, rounds: int = 4) -> None:
+        """Moves inner vertices towards the mean of their neighbours, less and less until `reach` [m] away."""
+        share = {v: 1 - float(np.linalg.norm(self.points[v] - centre)) / reach
+                 for v in sorted(self.around) if self.around[v] and v not in self.fixed}  # fmt: skip
+        for _ in range(rounds):
+            for v in (v for v, near in share.items() if near > 0):
+                ring = {w for i in self.around[v] for w in self.triangles[i]} - {v}
+                mean = np.mean([self.points[w] for w in sorted(ring)], axis=0)
+                self.points[v] = self.points[v] + share[v] * (mean - self.points[v])
 
     def flip(self) -> None:
         """Flips interior edges whose opposite angles sum to more than half a turn (Delaunay)."""
@@ -124,6 +171,10 @@ class Remesher:
     def _length(self, a: int, b: int) -> float:
         return float(np.linalg.norm(self.points[a] - self.points[b]))
 
+    def _middle(self, a: int, b: int) -> np.ndarray:
+        middle: np.ndarray = (self.points[a] + self.points[b]) / 2
+        return middle
+
     def _is_longest(self, a: int, b: int) -> bool:
         """Interior and the longest edge of both its triangles; only those can be split for ever less."""
         length = self._length(a, b)
@@ -143,7 +194,7 @@ class Remesher:
 
     def _split(self, a: int, b: int) -> None:
         middle = len(self.points)
-        self.points.append((self.points[a] + self.points[b]) / 2)
+        self.points.append(self._middle(a, b))
         for i in sorted(self._beside(a, b)):
             t = self.triangles[i]
             self._replace(
@@ -158,7 +209,7 @@ class Remesher:
         ring = [{v for i in self.around[w] for v in self.triangles[i]} - {a, b} for w in (a, b)]
         if len(ring[0] & ring[1]) != 2:
             return False
-        place = self.points[keep] if keep in self.fixed else (self.points[a] + self.points[b]) / 2
+        place = self.points[keep] if keep in self.fixed else self._middle(a, b)
         old = self.points[keep], self.points[gone]
         moved = [i for i in self.around[a] | self.around[b] if i not in beside]
         before = {i: self._normal(i) for i in moved}
@@ -169,10 +220,15 @@ class Remesher:
         ):
             self.points[keep], self.points[gone] = old
             return False
+        self._merge(keep, gone)
+        return True
+
+    def _merge(self, keep: int, gone: int) -> None:
+        """Puts `keep` in the place of `gone` in all triangles; those with both vanish."""
+        beside = self._beside(keep, gone)
         for i in sorted(self.around[gone].copy()):
             t = self.triangles[i]
             self._replace(i, *([] if i in beside else [tuple(keep if v == gone else v for v in t)]))
-        return True
 
     def _normal(self, i: int) -> np.ndarray:
         a, b, c = (self.points[v] for v in self.triangles[i])

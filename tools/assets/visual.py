@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse.linalg as linalg
 from scipy.spatial import cKDTree
 
-from eva_sim.skin.elements import laplacian
+from eva_sim.rendering.inner_lips import InnerLips
+from tools.assets.mouth import inner_lips, mouth_cavity, tongue
 from tools.assets.regions import harmonic_field
 from tools.assets.source import Source
 from tools.assets.teeth import teeth_row
@@ -14,24 +14,21 @@ from tools.assets.topology import mirror_half, triangulate
 
 Arrays = dict[str, np.ndarray]
 NECK_CUT = -0.165  # m; the neck ends here
-BAG_BACK = 0.030  # m; the mouth is hollow, so that teeth stand free in it
 
 
-def visual_meshes(
-    source: Source, skin: Arrays, mask: np.ndarray, lips: list[int], bag: set[int], lid: set[int]
-) -> Arrays:
+def visual_meshes(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> Arrays:
     """All render-only meshes.
 
     Args:
         source: the whole body.
         skin: arrays of the skin file.
         mask: quads of the left half mask, (F, 4).
-        lips: the lip loop, source vertices.
-        bag: source vertices of the mouth bag.
-        lid: source vertices of the left lid pocket.
+        hidden: source vertices of the pockets behind lips and lids, which are left out.
     """
-    out = head_shell(source, skin, mask, bag | lid)
-    out |= mouth_bag(source, skin, lips, bag)
+    out = head_shell(source, skin, mask, hidden)
+    lips = inner_lips(skin)
+    rows = InnerLips(skin["triangles"], skin["lip_loop"], lips["inner_local"])(skin["points"])
+    out |= lips | mouth_cavity(skin, rows[-len(skin["lip_loop"]) :]) | tongue()
     for row in ("upper", "lower"):
         out |= {f"{row}_teeth_{key}": value for key, value in teeth_row(row).items()}
     return out
@@ -70,23 +67,3 @@ def _shell_jaw(points: np.ndarray, triangles: np.ndarray, skin: Arrays) -> np.nd
     still = np.flatnonzero((points[:, 1] < NECK_CUT + 0.012) | (points[:, 2] < -0.06))
     known |= dict.fromkeys([i for i in still.tolist() if i >= len(skin["points"])], 0.0)
     return np.clip(harmonic_field(points, triangles, known), 0, 1)
-
-
-def mouth_bag(source: Source, skin: Arrays, lips: list[int], bag: set[int]) -> Arrays:
-    """The dark bag behind the lips; its opening follows the skin, the rest what is around it."""
-    body = source.quads["body"]
-    inside = np.isin(body, [*bag, *lips]).all(1) & np.isin(body, list(bag)).any(1)
-    faces = triangulate(source.points, body[inside])
-    points, triangles = _compact(source.points, faces)
-    ring = np.flatnonzero(np.isin(np.unique(faces), lips))
-    loop = skin["lip_loop"]
-    partner = loop[cKDTree(skin["points"][loop]).query(points[ring])[1]]
-    deep = np.setdiff1d(np.arange(len(points)), ring)
-    matrix = laplacian(points, triangles).tocsc()
-    follow = np.zeros((len(points), len(ring)))
-    follow[ring, np.arange(len(ring))] = 1.0
-    follow[deep] = linalg.splu(matrix[deep][:, deep]).solve(-matrix[deep][:, ring].toarray())
-    away = cKDTree(points[ring]).query(points)[0]
-    points[:, 2] -= BAG_BACK * np.clip(away / 0.003, 0, 1)
-    return {"mouth_points": points, "mouth_triangles": triangles, "mouth_ring": partner,
-            "mouth_follow": follow}  # fmt: skip
