@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sparse
+from scipy.spatial import cKDTree
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.skin.anatomy import Anatomy, Drives, build_anatomy
@@ -22,13 +23,14 @@ from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.factor import Factor
 from eva_sim.skin.forces import build_elements
 from eva_sim.skin.lanes import LANES
-from eva_sim.testing.surface_geometry import turns
+from eva_sim.testing.surface_geometry import crossings, turns
 from tools.assets.cables import Cable, Place, cable_patches
 from tools.assets.face_units import read_face_units
 from tools.assets.source import read_source
 
 RAMP, RAMP_EVALUATIONS, LAST_EVALUATIONS = 4, 12, 36  # steps to full pull, evaluations of each and at the end
 CLOSED = 3.0  # mm; lips further apart than this are open
+MOUTH = 0.025  # m around the lips in which the skin must not pass through itself
 REGIONS = {"brow": (-0.002, 0.080), "mouth": (-0.110, -0.004)}  # m; heights in which fields are compared
 Commands = tuple[tuple[float, ...], ...]
 
@@ -126,6 +128,7 @@ class Outcome(NamedTuple):
         turn: largest turn between neighbouring triangles beyond that at rest [degrees].
         narrowed: largest decrease of the mouth's width that opens the lips by less than 3 mm [mm].
         narrowed_by: command of that.
+        crossed: commands in which the skin about the mouth passes through itself.
         unsettled: commands whose equilibrium was not found.
     """
 
@@ -134,6 +137,7 @@ class Outcome(NamedTuple):
     turn: float
     narrowed: float
     narrowed_by: tuple[float, ...]
+    crossed: int
     unsettled: int
 
 
@@ -174,6 +178,8 @@ class Judge:
         points = skin["points"]
         self._lips = _lip_landmarks(points, skin["lip_loop"], skin["lip_pairs"])
         self._targets = {unit.name: self._target(unit, fields) for unit in ACTION_UNITS}
+        centres = points[skin["triangles"]].mean(1)
+        self._mouth = skin["triangles"][cKDTree(points[skin["lip_loop"]]).query(centres)[0] < MOUTH]
         self._turn, self._beside = turns(points, skin["triangles"])
         # Through `with_cables`, so that the warm start of the shipped skin is not used.
         self._context = solver_context(build_anatomy(skin, spec).with_cables(skin))
@@ -205,6 +211,7 @@ class Judge:
             (float(length[alone].max()), float(length.max())),
             self._largest_turn(points),
             *self._narrowed(moved, commands),
+            sum(bool(crossings(shape, self._mouth)) for shape in points),
             int((residual > TOLERANCE).sum()),
         )
 

@@ -29,9 +29,9 @@ ONE_PATCH_EACH: tuple[Cable, ...] = (
 DESIGNS: dict[str, tuple[Cable, ...]] = {
     "in use": CABLES,
     "one patch each": ONE_PATCH_EACH,
-    "one patch each, levator and depressor from the mid-line": with_exit(
+    "one patch each, exits inwards": with_exit(
         with_exit(ONE_PATCH_EACH, "levator", (10, -28)), "depressor", (10, -96)
     ),
-    "in use, depressor from the mid-line": with_exit(CABLES, "depressor", (9, -96)),
-    "in use, depressor from the side": with_exit(CABLES, "depressor", (28, -106)),
+    "in use, depressor inwards": with_exit(CABLES, "depressor", (9, -96)),
+    "in use, depressor outwards": with_exit(CABLES, "depressor", (28, -106)),
 }

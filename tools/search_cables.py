@@ -50,7 +50,7 @@ RANGES: dict[str, tuple[tuple[End, ...], tuple[Range, Range]]] = {
     "corrugator": (
         (
             ((12, 24), (14, 26), (8, 16), (8, 16), (1, 1)),
-            ((32, 46), (14, 26), (8, 18), (8, 16), (0, 0.6)),
+            ((32, 48), (14, 26), (8, 22), (8, 14), (0, 0.6)),
         ),
         ((2, 12), (-6, 6)),
     ),
@@ -128,7 +128,13 @@ def score(outcome: Outcome, kept: dict[str, float]) -> float:
     lost = sum(max(0.0, least - outcome.reached[name].most) for name, least in kept.items())
     far = sum(max(0.0, length - most) for length, most in zip(outcome.largest, LARGEST, strict=True))
     wide = max(0.0, NARROWED - outcome.narrowed) if "AU18 pucker" in outcome.reached else 0.0
-    return total - 0.5 * (lost + far + wide) - 0.02 * max(0.0, outcome.turn - TURN) - outcome.unsettled
+    return (
+        total
+        - 0.5 * (lost + far + wide)
+        - 0.02 * max(0.0, outcome.turn - TURN)
+        - outcome.crossed
+        - outcome.unsettled
+    )
 
 
 def _bounds(name: str) -> list[Range]:
@@ -200,15 +206,15 @@ def print_outcome(title: str, outcome: Outcome) -> None:
     print(f"largest displacement: {alone:.1f} mm by one pair, {together:.1f} by any command")
     print(f"largest turn between neighbouring triangles beyond rest: {outcome.turn:.0f} degrees")
     print(f"mouth narrowed by {outcome.narrowed:.1f} mm at {outcome.narrowed_by}")
-    print(f"commands without an equilibrium: {outcome.unsettled}")
+    print(f"commands in which the skin crosses itself: {outcome.crossed}; unsettled: {outcome.unsettled}")
 
 
 def print_comparison(designs: dict[str, dict[str, Outcome]]) -> None:
-    """Prints designs side by side: motion of the landmark [mm] and cosine of the field, by action unit."""
-    table = Table("moved mm, field", *designs, title="action units reached")
+    """Prints designs side by side: largest motion of the landmark [mm] and cosine of the field."""
+    table = Table("most mm, field", *designs, title="action units reached")
     for unit in ACTION_UNITS:
         reached = [outcomes[unit.group].reached[unit.name] for outcomes in designs.values()]
-        table.add_row(unit.name, *(f"{one.moved:.1f}, {one.field:.2f}" for one in reached))
+        table.add_row(unit.name, *(f"{one.most:.1f}, {one.field:.2f}" for one in reached))
     mouths = [outcomes["mouth"] for outcomes in designs.values()]
     table.add_row("mouth narrowed, lips closed", *(f"{mouth.narrowed:.1f}" for mouth in mouths))
     for row, number in (("largest displacement, one pair", 0), ("largest displacement, any command", 1)):

@@ -10,13 +10,22 @@ import pytest
 
 from eva_sim.contract import load_spec
 from eva_sim.files import asset, read_arrays
-from tools.action_units import ACTION_UNITS, COMMANDS, Judge, pair_drives, settle
-from tools.assets.cables import CABLES, Cable, Patch, cable_patches
+from tools.action_units import ACTION_UNITS, COMMANDS, Judge, front_vertex, pair_drives, settle
+from tools.assets.cables import CABLES, Cable, Patch, Place, cable_patches
 from tools.assets.face_units import read_face_units
 from tools.assets.source import Source
-from tools.search_cables import GROUPS, Search, score
+from tools.search_cables import GROUPS, LARGEST, Search, score
 
 Arrays = dict[str, np.ndarray]
+BROW: list[Place] = [
+    (14, 22),
+    (20, 24),
+    (26, 26),
+    (32, 26),
+    (38, 26),
+    (44, 24),
+    (50, 19),
+]  # mm, inner to outer
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +114,45 @@ def test_a_lost_action_unit_costs(judge: Judge) -> None:
     name = "AU1 inner brow raiser"
     kept = {name: outcome.reached[name].most + 4}
     assert score(outcome, {}) - score(outcome, kept) == pytest.approx(2.0)
+
+
+# --- the face in use ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_command_settles_without_crossing_or_tearing_the_skin(judge: Judge, group: str) -> None:
+    outcome = judge.measure(CABLES, group)
+    assert outcome.unsettled == 0 and outcome.crossed == 0
+    assert outcome.largest[0] < LARGEST[0] and outcome.largest[1] < LARGEST[1]
+
+
+def test_the_mouth_narrows_with_closed_lips_as_far_as_a_persons(judge: Judge) -> None:
+    """A person's by 0.034 of the distance between the outer eye corners. Measured: 3.7 mm."""
+    assert judge.measure(CABLES, "mouth").narrowed > 3.0
+
+
+def moved_places(judge: Judge, group: str, command: tuple[float, ...], places: list[Place]) -> np.ndarray:
+    """Motion of places [mm] of the skin in the frontal plane under a command of `COMMANDS`, (P, 2) [mm]."""
+    context, points = judge.context_of(CABLES), judge.skin["points"]
+    settled, _ = settle(context, pair_drives(context.anatomy, COMMANDS[group], group))
+    moved = 1000 * (settled[COMMANDS[group].index(command)] - points)
+    return np.array([moved[front_vertex(points, place), :2] for place in places])
+
+
+def test_a_smile_takes_the_corners_out_and_up_and_lifts_the_cheeks(judge: Judge) -> None:
+    """Measured: corner 7 mm out and 9 up, cheek 8 up."""
+    corner, cheek = moved_places(judge, "mouth", (0, 1, 0), [(27, -68), (36, -30)])
+    assert corner[0] > 4 and corner[1] > 6
+    assert cheek[1] > 4
+
+
+def test_a_frown_lowers_the_whole_brow_and_takes_it_inwards(judge: Judge) -> None:
+    moved = moved_places(judge, "brow", (0, 0, 1), BROW)
+    assert (moved[:, 1] < -1).all() and (moved[:, 0] < -1).all()
+
+
+def test_both_pairs_raise_the_whole_brow_without_a_kink(judge: Judge) -> None:
+    """No place of the brow stays behind the line between its neighbours by more than a tenth of the lift."""
+    lift = moved_places(judge, "brow", (1, 1, 0), BROW)[:, 1]
+    assert lift.min() > 5
+    assert (lift[1:-1] - 0.5 * (lift[2:] + lift[:-2]) > -0.1 * lift.max()).all()
