@@ -153,6 +153,20 @@ class Anatomy:
             cables=self.cables._replace(stiffness=cable * self.cables.stiffness),
         )
 
+    def with_cables(self, arrays: dict[str, NDArray]) -> Anatomy:
+        """The same skin with other cables: `patches`, `exits` and `exit_jaw`, as in a skin file."""
+        digest = hashlib.sha256(self.digest.encode())
+        for name in ("patches", "exits", "exit_jaw"):
+            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+        return replace(
+            self,
+            patches=arrays["patches"],
+            exits=arrays["exits"],
+            exit_jaw=arrays["exit_jaw"],
+            digest=digest.hexdigest(),
+            cables=_cables(self.points, arrays["patches"], arrays["exits"], self.spec),
+        )
+
     def load(self, drive: Drive) -> Load:
         """Evaluates a drive into the form that the compiled energy takes."""
         turn = self.ground.jaw * drive.jaw

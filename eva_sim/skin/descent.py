@@ -149,22 +149,19 @@ def make_preconditioner(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Precond
         The preconditioner, and the solver's order of the vertices: free ones in the factor's order, then
         prescribed ones.
     """
-    free, single = anatomy.free, np.float32
+    free = anatomy.free
     matrix = scalar_matrix(anatomy) + inertia * sparse.diags(anatomy.mass)
     factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
-    order = np.concatenate([free[factor.order], anatomy.fixed])
-    patches = anatomy.patches[:, order[: len(free)]]
-    reply = np.stack(
-        [
-            factor.solve(np.tile(anatomy.patches[c, free, None], 3))[factor.order, 0]
-            for c in range(len(patches))
-        ]
-    )
-    preconditioner = Preconditioner(
-        *_panels(factor),
-        reply.astype(single), np.einsum("cf,df->cd", patches, reply).astype(single),
-    )  # fmt: skip
-    return preconditioner, order
+    reply, give = cable_replies(anatomy, factor)
+    return Preconditioner(*_panels(factor), reply, give), np.concatenate([free[factor.order], anatomy.fixed])
+
+
+def cable_replies(anatomy: Anatomy, factor: Factor) -> tuple[Floats, Floats]:
+    """Returns `reply` and `give` of a preconditioner, from the factored matrix of the skin."""
+    sides = anatomy.patches[:, anatomy.free]
+    reply = np.stack([factor.solve(np.tile(side[:, None], 3))[factor.order, 0] for side in sides])
+    give = np.einsum("cf,df->cd", sides[:, factor.order], reply)
+    return reply.astype(np.float32), give.astype(np.float32)
 
 
 def _panels(factor: Factor) -> tuple[NDArray, NDArray, Floats, Floats, Floats]:

@@ -14,24 +14,13 @@ import scipy.sparse.linalg as linalg
 from scipy.spatial import cKDTree
 
 from eva_sim.head import EYES
-from eva_sim.skin.elements import laplacian, vertex_areas, vertex_normals
+from eva_sim.skin.elements import laplacian, vertex_normals
+from tools.assets.cables import cable_patches
 
 Arrays = dict[str, np.ndarray]
 
-# Left cable patches: name, centre (x, y) and radius [mm], exit of the Bowden tube (x, y) [mm] and
-# how far under the rest surface it lies, share of the jaw's turn that the exit follows. In the
-# order of the cables in face.toml. Each pulls as its muscle would [choice; places from anatomy].
-CABLES = (
-    ("brow_inner", (15, 22), 15, (16, 50), 2, 0.0),
-    ("brow_outer", (40, 26), 15, (46, 56), 2, 0.0),
-    ("corrugator", (20, 22), 11, (4, 9), 2, 0.0),
-    ("levator", (17, -55), 7, (25, -22), 3, 0.0),
-    ("zygomaticus", (27, -64), 7, (54, -34), 3, 0.0),
-    ("depressor", (26, -68), 7, (28, -97), 3, 0.5),
-)
-CORNER_POWER = (
-    1.8  # course of the jaw's share along a lip: 2 gives a parabola, more a rounder opening [choice]
-)
+#: Course of the jaw's share along a lip: 2 gives a parabola, more a rounder opening [choice].
+CORNER_POWER = 1.8
 CELL, MARGIN, BLUR = 0.004, 0.024, 1.5  # distance grid: spacing, border [m], smoothing [cells]
 CANTHUS = 0.003  # m around each corner of an eye [choice]
 REACH = 0.014  # m; the ground's second-order surface is fitted this far around each vertex
@@ -162,12 +151,6 @@ def canthus_vertices(points: np.ndarray, mirror: np.ndarray, left: list[int]) ->
     return np.flatnonzero(near | near[mirror])
 
 
-def _bump(points: np.ndarray, centre: tuple[float, float], radius: float) -> np.ndarray:
-    """1 in the middle, smoothly 0 at `radius` [m] from `centre` in the frontal plane, both sides."""
-    distance = np.hypot(np.abs(points[:, 0]) - centre[0], points[:, 1] - centre[1]) / radius
-    return np.clip(1 - distance**2, 0, 1) ** 2
-
-
 def sliding_resistance(
     points: np.ndarray, mirror: np.ndarray, lips: list[int], jaw: np.ndarray
 ) -> np.ndarray:
@@ -196,28 +179,6 @@ def tissue_hardness(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     cheek = np.exp(-(((x - 0.042) / 0.018) ** 2 + ((y + 0.058) / 0.022) ** 2))
     lips = np.exp(-((x / 0.034) ** 2 + ((y + 0.064) / 0.014) ** 2))
     return symmetrise(1 - 0.9 * np.clip(cheek + lips, 0, 1), mirror)
-
-
-def _surface_height(points: np.ndarray, at: np.ndarray) -> float:
-    """Z of the rest skin at a place (x, y) in the frontal plane, from its nearest vertices."""
-    distance, index = cKDTree(points[:, :2]).query(at, k=4)
-    weight = 1 / (distance + 1e-6)
-    return float((weight * points[index, 2]).sum() / weight.sum())
-
-
-def cable_patches(points: np.ndarray, triangles: np.ndarray, mirror: np.ndarray) -> Arrays:
-    """Patch weights (12, V) and exits; left and right in turn."""
-    area = vertex_areas(points, triangles)
-    weights, exits, jaws = [], [], []
-    for _, centre, radius, leaves, depth, jaw in CABLES:
-        middle, out = np.array(centre) / 1000, np.array(leaves) / 1000
-        left = area * _bump(points, (middle[0], middle[1]), radius / 1000) * (points[:, 0] > 0)
-        left /= left.sum()
-        place = np.array([*out, _surface_height(points, out) - depth / 1000])
-        weights += [left, left[mirror]]
-        exits += [place, place * [-1, 1, 1]]
-        jaws += [jaw, jaw]
-    return {"patches": np.array(weights), "exits": np.array(exits), "exit_jaw": np.array(jaws)}
 
 
 def ground_surface(
