@@ -23,7 +23,7 @@ from eva_sim.files import atomic_path
 from eva_sim.landmarks import POINTS
 from eva_sim.progress import progress
 from eva_sim.twin import Twin
-from tools.expressions.head_and_gaze import set_head_and_gaze
+from tools.expressions.head_and_gaze import rigid_part, set_head_and_gaze
 from tools.expressions.imitation import Imitator, shows
 from tools.expressions.prototypes import ActionUnit, Prototypes, read_prototypes
 
@@ -129,9 +129,10 @@ def print_report(imitator: Imitator, prototypes: Prototypes, found: dict[str, Fo
     console = Console()
     table = Table("action unit", "likeness", "by", title="Action units as this face makes them")
     for unit in dict.fromkeys(u for units in prototypes.expressions.values() for u in units):
-        made = imitator.imitate(unit)
-        by = " ".join(imitator.spec.names[i] for i in made.actuators) if made.usable else "left out"
-        table.add_row(str(unit), f"{made.likeness:.2f}", by)
+        made, part = imitator.imitate(unit), rigid_part(unit)
+        by = [part] if part else []
+        by += [imitator.spec.names[i] for i in made.actuators] if made.usable else []
+        table.add_row(str(unit), f"{made.likeness:.2f}", " ".join(by) or "left out")
     console.print(table)
     table = Table("expression", "likeness to its target", title="Expressions")
     for name, each in found.items():

@@ -143,7 +143,7 @@ def test_plans_repeat_and_bend_nobody() -> None:
     assert np.abs(plan.commands).max() <= 1 and plan.read[-1] < len(plan.commands)
     assert len(plan.names) == len(plan.read) == len(plan.settled) == len(load_expressions(spec)) + 6 + 10
     assert not any(exceeds_exclusions(spec, command) for command in plan.commands)
-    walk = plan.commands[plan.read[12] + 1 :]
+    walk = plan.commands[plan.read[plan.settled][-1] + 1 :]
     assert len(walk) == 100 and np.abs(np.diff(walk, axis=0)).max() < 0.15
     moving = spec.where("cable", "jaw", "lid")
     assert (walk[:, moving].std(0) > 0.05).all()

@@ -21,7 +21,7 @@ class Source:
         points: (V, 3) [m], x to the head's own left, y up, z forward, origin between the eyes.
         quads: faces (F, 4) by group name.
         mirror: index of the mirrored point, (V,).
-        scale: metres in the head frame per unit of the file.
+        scale: metres in a unit of the wheel's files.
     """
 
     points: np.ndarray

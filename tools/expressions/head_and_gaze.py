@@ -25,6 +25,11 @@ _EYES = {"AU61": ("eye_yaw", 1), "AU62": ("eye_yaw", -1), "AU63": ("eye_pitch", 
 _ANGLES = np.linspace(0, 0.5, 501)
 
 
+def rigid_part(unit: ActionUnit) -> str | None:
+    """Returns which rigid part an action unit moves: `"neck"`, `"eyes"`, or None if it moves the skin."""
+    return "neck" if unit.name in _HEAD else "eyes" if unit.name in _EYES else None
+
+
 def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: Floats) -> None:
     """Sets the eyes and the neck's legs of a command, (25,), to the action units' intensities."""
     position = spec.to_physical(command)
