@@ -23,10 +23,11 @@ _INTERVAL_SPREAD = 0.6  # standard deviation of the interval's logarithm [choice
 CLOSING, OPENING = (0.075, 0.100), (0.150, 0.200)  # s, least and greatest
 # Glances. The size of saccades is exponential with a mean of 6.9 degrees (Lee, Badler and Badler, Eyes
 # Alive, ACM Transactions on Graphics 21(3), 2002). Only those up to 6 degrees are made, which keep to one
-# partner's face, and the eyes come back between them: half of all saccades aim near the middle [choice].
+# partner's face; half of the glances are followed by a look ahead [choice].
 SACCADE_SIZE, LARGEST_SACCADE = np.deg2rad(6.9), np.deg2rad(6.0)  # rad
 #: Mean time between saccades, and the shortest time, the latency of a saccade [s; choice].
 FIXATION, SHORTEST_FIXATION = 1.3, 0.2
+_BACK = 0.5  # share of glances that a look ahead follows
 _VERTICAL = 0.5  # height of glances over their width [choice]
 # Between saccades the gaze drifts, by some tenths of a degree (Martinez-Conde, Macknik and Hubel, Nature
 # Reviews Neuroscience 5(3), 2004).
@@ -123,8 +124,8 @@ class IdleMotion:
         return turn
 
     def _aim(self) -> Floats:
-        """Draws where the eyes look next: near the middle, or a glance away from it, (2,) [rad]."""
-        if self._gaze.any() and self._rng.random() < 0.5:
+        """Draws where the eyes look next: ahead, or a glance away, (2,) [rad]."""
+        if self._gaze.any() and self._rng.random() < _BACK:
             return np.zeros(2)
         share = self._rng.uniform(0, 1 - np.exp(-LARGEST_SACCADE / SACCADE_SIZE))
         size, way = -SACCADE_SIZE * np.log1p(-share), self._rng.uniform(0, 2 * np.pi)
