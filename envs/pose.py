@@ -98,8 +98,8 @@ class PoseEnv(FaceEnv):
     the twin settled in). `reset(options=...)` takes
 
     - one of `target`: landmarks (N, 3) to reach; `command`: (25,), to reach the face that this body
-      makes of it (tried out first); `expression`: the same by name, `"neutral"`, `"joy"`,
-      `"sadness"`, `"surprise"`, `"anger"`, `"fear"` or `"disgust"` (`assets/expressions.toml`);
+      makes of it (tried out first); `expression`: the same by name, such as `"joy"` or
+      `"joy:0.5"` for half of it (`assets/expressions.toml`);
     - `start`: a command (25,) to be held, until all actuators have arrived, before the episode.
 
     ## End of the episode

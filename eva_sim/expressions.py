@@ -1,4 +1,4 @@
-"""Named expressions of `expressions.toml`, and commands from words."""
+"""Named expressions of `expressions.toml` at any intensity, and commands from words."""
 
 from __future__ import annotations
 
@@ -11,48 +11,95 @@ from numpy.typing import NDArray
 from eva_sim.contract import FaceSpec
 from eva_sim.errors import CommandError, DataError, known_names
 
+#: Intensities of the three numbers in `expressions.toml`; 0 is rest. Between them commands are interpolated.
+INTENSITIES = (1 / 3, 2 / 3, 1.0)
+#: Their names.
+LEVELS = dict(zip(("slight", "medium", "full"), INTENSITIES, strict=True))
 
-def load_expressions(spec: FaceSpec) -> dict[str, NDArray[np.float32]]:
-    """Reads the face's `expressions.toml`: commands (25,) by name.
+
+def load_expressions(spec: FaceSpec, intensity: float = 1.0) -> dict[str, NDArray[np.float32]]:
+    """Reads the face's `expressions.toml`: commands (25,) by name, at one intensity from 0 to 1.
 
     Raises:
+        CommandError: the intensity is not in 0..1.
         DataError: the file is no table of numbers in [-1, 1] by actuator.
     """
+    if not 0 <= intensity <= 1:
+        raise CommandError(f"intensity={intensity} is not in 0..1.")
     path = spec.file("expressions.toml")
     try:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not valid TOML: {error}.") from error
-    return {name: _section(spec, values, f"{path}, [{name}]") for name, values in table.items()}
+    return {
+        name: _at(spec, _section(spec, values, f"{path}, [{name}]"), intensity)
+        for name, values in table.items()
+    }
 
 
-def _section(spec: FaceSpec, values: object, place: str) -> NDArray[np.float32]:
+def _section(spec: FaceSpec, values: object, place: str) -> list[NDArray[np.float32]]:
+    """Returns the section's commands at `INTENSITIES`, or the full one alone."""
     if not isinstance(values, dict):
         raise DataError(f"{place} is no section; write [name], then actuator = number in each line.")
+    columns = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    sizes = {len(column) for column in columns.values()} or {1}
+    if sizes not in ({1}, {len(INTENSITIES)}):
+        raise DataError(f"{place}: write one number in each line, or three: slight, medium and full.")
     try:
-        return spec.command(**values)
+        return [
+            spec.command(**{name: column[k] for name, column in columns.items()}) for k in range(max(sizes))
+        ]
     except CommandError as error:
         raise DataError(f"{place}: {error}") from error
 
 
-def expression_command(spec: FaceSpec, name: object) -> NDArray[np.float32]:
+def _at(spec: FaceSpec, commands: list[NDArray[np.float32]], intensity: float) -> NDArray[np.float32]:
+    """Interpolates between rest and the commands of a section."""
+    at = np.array([0.0, *INTENSITIES[-len(commands) :]])
+    rows = np.stack([spec.neutral, *commands])
+    above = min(max(1, int(np.searchsorted(at, intensity))), len(commands))
+    share = (intensity - at[above - 1]) / (at[above] - at[above - 1])
+    return np.clip((1 - share) * rows[above - 1] + share * rows[above], -1, 1).astype(np.float32)
+
+
+def expression_command(spec: FaceSpec, name: object, intensity: float = 1.0) -> NDArray[np.float32]:
     """Returns the command (25,) of one named expression; upper case does not matter.
 
+    Args:
+        spec: the face.
+        name: of an expression, with its intensity after a colon if it has one: `"joy"`, `"joy:0.5"`,
+            `"joy:slight"`.
+        intensity: from 0, rest, to 1, the full expression; for a name without its own.
+
     Raises:
-        CommandError: no such expression.
+        CommandError: no such expression, or no intensity in 0..1.
     """
-    known = load_expressions(spec)
     if not isinstance(name, str):
-        raise CommandError(f"no expression called {name!r}; {known_names(str(name), list(known))}.")
-    if name not in known and name.lower() in known:
-        return known[name.lower()]
-    if name not in known:
-        raise CommandError(f"no expression called {name!r}; {known_names(name, list(known))}.")
-    return known[name]
+        known = list(load_expressions(spec))
+        raise CommandError(f"no expression called {name!r}; {known_names(str(name), known)}.")
+    plain, colon, level = name.partition(":")
+    commands = load_expressions(spec, _intensity(name, level) if colon else intensity)
+    for spelling in (plain, plain.lower()):
+        if spelling in commands:
+            return commands[spelling]
+    raise CommandError(f"no expression called {plain!r}; {known_names(plain, list(commands))}.")
+
+
+def _intensity(name: str, level: str) -> float:
+    """Parses what follows the colon."""
+    if level.lower() in LEVELS:
+        return LEVELS[level.lower()]
+    try:
+        number = float(level)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise CommandError(f"{name}: {level!r} is no intensity; write 0 to 1, or {', '.join(LEVELS)}.")
+    return number
 
 
 def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
-    """Parses a command: an expression's name if any, then `actuator=value`, each changing a part.
+    """Parses a command: an expression if any, e.g. `joy:0.5`, then `actuator=value`, each changing a part.
 
     Raises:
         CommandError: no such expression or actuator, a second expression, an actuator without a value,

@@ -16,6 +16,7 @@ from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
+from eva_sim.idle import IdleMotion
 from eva_sim.media.encoding import Picture, PictureStore
 
 #: A frame that is late by less than this still counts for its control step [s].
@@ -117,6 +118,7 @@ class MirrorController:
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
         self._rows: list[dict[str, Any]] = []
+        self._idle = IdleMotion(face.spec)
         self.control_dt = face.spec.control_dt
         self.tracker: ExpressionTracker | None = None
         self.frame: DetectedFrame | None = None
@@ -158,6 +160,9 @@ class MirrorController:
     def step(self, time: float, render: bool = True) -> None:
         """Makes the face mirror the latest expression for one control period.
 
+        The gaze wanders and the neck breathes. The robot blinks by itself only while no face is accepted,
+        since a person who is seen blinks for both.
+
         Args:
             time: of this step, since the first frame [s].
             render: whether a picture of the body is taken.
@@ -166,7 +171,8 @@ class MirrorController:
         if self.frame is None:
             raise ValueError("observe a frame first: there is nothing to mirror.")
         target = self._retarget(self._expression, tracker.neutral)
-        reading = self._face.move(self._model.predict(target))
+        command = self._idle(self._model.predict(target), blink=not tracker.found)
+        reading = self._face.move(command)
         if render:
             self._take_picture()
         self._rows.append({

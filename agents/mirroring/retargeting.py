@@ -70,7 +70,7 @@ class Retargeter:
         self.low, self.high = np.minimum(bottom, self.neutral), np.maximum(top, self.neutral)
         rest = spec.neutral[spec.expressive].astype(float)
         self._bounds = -1 - rest, 1 - rest
-        self._metric = _metric()
+        self._metric = expression_metric()
         self._forward_model, self._compared = forward_model, forward_model.project(self._metric)
 
     def __call__(self, person: Floats, person_neutral: Floats) -> Floats:
@@ -97,8 +97,11 @@ class Retargeter:
         return pulls
 
 
-def _metric() -> Floats:
-    """Builds the linear map from displacements, (3 N,), to weighted coordinates and gaps."""
+def expression_metric() -> Floats:
+    """Builds the linear map from displacements, (3 N,), to weighted coordinates and gaps, (3 N + G, 3 N).
+
+    Distances between two faces in these numbers tell how alike their expressions are for people.
+    """
     points = np.diag(np.tile(AXIS_WEIGHTS, len(POINTS))) / np.sqrt(len(POINTS))
     gaps = np.zeros((len(_GAPS), len(POINTS), 3))
     for gap, (upper, lower, axis) in zip(gaps, _GAPS, strict=True):

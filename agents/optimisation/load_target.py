@@ -68,7 +68,7 @@ def load_target(source: str, twin: Twin) -> TargetFace:
     """
     known = load_expressions(twin.spec)
     path = Path(source)
-    if not path.is_file() and source.lower() in known:
+    if not path.is_file() and source.lower().partition(":")[0] in known:
         reading = reset_and_hold(twin, expression_command(twin.spec, source))
         return TargetFace(reading.landmarks.astype(float), "the twin's face of this expression")
     if not path.is_file():

@@ -175,7 +175,7 @@ class StudioParts:
             return part
         if part.grid is not None:
             part = every_second(part)
-            return part if part.label == BASE_LABEL else replace(part, coarse=coarse_eye(part))
+            return part if part.label == BUST_LABEL else replace(part, coarse=coarse_eye(part))
         coarse = self._baked.get(f"coarse_{part.name}")
         return part if coarse is None else replace(part, coarse=coarse.astype(np.int64))
 

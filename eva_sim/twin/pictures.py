@@ -27,10 +27,10 @@ def write_still(twin: Twin, command: NDArray[np.float32], path: Path, size: int 
     save_picture(Image.fromarray(twin.render(size)), path)
 
 
-def write_expression_sheet(twin: Twin, path: Path, size: int = 320) -> None:
-    """Writes a sheet of all named expressions."""
+def write_expression_sheet(twin: Twin, path: Path, size: int = 320, intensity: float = 1.0) -> None:
+    """Writes a sheet of all named expressions, at an intensity from 0 to 1."""
     tiles = []
-    for name, command in load_expressions(twin.spec).items():
+    for name, command in load_expressions(twin.spec, intensity).items():
         _hold(twin, command)
         tiles.append((name, twin.render(size)))
     save_picture(draw_contact_sheet(tiles, columns=4), path)

@@ -17,7 +17,7 @@ from eva_sim.real.wire.firmware_table import exclusion_pairs
 #: Duration of an expression before its picture [s]; the slowest servo has arrived by then.
 HOLD = 1.0
 #: Number of expressions of the atlas, beside the named ones.
-POSES = 13
+POSES = 7
 #: Length of the walk, and interval between its pictures [s].
 WALK, EVERY = 8.0, 0.4
 #: Number of the walk's waves for each actuator, and their lowest and highest frequency [Hz].

@@ -179,6 +179,26 @@ def test_live_and_recorded_frames_are_mirrored_alike(model: InverseModel) -> Non
         np.testing.assert_array_equal(getattr(recorded, name), getattr(live, name))
 
 
+def test_a_robot_blinks_by_itself_while_it_sees_nobody(model: InverseModel) -> None:
+    """Glances and breath are always there; lids belong to the person who is seen."""
+    frames = [DetectedFrame(i, i * DT, canonical_face() if i < 400 else None) for i in range(900)]
+    with closing(PictureStore()) as pictures:
+        face = FakeFace()
+        controller = MirrorController(model, face, pictures, 64)
+        controller.begin(ExpressionTracker(canonical_face()))
+        for frame in frames:
+            controller.observe(frame)
+            controller.step(frame.time, render=False)
+        trace = controller.trace()
+    lids, eyes, legs = (trace.commands[:, face.spec.where(kind)] for kind in ("lid", "eye", "leg"))
+    assert trace.found[:400].all() and not trace.found[400:].any()
+    assert (lids[:400] > -0.5).all()
+    closed = (lids[400:] < -0.999).all(1)
+    assert 2 <= (np.diff(closed.astype(int)) == 1).sum() <= 20
+    for part in (eyes[:400], eyes[400:], legs[:400], legs[400:]):
+        assert np.ptp(part, axis=0).min() > 0.02
+
+
 def test_a_slow_camera_does_not_slow_the_robot(model: InverseModel) -> None:
     frames = [DetectedFrame(i, 3 * i * DT, canonical_face()) for i in range(10)]
     recorded, live = (_mirror_frames(model, frames, live) for live in (False, True))

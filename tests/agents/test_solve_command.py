@@ -53,6 +53,9 @@ def test_targets_are_expressions_and_files_and_nothing_else(twin: Twin, tmp_path
     np.savez(tmp_path / "joy.npz", landmarks=joy)
     assert np.array_equal(load_target(str(tmp_path / "joy.npz"), twin).landmarks, joy)
     assert np.array_equal(load_target("JOY", twin).landmarks, joy)
+    moved = [np.linalg.norm(face - twin.neutral_landmarks, axis=1).max() for face in
+             (load_target("joy:slight", twin).landmarks, joy)]  # fmt: skip
+    assert 0.01 < moved[0] < 0.8 * moved[1]
     np.savez(tmp_path / "other.npz", points=joy)
     np.savez(tmp_path / "short.npz", landmarks=joy[1:])
     for wrong, message in (

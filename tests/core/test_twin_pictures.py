@@ -38,22 +38,14 @@ def test_wrong_words_are_named(words: list[str]) -> None:
         parse_command(load_spec(), words)
 
 
-def test_the_seven_expressions_differ(tmp_path: Path) -> None:
-    assert list(load_expressions(load_spec())) == [
-        "neutral",
-        "joy",
-        "sadness",
-        "surprise",
-        "anger",
-        "fear",
-        "disgust",
-    ]
+def test_the_expressions_differ(tmp_path: Path) -> None:
+    rows = -(-len(load_expressions(load_spec())) // 4)
     with Twin() as twin:
         twin_pictures.write_expression_sheet(twin, tmp_path / "sheet.png", size=96)
         twin_pictures.write_actuator_sheet(twin, tmp_path / "muscles.png", size=64)
         twin_pictures.write_still(twin, load_expressions(load_spec())["joy"], tmp_path / "joy.png", size=96)
     sheet, muscles, joy = (read(tmp_path / f"{name}.png") for name in ("sheet", "muscles", "joy"))
-    assert sheet.shape == (2 * (96 + 26), 4 * 96, 3)
+    assert sheet.shape == (rows * (96 + 26), 4 * 96, 3)
     tiles = 5 * (64 + 26)
     assert muscles.shape == (tiles + 50, 5 * 64, 3)
     bar = muscles[tiles + 15, 8:308].astype(int).sum(1)

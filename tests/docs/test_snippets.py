@@ -33,7 +33,7 @@ BLOCKS = {
     if (blocks := [block for block in code_blocks(page) if block.language == "python"])
 }
 #: Commands of the pages that take a second or two, so they really run.
-CHEAP = ("eva actuators", "eva look joy jaw=0.2", "eva look zygomaticus=0.6 jaw=-0.85")
+CHEAP = ("eva actuators", "eva look joy jaw=0.2", "eva look joy:0.5")
 BODIES = ("twin", "robot", "virtual", "mock")
 
 

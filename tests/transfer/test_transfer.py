@@ -12,7 +12,7 @@ import pytest
 
 from eva_sim.contract import Face, Floats, load_spec
 from eva_sim.errors import DataError, MediaError
-from eva_sim.expressions import expression_command
+from eva_sim.expressions import expression_command, load_expressions
 from eva_sim.landmarks import POINTS, REGIONS, RIGID
 from eva_sim.media.encoding import encode_jpeg
 from eva_sim.randomise import draw_parameters
@@ -141,9 +141,9 @@ def test_plans_repeat_and_bend_nobody() -> None:
         != make_plan(load_spec(), 4, poses=6, walk=4.0).digest
     )
     assert np.abs(plan.commands).max() <= 1 and plan.read[-1] < len(plan.commands)
-    assert len(plan.names) == len(plan.read) == len(plan.settled) == 13 + 10
+    assert len(plan.names) == len(plan.read) == len(plan.settled) == len(load_expressions(spec)) + 6 + 10
     assert not any(exceeds_exclusions(spec, command) for command in plan.commands)
-    walk = plan.commands[plan.read[12] + 1 :]
+    walk = plan.commands[plan.read[plan.settled][-1] + 1 :]
     assert len(walk) == 100 and np.abs(np.diff(walk, axis=0)).max() < 0.15
     moving = spec.where("cable", "jaw", "lid")
     assert (walk[:, moving].std(0) > 0.05).all()

@@ -1,0 +1,64 @@
+"""Action units of eyes and head, which landmarks do not show: their actuators follow from the geometry.
+
+FACS: AU51 to AU56 turn the head left, right, up, down and tilt it left, right. AU61 to AU64 turn the eyes
+left, right, up and down. At full intensity the head goes as far as the legs reach, and the eyes as far as
+they turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.head.geometry import BASE, LEG_LENGTHS, PLATFORM, PLATFORM_CENTRE
+from tools.expressions.prototypes import ActionUnit
+
+#: Axis about which the head turns, in the head frame: x to its own left, y up, z forward.
+_HEAD = {
+    "AU51": (0.0, 1.0, 0.0), "AU52": (0.0, -1.0, 0.0), "AU53": (-1.0, 0.0, 0.0), "AU54": (1.0, 0.0, 0.0),
+    "AU55": (0.0, 0.0, -1.0), "AU56": (0.0, 0.0, 1.0),
+}  # fmt: skip
+#: What moves the eyes, and the command's sign.
+_EYES = {"AU61": ("eye_yaw", 1), "AU62": ("eye_yaw", -1), "AU63": ("eye_pitch", 1), "AU64": ("eye_pitch", -1)}
+#: Angles among which the greatest is looked for [rad].
+_ANGLES = np.linspace(0, 0.5, 501)
+
+
+def rigid_part(unit: ActionUnit) -> str | None:
+    """Returns which rigid part an action unit moves: `"neck"`, `"eyes"`, or None if it moves the skin."""
+    return "neck" if unit.name in _HEAD else "eyes" if unit.name in _EYES else None
+
+
+def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: Floats) -> None:
+    """Sets the eyes and the neck's legs of a command, (25,), to the action units' intensities."""
+    position = spec.to_physical(command)
+    turn, legs = np.zeros(3), spec.where("leg")
+    for unit, intensity in units.items():
+        if unit.name in _HEAD:
+            turn += intensity * _greatest_turn(spec, unit.name)
+    if turn.any():
+        position[legs] = _extensions(turn)
+    command[legs] = np.clip(spec.to_command(position)[legs], -1, 1)
+    for unit, intensity in units.items():
+        if unit.name in _EYES:
+            moves, sign = _EYES[unit.name]
+            command[[i for i, a in enumerate(spec.actuators) if a.moves == moves]] += sign * intensity
+    command[spec.where("eye")] = np.clip(command[spec.where("eye")], -1, 1)
+
+
+def _greatest_turn(spec: FaceSpec, name: str) -> Floats:
+    """Returns the rotation vector of the greatest turn that all legs reach, (3,) [rad]."""
+    axis, legs = np.array(_HEAD[name]), spec.where("leg")
+    low, high = spec.column("low")[legs], spec.column("high")[legs]
+    reached = [a for a in _ANGLES if ((_extensions(a * axis) >= low) & (_extensions(a * axis) <= high)).all()]
+    turn: Floats = max(reached) * axis
+    return turn
+
+
+def _extensions(turn: Floats) -> Floats:
+    """Returns the leg extensions, (6,) [m], at which the head is turned about the neck's upper end."""
+    rotation = Rotation.from_rotvec(turn).as_matrix()
+    platform = (PLATFORM - PLATFORM_CENTRE) @ rotation.T + PLATFORM_CENTRE
+    extensions: Floats = np.linalg.norm(platform - BASE, axis=1) - LEG_LENGTHS
+    return extensions
