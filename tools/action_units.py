@@ -25,7 +25,7 @@ from eva_sim.skin.forces import build_elements
 from eva_sim.skin.lanes import LANES
 from eva_sim.testing.surface_geometry import crossings, turns
 from tools.assets.cables import Cable, Place, cable_patches
-from tools.assets.face_units import read_face_units
+from tools.assets.face_units import read_face_units, units_on_skin
 from tools.assets.source import read_source
 
 RAMP, RAMP_EVALUATIONS, LAST_EVALUATIONS = 4, 12, 36  # steps to full pull, evaluations of each and at the end
@@ -161,7 +161,8 @@ class Target:
 def wanted_fields(wheel: Path, points: Floats) -> dict[str, Floats]:
     """Reads the face units of all action units out of the wheel, on the vertices (V, 3) [m] of a skin."""
     names = sorted({name for unit in ACTION_UNITS for name in unit.units})
-    return read_face_units(wheel, read_source(wheel), names, points)
+    source = read_source(wheel)
+    return units_on_skin(read_face_units(wheel, source), source, names, points)
 
 
 class Judge:

