@@ -13,8 +13,8 @@ import numpy as np
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.files import read_arrays, write_arrays
 from eva_sim.landmarks import Aligner, embed, load_embedding
-from tools.assets.source import read_source
 from tools.assets.face_units import read_face_units, units_at_landmarks
+from tools.assets.source import read_source
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "face_units.npz"
 
