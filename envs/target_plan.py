@@ -126,7 +126,9 @@ def observation(
 
 def landmark_errors(landmarks: Floats, target: Floats) -> Floats:
     """Returns the mean distance of landmarks to their target, (..., N, 3) -> (...) [outer-eye distances]."""
-    error: Floats = np.linalg.norm(landmarks - target, axis=-1).mean(-1).astype(float)
+    away = landmarks - target
+    square = np.einsum("...k,...k->...", away, away)  # `np.linalg.norm` is slow along so short an axis
+    error: Floats = np.sqrt(square).mean(-1).astype(float)
     return error
 
 

@@ -12,6 +12,7 @@ from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import ClosedError, CommandError, EvaError
 from eva_sim.landmarks import Aligner, fit_similarity
 from eva_sim.randomise import draw_parameters
+from eva_sim.skin import batch
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import TOLERANCE, Block
 from eva_sim.twin import Twin
@@ -185,8 +186,10 @@ def test_a_face_that_does_not_settle_is_reset_and_told(twins: Twins, monkeypatch
     assert not any(twins.move(path[2]).faults)
 
 
-def test_faces_in_need_are_settled_near_where_one_alone_would_be(twins: Twins) -> None:
-    """A jump of all cables is more than the usual evaluations settle."""
+def test_faces_in_need_are_settled_near_where_one_alone_would_be(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "TOLERANCE", 1e-3)  # the usual evaluations leave more
     rng = np.random.default_rng(8)
     assert isinstance(twins.skins, Skins)
     before, worst = twins.skins.extra_solves[0], 0.0
