@@ -216,7 +216,9 @@ def print_comparison(designs: dict[str, dict[str, Outcome]]) -> None:
         reached = [outcomes[unit.group].reached[unit.name] for outcomes in designs.values()]
         table.add_row(unit.name, *(f"{one.most:.1f}, {one.field:.2f}" for one in reached))
     mouths = [outcomes["mouth"] for outcomes in designs.values()]
-    table.add_row("mouth narrowed, lips closed", *(f"{mouth.narrowed:.1f}" for mouth in mouths))
+    table.add_row(
+        "mouth narrowed, lips parted by less than 3 mm", *(f"{mouth.narrowed:.1f}" for mouth in mouths)
+    )
     for row, number in (("largest displacement, one pair", 0), ("largest displacement, any command", 1)):
         worst = [max(one.largest[number] for one in outcomes.values()) for outcomes in designs.values()]
         table.add_row(row, *(f"{length:.1f}" for length in worst))

@@ -127,7 +127,7 @@ def test_every_command_settles_without_crossing_or_tearing_the_skin(judge: Judge
     assert outcome.largest[0] < LARGEST[0] and outcome.largest[1] < LARGEST[1]
 
 
-def test_the_mouth_narrows_with_closed_lips_as_far_as_a_persons(judge: Judge) -> None:
+def test_the_mouth_narrows_as_far_as_a_persons_without_opening(judge: Judge) -> None:
     """A person's by 0.034 of the distance between the outer eye corners. Measured: 3.7 mm."""
     assert judge.measure(CABLES, "mouth").narrowed > 3.0
 
