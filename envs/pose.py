@@ -127,8 +127,8 @@ class PoseEnv(FaceEnv):
 
     ## Many at once
     `gym.make_vec("EVA/Pose-v0", num_envs=256, vectorization_mode="vector_entry_point")` steps them
-    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks only, all three modes
-    of autoreset.
+    side by side in one process, see `eva_sim.envs.vector.FaceVectorEnv`: landmarks, pictures or both, all
+    three modes of autoreset.
 
     ## Example
     ```python

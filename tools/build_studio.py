@@ -16,7 +16,7 @@ from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.files import atomic_path, read_arrays, write_arrays
 from eva_sim.rendering.appearance import Appearance
 from eva_sim.rendering.studio import StudioRenderer
-from eva_sim.rendering.studio_parts import FILE, TEXTURES, StudioPart, StudioParts, mesh_digest
+from eva_sim.rendering.studio_parts import COARSE, FILE, TEXTURES, StudioPart, StudioParts, mesh_digest
 from eva_sim.settling import hold, settling_steps
 from eva_sim.twin import Twin
 from tools.assets.decimation import fewer_triangles
@@ -34,7 +34,9 @@ KEPT: tuple[dict[str, float], ...] = (
     {"zygomaticus": 1.0, "jaw": -0.5},
     {"brow_inner": 1.0, "brow_outer": 1.0},
 )
-TOLERANCE = 0.0005  # m, a third of a pixel of the largest picture that is drawn with fewer triangles
+#: By how many pixels fewer triangles may move the surface, in the largest picture that is drawn with them.
+TOLERANCE = 0.3
+WIDTH = 0.319  # m that a picture is wide at the face
 
 
 def build(spec: FaceSpec) -> None:
@@ -92,7 +94,9 @@ def _coarse(spec: FaceSpec) -> dict[str, np.ndarray]:
         shapes = [now.get(part.name, part.points) for now in placed]
         rigid = any(shape.shape == (4, 4) for shape in shapes)
         kept = np.array([part.points] if rigid else shapes)
-        found[f"coarse_{part.name}"] = fewer_triangles(kept, part.triangles, TOLERANCE).astype(np.uint16)
+        for size in COARSE:
+            fewer = fewer_triangles(kept, part.triangles, TOLERANCE * WIDTH / size)
+            found[f"coarse_{part.name}_{size}"] = fewer.astype(np.uint16)
     return found
 
 

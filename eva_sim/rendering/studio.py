@@ -29,8 +29,6 @@ STYLES = {
     "fast": Style(smooth_edges=False, shadows=False, subdivided=False, texture_side=1024, trilinear=False),
     "fine": Style(smooth_edges=True, shadows=True, subdivided=True, texture_side=2048, trilinear=True),
 }
-#: Largest picture that is drawn with fewer triangles, if the parts have them [pixels].
-COARSE_SIZE = 256
 _NEAR, _FAR = 0.1, 3.0  # m
 
 
@@ -135,7 +133,7 @@ class _Drawn:
             context.gc()
             for number, shot in enumerate(shots):
                 target = self._target(f"colour {number % 2}", size)
-                self._colour(shot, target, size <= COARSE_SIZE)
+                self._colour(shot, target, size)
                 if before is not None:
                     pictures.append(_read(before.read, size, 3, np.uint8))
                 before = target
@@ -143,17 +141,17 @@ class _Drawn:
                 pictures.append(_read(before.read, size, 3, np.uint8))
         return pictures
 
-    def _colour(self, shot: Shot, target: _Target, coarse: bool) -> None:
+    def _colour(self, shot: Shot, target: _Target, size: int) -> None:
         context = self._programs.context
         self._place(shot.placed)
         for mesh in self._meshes:
-            mesh.turn(shot.placed.folds, coarse)
+            mesh.turn(shot.placed.folds)
         if self._style.shadows:
             self._cast_shadow()
         self._begin(target)
         view = View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength)
         for mesh in self._meshes:
-            mesh.shade(view, coarse)
+            mesh.shade(view, size)
         context.disable(context.CULL_FACE)
         self._programs.background.render()  # last, so only where nothing hides it
         if self._style.smooth_edges:
@@ -177,7 +175,7 @@ class _Drawn:
             self._begin(target)
             view = View(_projection(pose))
             for mesh in self._meshes:
-                mesh.measure(view, labels, size <= COARSE_SIZE)
+                mesh.measure(view, labels, size)
             return _read(target.read, size, 1, np.float32)[..., 0]
 
     def _place(self, placed: StudioPlacement) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import RenderError
+from eva_sim.rendering.renderer import LARGEST
 from eva_sim.rendering.studio_light import Material
 from eva_sim.rendering.studio_parts import FOLD_DEPTH, StudioPart
 from eva_sim.rendering.studio_programs import Programs, as_opengl
@@ -74,8 +75,8 @@ class StudioMesh:
             self._painted, part.two_sided, part.roughness, part.coat, part.glint, part.scatter
         )
         self._programs, self._program = programs, programs.face(material, style.shadows)
-        self._triangles = part.triangles, part.triangles if part.coarse is None else part.coarse
-        self._normals = [_Normals(triangles, len(part.points)) for triangles in self._triangles]
+        self._levels = {**dict(sorted(part.coarse.items())), LARGEST: part.triangles}
+        self._normals = _Normals(part.triangles, len(part.points))
         self._placement: Floats = np.eye(4)
         self._texture: Any = None
         self._height = 0.0, 0.0
@@ -97,12 +98,12 @@ class StudioMesh:
         moving = [(self._places, "3f", 0)]
         turning = (self._directions, *(("3f 1f", 1, 2) if self._painted else ("3f 4x", 1)))
         own = (context.buffer(fixed.astype(np.float32)), *(("1f 2f", 3, 4) if self._painted else ("4f", 3)))
-        self._faces, self._labels, self._distances, self._caster = [], [], [], None
-        for triangles in self._triangles:
+        self._faces, self._labels, self._distances, self._caster = {}, {}, {}, None
+        for size, triangles in self._levels.items():
             indices = context.buffer(triangles.astype(np.uint32))
-            self._faces.append(context.vertex_array(self._program, [*moving, turning, own], indices))
-            self._labels.append(context.vertex_array(self._programs.labels, moving, indices))
-            self._distances.append(context.vertex_array(self._programs.distances, moving, indices))
+            self._faces[size] = context.vertex_array(self._program, [*moving, turning, own], indices)
+            self._labels[size] = context.vertex_array(self._programs.labels, moving, indices)
+            self._distances[size] = context.vertex_array(self._programs.distances, moving, indices)
         if part.caster is not None:
             outline = context.buffer(part.caster.astype(np.uint32))
             self._caster = context.vertex_array(self._programs.labels, moving, outline)
@@ -138,35 +139,39 @@ class StudioMesh:
         self._moved = place.astype(np.float32)
         self._places.write(self._moved)
 
-    def turn(self, folds: Floats, coarse: bool) -> None:
-        """Gives vertices that were placed their normals, by all triangles or by fewer, and folds (V,)."""
+    def turn(self, folds: Floats) -> None:
+        """Gives vertices that were placed their normals, by all triangles, and their folds (V,)."""
         if self._moved is not None:
             directions = np.zeros((len(self._moved), 4), np.float32)
-            directions[:, :3] = self._normals[coarse](self._moved)
+            directions[:, :3] = self._normals(self._moved)
             if self.part.folds:
                 directions[:, 3] = folds
             self._directions.write(directions)
 
-    def shade(self, view: View, coarse: bool) -> None:
-        """Draws the part in colour, with all triangles or with fewer."""
+    def shade(self, view: View, size: int) -> None:
+        """Draws the part in colour, into a picture of a size."""
         face = self._program
         face["placement"].write(as_opengl(self._placement))
         face["eye"].value, face["strength"].value = view.eye, view.strength
         if self._texture is not None:
             face["height"].value = self._height
             self._texture.use(0)
-        self._draw(self._faces[coarse], view)
+        self._draw(self._faces[self._level(size)], view)
 
-    def measure(self, view: View, labels: bool, coarse: bool) -> None:
-        """Draws labels or distances, with all triangles or with fewer."""
+    def measure(self, view: View, labels: bool, size: int) -> None:
+        """Draws labels or distances, into a picture of a size."""
         if labels:
             self._programs.labels["label"].value = float(self.part.label)
-        self._draw((self._labels if labels else self._distances)[coarse], view)
+        self._draw((self._labels if labels else self._distances)[self._level(size)], view)
 
     def cast_shadow(self, view: View) -> None:
         """Draws the part as the key light sees it, if it casts a shadow."""
         if self._caster is not None:
             self._draw(self._caster, view)
+
+    def _level(self, size: int) -> int:
+        """Returns the largest picture that is drawn with the same triangles as one of this size."""
+        return next(largest for largest in self._levels if size <= largest)
 
     def _draw(self, array: Any, view: View) -> None:
         # What faces away from the camera is hidden by the part itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,8 @@ FILE = "precomputed/studio.npz"
 BUST_LABEL = 6  # of the bust in segmentation pictures
 #: Texture of the skin by material.
 TEXTURES = {"blue": "paint.png", "grey": "paint_grey.png", "human": "paint_human.png"}
+#: Largest pictures that are drawn with fewer triangles, of the fast style [pixels].
+COARSE = (128, 256)
 FOLD_DEPTH = 0.0014  # m, of the drawn lines at full fold
 #: Below this height the neck ends in the bust, and what of the shoulders stays above it [m].
 _NECK_END, _NECK_WIDTH, _SHOULDERS_END = -0.149, 0.061, -0.11
@@ -62,7 +64,7 @@ class StudioPart:
         two_sided: whether its back can be seen.
         grid: rows and columns of the vertices, of a part that is a surface of revolution.
         caster: triangles that cast the shadow of the key light, (F', 3), or None if the part casts none.
-        coarse: fewer triangles over the same vertices, for small pictures, or None for the same.
+        coarse: fewer triangles over the same vertices, by the largest picture drawn with them [pixels].
     """
 
     name: str
@@ -81,7 +83,7 @@ class StudioPart:
     two_sided: bool = False
     grid: tuple[int, int] | None = None
     caster: NDArray[np.int64] | None = None
-    coarse: NDArray[np.int64] | None = None
+    coarse: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
 
 
 class StudioPlacement(NamedTuple):
@@ -175,9 +177,10 @@ class StudioParts:
             return part
         if part.grid is not None:
             part = every_second(part)
-            return part if part.label == BUST_LABEL else replace(part, coarse=coarse_eye(part))
-        coarse = self._baked.get(f"coarse_{part.name}")
-        return part if coarse is None else replace(part, coarse=coarse.astype(np.int64))
+            return part if part.label == BUST_LABEL else replace(part, coarse={COARSE[-1]: coarse_eye(part)})
+        baked = {size: self._baked.get(f"coarse_{part.name}_{size}") for size in COARSE}
+        found = {size: triangles for size, triangles in baked.items() if triangles is not None}
+        return replace(part, coarse={size: triangles.astype(np.int64) for size, triangles in found.items()})
 
 
 def mesh_digest(spec: FaceSpec) -> str:

@@ -135,6 +135,58 @@ def test_without_opengl_the_advice_is_that_of_the_plain_style(monkeypatch: pytes
         twin.render(32)
 
 
+def test_fewer_triangles_give_nearly_the_same_picture() -> None:
+    """Small pictures are drawn with a subset of the vertices; the full mesh is the reference."""
+    with Twin(style="fast") as twin:
+        parts = twin._camera._appearance
+        full = [replace(part, coarse={}) for part in parts.parts]
+        reference = studio.StudioRenderer(full, parts.fold_lines, "fast")
+        head = parts.parts[0]
+        small, middle = (head.coarse[size] for size in (128, 256))
+        assert 1.5 * len(small) < len(middle) < 0.6 * len(head.triangles)
+        for pull in ({"jaw": 0.6}, {"zygomaticus": 1.0}, {"brow_inner": 1.0}):
+            _held(twin, **pull)
+            placed, camera = twin.placed(), twin._camera._aimed(None)
+            labels, wanted = (one.segmentation(placed, 224) for one in (camera, reference))
+            near, expected = (one.depth(placed, 224) for one in (camera, reference))
+            both = (labels == 1) & (wanted == 1)
+            assert (labels != wanted).mean() < 0.01
+            assert np.percentile(np.abs(near - expected)[both], [50, 95]) == pytest.approx(0, abs=1e-3)
+            colour, intended = (one.colour(placed, 224).astype(int) for one in (camera, reference))
+            assert np.abs(colour - intended).mean() < 2
+            large, same = (one.colour(placed, 300) for one in (camera, reference))
+            assert np.array_equal(large, same)
+
+
+def test_several_pictures_at_once_are_those_made_one_by_one(twin: Twin) -> None:
+    camera, poses = twin._camera, []
+    for jaw in (-0.8, 0.2, 0.9):
+        _held(twin, jaw=jaw)
+        poses.append((twin.skin.points.copy(), twin.head.pose, {"light": np.array(0.5 + 0.4 * (jaw > 0))}))
+    together = camera.pictures(poses, 48)
+    for (points, pose, parameters), picture in zip(poses, together, strict=True):
+        assert np.array_equal(picture, camera.picture(points, pose, 48, parameters))
+    assert camera.pictures([], 48) == []
+
+
+def test_edges_are_smoothed_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Twin(style="fine") as twin:
+        smooth = twin.render(160).astype(int)
+        monkeypatch.setitem(studio.STYLES, "fine", studio.STYLES["fine"]._replace(smooth_edges=False))
+        with Twin(style="fine") as other:
+            hard = other.render(160).astype(int)
+    changed = np.abs(smooth - hard).max(axis=2) > 4
+    edges = np.maximum(*(np.abs(step).max(axis=2) for step in np.gradient(hard, axis=(0, 1)))) > 8
+    assert 0.01 < changed.mean() < 0.15
+    assert edges[changed].mean() > 0.9
+
+    # Along the outline of the base, which is nearly upright, brightness passes through values between.
+    def steps(picture: np.ndarray) -> int:
+        return int(np.abs(np.diff(picture[130:, :, 1], axis=1)).max(axis=1).sum())
+
+    assert steps(smooth) < 0.9 * steps(hard)
+
+
 @pytest.mark.parametrize("size", [0, -3, 5000])
 def test_sizes_out_of_range_are_refused(twin: Twin, size: int) -> None:
     with pytest.raises(RenderError, match="1 to 4096"):
