@@ -114,7 +114,7 @@ def _settled_faces(anatomy: Anatomy, block: Block, drives: Floats, settled: np.n
     stretch = [
         _cable_stretch(anatomy, face, drive) for face, drive in zip(points, drives[settled], strict=True)
     ]
-    moved = (points - anatomy.points).reshape(len(points), -1)
+    moved = (points - anatomy.points).reshape(len(points), anatomy.points.size)
     return Faces(
         drives[settled].astype(np.float32),
         moved.astype(np.float32),

@@ -38,16 +38,16 @@ class FoldStrain:
         # A line element across the fold as a sum of the two edges; the same sum follows the moving skin.
         one, other = np.einsum("fij,fj->if", np.linalg.pinv(edges), across)
         shares = np.stack([-one - other, one, other], axis=1)
-        self._across = _by_corner(triangles, shares, len(points)).astype(np.float32)
+        self._across = _by_corner(triangles, shares, len(points))
         to_vertices = _means_at_vertices(points, triangles)
-        around = to_vertices @ _by_corner(triangles, np.full(triangles.shape, 1 / 3), len(points))
-        self._to_vertices, self._smooth = to_vertices.astype(np.float32), around.astype(np.float32)
+        self._to_vertices = to_vertices
+        self._smooth = to_vertices @ _by_corner(triangles, np.full(triangles.shape, 1 / 3), len(points))
 
-    def __call__(self, skin: Floats) -> NDArray[np.float32]:
+    def __call__(self, skin: Floats) -> Floats:
         """Returns the fold of each vertex, (V,): 0 smooth, 1 full depth, for the skin (V, 3) [m]."""
-        across = self._across @ skin.astype(np.float32)
+        across = self._across @ skin
         stretch = np.sqrt(np.einsum("ij,ij->i", across, across))
-        folded: NDArray[np.float32] = self._to_vertices @ np.maximum(1 - stretch, 0)
+        folded: Floats = self._to_vertices @ np.maximum(1 - stretch, 0)
         for _ in range(_PASSES):
             folded = self._smooth @ folded
         return np.clip((folded - _BEGINS) / _RANGE, 0, _MOST)
