@@ -43,7 +43,7 @@ from eva_sim.skin.lanes import (
 MEMORY = 4  # pairs of L-BFGS
 # Weight of each stiffness in the scalar matrix, which has no direction. A smaller weight overshoots, a
 # larger one converges slowly [measured: fewest evaluations on a random walk].
-MEMBRANE, BENDING, BACKING, CONTACT = 3.0, 1.0, 0.33, 0.12
+MEMBRANE, BENDING, BACKING, CONTACT, THREADS = 3.0, 1.0, 0.33, 0.12, 0.5
 ARMIJO = 1e-4  # share of the decrease predicted by the slope that a step must reach
 
 
@@ -194,14 +194,24 @@ def _panels(factor: Factor) -> tuple[NDArray, NDArray, Floats, Floats, Floats]:
 
 
 def scalar_matrix(anatomy: Anatomy) -> sparse.csr_matrix:
-    """Builds the stiffness of membrane, bending and ground, the same for x, y and z, (V, V) [N/m]."""
+    """Builds the stiffness of membrane, bending, ground and lips, the same for x, y and z, (V, V) [N/m]."""
     points, triangles, ground = anatomy.points, anatomy.triangles, anatomy.ground
     laplace = laplacian(points, triangles)
     shear = YOUNG / (2 * (1 + POISSON)) * THICKNESS
     rigidity = YOUNG * THICKNESS**3 / (12 * (1 - POISSON**2))
     bending = laplace @ sparse.diags(rigidity / vertex_areas(points, triangles)) @ laplace
     held = ground.tether + BACKING * ground.backing + CONTACT * ground.contact
-    return sparse.csr_matrix(MEMBRANE * shear * laplace + BENDING * bending + sparse.diags(held))
+    apart = _differences(anatomy.lips.pairs, len(points))
+    threads = anatomy.lips.thread * apart.T @ apart
+    return sparse.csr_matrix(
+        MEMBRANE * shear * laplace + BENDING * bending + sparse.diags(held) + THREADS * threads
+    )
+
+
+def _differences(pairs: NDArray[np.int64], vertices: int) -> sparse.csr_matrix:
+    """The matrix (P, V) that takes the second from the first vertex of each pair."""
+    rows, signs = np.repeat(np.arange(len(pairs)), 2), np.tile([1.0, -1.0], len(pairs))
+    return sparse.csr_matrix((signs, (rows, pairs.ravel())), shape=(len(pairs), vertices))
 
 
 @compiled
