@@ -33,7 +33,7 @@ CONTACT = 2 * YOUNG / THICKNESS  # N/m3; bone does not yield, so the inner half 
 LIP_CONTACT = 200.0  # N/m; the lips come nearer by 0.1 mm under the hardest press [choice]
 # Elastic threads close the lips: stiffness [N/m], largest pull in the middle and at a corner [N].
 # Cables pull hardest near the corners, and a mouth opens in the middle first [choice].
-LIP_THREAD, LIP_PULL, LIP_CORNER_PULL = 1000.0, 0.08, 0.35
+LIP_THREAD, LIP_PULL, LIP_CORNER_PULL = 1000.0, 0.02, 0.25
 
 
 class Drive(NamedTuple):

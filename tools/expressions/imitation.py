@@ -28,7 +28,8 @@ _NAMED_EFFORT, _OTHER_EFFORT = 1e-6, 3e-4
 _JOINT_EFFORT = 1e-5
 #: Multiple of a person's motion at which actuators that the action unit names reach the end of their travel.
 _EXAGGERATION = 20.0
-#: Command of cables where a search begins: taut, since a slack one has no derivative.
+#: Command of cables and jaw where a search begins: a slack cable has no derivative, and neither has a jaw
+#: while threads keep the lips together.
 _START = -0.5
 #: Most evaluations of a search.
 _MOST_EVALUATIONS = 200
@@ -148,8 +149,8 @@ class Imitator:
             slopes = self._metric @ self._settled.jacobian(full(x))[:, columns]
             return np.concatenate([slopes, cost * np.eye(len(free)), self._excess(full(x))[1][:, free]])
 
-        cable = np.isin(free, self.spec.where("cable"))
-        start = np.where(cable, np.maximum(rest, _START), rest)
+        pulls = np.isin(free, [*self.spec.where("cable"), *self.spec.where("jaw")])
+        start = np.where(pulls, np.maximum(rest, _START), rest)
         limits: dict[str, Any] = {"bounds": (-1.0, 1.0), "x_scale": 1.0, "max_nfev": _MOST_EVALUATIONS}
         found = least_squares(residual, start, jacobian, **limits)
         return full(found.x)
