@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="draw every expression, not only the seven")
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     parser.add_argument("--json", type=Path, help="file for the counts")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.do == "draw":
         with Twin() as twin:
             names = list(load_expressions(twin.spec)) if given.all else list(NAMES)

@@ -28,7 +28,7 @@ from tools.assets.cables import Cable, Place, cable_patches
 from tools.assets.face_units import read_face_units, units_on_skin
 from tools.assets.source import read_source
 
-RAMP, RAMP_EVALUATIONS, LAST_EVALUATIONS = 4, 12, 36  # steps to full pull, evaluations of each and at the end
+RAMP, RAMP_EVALUATIONS, LAST_EVALUATIONS = 4, 12, 72  # steps to full pull, evaluations of each and at the end
 CLOSED = 3.0  # mm; lips further apart than this are open
 MOUTH = 0.025  # m around the lips in which the skin must not pass through itself
 REGIONS = {"brow": (-0.002, 0.080), "mouth": (-0.110, -0.004)}  # m; heights in which fields are compared

@@ -26,6 +26,8 @@ FILE = "precomputed/studio.npz"
 BUST_LABEL = 6  # of the bust in segmentation pictures
 #: Texture of the skin by material.
 TEXTURES = {"blue": "paint.png", "grey": "paint_grey.png", "human": "paint_human.png"}
+#: Linear colour of the lids' edges by material.
+_LID_EDGES = {"blue": (0.02, 0.06, 0.2), "grey": (0.10, 0.10, 0.10), "human": (0.20, 0.09, 0.07)}
 #: Largest pictures that are drawn with fewer triangles, of the fast style [pixels].
 COARSE = (128, 256)
 FOLD_DEPTH = 0.0014  # m, of the drawn lines at full fold
@@ -124,7 +126,10 @@ class StudioParts:
         skin = read_arrays(spec.file("meshes/skin.npz"))
         self._strain = FoldStrain(skin["points"], skin["triangles"], self._baked["fold_directions"])
         self.fold_lines: NDArray[np.float16] = self._baked["fold_lines"]
-        self.parts = [self._refined(part) for part in self._appearance.parts]
+        self.parts = [
+            self._refined(replace(part, colour=_LID_EDGES[material]) if part.name.startswith("lid") else part)
+            for part in self._appearance.parts
+        ]
         self.parts[0] = replace(self.parts[0], texture=_texture(spec, material))
         self.parts.append(self._opened(bust_part()))
 

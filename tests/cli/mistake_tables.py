@@ -66,7 +66,7 @@ LOOK = [
     ("look --size nan", r"Invalid value for '--size'"),
     ("look --size 99999", r"Invalid value for '--size'.*4096"),
     ("look --size", r"'--size' requires an argument"),
-    ("look --sise 64", r"Did you mean --size"),
+    ("look --sise 64", r"Did you mean .*--size"),
     ("look joy --body twin", r"No such option: --body"),
     ("look joy --out {out}/face.txt", r"no extension of a picture; name it \.png"),
     ("look joy --out {out}/face", r"no extension of a picture; name it .*, as in face\.png"),

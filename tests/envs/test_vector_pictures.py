@@ -65,7 +65,9 @@ def test_the_last_picture_of_an_episode_is_kept_beside_the_first_of_the_next() -
 def test_copies_that_are_not_reset_keep_their_picture() -> None:
     envs = make(ID, observe="image", style="fast", image_size=32, autoreset_mode=AutoresetMode.DISABLED)
     envs.reset(seed=0)
-    moved = envs.step(np.ones(envs.action_space.shape, np.float32))[0]["image"]
+    pull = np.ones(envs.action_space.shape, np.float32)
+    envs.step(pull)  # servos answer one step later
+    moved = envs.step(pull)[0]["image"]
     mask = np.array([True] + [False] * (COPIES - 1))
     seen = envs.reset(options={"reset_mask": mask})[0]["image"]
     assert np.array_equal(seen[1:], moved[1:]) and not np.array_equal(seen[0], moved[0])

@@ -80,7 +80,7 @@ def test_the_face_moves_in_the_picture(twin: Twin) -> None:
     _held(twin)
     rest = twin.render(96).astype(int)
     _held(twin, jaw=0.8)
-    assert np.abs(twin.render(96) - rest)[60:75, 40:56].mean() > 10
+    assert np.abs(twin.render(96) - rest)[56:72, 40:56].mean() > 10
 
 
 def test_light_and_camera_of_a_randomised_body_are_applied(twin: Twin) -> None:

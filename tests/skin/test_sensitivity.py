@@ -27,7 +27,7 @@ def smile() -> tuple[Anatomy, Drive, Floats, Jacobian]:
     """A smile with raised brow and open jaw, converged, and its Jacobian."""
     anatomy, take_up = load_anatomy(load_spec()), np.zeros(12)
     take_up[[0, 8, 9]] = 0.006, 0.008, 0.005
-    drive = Drive(0.08, np.array([-0.1, 0.05]), take_up)
+    drive = Drive(0.09, np.array([-0.1, 0.05]), take_up)
     skin = Skin(anatomy, "fine")
     skin.step(drive)
     points = converged(anatomy, skin.points, drive)

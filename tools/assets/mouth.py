@@ -85,10 +85,17 @@ def mouth_cavity(skin: Arrays, last_row: np.ndarray) -> Arrays:
     jaw = skin["jaw_weight"][loop]
     return {
         "mouth_points": np.concatenate(rows),
-        "mouth_triangles": ring_strip(len(rows), len(loop)),
+        "mouth_triangles": np.concatenate([ring_strip(len(rows), len(loop)), _end(len(rows), len(loop))]),
         "mouth_jaw": np.tile(jaw, len(rows)),
         "mouth_follow": np.repeat([1.0, *FOLLOW], len(loop)),
     }
+
+
+def _end(rows: int, columns: int) -> np.ndarray:
+    """Triangles (F, 3) that close the last of several rows, turned as those of `ring_strip`."""
+    first = (rows - 1) * columns
+    i = first + np.arange(1, columns - 1)
+    return np.stack([i, np.full(columns - 2, first), i + 1], axis=1)
 
 
 def tongue() -> Arrays:
