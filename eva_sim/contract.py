@@ -88,8 +88,8 @@ class FaceSpec:
         return tuple(a.name for a in self.actuators)
 
     @property
-    def pairs(self) -> tuple[str, ...]:
-        """Names without their side, of the actuators that there are on both sides."""
+    def two_sided_names(self) -> tuple[str, ...]:
+        """Names, without their side, of actuators that exist on both sides, e.g. `brow_inner`."""
         stems = (name.removesuffix("_left") for name in self.names if name.endswith("_left"))
         return tuple(stem for stem in stems if f"{stem}_right" in self.names)
 
@@ -199,20 +199,20 @@ class FaceSpec:
         for name, value in values.items():
             if not isinstance(value, int | float | np.number) or isinstance(value, bool):
                 raise CommandError(f"{name}={value!r} is not a number in [-1, 1].")
-            out[self.sides(name)] = value
+            out[self.indices_of(name)] = value
         return self.check(out)
 
-    def sides(self, name: str) -> list[int]:
-        """Returns the index of an actuator, or both of a name without its side.
+    def indices_of(self, name: str) -> list[int]:
+        """Returns the index of an actuator, or both indices of a name without its side.
 
         Raises:
             CommandError: no such actuator.
         """
-        if name in self.pairs:
+        if name in self.two_sided_names:
             return [self.names.index(f"{name}_{side}") for side in ("left", "right")]
         if name in self.names:
             return [self.names.index(name)]
-        known = (*self.names, *self.pairs)
+        known = (*self.names, *self.two_sided_names)
         raise CommandError(f"no actuator called {name!r}; {known_names(name, known)}.")
 
 

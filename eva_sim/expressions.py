@@ -108,7 +108,7 @@ def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
     command = spec.neutral
     late = [word for word in words[1:] if "=" not in word]
     for word in words:
-        if word.lower() in (*spec.names, *spec.pairs):
+        if word.lower() in (*spec.names, *spec.two_sided_names):
             raise CommandError(f"{word} needs a value from -1 to 1, as in {word.lower()}=0.2.")
     if late:
         raise CommandError(f"an expression comes first and alone; {late[0]!r} would undo the rest.")
@@ -125,5 +125,5 @@ def _set(spec: FaceSpec, command: NDArray[np.float32], name: str, value: str) ->
     except ValueError as error:
         raise CommandError(f"{name}={value} is not a number in -1..1.") from error
     changed = command.copy()
-    changed[spec.sides(name)] = number
+    changed[spec.indices_of(name)] = number
     return spec.check(changed)

@@ -53,6 +53,7 @@ class _Blink:
         return float(np.clip(min(down, 1.0 - up), 0.0, 1.0))
 
     def end(self, period: float) -> float:
+        """Returns the time at which the lids are open again [s]."""
         return self.start + self.closing + period + self.opening
 
 

@@ -44,7 +44,7 @@ _POWER = 16  # of the power that the shader takes for an exponential
 
 
 class Material(NamedTuple):
-    """What a surface is made of; see `StudioPart`.
+    """Appearance of a surface, as constants of its shader; see `StudioPart`.
 
     Attributes:
         painted: whether it has a texture.
@@ -59,8 +59,8 @@ class Material(NamedTuple):
     scatter: float
 
 
-def constants(material: Material, shadows: bool) -> str:
-    """Returns what the shaders of the face hold for constant, in their language."""
+def shader_constants(material: Material, shadows: bool) -> str:
+    """Returns lights and material as constants of the face shader, in GLSL."""
     width = np.array([_WRAP + material.scatter, _WRAP, _WRAP])
     vectors = {
         "AXIS": [np.array(box.place) / np.linalg.norm(box.place) for box in BOXES],

@@ -15,7 +15,7 @@ from eva_sim.rendering.studio_light import (
     BACKGROUND,
     BACKGROUND_EDGE,
     Material,
-    constants,
+    shader_constants,
     shadow_projection,
 )
 
@@ -65,7 +65,7 @@ class Programs:
     def face(self, material: Material, shadows: bool) -> Any:
         """Returns the program of parts of a material, with or without the key light's shadow."""
         if (material, shadows) not in self._faces:
-            program = self._program("face", "face", constants(material, shadows))
+            program = self._program("face", "face", shader_constants(material, shadows))
             if material.painted:
                 program["paint"].value = 0
             if shadows:
