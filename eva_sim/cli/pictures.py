@@ -27,6 +27,7 @@ WORDS = (
     "an expression, e.g. joy or joy:0.5, then actuator=value from -1 (low) to 1 (high); a name without its "
     "side sets both"
 )
+SheetSize = Annotated[int, typer.Option(min=64, max=1024, help="side of each picture [pixels]")]
 
 
 @contextmanager
@@ -112,6 +113,7 @@ def _film(twin: Twin, command: NDArray[np.float32], out: Path, size: int, second
 def render_expressions(
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/expressions.png"),
     intensity: Annotated[float, typer.Option(min=0, max=1, help="of all expressions, from 0 to 1")] = 1.0,
+    size: SheetSize = 320,
     style: options.Style = "fine",
     material: options.Material = "blue",
 ) -> None:
@@ -120,12 +122,13 @@ def render_expressions(
     from eva_sim.twin.pictures import write_expression_sheet
 
     with _picture(out), Twin(style=style.lower(), material=material.lower()) as twin:
-        write_expression_sheet(twin, out, intensity=intensity)
+        write_expression_sheet(twin, out, size, intensity)
     Console().print(f"{out}")
 
 
 def render_actuators(
     out: Annotated[Path, typer.Option(help="picture to write")] = Path("out/muscles.png"),
+    size: SheetSize = 240,
 ) -> None:
     """Renders a sheet of every actuator at full pull.
 
@@ -136,5 +139,5 @@ def render_actuators(
 
     import_optional("matplotlib", "train")  # for the colours
     with _picture(out), Twin() as twin:
-        write_actuator_sheet(twin, out)
+        write_actuator_sheet(twin, out, size)
     Console().print(f"{out}")

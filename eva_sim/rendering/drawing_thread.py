@@ -75,9 +75,12 @@ class Context:
         self.renderer = pyrender.renderer.Renderer(256, 256)
         self.renderer.delete = _do_nothing  # Python would call it at its end, in another thread
 
+    def make_current(self) -> None:
+        """Directs OpenGL's calls here, also those that fill buffers; studio light has another context."""
+        self._egl.make_current()
+
     def render(self, scene: Any, size: int, flags: int, nodes: Any) -> Any:
-        """Draws a scene; see pyrender's `Renderer.render`."""
-        self._egl.make_current()  # a picture in studio light may have come between
+        """Draws a scene into the current context; see pyrender's `Renderer.render`."""
         self.renderer.viewport_width = self.renderer.viewport_height = size
         return self.renderer.render(scene, flags | self._flag, nodes)
 

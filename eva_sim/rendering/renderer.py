@@ -149,6 +149,7 @@ class Renderer:
     def _draw(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any) -> Any:
         """Arranges the scene and draws it; in the drawing thread, so that pictures do not mix."""
         here = context()
+        here.make_current()
         here.renderer._sorted_mesh_nodes = _by_name
         self._scene.set_pose(self._camera, self.pose)
         self._scene.ambient_light = np.full(3, AMBIENT * self._strength)

@@ -31,8 +31,6 @@ _LID_EDGES = {"blue": (0.02, 0.06, 0.2), "grey": (0.10, 0.10, 0.10), "human": (0
 #: Largest pictures that are drawn with fewer triangles, of the fast style [pixels].
 COARSE = (128, 256)
 FOLD_DEPTH = 0.0014  # m, of the drawn lines at full fold
-#: Below this height the neck ends in the bust, and what of the shoulders stays above it [m].
-_NECK_END, _NECK_WIDTH, _SHOULDERS_END = -0.149, 0.061, -0.11
 #: Outline of the bust: half width, half depth, height, and depth of the middle of its rings [m].
 #: A rolled collar about the neck, then shoulders.
 _BUST_OUTLINE = (
@@ -43,6 +41,8 @@ _BUST_OUTLINE = (
     (0.1340, 0.0830, -0.1720, -0.094), (0.1480, 0.0870, -0.1820, -0.092), (0.1580, 0.0900, -0.1960, -0.090),
     (0.1640, 0.0920, -0.2150, -0.089), (0.1660, 0.0940, -0.2400, -0.088), (0.1660, 0.0950, -0.3000, -0.088),
 )  # fmt: skip
+#: Fall of the collar from back to front, and the height below which rings are level [m].
+_COLLAR_SLOPE, _LEVEL_BELOW = 0.16, -0.1600
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,8 @@ class StudioParts:
         made = _converted(part)
         made = replace(made, two_sided=part.name != "head")
         if part.name == "head":
-            kept = _without_shoulders(made.points, made.triangles)
             # Subdivision keeps the first vertices, so the coarse triangles also cast the fine shadow.
-            made = replace(made, triangles=kept, caster=kept,
+            made = replace(made, caster=made.triangles,
                            roughness=0.5, coat=0.55, scatter=0.1, folds=True)  # fmt: skip
         if self._fine and part.name in ("head", "mouth", "tongue"):
             operator, triangles = subdivide(len(made.points), made.triangles)
@@ -217,18 +216,14 @@ def _converted(part: Part) -> StudioPart:
     )  # fmt: skip
 
 
-def _without_shoulders(points: Floats, triangles: NDArray[np.int64]) -> NDArray[np.int64]:
-    corners = points[triangles]
-    neck = (corners[:, :, 1] > _NECK_END) & (np.abs(corners[:, :, 0]) < _NECK_WIDTH)
-    return triangles[neck.all(1) | (corners[:, :, 1] > _SHOULDERS_END).all(1)]
-
-
 def bust_part(around: int = 96) -> StudioPart:
     """Returns the bust that carries the head, rings of ellipses in dark satin."""
     width, depth, height, middle = (column[:, None] for column in np.array(_BUST_OUTLINE).T)
     angle = np.linspace(0, -2 * np.pi, around + 1)
     x, z = width * np.cos(angle), depth * np.sin(angle) + middle
-    points = np.stack([x, height + 0 * x, z], axis=-1).reshape(-1, 3)
+    # The collar is lower in front, where the chin comes down with the jaw.
+    slope = _COLLAR_SLOPE * np.clip((height - _LEVEL_BELOW) / (height.max() - _LEVEL_BELOW), 0, 1)
+    points = np.stack([x, height - slope * (z - middle), z], axis=-1).reshape(-1, 3)
     colours = np.tile([0.018, 0.020, 0.024], (len(points), 1))
     return _revolved("bust", BUST_LABEL, points, colours, x.shape, roughness=0.42, coat=0.25)
 

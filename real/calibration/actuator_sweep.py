@@ -229,10 +229,11 @@ def expected_motion(spec: FaceSpec) -> Floats:
 
     Zero where aligned landmarks show nothing: gaze and head pose.
     """
-    atlas = load_atlas(spec)
-    commands = atlas.commands - atlas.commands[0]
+    atlas, seen = load_atlas(spec), spec.expressive
+    commands = (atlas.commands - atlas.commands[0])[:, seen]
     landmarks = (atlas.landmarks - atlas.landmarks[0]).reshape(len(atlas), -1)
-    fitted: Floats = np.linalg.lstsq(commands, landmarks, rcond=None)[0].reshape(commands.shape[1], -1, 3)
+    fitted: Floats = np.zeros((len(spec), landmarks.shape[1] // 3, 3))
+    fitted[seen] = np.linalg.lstsq(commands, landmarks, rcond=None)[0].reshape(len(seen), -1, 3)
     fitted.setflags(write=False)
     return fitted
 

@@ -19,7 +19,7 @@ from eva_sim.errors import DataError, EvaError, RenderError
 from eva_sim.rendering.studio_parts import FILE, StudioParts
 from eva_sim.rendering.studio_programs import Programs
 from eva_sim.twin import Twin
-from eva_sim.twin.head_camera import MATERIALS, STYLES
+from eva_sim.twin.head_camera import MATERIALS, STYLES, HeadCamera
 
 PROGRAM = """
 import hashlib
@@ -63,6 +63,16 @@ def test_depth_and_labels_agree_with_the_plain_style(twin: Twin) -> None:
     assert np.median(np.abs(near - expected)[head]) < 5e-4
     assert set(np.unique(labels)) == {0, 1, 3, 4, 5, 6} | ({2} & set(np.unique(labels)))
     assert (near[labels == 0] == 0).all() and (near[labels > 0] > 0.5).all()
+
+
+def test_plain_pictures_among_those_in_studio_light_show_the_face_as_it_is(twin: Twin) -> None:
+    plain, studio = HeadCamera(twin.spec), HeadCamera(twin.spec, "fast")
+    twin.reset()
+    for camera in (plain, studio):
+        camera.picture(twin.skin.points, twin.head.pose, 96)
+    _held(twin, jaw=1.0)
+    seen = plain.picture(twin.skin.points, twin.head.pose, 96)
+    np.testing.assert_array_equal(seen, HeadCamera(twin.spec).picture(twin.skin.points, twin.head.pose, 96))
 
 
 def test_folds_can_be_seen(twin: Twin) -> None:

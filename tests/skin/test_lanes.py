@@ -266,7 +266,7 @@ def test_a_moving_skin_overshoots_and_comes_to_the_same_rest(anatomy: Anatomy) -
     for step in range(14):
         moving.step(OPEN._replace(jaw=0.26 * min(1.0, (step + 1) / 2)))
         beyond.append(1000 * ((moving.points - still.points)[far] * direction).sum(1).max())
-    assert max(beyond[1:]) > 0.01  # at the ends of steps, 40 ms apart; between them it is half a millimetre
+    assert max(beyond[1:]) > 0.02  # at the ends of steps, 40 ms apart; between them it is half a millimetre
     assert 1000 * np.abs(moving.points - still.points).max() < 0.001
 
 

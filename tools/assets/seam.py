@@ -9,7 +9,9 @@ from tools.assets.topology import Remesher
 
 STATIONS = 12  # steps of the seam from the middle to a corner
 GAP = 0.00015  # m between the lips at rest
-CORNER_LIFT, LIFTED = 0.0010, 3  # m that the corners rise above the source's, and the power of its course
+# m that the corners lie above and before the source's, which are at the bottom of a pocket, and the power of
+# its course along the seam
+CORNER_LIFT, CORNER_FORWARD, COURSE = 0.0010, 0.0008, 3
 REACH = 0.014  # m; skin further from the seam stays where it was
 
 
@@ -33,6 +35,8 @@ def join_lips(mesh: Remesher, upper: list[int], lower: list[int]) -> np.ndarray:
         open_by[-1] = 0.0  # the corner is one vertex
         target = seam + open_by[:, None] * [0.0, 1.0, 0.0]
         moves |= dict(zip(path, target - points[path], strict=True))
+    # The skin about the corner goes with it. The next station moves otherwise, and would fold that skin over.
+    moves |= dict.fromkeys(mesh.ring(sides[0][-1]) - moves.keys(), moves[sides[0][-1]])
     distance = np.linalg.norm(points[:, None] - seam, axis=2).min(axis=1)
     used = np.unique(triangles)
     still = dict.fromkeys(used[distance[used] > REACH].tolist(), 0.0)
@@ -57,7 +61,7 @@ def seam_stations(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     smooth = [basis @ np.linalg.lstsq(basis, middle[:, k], rcond=None)[0]
               for k, basis in enumerate((odd, even, even))]  # fmt: skip
     curve = np.stack(smooth, axis=1)
-    curve[:, 1] += CORNER_LIFT * s**LIFTED
+    curve += s[:, None] ** COURSE * np.array([0.0, CORNER_LIFT, CORNER_FORWARD])
     return _along(curve, np.linspace(0, 1, STATIONS + 1))
 
 

@@ -14,6 +14,9 @@ from tools.assets.topology import mirror_half, triangulate
 
 Arrays = dict[str, np.ndarray]
 NECK_CUT = -0.165  # m; the neck ends here
+# m; the neck's lower end as it stands in a collar: half width, half depth and middle of an ellipse, and the
+# heights from which and below which it is inside
+COLLAR, COLLAR_MIDDLE, FREE, INSIDE = (0.0520, 0.0490), -0.105, -0.124, -0.132
 
 
 def visual_meshes(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> Arrays:
@@ -50,6 +53,7 @@ def head_shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int])
     half = _compact(points, triangulate(points, body[keep]))
     around, faces, _ = mirror_half(*half)
     around[:, 1] = np.maximum(around[:, 1], NECK_CUT)  # a clean, level end
+    around = _without_shoulders(around)
     distance, index = cKDTree(skin["points"]).query(around)
     welded = distance < 1e-6
     number = np.where(welded, index, 0)
@@ -60,6 +64,15 @@ def head_shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int])
     lift = np.clip((whole[:, 1] - NECK_CUT) / 0.035, 0, 1)
     return {"head_points": whole, "head_triangles": triangles, "head_jaw": jaw,
             "head_lift": lift**2 * (3 - 2 * lift)}  # fmt: skip
+
+
+def _without_shoulders(points: np.ndarray) -> np.ndarray:
+    """Draws the lower end of the neck (V, 3) [m] in, so that it goes into a collar all around."""
+    x, z = points[:, 0], points[:, 2] - COLLAR_MIDDLE
+    beyond = np.maximum(np.hypot(x / COLLAR[0], z / COLLAR[1]), 1.0)
+    share = np.clip((FREE - points[:, 1]) / (FREE - INSIDE), 0, 1)
+    scale = 1 - share * (1 - 1 / beyond)
+    return np.stack([scale * x, points[:, 1], scale * z + COLLAR_MIDDLE], axis=1)
 
 
 def _shell_jaw(points: np.ndarray, triangles: np.ndarray, skin: Arrays) -> np.ndarray:
