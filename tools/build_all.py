@@ -25,6 +25,7 @@ STEPS = {
     "find_expressions": False,
     "build_table": False,
     "build_studio": False,
+    "build_model": False,
 }
 
 

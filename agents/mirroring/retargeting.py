@@ -9,6 +9,8 @@ read a face by its gaps (brow over eye, lids, lips), so the gaps count separatel
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
@@ -26,6 +28,8 @@ GAP_WEIGHT = 1.0
 #: Cost of an actuator's pull [squared outer-eye distances per squared command]: decides which of two
 #: actuators works where the face is the same with either, and keeps them from pulling against each other.
 EFFORT = 1e-4
+#: Tolerance at which the first of two searches ends, and what it holds for.
+_NEAR, _STOPS = 1e-2, ("ftol", "xtol", "gtol")
 
 _X, _Y, _Z = range(3)
 #: Upper (left) and lower (right) points of each gap, and the axis it is taken along: brows over eye
@@ -84,17 +88,25 @@ class Retargeter:
         return np.clip(target, self.low, self.high)
 
     def _pulls(self, wanted: Floats) -> Floats:
-        """Finds the pulls within the travel that come nearest, (M,)."""
+        """Finds the pulls within the travel that come nearest, (M,).
+
+        The map is quadratic. A search that starts at rest, an end of travel for most actuators, can end far from
+        the nearest face. So one through the inside of the travel, ended early, finds where to search exactly.
+        """
         effort = np.sqrt(EFFORT) * np.eye(len(self._bounds[0]))
-        solution = least_squares(
-            lambda x: np.concatenate([self._compared(x) - wanted, effort @ x]),
-            np.zeros(len(effort)),
-            lambda x: np.concatenate([self._compared.jacobian(x), effort]),
-            bounds=self._bounds,
-            method="dogbox",  # rest is an end of travel, from where "trf" starts slowly
-        )
-        pulls: Floats = solution.x
-        return pulls
+
+        def search(start: Floats, **options: Any) -> Floats:
+            found: Floats = least_squares(
+                lambda x: np.concatenate([self._compared(x) - wanted, effort @ x]),
+                start,
+                lambda x: np.concatenate([self._compared.jacobian(x), effort]),
+                bounds=self._bounds,
+                **options,
+            ).x
+            return found
+
+        near = search(np.mean(self._bounds, axis=0), method="trf", **dict.fromkeys(_STOPS, _NEAR))
+        return search(near, method="dogbox")
 
 
 def expression_metric() -> Floats:

@@ -131,7 +131,7 @@ class InverseModel:
             raise DataError("landmarks hold values that are not finite; mask lost frames first.")
         few = points.ndim == 2 or len(points) <= _FEW
         with torch.inference_mode(), one_torch_thread() if few else nullcontext():
-            output = self(torch.from_numpy(points.reshape(-1, self.neutral.size)))
+            output = self(torch.tensor(points.reshape(-1, self.neutral.size)))
         commands = np.tile(self.spec.neutral, (len(output), 1))
         commands[:, self.spec.expressive] = output.numpy().clip(-1, 1)
         return commands.reshape(*points.shape[:-2], len(self.spec))

@@ -12,17 +12,22 @@ from rich.table import Table
 
 from eva_sim.cli import options
 from eva_sim.cli.preparation import work_in
-from eva_sim.errors import DataError
+from eva_sim.files import asset
 
-#: Where a model is looked for: what `eva train` writes, then what `eva demo` writes.
+#: Where a model is looked for first: what `eva train` writes, then what `eva demo` writes.
 _MODELS = (Path("out/model"), Path("out/demo/model"))
+#: Folder of the model that comes with the package, among the assets.
+SHIPPED_MODEL = "models/eva"
 
 
 def mirror(
     source: Annotated[str, typer.Argument(help="clip, picture, or camera (its number or device)")],
     model: Annotated[
         Path | None,
-        typer.Option(help="folder or file that `eva train` wrote; by default out/model, or else the demo's"),
+        typer.Option(
+            help="folder or file that `eva train` wrote; by default out/model, or else the demo's, or else the "
+            "one that comes with the package"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
         "out/mirror"
@@ -84,14 +89,12 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _default_model() -> Path:
-    """Returns the folder of the user's own model, or else of the demo's.
+    """Returns the folder of the user's own model, or else of the demo's, or else of the one that is shipped.
 
     Raises:
-        DataError: there is neither.
+        DataError: the installation lacks that one.
     """
-    for folder in _MODELS:
-        if folder.is_dir():
-            Console(stderr=True).print(f"The model is that of {folder}.", soft_wrap=True)
-            return folder
-    places = " or ".join(map(str, _MODELS))
-    raise DataError(f"there is no model in {places}; run `eva demo`, or name one with --model.")
+    folder = next((folder for folder in _MODELS if folder.is_dir()), None)
+    told = f"that of {folder}" if folder else "the one that comes with the package"
+    Console(stderr=True).print(f"The model is {told}.", soft_wrap=True)
+    return folder or asset(SHIPPED_MODEL)

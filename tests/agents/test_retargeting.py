@@ -48,7 +48,7 @@ def twin() -> Twin:
 
 
 def test_a_resting_person_asks_for_the_resting_robot(twin: Twin) -> None:
-    np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-9)
+    np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("row", [3, 50, 99, 200])
@@ -108,9 +108,18 @@ def test_more_than_the_robot_can_is_asked_within_its_travel(twin: Twin) -> None:
     assert np.abs(twin.asked(person)).max() < 1.5 * furthest
 
 
+def test_a_mouth_that_opens_steadily_is_followed_without_a_jump(twin: Twin) -> None:
+    """A search that ends in the wrong place for single faces of a motion makes the mouth jump."""
+    opened = face_measurements(twin.moved.reshape(-1, *SHAPE) + twin.neutral)["jaw_opening"]
+    for row in np.argsort(-opened)[:40]:
+        motion = np.linspace(0.2, 1.1, 30)[:, None, None] * twin.moved[row].reshape(SHAPE)
+        asked = np.array([twin.asked(face) for face in motion])
+        assert np.abs(np.diff(asked, axis=0)).max() < 0.03
+
+
 def test_rest_is_always_in_the_range(twin: Twin) -> None:
     made = Retargeter(twin.spec, twin.neutral, twin.neutral + 0.1, twin.neutral + 0.2, twin.forward_model)
-    np.testing.assert_allclose(made(twin.neutral, twin.neutral), twin.neutral, atol=1e-9)
+    np.testing.assert_allclose(made(twin.neutral, twin.neutral), twin.neutral, atol=1e-6)
 
 
 @pytest.mark.parametrize(

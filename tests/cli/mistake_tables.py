@@ -171,7 +171,6 @@ MIRROR = [
     ("mirror 77 --model good.pt --out {out}", r"no camera 77; is it plugged in"),
     ("mirror -1 --model good.pt --out {out}", r"No such option: -1"),
     (f"mirror {LONG} --model good.pt --out {{out}}", r"[Nn]ame too long"),
-    ("mirror wall.png --out {out}", r"no model in out/model or out/demo/model; run `eva demo`"),
     ("mirror wall.png --model none.pt --out {out}", r"none\.pt does not exist; train a model"),
     ("mirror wall.png --model empty --out {out}", r"inverse\.pt does not exist; train a model"),
     ("mirror wall.png --model half.pt --out {out}", r"half\.pt is damaged .*train it again"),
