@@ -90,8 +90,8 @@ class Retargeter:
     def _pulls(self, wanted: Floats) -> Floats:
         """Finds the pulls within the travel that come nearest, (M,).
 
-        The map is quadratic. A search that starts at rest, an end of travel for most actuators, can end far from
-        the nearest face. So one through the inside of the travel, ended early, finds where to search exactly.
+        The map is quadratic. A search that starts at rest, an end of travel for most actuators, can end far
+        from the nearest face. So one through the inside of the travel, ended early, finds where to begin.
         """
         effort = np.sqrt(EFFORT) * np.eye(len(self._bounds[0]))
 

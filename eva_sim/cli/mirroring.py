@@ -25,8 +25,8 @@ def mirror(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="folder or file that `eva train` wrote; by default out/model, or else the demo's, or else the "
-            "one that comes with the package"
+            help="folder or file that `eva train` wrote; by default out/model, or else the demo's, or else "
+            "the one that comes with the package"
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
