@@ -28,12 +28,12 @@ CARD = """\
 `inverse.pt` is a network with two hidden layers: from the aligned landmarks of a face to the 25 commands that
 make it. `eva mirror` uses it where there is no model of the user's own.
 
-- **Data:** {samples} expressions of the twin with its skin `full`, drawn and settled by `eva babble`, seed {seed}.
-  No people.
+- **Data:** {samples} expressions of the twin with its skin `full`, drawn and settled by `eva babble`,
+  seed {seed}. No people.
 - **Held-out error:** {mae:.4f} of the actuators' travel, mean absolute, on {held_out} expressions;
   nearest neighbour {nearest:.4f}, neutral command {neutral:.4f}.
-- **Replay:** the landmarks of {replays} held-out faces, made again from predicted commands, are {replay:.2f} mm
-  off on average.
+- **Replay:** the landmarks of {replays} held-out faces, made again from predicted commands, are
+  {replay:.2f} mm off on average.
 - **For:** the actuator table with this digest; another one is refused.
   `{digest}`
 - **Not for:** people's faces directly. `eva mirror` maps them into the robot's range first.
