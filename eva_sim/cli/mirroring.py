@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -51,7 +51,6 @@ def mirror(
     A camera is mirrored live, until q or Ctrl-C. `eva mimic` is the same command.
     """
     from eva_sim import make_face
-    from eva_sim.agents.mirroring.metrics import tabulate_metrics
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
     from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
     from eva_sim.cli.body_choice import BodyChoice
@@ -67,6 +66,15 @@ def mirror(
         face_options = twin_options if choice.body == "twin" else choice.options
         with make_face(choice.body, **face_options) as face:
             metrics = mirror_source(opened, learned, face, out)
+    _report(metrics, out)
+    if not metrics["complete"]:
+        raise typer.Exit(1)
+
+
+def _report(metrics: dict[str, Any], out: Path) -> None:
+    """Prints what was assumed, the table of results, and where they are."""
+    from eva_sim.agents.mirroring.metrics import tabulate_metrics
+
     if metrics["assumed"]:
         told = f"assumed: {'; '.join(metrics['assumed'])}"
         Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
@@ -76,8 +84,6 @@ def mirror(
     else:
         told = f"Ended early ({metrics['ended']}): what was mirrored until then is in {out}."
     Console(stderr=True).print(told, soft_wrap=True)
-    if not metrics["complete"]:
-        raise typer.Exit(1)
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
