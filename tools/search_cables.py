@@ -16,6 +16,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import cma
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +26,6 @@ from eva_sim.files import read_arrays
 from tools.action_units import ACTION_UNITS, Judge, Outcome, wanted_fields
 from tools.assets.cables import CABLES, Cable, Patch
 from tools.cable_designs import DESIGNS, ONE_PATCH_EACH
-from tools.evolution import evolve
 
 GROUPS = {
     "brow": ("brow_inner", "brow_outer", "corrugator"),
@@ -181,13 +181,16 @@ def run_search(judge: Judge, group: str, seed: int, rounds: int) -> tuple[Cable,
     search = Search(judge, group, kept)
     low, high = np.array(search.bounds).T
     start = np.clip((np.array(search.numbers(CABLES)) - low) / (high - low), 0, 1)
-    found, best = start, np.inf
-    rng = np.random.default_rng(seed)
-    steps = evolve(lambda at: search.cost(low + at * (high - low)), start, SPREAD, rng)
-    for number, (at, cost) in zip(range(rounds), steps, strict=False):
-        if cost < best:
-            found, best = at, cost
-            routing = search.routing(low + at * (high - low))
+    found, best = start, search.cost(low + start * (high - low))
+    options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9}  # for this library 0 means the time
+    strategy = cma.CMAEvolutionStrategy(start, SPREAD, options)
+    for number in range(rounds):
+        candidates = strategy.ask()
+        costs = [search.cost(low + at * (high - low)) for at in candidates]
+        strategy.tell(candidates, costs)
+        if min(costs) < best:
+            found, best = candidates[int(np.argmin(costs))], min(costs)
+            routing = search.routing(low + found * (high - low))
             print(f"round {number + 1}: score {-best:.3f}", *routing, sep="\n    ", flush=True)
     return search.routing(low + found * (high - low))
 

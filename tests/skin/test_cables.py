@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import zipfile
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from tools.action_units import ACTION_UNITS, COMMANDS, Judge, front_vertex, pair
 from tools.assets.cables import CABLES, Cable, Patch, Place, cable_patches
 from tools.assets.face_units import read_face_units, units_on_skin
 from tools.assets.source import Source
-from tools.evolution import evolve
 from tools.search_cables import GROUPS, LARGEST, Search, score
 
 Arrays = dict[str, np.ndarray]
@@ -117,16 +115,6 @@ def test_a_lost_action_unit_costs(judge: Judge) -> None:
     name = "AU1 inner brow raiser"
     kept = {name: outcome.reached[name].most + 4}
     assert score(outcome, {}) - score(outcome, kept) == pytest.approx(2.0)
-
-
-def test_the_evolution_strategy_finds_the_minimum_of_a_turned_ellipsoid() -> None:
-    rng = np.random.default_rng(0)
-    turn, lowest = np.linalg.qr(rng.normal(size=(8, 8)))[0], rng.uniform(0.2, 0.8, 8)
-    scale = 10 ** np.linspace(0, 2, 8)
-    steps = evolve(lambda x: float((scale * (turn @ (x - lowest)) ** 2).sum()), np.full(8, 0.5), 0.12, rng)
-    found, cost = next(itertools.islice(steps, 150, None))
-    assert cost < 1e-6
-    assert found == pytest.approx(lowest, abs=1e-2)
 
 
 # --- the face in use ----------------------------------------------------------------------------------
