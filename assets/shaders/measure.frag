@@ -5,9 +5,9 @@ void main() {
   value = 1.0 / gl_FragCoord.w;
 }
 #else
-uniform float label;
+flat in float part;  // label
 
 void main() {
-  value = label;
+  value = part;
 }
 #endif

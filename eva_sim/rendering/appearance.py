@@ -11,7 +11,8 @@ from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
 from eva_sim.rendering.inner_lips import InnerLips
 from eva_sim.rendering.renderer import Part
-from eva_sim.skin.ground import rotate_with_jaw
+from eva_sim.skin.ground import HINGE_Y, HINGE_Z, rotate_with_jaw
+from eva_sim.skin.kernel_cache import kernel
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
 CAVITY, TONGUE = (0.085, 0.012, 0.012), (0.36, 0.085, 0.085)  # linear red, green, blue
@@ -45,7 +46,6 @@ class Appearance:
         self._spec, self._arrays = spec, _visual_arrays(spec)
         skin = read_arrays(spec.file("meshes/skin.npz"))
         self._skin_size, self._rest, self._loop = len(skin["points"]), skin["points"], skin["lip_loop"]
-        self._lift = self._arrays["head_lift"][:, None]
         self._inner_lips = InnerLips(skin["triangles"], self._loop, self._arrays["inner_local"])
         self._loops = _lid_loops(skin["points"], skin["lid_margin"])
         self.parts = self._make_parts()
@@ -58,17 +58,13 @@ class Appearance:
             pose: of the rigid head.
         """
         arrays, skull = self._arrays, pose.skull
-        rest = slice(self._skin_size, None)  # the shell around the simulated skin
-        turned = rotate_with_jaw(arrays["head_points"][rest], arrays["head_jaw"][rest], pose.jaw)
-        head = np.concatenate([skin, turned])
-        # Where the neck is lifted with the skull, all of its motion is added; at the base nothing.
-        motion = head @ (skull[:3, :3] - np.eye(3)).T
-        motion += skull[:3, 3]
-        motion *= self._lift
-        head += motion
+        skin, points = np.ascontiguousarray(skin, float), arrays["head_points"]
         inner, lower_jaw = self._inner_lips(skin), skull @ jaw_pose(pose.jaw)
+        head = np.empty((len(points) + len(inner), 3))
+        _place_head(skin, points, arrays["head_jaw"], arrays["head_lift"], pose.jaw, skull, head)
+        head[len(points) :] = _move(inner, skull)
         placed = {
-            "head": np.concatenate([head, _move(inner, skull)]),
+            "head": head,
             "mouth": _move(self._cavity(inner, pose.jaw), skull),
             "upper_teeth": skull,
             "lower_teeth": lower_jaw,
@@ -141,6 +137,25 @@ def _lid_loops(points: Floats, margin: np.ndarray) -> list[np.ndarray]:
         angle = np.arctan2(points[side, 1] - eye[1], points[side, 0] - eye[0])
         loops.append(side[np.argsort(angle)])
     return loops
+
+
+@kernel(nogil=True)
+def _place_head(skin, points, share, lift, jaw, skull, head):  # type: ignore[no-untyped-def]
+    """Writes world vertices of the skin and of the shell around it, whose `points` follow the jaw by a share.
+
+    Where the neck is lifted with the skull, all of its motion is added; at the base nothing.
+    """
+    for i in range(len(points)):
+        if i < len(skin):
+            x, y, z = skin[i, 0], skin[i, 1], skin[i, 2]
+        else:
+            x, y, z = points[i, 0], points[i, 1] - HINGE_Y, points[i, 2] - HINGE_Z
+            sine, cosine = np.sin(share[i] * jaw), np.cos(share[i] * jaw)
+            y, z = HINGE_Y + cosine * y - sine * z, HINGE_Z + sine * y + cosine * z
+        own = x, y, z
+        for k in range(3):
+            moved = skull[k, 0] * x + skull[k, 1] * y + skull[k, 2] * z + skull[k, 3]
+            head[i, k] = own[k] + lift[i] * (moved - own[k])
 
 
 def _move(points: Floats, pose: Floats) -> Floats:

@@ -18,9 +18,9 @@ from eva_sim.errors import RenderError
 from eva_sim.rendering.drawing_thread import in_drawing_thread
 from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW, LARGEST, look_at
 from eva_sim.rendering.studio_light import SHADOW_SIZE, shadow_projection
-from eva_sim.rendering.studio_mesh import StudioMesh, Style, View
 from eva_sim.rendering.studio_parts import StudioPart, StudioPlacement
-from eva_sim.rendering.studio_programs import programs
+from eva_sim.rendering.studio_programs import View, programs
+from eva_sim.rendering.studio_scene import StudioScene, Style
 
 Picture = NDArray[np.uint8]
 
@@ -120,7 +120,7 @@ class _Drawn:
         self._programs, self._style = programs(), style
         self._targets: dict[tuple[str, int], _Target] = {}  # the latest size of each kind
         with self._programs.context as context:
-            self._meshes = [StudioMesh(part, self._programs, style, fold_lines) for part in parts]
+            self._scene = StudioScene(parts, self._programs, style, fold_lines)
             self._shadow_map = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
             self._shadow_map.compare_func = "<="
             shadow = context.framebuffer(depth_attachment=self._shadow_map)
@@ -143,15 +143,12 @@ class _Drawn:
 
     def _colour(self, shot: Shot, target: _Target, size: int) -> None:
         context = self._programs.context
-        self._place(shot.placed)
-        for mesh in self._meshes:
-            mesh.turn(shot.placed.folds)
+        self._scene.place(shot.placed, folds=True)
         if self._style.shadows:
             self._cast_shadow()
         self._begin(target)
-        view = View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength)
-        for mesh in self._meshes:
-            mesh.shade(view, size)
+        self._programs.look(View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength))
+        self._scene.shade(size)
         context.disable(context.CULL_FACE)
         self._programs.background.render()  # last, so only where nothing hides it
         if self._style.smooth_edges:
@@ -170,22 +167,17 @@ class _Drawn:
         """Returns labels or distances [m], (size, size)."""
         with self._programs.context as context:
             context.gc()
-            self._place(placed)
+            self._scene.place(placed, folds=False)
             target = self._target("measure", size)
             self._begin(target)
-            view = View(_projection(pose))
-            for mesh in self._meshes:
-                mesh.measure(view, labels, size)
+            self._programs.look(View(_projection(pose)))
+            self._scene.measure(labels, size)
             return _read(target.read, size, 1, np.float32)[..., 0]
-
-    def _place(self, placed: StudioPlacement) -> None:
-        for mesh in self._meshes:
-            mesh.place(placed.parts.get(mesh.part.name))
 
     def _cast_shadow(self) -> None:
         self._begin(self._shadow)
-        for mesh in self._meshes:
-            mesh.cast_shadow(View(shadow_projection()))
+        self._programs.look(View(shadow_projection()))
+        self._scene.cast_shadow()
         self._shadow_map.use(1)
 
     def _target(self, kind: str, size: int) -> _Target:
