@@ -1,4 +1,4 @@
-// Writes the label of the part, or with DISTANCES how far it is along the viewing axis [m].
+// Writes the label of the part, of 255, or with DISTANCES how far it is along the viewing axis [m].
 out float value;
 #if DISTANCES
 void main() {
@@ -8,6 +8,6 @@ void main() {
 flat in float part;  // label
 
 void main() {
-  value = part;
+  value = part / 255.0;
 }
 #endif

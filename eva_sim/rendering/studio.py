@@ -30,6 +30,9 @@ STYLES = {
     "fine": Style(smooth_edges=True, shadows=True, subdivided=True, texture_side=2048, trilinear=True),
 }
 _NEAR, _FAR = 0.1, 3.0  # m
+#: Components and type of the pixels of what is no colour; a byte is drawn faster than a number.
+_PIXELS: dict[str, tuple[int, Any]] = {"labels": (1, np.uint8), "distances": (1, np.float32)}
+_OPENGL_TYPES: dict[Any, str] = {np.uint8: "f1", np.float32: "f4"}
 
 
 class Shot(NamedTuple):
@@ -84,12 +87,12 @@ class StudioRenderer:
     def depth(self, placed: StudioPlacement, size: int) -> NDArray[np.float32]:
         """Distance along the viewing axis [m], float32 (size, size); zero where there is nothing."""
         _check_size(size)
-        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, False)
+        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, "distances")
 
     def segmentation(self, placed: StudioPlacement, size: int) -> Picture:
         """Label of the part at each pixel, uint8 (size, size); zero where there is nothing."""
         _check_size(size)
-        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, True).astype(np.uint8)
+        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, "labels")
 
     def move(self, pose: Floats) -> None:
         """Moves the camera; `pose` is world-from-camera, (4, 4), and the camera looks along its -z."""
@@ -163,16 +166,16 @@ class _Drawn:
         self._programs.context.enable(self._programs.context.DEPTH_TEST)
         self._programs.context.depth_func = "<="
 
-    def measure(self, placed: StudioPlacement, size: int, pose: Floats, labels: bool) -> NDArray[np.float32]:
-        """Returns labels or distances [m], (size, size)."""
+    def measure(self, placed: StudioPlacement, size: int, pose: Floats, kind: str) -> NDArray[Any]:
+        """Returns `"labels"`, uint8, or `"distances"`, float32 [m], (size, size)."""
         with self._programs.context as context:
             context.gc()
             self._scene.place(placed, folds=False)
-            target = self._target("measure", size)
+            target = self._target(kind, size)
             self._begin(target)
             self._programs.look(View(_projection(pose)))
-            self._scene.measure(labels, size)
-            return _read(target.read, size, 1, np.float32)[..., 0]
+            self._scene.measure(kind == "labels", size)
+            return _read(target.read, size, *_PIXELS[kind])[..., 0]
 
     def _cast_shadow(self) -> None:
         self._begin(self._shadow)
@@ -186,9 +189,10 @@ class _Drawn:
             context = self._programs.context
             self._targets = {key: value for key, value in self._targets.items() if key[0] != kind}
             side = size, size
-            texture = context.texture(side, 1, dtype="f4") if kind == "measure" else context.texture(side, 4)
+            components, value = _PIXELS.get(kind, (4, np.uint8))
+            texture = context.texture(side, components, dtype=_OPENGL_TYPES[value])
             drawn = read = context.framebuffer([texture], context.depth_renderbuffer(side))
-            if kind != "measure" and self._style.smooth_edges:
+            if kind not in _PIXELS and self._style.smooth_edges:
                 texture.repeat_x = texture.repeat_y = False
                 read = context.framebuffer([context.renderbuffer(side)])
             self._targets[kind, size] = _Target(drawn, texture, read)
@@ -197,8 +201,7 @@ class _Drawn:
 
 def _read(target: Any, size: int, components: int, kind: Any) -> NDArray[Any]:
     """Returns the pixels of a framebuffer from the top, (size, size, components)."""
-    name = "f1" if kind == np.uint8 else "f4"
-    raw = target.read(components=components, alignment=1, dtype=name)
+    raw = target.read(components=components, alignment=1, dtype=_OPENGL_TYPES[kind])
     return np.ascontiguousarray(np.frombuffer(raw, kind).reshape(size, size, components)[::-1])
 
 

@@ -92,7 +92,8 @@ class Programs:
 
     def look(self, view: View) -> None:
         """Chooses the view of all programs that draw parts."""
-        self._view.write(as_opengl(view.projection) + np.array([*view.eye, view.strength], np.float32).tobytes())
+        numbers = np.array([*view.eye, view.strength], np.float32)
+        self._view.write(as_opengl(view.projection) + numbers.tobytes())
 
     def _program(self, vertex: str, fragment: str, constants: str = "") -> Any:
         texts = (asset(f"shaders/{name}").read_text() for name in (f"{vertex}.vert", f"{fragment}.frag"))
