@@ -30,8 +30,12 @@ STYLES = {
     "fine": Style(smooth_edges=True, shadows=True, subdivided=True, texture_side=2048, trilinear=True),
 }
 _NEAR, _FAR = 0.1, 3.0  # m
-#: Components and type of the pixels of what is no colour; a byte is drawn faster than a number.
-_PIXELS: dict[str, tuple[int, Any]] = {"labels": (1, np.uint8), "distances": (1, np.float32)}
+#: Components and type of pixels as they are read; labels are bytes, because numbers take longer to draw.
+_PIXELS: dict[str, tuple[int, Any]] = {
+    "colour": (3, np.uint8),
+    "labels": (1, np.uint8),
+    "distances": (1, np.float32),
+}
 _OPENGL_TYPES: dict[Any, str] = {np.uint8: "f1", np.float32: "f4"}
 
 
@@ -130,23 +134,24 @@ class _Drawn:
             self._shadow = _Target(shadow, self._shadow_map, shadow)
 
     def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
-        """Draws each picture while the one before it is filled in other threads, and reads it then."""
-        pictures, before = [], None
+        """Draws each picture; while other threads fill it, the parts of the next one are placed."""
+        pictures: list[Picture] = []
         with self._programs.context as context:
             context.gc()
-            for number, shot in enumerate(shots):
-                target = self._target(f"colour {number % 2}", size)
+            target, drawn = self._target("colour", size), False
+            for shot in shots:
+                self._scene.place(shot.placed, folds=True)
+                if drawn:
+                    pictures.append(_read(target.read, size, *_PIXELS["colour"]))
                 self._colour(shot, target, size)
-                if before is not None:
-                    pictures.append(_read(before.read, size, 3, np.uint8))
-                before = target
-            if before is not None:
-                pictures.append(_read(before.read, size, 3, np.uint8))
+                self._programs.hand_over()
+                drawn = True
+            if drawn:
+                pictures.append(_read(target.read, size, *_PIXELS["colour"]))
         return pictures
 
     def _colour(self, shot: Shot, target: _Target, size: int) -> None:
         context = self._programs.context
-        self._scene.place(shot.placed, folds=True)
         if self._style.shadows:
             self._cast_shadow()
         self._begin(target)
@@ -189,10 +194,11 @@ class _Drawn:
             context = self._programs.context
             self._targets = {key: value for key, value in self._targets.items() if key[0] != kind}
             side = size, size
-            components, value = _PIXELS.get(kind, (4, np.uint8))
-            texture = context.texture(side, components, dtype=_OPENGL_TYPES[value])
+            components, value = _PIXELS[kind]
+            # Three components are drawn as four in any case.
+            texture = context.texture(side, 4 if components == 3 else 1, dtype=_OPENGL_TYPES[value])
             drawn = read = context.framebuffer([texture], context.depth_renderbuffer(side))
-            if kind not in _PIXELS and self._style.smooth_edges:
+            if kind == "colour" and self._style.smooth_edges:
                 texture.repeat_x = texture.repeat_y = False
                 read = context.framebuffer([context.renderbuffer(side)])
             self._targets[kind, size] = _Target(drawn, texture, read)

@@ -72,6 +72,7 @@ class Programs:
         edges["picture"].value, edges["most"].value = 0, 1
         self._view = context.buffer(reserve=80)  # a matrix and four numbers
         self._view.bind_to_uniform_block(0)  # of all programs, since 0 is the default
+        self._spare = context.framebuffer([context.renderbuffer((1, 1))])
         whole = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
         self.background, self.edges = (
             context.vertex_array(program, [(whole, "2f", 0)]) for program in (background, edges)
@@ -94,6 +95,10 @@ class Programs:
         """Chooses the view of all programs that draw parts."""
         numbers = np.array([*view.eye, view.strength], np.float32)
         self._view.write(as_opengl(view.projection) + numbers.tobytes())
+
+    def hand_over(self) -> None:
+        """Lets the rasteriser's threads begin with what was drawn, which otherwise wait until it is read."""
+        self._spare.clear()  # a change of framebuffer ends the drawing into the one before it
 
     def _program(self, vertex: str, fragment: str, constants: str = "") -> Any:
         texts = (asset(f"shaders/{name}").read_text() for name in (f"{vertex}.vert", f"{fragment}.frag"))
