@@ -76,7 +76,8 @@ class StudioRenderer:
             placed: the parts.
             size: side of the picture [pixels].
         """
-        return self.colours([Shot(placed, self.pose, self._strength)], size)[0]
+        _check_size(size)
+        return in_drawing_thread(self._drawn.colour, Shot(placed, self.pose, self._strength), size)
 
     def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
         """Returns a picture of each, while the next one is prepared.
@@ -133,6 +134,15 @@ class _Drawn:
             shadow = context.framebuffer(depth_attachment=self._shadow_map)
             self._shadow = _Target(shadow, self._shadow_map, shadow)
 
+    def colour(self, shot: Shot, size: int) -> Picture:
+        """Draws one picture."""
+        with self._programs.context as context:
+            context.gc()
+            target = self._target("colour", size)
+            self._scene.place(shot.placed, folds=True)
+            self._shade(shot, target, size)
+            return _read(target.read, size, *_PIXELS["colour"])
+
     def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
         """Draws each picture; while other threads fill it, the parts of the next one are placed."""
         pictures: list[Picture] = []
@@ -143,14 +153,14 @@ class _Drawn:
                 self._scene.place(shot.placed, folds=True)
                 if drawn:
                     pictures.append(_read(target.read, size, *_PIXELS["colour"]))
-                self._colour(shot, target, size)
+                self._shade(shot, target, size)
                 self._programs.hand_over()
                 drawn = True
             if drawn:
                 pictures.append(_read(target.read, size, *_PIXELS["colour"]))
         return pictures
 
-    def _colour(self, shot: Shot, target: _Target, size: int) -> None:
+    def _shade(self, shot: Shot, target: _Target, size: int) -> None:
         context = self._programs.context
         if self._style.shadows:
             self._cast_shadow()
