@@ -13,17 +13,23 @@ float brightness(vec2 where) {
   return dot(texture(picture, where).rgb, vec3(0.299, 0.587, 0.114));
 }
 
+// Brightness of one pixel; what lies beyond the border is as the border.
+float at_pixel(int x, int y) {
+  ivec2 last = textureSize(picture, 0) - 1;
+  return dot(texelFetch(picture, clamp(ivec2(x, y), ivec2(0), last), 0).rgb, vec3(0.299, 0.587, 0.114));
+}
+
 void main() {
   vec2 pixel = 1.0 / vec2(textureSize(picture, 0)), where = 0.5 + 0.5 * at, shift = vec2(0.0);
-  float here = brightness(where);
-  float north = brightness(where + vec2(0.0, pixel.y)), south = brightness(where - vec2(0.0, pixel.y));
-  float east = brightness(where + vec2(pixel.x, 0.0)), west = brightness(where - vec2(pixel.x, 0.0));
+  int x = int(gl_FragCoord.x), y = int(gl_FragCoord.y);
+  float here = at_pixel(x, y), north = at_pixel(x, y + 1), south = at_pixel(x, y - 1);
+  float east = at_pixel(x + 1, y), west = at_pixel(x - 1, y);
   float most_bright = max(here, max(max(north, south), max(east, west)));
   float range = most_bright - min(here, min(min(north, south), min(east, west)));
   for (int i = 0; i < most; i++) {
     if (range < max(LEAST_CONTRAST, LEAST_SHARE * most_bright)) break;
-    float ne = brightness(where + pixel), sw = brightness(where - pixel);
-    float nw = brightness(where + vec2(-pixel.x, pixel.y)), se = brightness(where + vec2(pixel.x, -pixel.y));
+    float ne = at_pixel(x + 1, y + 1), sw = at_pixel(x - 1, y - 1);
+    float nw = at_pixel(x - 1, y + 1), se = at_pixel(x + 1, y - 1);
     float rows = abs(nw - 2.0 * west + sw) + 2.0 * abs(north - 2.0 * here + south) + abs(ne - 2.0 * east + se);
     float columns = abs(nw - 2.0 * north + ne) + 2.0 * abs(west - 2.0 * here + east) + abs(sw - 2.0 * south + se);
     bool level = rows >= columns;  // whether the edge runs along the row

@@ -25,8 +25,11 @@ in vec3 tint;  // linear red, green, blue
 #endif
 out vec4 shade;
 
-uniform vec3 eye;  // place of the camera [m]
-uniform float strength;  // of all light
+layout(std140) uniform View {
+  mat4 projection;  // clip space from world
+  vec3 eye;  // place of the camera [m]
+  float strength;  // of all light
+};
 #if PAINTED
 uniform sampler2D paint;  // square root of red, green, blue, and height of the fold lines
 uniform vec2 height;  // [m] = first * (alpha - second); negative in a crease

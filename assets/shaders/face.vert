@@ -1,7 +1,7 @@
-// Places a vertex; normals are turned with the part. With SHADOWS, it also looks how much of the key light arrives: the
+// Projects a vertex. With SHADOWS, it also looks how much of the key light arrives: the
 // shadow of a soft box is so soft that vertices suffice.
-layout(location = 0) in vec3 position;  // m
-layout(location = 1) in vec3 normal;
+layout(location = 0) in vec3 position;  // in the world [m]
+layout(location = 1) in vec3 normal;  // of any length
 layout(location = 2) in float fold;  // compression of the skin across its fold lines, 0..1
 #if PAINTED
 layout(location = 3) in float open;  // to the surroundings, 0..1
@@ -9,8 +9,11 @@ layout(location = 4) in vec2 uv;
 #else
 layout(location = 3) in vec4 colour;  // linear red, green, blue, and openness
 #endif
-uniform mat4 placement;  // world from part
-uniform mat4 projection;  // clip space from the part
+layout(std140) uniform View {
+  mat4 projection;  // clip space from world
+  vec3 eye;  // place of the camera [m]
+  float strength;  // of all light
+};
 out vec4 world_open;  // place [m] and openness
 #if SHADOWS
 out vec4 direction_lit;  // normal, and share of the key light that arrives
@@ -39,19 +42,17 @@ float key_visibility(vec3 world, vec3 towards) {
 #endif
 
 void main() {
-  vec3 world = (placement * vec4(position, 1.0)).xyz;
-  vec3 direction = mat3(placement) * normal;
-  direction *= inversesqrt(max(dot(direction, direction), 1e-30));
+  vec3 direction = normal * inversesqrt(max(dot(normal, normal), 1e-30));
 #if SHADOWS
-  direction_lit = vec4(direction, key_visibility(world, direction));
+  direction_lit = vec4(direction, key_visibility(position, direction));
 #else
   direction_lit = direction;
 #endif
 #if PAINTED
-  world_open = vec4(world, open);
+  world_open = vec4(position, open);
   coordinates_fold = vec3(uv, fold);
 #else
-  world_open = vec4(world, colour.a);
+  world_open = vec4(position, colour.a);
   tint = colour.rgb;
 #endif
   gl_Position = projection * vec4(position, 1.0);

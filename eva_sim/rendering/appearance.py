@@ -11,7 +11,8 @@ from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
 from eva_sim.rendering.inner_lips import InnerLips
 from eva_sim.rendering.renderer import Part
-from eva_sim.skin.ground import rotate_with_jaw
+from eva_sim.skin.ground import HINGE_Y, HINGE_Z
+from eva_sim.skin.kernel_cache import kernel
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
 CAVITY, TONGUE = (0.085, 0.012, 0.012), (0.36, 0.085, 0.085)  # linear red, green, blue
@@ -45,7 +46,6 @@ class Appearance:
         self._spec, self._arrays = spec, _visual_arrays(spec)
         skin = read_arrays(spec.file("meshes/skin.npz"))
         self._skin_size, self._rest, self._loop = len(skin["points"]), skin["points"], skin["lip_loop"]
-        self._lift = self._arrays["head_lift"][:, None]
         self._inner_lips = InnerLips(skin["triangles"], self._loop, self._arrays["inner_local"])
         self._loops = _lid_loops(skin["points"], skin["lid_margin"])
         self.parts = self._make_parts()
@@ -58,18 +58,19 @@ class Appearance:
             pose: of the rigid head.
         """
         arrays, skull = self._arrays, pose.skull
-        rest = slice(self._skin_size, None)  # the shell around the simulated skin
-        turned = rotate_with_jaw(arrays["head_points"][rest], arrays["head_jaw"][rest], pose.jaw)
-        head = np.concatenate([skin, turned])
-        # Where the neck is lifted with the skull, all of its motion is added; at the base nothing.
-        motion = head @ (skull[:3, :3] - np.eye(3)).T
-        motion += skull[:3, 3]
-        motion *= self._lift
-        head += motion
+        skin, points = np.ascontiguousarray(skin, float), arrays["head_points"]
         inner, lower_jaw = self._inner_lips(skin), skull @ jaw_pose(pose.jaw)
+        outside, cavity = len(points), np.empty_like(arrays["mouth_points"])
+        head = np.empty((outside + len(inner), 3))
+        _place_head(skin, points, arrays["head_jaw"], arrays["head_lift"], pose.jaw, skull, head)
+        head[outside:] = _move(inner, skull)
+        last = inner[-len(self._loop) :]
+        _place_cavity(
+            arrays["mouth_points"], arrays["mouth_jaw"], arrays["mouth_follow"], pose.jaw, last, cavity
+        )
         placed = {
-            "head": np.concatenate([head, _move(inner, skull)]),
-            "mouth": _move(self._cavity(inner, pose.jaw), skull),
+            "head": head,
+            "mouth": _move(cavity, skull),
             "upper_teeth": skull,
             "lower_teeth": lower_jaw,
             "tongue": lower_jaw,
@@ -78,17 +79,6 @@ class Appearance:
             placed[f"eye_{side}"] = skull @ eye_pose(eye, angles)
             placed[f"lid_{side}"] = _move(_lid_rim(skin[loop], eye), skull)
         return placed
-
-    def _cavity(self, inner: Floats, jaw: float) -> Floats:
-        """Returns the cavity of the mouth, (V, 3) [m], which begins at the last row inside the lips."""
-        arrays, count = self._arrays, len(self._loop)
-        share = arrays["mouth_jaw"]
-        cavity = rotate_with_jaw(arrays["mouth_points"], share, jaw)
-        moved = inner[-count:] - cavity[:count]
-        followed: Floats = cavity + arrays["mouth_follow"][:, None] * np.tile(
-            moved, (len(cavity) // count, 1)
-        )
-        return followed
 
     def _head(self, paint: np.ndarray) -> Part:
         """The skin on its shell, and the inside of the lips, which has the paint of their edge."""
@@ -143,6 +133,47 @@ def _lid_loops(points: Floats, margin: np.ndarray) -> list[np.ndarray]:
     return loops
 
 
+@kernel(nogil=True)
+def _place_head(skin, points, share, lift, jaw, skull, head):  # type: ignore[no-untyped-def]
+    """Writes world vertices of the skin and of the shell around it, whose `points` follow the jaw by a share.
+
+    Where the neck is lifted with the skull, all of its motion is added; at the base nothing.
+    """
+    for i in range(len(points)):
+        if i < len(skin):
+            x, y, z = skin[i, 0], skin[i, 1], skin[i, 2]
+        else:
+            x, y, z = _turned(points[i], share[i] * jaw)
+        own = x, y, z
+        for k in range(3):
+            moved = skull[k, 0] * x + skull[k, 1] * y + skull[k, 2] * z + skull[k, 3]
+            head[i, k] = own[k] + lift[i] * (moved - own[k])
+
+
+@kernel(nogil=True)
+def _place_cavity(points, share, follow, jaw, edge, cavity):  # type: ignore[no-untyped-def]
+    """Writes the cavity of the mouth, rings of vertices of which the first is the `edge` inside the lips.
+
+    It turns with the jaw by a share, and follows the edge by another, less and less towards its end.
+    """
+    count = len(edge)
+    moved = np.empty_like(edge)
+    for i in range(len(points)):
+        turned = _turned(points[i], share[i] * jaw)
+        for k in range(3):
+            if i < count:
+                moved[i, k] = edge[i, k] - turned[k]
+            cavity[i, k] = turned[k] + follow[i] * moved[i % count, k]
+
+
+@kernel(forceinline=True)
+def _turned(point, angle):  # type: ignore[no-untyped-def]
+    """Returns a point that was turned about the jaw's hinge."""
+    sine, cosine = np.sin(angle), np.cos(angle)
+    y, z = point[1] - HINGE_Y, point[2] - HINGE_Z
+    return point[0], HINGE_Y + cosine * y - sine * z, HINGE_Z + sine * y + cosine * z
+
+
 def _move(points: Floats, pose: Floats) -> Floats:
     moved: Floats = points @ pose[:3, :3].T + pose[:3, 3]
     return moved
@@ -160,7 +191,7 @@ def eye_pose(centre: Floats, angles: Floats) -> Floats:
     """Returns the head-from-eye transform, (4, 4): Ry(yaw) Rx(-pitch) about the eye's centre."""
     (sy, sp), (cy, cp) = np.sin(angles), np.cos(angles)
     pose = np.eye(4)
-    pose[:3, :3] = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ [[1, 0, 0], [0, cp, sp], [0, -sp, cp]]
+    pose[:3, :3] = [[cy, -sy * sp, sy * cp], [0, cp, sp], [-sy, -cy * sp, cy * cp]]
     pose[:3, 3] = centre
     return pose
 
@@ -168,7 +199,7 @@ def eye_pose(centre: Floats, angles: Floats) -> Floats:
 def _lid_rim(margin: Floats, eye: Floats) -> Floats:
     """Returns the edge of a lid, from the skin's margin to the eyeball, (2 M, 3)."""
     offset = margin - eye
-    inner = eye + offset * (LID_RADIUS / np.linalg.norm(offset, axis=1, keepdims=True))
+    inner = eye + offset * (LID_RADIUS / np.sqrt((offset * offset).sum(axis=1, keepdims=True)))
     return np.concatenate([margin, inner])
 
 

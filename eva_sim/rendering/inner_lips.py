@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
+from eva_sim.skin.kernel_cache import kernel
 
 #: Weights of a vertex of the edge and its two neighbours in the mean that steadies the frames.
 _STEADY = (0.5, 0.25)
@@ -41,24 +42,69 @@ class InnerLips:
 
         The first continues the skin beyond its edge. The second is the normal of the skin there, outwards.
         """
-        edge = skin[self._loop]
-        along = np.roll(edge, -1, axis=0) - np.roll(edge, 1, axis=0)
-        a, b, c = (skin[self._beside[:, i]] for i in range(3))
-        faces = np.cross(b - a, c - a)
-        normal = np.zeros_like(edge)
+        frames: tuple[Floats, Floats] = _frames(
+            np.ascontiguousarray(skin, float), self._loop, self._beside, self._place
+        )
+        return frames
+
+
+@kernel(nogil=True)
+def _frames(skin, loop, beside, place):  # type: ignore[no-untyped-def]
+    count = len(loop)
+    normal, onwards = np.zeros((count, 3)), np.empty((count, 3))
+    for f in range(len(beside)):
+        a, b, c = beside[f]
+        face = _cross(_step(skin, a, b), _step(skin, a, c))
         for corner in range(3):
-            chosen = self._place[:, corner] >= 0
-            np.add.at(normal, self._place[chosen, corner], faces[chosen])
-        normal = _unit(_steadied(_unit(normal)))
-        onwards = _unit(_steadied(_unit(np.cross(along, normal))))
-        return onwards, _unit(normal - (normal * onwards).sum(axis=1, keepdims=True) * onwards)
+            i = place[f, corner]
+            if i >= 0:
+                for k in range(3):
+                    normal[i, k] += face[k]
+    _steady(normal)
+    for i in range(count):
+        along = _step(skin, loop[i - 1], loop[(i + 1) % count])
+        onwards[i, 0], onwards[i, 1], onwards[i, 2] = _cross(along, normal[i])
+    _steady(onwards)
+    for i in range(count):
+        shared = _dot(normal[i], onwards[i])
+        for k in range(3):
+            normal[i, k] -= shared * onwards[i, k]
+    _make_unit(normal)
+    return onwards, normal
 
 
-def _unit(vectors: Floats) -> Floats:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def _steadied(vectors: Floats) -> Floats:
+@kernel(nogil=True)
+def _steady(vectors):  # type: ignore[no-untyped-def]
+    """Replaces vectors around the loop by the mean direction of each and its neighbours, of unit length."""
     own, other = _STEADY
-    mean: Floats = own * vectors + other * (np.roll(vectors, 1, axis=0) + np.roll(vectors, -1, axis=0))
-    return mean
+    _make_unit(vectors)
+    before = vectors.copy()
+    for i in range(len(vectors)):
+        onwards = (i + 1) % len(vectors)
+        for k in range(3):
+            vectors[i, k] = own * before[i, k] + other * (before[i - 1, k] + before[onwards, k])
+    _make_unit(vectors)
+
+
+@kernel(nogil=True)
+def _make_unit(vectors):  # type: ignore[no-untyped-def]
+    for vector in vectors:
+        length = max(np.sqrt(_dot(vector, vector)), 1e-12)
+        for k in range(3):
+            vector[k] /= length
+
+
+@kernel(forceinline=True)
+def _step(points, start, end):  # type: ignore[no-untyped-def]
+    a, b = points[start], points[end]
+    return b[0] - a[0], b[1] - a[1], b[2] - a[2]
+
+
+@kernel(forceinline=True)
+def _cross(a, b):  # type: ignore[no-untyped-def]
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@kernel(forceinline=True)
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -213,8 +213,9 @@ def look_at(position: Any, target: Any) -> Floats:
     """Returns the world-from-camera pose (4, 4) of an upright camera that looks at a target."""
     position, target = np.asarray(position, dtype=float), np.asarray(target, dtype=float)
     z = (position - target) / np.linalg.norm(position - target)
-    x = np.cross((0.0, 1.0, 0.0), z)
-    x /= np.linalg.norm(x)
+    across = np.hypot(z[0], z[2])
+    x = z[2] / across, 0.0, -z[0] / across
+    y = z[1] * x[2], z[2] * x[0] - z[0] * x[2], -z[1] * x[0]
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), position
+    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = x, y, z, position
     return pose

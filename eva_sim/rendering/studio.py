@@ -18,9 +18,9 @@ from eva_sim.errors import RenderError
 from eva_sim.rendering.drawing_thread import in_drawing_thread
 from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW, LARGEST, look_at
 from eva_sim.rendering.studio_light import SHADOW_SIZE, shadow_projection
-from eva_sim.rendering.studio_mesh import StudioMesh, Style, View
 from eva_sim.rendering.studio_parts import StudioPart, StudioPlacement
-from eva_sim.rendering.studio_programs import programs
+from eva_sim.rendering.studio_programs import View, programs
+from eva_sim.rendering.studio_scene import StudioScene, Style
 
 Picture = NDArray[np.uint8]
 
@@ -30,6 +30,13 @@ STYLES = {
     "fine": Style(smooth_edges=True, shadows=True, subdivided=True, texture_side=2048, trilinear=True),
 }
 _NEAR, _FAR = 0.1, 3.0  # m
+#: Components and type of pixels as they are read; labels are bytes, because numbers take longer to draw.
+_PIXELS: dict[str, tuple[int, Any]] = {
+    "colour": (3, np.uint8),
+    "labels": (1, np.uint8),
+    "distances": (1, np.float32),
+}
+_OPENGL_TYPES: dict[Any, str] = {np.uint8: "f1", np.float32: "f4"}
 
 
 class Shot(NamedTuple):
@@ -69,7 +76,8 @@ class StudioRenderer:
             placed: the parts.
             size: side of the picture [pixels].
         """
-        return self.colours([Shot(placed, self.pose, self._strength)], size)[0]
+        _check_size(size)
+        return in_drawing_thread(self._drawn.colour, Shot(placed, self.pose, self._strength), size)
 
     def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
         """Returns a picture of each, while the next one is prepared.
@@ -84,12 +92,12 @@ class StudioRenderer:
     def depth(self, placed: StudioPlacement, size: int) -> NDArray[np.float32]:
         """Distance along the viewing axis [m], float32 (size, size); zero where there is nothing."""
         _check_size(size)
-        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, False)
+        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, "distances")
 
     def segmentation(self, placed: StudioPlacement, size: int) -> Picture:
         """Label of the part at each pixel, uint8 (size, size); zero where there is nothing."""
         _check_size(size)
-        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, True).astype(np.uint8)
+        return in_drawing_thread(self._drawn.measure, placed, size, self.pose, "labels")
 
     def move(self, pose: Floats) -> None:
         """Moves the camera; `pose` is world-from-camera, (4, 4), and the camera looks along its -z."""
@@ -120,38 +128,45 @@ class _Drawn:
         self._programs, self._style = programs(), style
         self._targets: dict[tuple[str, int], _Target] = {}  # the latest size of each kind
         with self._programs.context as context:
-            self._meshes = [StudioMesh(part, self._programs, style, fold_lines) for part in parts]
+            self._scene = StudioScene(parts, self._programs, style, fold_lines)
             self._shadow_map = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
             self._shadow_map.compare_func = "<="
             shadow = context.framebuffer(depth_attachment=self._shadow_map)
             self._shadow = _Target(shadow, self._shadow_map, shadow)
 
-    def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
-        """Draws each picture while the one before it is filled in other threads, and reads it then."""
-        pictures, before = [], None
+    def colour(self, shot: Shot, size: int) -> Picture:
+        """Draws one picture."""
         with self._programs.context as context:
             context.gc()
-            for number, shot in enumerate(shots):
-                target = self._target(f"colour {number % 2}", size)
-                self._colour(shot, target, size)
-                if before is not None:
-                    pictures.append(_read(before.read, size, 3, np.uint8))
-                before = target
-            if before is not None:
-                pictures.append(_read(before.read, size, 3, np.uint8))
+            target = self._target("colour", size)
+            self._scene.place(shot.placed, folds=True)
+            self._shade(shot, target, size)
+            return _read(target.read, size, *_PIXELS["colour"])
+
+    def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
+        """Draws each picture; while other threads fill it, the parts of the next one are placed."""
+        pictures: list[Picture] = []
+        with self._programs.context as context:
+            context.gc()
+            target, drawn = self._target("colour", size), False
+            for shot in shots:
+                self._scene.place(shot.placed, folds=True)
+                if drawn:
+                    pictures.append(_read(target.read, size, *_PIXELS["colour"]))
+                self._shade(shot, target, size)
+                self._programs.hand_over()
+                drawn = True
+            if drawn:
+                pictures.append(_read(target.read, size, *_PIXELS["colour"]))
         return pictures
 
-    def _colour(self, shot: Shot, target: _Target, size: int) -> None:
+    def _shade(self, shot: Shot, target: _Target, size: int) -> None:
         context = self._programs.context
-        self._place(shot.placed)
-        for mesh in self._meshes:
-            mesh.turn(shot.placed.folds)
         if self._style.shadows:
             self._cast_shadow()
         self._begin(target)
-        view = View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength)
-        for mesh in self._meshes:
-            mesh.shade(view, size)
+        self._programs.look(View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength))
+        self._scene.shade(size)
         context.disable(context.CULL_FACE)
         self._programs.background.render()  # last, so only where nothing hides it
         if self._style.smooth_edges:
@@ -166,26 +181,21 @@ class _Drawn:
         self._programs.context.enable(self._programs.context.DEPTH_TEST)
         self._programs.context.depth_func = "<="
 
-    def measure(self, placed: StudioPlacement, size: int, pose: Floats, labels: bool) -> NDArray[np.float32]:
-        """Returns labels or distances [m], (size, size)."""
+    def measure(self, placed: StudioPlacement, size: int, pose: Floats, kind: str) -> NDArray[Any]:
+        """Returns `"labels"`, uint8, or `"distances"`, float32 [m], (size, size)."""
         with self._programs.context as context:
             context.gc()
-            self._place(placed)
-            target = self._target("measure", size)
+            self._scene.place(placed, folds=False)
+            target = self._target(kind, size)
             self._begin(target)
-            view = View(_projection(pose))
-            for mesh in self._meshes:
-                mesh.measure(view, labels, size)
-            return _read(target.read, size, 1, np.float32)[..., 0]
-
-    def _place(self, placed: StudioPlacement) -> None:
-        for mesh in self._meshes:
-            mesh.place(placed.parts.get(mesh.part.name))
+            self._programs.look(View(_projection(pose)))
+            self._scene.measure(kind == "labels", size)
+            return _read(target.read, size, *_PIXELS[kind])[..., 0]
 
     def _cast_shadow(self) -> None:
         self._begin(self._shadow)
-        for mesh in self._meshes:
-            mesh.cast_shadow(View(shadow_projection()))
+        self._programs.look(View(shadow_projection()))
+        self._scene.cast_shadow()
         self._shadow_map.use(1)
 
     def _target(self, kind: str, size: int) -> _Target:
@@ -194,9 +204,11 @@ class _Drawn:
             context = self._programs.context
             self._targets = {key: value for key, value in self._targets.items() if key[0] != kind}
             side = size, size
-            texture = context.texture(side, 1, dtype="f4") if kind == "measure" else context.texture(side, 4)
+            components, value = _PIXELS[kind]
+            # Three components are drawn as four in any case.
+            texture = context.texture(side, 4 if components == 3 else 1, dtype=_OPENGL_TYPES[value])
             drawn = read = context.framebuffer([texture], context.depth_renderbuffer(side))
-            if kind != "measure" and self._style.smooth_edges:
+            if kind == "colour" and self._style.smooth_edges:
                 texture.repeat_x = texture.repeat_y = False
                 read = context.framebuffer([context.renderbuffer(side)])
             self._targets[kind, size] = _Target(drawn, texture, read)
@@ -205,8 +217,7 @@ class _Drawn:
 
 def _read(target: Any, size: int, components: int, kind: Any) -> NDArray[Any]:
     """Returns the pixels of a framebuffer from the top, (size, size, components)."""
-    name = "f1" if kind == np.uint8 else "f4"
-    raw = target.read(components=components, alignment=1, dtype=name)
+    raw = target.read(components=components, alignment=1, dtype=_OPENGL_TYPES[kind])
     return np.ascontiguousarray(np.frombuffer(raw, kind).reshape(size, size, components)[::-1])
 
 

@@ -30,6 +30,8 @@ TEXTURES = {"blue": "paint.png", "grey": "paint_grey.png", "human": "paint_human
 _LID_EDGES = {"blue": (0.02, 0.06, 0.2), "grey": (0.10, 0.10, 0.10), "human": (0.20, 0.09, 0.07)}
 #: Largest pictures that are drawn with fewer triangles, of the fast style [pixels].
 COARSE = (128, 256)
+#: Steps between the rows and columns of grids that these are drawn with. Rings of the iris are all kept.
+_EYE_STEPS, _BUST_STEPS = {128: (1, 4), 256: (1, 2)}, {128: (1, 2)}
 FOLD_DEPTH = 0.0014  # m, of the drawn lines at full fold
 #: Outline of the bust: half width, half depth, height, and depth of the middle of its rings [m].
 #: A rolled collar about the neck, then shoulders.
@@ -180,8 +182,9 @@ class StudioParts:
         if self._fine:
             return part
         if part.grid is not None:
+            steps = _BUST_STEPS if part.label == BUST_LABEL else _EYE_STEPS
             part = every_second(part)
-            return part if part.label == BUST_LABEL else replace(part, coarse={COARSE[-1]: coarse_eye(part)})
+            return replace(part, coarse={size: _thinned(part, *step) for size, step in steps.items()})
         baked = {size: self._baked.get(f"coarse_{part.name}_{size}") for size in COARSE}
         found = {size: triangles for size, triangles in baked.items() if triangles is not None}
         return replace(part, coarse={size: triangles.astype(np.int64) for size, triangles in found.items()})
@@ -266,7 +269,7 @@ def _grid_triangles(rows: int, columns: int) -> NDArray[np.int64]:
 def every_second(part: StudioPart) -> StudioPart:
     """Returns a part that is a grid with every second row and column of it, and the last ones."""
     assert part.grid is not None
-    rows, columns = (_every_second(count) for count in part.grid)
+    rows, columns = (_every(2, count) for count in part.grid)
     kept = (rows[:, None] * part.grid[1] + columns).ravel()
     return replace(
         part, points=part.points[kept], triangles=_grid_triangles(len(rows), len(columns)),
@@ -275,16 +278,16 @@ def every_second(part: StudioPart) -> StudioPart:
     )  # fmt: skip
 
 
-def coarse_eye(part: StudioPart) -> NDArray[np.int64]:
-    """Returns triangles between all rows of an eye, the rings of its iris, and every second column."""
+def _thinned(part: StudioPart, row_step: int, column_step: int) -> NDArray[np.int64]:
+    """Returns triangles between every n-th row and every n-th column of a part that is a grid."""
     assert part.grid is not None
-    columns = _every_second(part.grid[1])
-    kept = np.arange(part.grid[0])[:, None] * part.grid[1] + columns
+    rows, columns = (_every(step, n) for step, n in zip((row_step, column_step), part.grid, strict=True))
+    kept = rows[:, None] * part.grid[1] + columns
     return kept.ravel()[_grid_triangles(*kept.shape)]
 
 
-def _every_second(count: int) -> NDArray[np.int64]:
-    return np.unique([*range(0, count, 2), count - 1])
+def _every(step: int, count: int) -> NDArray[np.int64]:
+    return np.unique([*range(0, count, step), count - 1])
 
 
 def _eye_colours(radius: Floats, angle: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,20 @@ from eva_sim.rendering.studio_light import (
 )
 
 _EGL: Any = {"backend": "egl", "libgl": "libGL.so.1", "libegl": "libEGL.so.1"}
+
+
+class View(NamedTuple):
+    """A camera, or the key light.
+
+    Attributes:
+        projection: clip space from world, (4, 4).
+        eye: place of the camera [m].
+        strength: of all light.
+    """
+
+    projection: Floats
+    eye: tuple[float, ...] = (0.0, 0.0, 0.0)
+    strength: float = 1.0
 
 
 class Programs:
@@ -56,6 +70,9 @@ class Programs:
         background, edges = (self._program("background", name) for name in ("background", "edges"))
         background["bright"].value, background["dim"].value = BACKGROUND, BACKGROUND_EDGE
         edges["picture"].value, edges["most"].value = 0, 1
+        self._view = context.buffer(reserve=80)  # a matrix and four numbers
+        self._view.bind_to_uniform_block(0)  # of all programs, since 0 is the default
+        self._spare = context.framebuffer([context.renderbuffer((1, 1))])
         whole = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
         self.background, self.edges = (
             context.vertex_array(program, [(whole, "2f", 0)]) for program in (background, edges)
@@ -73,6 +90,15 @@ class Programs:
                 program["shadow_projection"].write(as_opengl(shadow_projection()))
             self._faces[material, shadows] = program
         return self._faces[material, shadows]
+
+    def look(self, view: View) -> None:
+        """Chooses the view of all programs that draw parts."""
+        numbers = np.array([*view.eye, view.strength], np.float32)
+        self._view.write(as_opengl(view.projection) + numbers.tobytes())
+
+    def hand_over(self) -> None:
+        """Lets the rasteriser's threads begin with what was drawn, which otherwise wait until it is read."""
+        self._spare.clear()  # a change of framebuffer ends the drawing into the one before it
 
     def _program(self, vertex: str, fragment: str, constants: str = "") -> Any:
         texts = (asset(f"shaders/{name}").read_text() for name in (f"{vertex}.vert", f"{fragment}.frag"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -138,7 +138,14 @@ class HeadCamera:
 
 def _view(parameters: Parameters) -> tuple[Floats, float]:
     """Returns the pose of the camera, (4, 4), and the strength of the light."""
+    return _camera_pose(tuple(parameters.get("camera", (0.0, 0.0, 0.0)))), float(parameters.get("light", 1.0))
+
+
+@lru_cache(maxsize=256)  # of a copy, it stays for an episode
+def _camera_pose(offset: tuple[float, float, float]) -> Floats:
+    """Returns the pose of a camera that stands beside the usual place by an offset [m]; read only."""
     from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, look_at
 
-    position = CAMERA_POSITION + parameters.get("camera", np.zeros(3))
-    return look_at(position, CAMERA_TARGET), float(parameters.get("light", 1.0))
+    pose = look_at(np.add(CAMERA_POSITION, offset), CAMERA_TARGET)
+    pose.setflags(write=False)
+    return pose
