@@ -64,13 +64,31 @@ vec3 irradiance(vec3 n, float open, float lit, vec3 albedo) {
   return sum + direct * (0.4 + 0.6 * open);
 }
 
+#if PAINTED
+float depth_at(vec3 place) {
+  return height.x * (texture(paint, place.xy).a - height.y) * place.z;
+}
+
+// Where shadows are, the change of depth from a pixel to the next is looked up. Elsewhere it is the difference within a square
+// of four pixels, which costs less and makes steps along slanting lines.
+vec2 change_of_depth(float depth) {
+#if SHADOWS
+  return vec2(depth_at(coordinates_fold + dFdx(coordinates_fold)),
+              depth_at(coordinates_fold + dFdy(coordinates_fold))) - depth;
+#else
+  return vec2(dFdx(depth), dFdy(depth));
+#endif
+}
+
 vec3 bent_by_folds(vec3 n, vec3 world, float depth) {
   vec3 dx = dFdx(world), dy = dFdy(world);
   vec3 across_x = cross(dy, n), across_y = cross(n, dx);
   float area = dot(dx, across_x);
-  vec3 slope = sign(area) * (dFdx(depth) * across_x + dFdy(depth) * across_y);
+  vec2 change = change_of_depth(depth);
+  vec3 slope = sign(area) * (change.x * across_x + change.y * across_y);
   return normalize(abs(area) * n - slope);
 }
+#endif
 
 void main() {
   vec3 world = world_open.xyz, view = normalize(eye - world), n = normalize(direction_lit.xyz);
