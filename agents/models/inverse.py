@@ -205,7 +205,8 @@ def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseMod
     Returns:
         The model at its best epoch, and the validation error of every epoch [fraction of travel].
     """
-    with torch.random.fork_rng(devices=[]):
+    # The network is small: one thread is faster than two, and four times as fast beside other work.
+    with torch.random.fork_rng(devices=[]), one_torch_thread():
         torch.manual_seed(config.seed)
         training, validation = data.split(config.validation, config.seed)
         model = InverseModel.untrained(training, config.floor)

@@ -82,7 +82,10 @@ def _report(metrics: dict[str, Any], out: Path) -> None:
     if metrics["complete"]:
         told = f"Done: mirror.mp4, mirror.png (a plot), metrics.json and traces.npz are in {out}."
     else:
-        told = f"Ended early ({metrics['ended']}): what was mirrored until then is in {out}."
+        told = (
+            f"Ended early ({metrics['ended']}): what was mirrored until then is in {out}. "
+            "Run the same command to mirror the whole."
+        )
     Console(stderr=True).print(told, soft_wrap=True)
 
 
