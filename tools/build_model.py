@@ -17,12 +17,12 @@ from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
 from eva_sim.agents.demo import REPLAYS, SAMPLES
 from eva_sim.agents.evaluation.scores import replay_errors
-from eva_sim.agents.models.inverse import MODEL_FILE
+from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL
 from eva_sim.agents.train import train_inverse_model
 from eva_sim.files import atomic_files, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
-WORK, OUT = ROOT / "out" / "build_model", ROOT / "assets" / "models" / "eva"
+WORK, OUT = ROOT / "out" / "build_model", ROOT / "assets" / SHIPPED_MODEL
 CARD = """\
 # Model card: inverse model of EVA
 `inverse.pt` is a network with two hidden layers: from the aligned landmarks of a face to the 25 commands that
@@ -52,10 +52,10 @@ def build_model(work: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with atomic_files(out) as part:
         shutil.copy(work / "model" / MODEL_FILE, part / MODEL_FILE)
-        (part / "README.md").write_text(card(report, data, errors["mean"]))
+        (part / "README.md").write_text(model_card(report, data, errors["mean"]))
 
 
-def card(report: dict[str, Any], data: Dataset, replay: float) -> str:
+def model_card(report: dict[str, Any], data: Dataset, replay: float) -> str:
     """Returns the model card for a training report."""
     overall = report["mae"]["overall"]
     return CARD.format(

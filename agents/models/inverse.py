@@ -33,6 +33,8 @@ from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
 let_torch_survive_forks()
 
 MODEL_FILE = "inverse.pt"
+#: Folder of the model that comes with the package, among the assets.
+SHIPPED_MODEL = "models/eva"
 #: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
 FORMAT = 3
 _NO_MODEL = "is damaged or not a model"

@@ -16,8 +16,6 @@ from eva_sim.files import asset
 
 #: Where a model is looked for first: what `eva train` writes, then what `eva demo` writes.
 _MODELS = (Path("out/model"), Path("out/demo/model"))
-#: Folder of the model that comes with the package, among the assets.
-SHIPPED_MODEL = "models/eva"
 
 
 def mirror(
@@ -103,6 +101,8 @@ def _default_model() -> Path:
     Raises:
         DataError: the installation lacks that one.
     """
+    from eva_sim.agents.models.inverse import SHIPPED_MODEL
+
     folder = next((folder for folder in _MODELS if folder.is_dir()), None)
     told = f"that of {folder}" if folder else "the one that comes with the package"
     Console(stderr=True).print(f"The model is {told}.", soft_wrap=True)

@@ -45,8 +45,8 @@ class FoldStrain:
             np.stack([-one - other, one, other], axis=1),
         )
         to_vertices = _means_at_vertices(points, triangles)
-        self._to_vertices = Rows.of(to_vertices)
-        self._smooth = Rows.of(to_vertices @ _means_of_corners(triangles, len(points)))
+        self._to_vertices = SparseRows.from_matrix(to_vertices)
+        self._smooth = SparseRows.from_matrix(to_vertices @ _means_of_corners(triangles, len(points)))
 
     def __call__(self, skin: Floats) -> Floats:
         """Returns the fold of each vertex, (V,): 0 smooth, 1 full depth, for the skin (V, 3) [m]."""
@@ -55,7 +55,7 @@ class FoldStrain:
         return np.clip((folded - _BEGINS) / _RANGE, 0, _MOST)
 
 
-class Rows(NamedTuple):
+class SparseRows(NamedTuple):
     """A sparse matrix, row by row, as compiled code takes it.
 
     Attributes:
@@ -68,8 +68,8 @@ class Rows(NamedTuple):
     values: Floats
 
     @classmethod
-    def of(cls, matrix: sparse.csr_matrix) -> Rows:
-        """Makes them from a matrix."""
+    def from_matrix(cls, matrix: sparse.csr_matrix) -> SparseRows:
+        """Returns the rows of a matrix (N, M)."""
         return cls(matrix.indptr.astype(np.uint32), matrix.indices.astype(np.uint32), matrix.data)
 
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import RenderError
 from eva_sim.rendering.studio_parts import StudioPart
 from eva_sim.skin.elements import vertex_normals
 from eva_sim.skin.kernel_cache import kernel
-
-Single = NDArray[np.float32]
 
 
 class MovingVertices:
@@ -43,7 +40,7 @@ class MovingVertices:
         self._triangles = {part.name: part.triangles.astype(np.uint32) for part in parts}
         self._placed: Mapping[str, Floats] = {}
 
-    def place(self, placed: Mapping[str, Floats]) -> None:
+    def move_parts(self, placed: Mapping[str, Floats]) -> None:
         """Moves each part to its vertices (V, 3) [m] or its pose (4, 4); parts that are missing stay.
 
         Raises:
@@ -61,8 +58,8 @@ class MovingVertices:
             else:
                 raise RenderError(f"{part.name} has {len(part.points)} vertices, not {len(place)}.")
 
-    def turn(self, folds: Floats) -> None:
-        """Gives the parts that were placed last their normals, and the skin its folds (V,)."""
+    def update_normals(self, folds: Floats) -> None:
+        """Computes the normals of the parts that moved last, and takes over the folds of the skin, (V,)."""
         for part, rows in self._parts:
             place = self._placed.get(part.name)
             if place is None:

@@ -139,7 +139,7 @@ class _Drawn:
         with self._programs.context as context:
             context.gc()
             target = self._target("colour", size)
-            self._scene.place(shot.placed, folds=True)
+            self._scene.move_parts(shot.placed, folds=True)
             self._shade(shot, target, size)
             return _read(target.read, size, *_PIXELS["colour"])
 
@@ -150,7 +150,7 @@ class _Drawn:
             context.gc()
             target, drawn = self._target("colour", size), False
             for shot in shots:
-                self._scene.place(shot.placed, folds=True)
+                self._scene.move_parts(shot.placed, folds=True)
                 if drawn:
                     pictures.append(_read(target.read, size, *_PIXELS["colour"]))
                 self._shade(shot, target, size)
@@ -165,8 +165,8 @@ class _Drawn:
         if self._style.shadows:
             self._cast_shadow()
         self._begin(target)
-        self._programs.look(View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength))
-        self._scene.shade(size)
+        self._programs.set_view(View(_projection(shot.pose), tuple(shot.pose[:3, 3]), shot.strength))
+        self._scene.draw_colours(size)
         context.disable(context.CULL_FACE)
         self._programs.background.render()  # last, so only where nothing hides it
         if self._style.smooth_edges:
@@ -185,16 +185,16 @@ class _Drawn:
         """Returns `"labels"`, uint8, or `"distances"`, float32 [m], (size, size)."""
         with self._programs.context as context:
             context.gc()
-            self._scene.place(placed, folds=False)
+            self._scene.move_parts(placed, folds=False)
             target = self._target(kind, size)
             self._begin(target)
-            self._programs.look(View(_projection(pose)))
-            self._scene.measure(kind == "labels", size)
+            self._programs.set_view(View(_projection(pose)))
+            self._scene.draw_labels_or_distances(kind == "labels", size)
             return _read(target.read, size, *_PIXELS[kind])[..., 0]
 
     def _cast_shadow(self) -> None:
         self._begin(self._shadow)
-        self._programs.look(View(shadow_projection()))
+        self._programs.set_view(View(shadow_projection()))
         self._scene.cast_shadow()
         self._shadow_map.use(1)
 

@@ -91,8 +91,8 @@ class Programs:
             self._faces[material, shadows] = program
         return self._faces[material, shadows]
 
-    def look(self, view: View) -> None:
-        """Chooses the view of all programs that draw parts."""
+    def set_view(self, view: View) -> None:
+        """Sets the camera and the strength of light of all programs that draw parts."""
         numbers = np.array([*view.eye, view.strength], np.float32)
         self._view.write(as_opengl(view.projection) + numbers.tobytes())
 

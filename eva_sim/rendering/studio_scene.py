@@ -94,19 +94,19 @@ class StudioScene:
         ]
         self._casters = self._measure_call(programs.distances, casters)
 
-    def place(self, placed: StudioPlacement, folds: bool) -> None:
+    def move_parts(self, placed: StudioPlacement, folds: bool) -> None:
         """Moves all parts; without `folds` for labels, distances and shadows only.
 
         Raises:
             RenderError: a part has another number of vertices.
         """
-        self._vertices.place(placed.parts)
+        self._vertices.move_parts(placed.parts)
         self._places.write(self._vertices.places)
         if folds:
-            self._vertices.turn(placed.folds)
+            self._vertices.update_normals(placed.folds)
             self._directions.write(self._vertices.directions)
 
-    def shade(self, size: int) -> None:
+    def draw_colours(self, size: int) -> None:
         """Draws all parts in colour, into a picture of a size."""
         for call in self._faces:
             array = self._chosen(call, size)
@@ -115,7 +115,7 @@ class StudioScene:
                 array.program["height"].value = call.height
             array.render()
 
-    def measure(self, labels: bool, size: int) -> None:
+    def draw_labels_or_distances(self, labels: bool, size: int) -> None:
         """Draws labels or distances, into a picture of a size."""
         for call in self._labels if labels else self._distances:
             self._chosen(call, size).render()

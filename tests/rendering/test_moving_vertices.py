@@ -36,8 +36,8 @@ def _unit(directions: np.ndarray) -> np.ndarray:
 
 def test_parts_follow_their_vertices_or_their_pose(vertices: MovingVertices) -> None:
     moved, pose = _part("", 5).points, _pose()
-    vertices.place({"skin": moved, "tooth": pose})
-    vertices.turn(np.full(4, 0.7))
+    vertices.move_parts({"skin": moved, "tooth": pose})
+    vertices.update_normals(np.full(4, 0.7))
     skin, tooth, bust = vertices.rows
     rigid = _part("", 1).points @ pose[:3, :3].T + pose[:3, 3]
     for rows, points in ((skin, moved), (tooth, rigid), (bust, _part("", 2).points)):
@@ -48,15 +48,15 @@ def test_parts_follow_their_vertices_or_their_pose(vertices: MovingVertices) -> 
 
 
 def test_a_part_that_is_not_placed_stays_where_it_was(vertices: MovingVertices) -> None:
-    vertices.place({"skin": _part("", 5).points, "tooth": _pose()})
-    vertices.turn(np.zeros(4))
+    vertices.move_parts({"skin": _part("", 5).points, "tooth": _pose()})
+    vertices.update_normals(np.zeros(4))
     places, directions = vertices.places.copy(), vertices.directions.copy()
-    vertices.place({})
-    vertices.turn(np.ones(4))
+    vertices.move_parts({})
+    vertices.update_normals(np.ones(4))
     np.testing.assert_array_equal(vertices.places, places)
     np.testing.assert_array_equal(vertices.directions, directions)
 
 
 def test_another_number_of_vertices_is_refused(vertices: MovingVertices) -> None:
     with pytest.raises(RenderError, match="skin has 4 vertices, not 3"):
-        vertices.place({"skin": np.zeros((3, 3))})
+        vertices.move_parts({"skin": np.zeros((3, 3))})

@@ -36,7 +36,7 @@ def join_lips(mesh: Remesher, upper: list[int], lower: list[int]) -> np.ndarray:
         target = seam + open_by[:, None] * [0.0, 1.0, 0.0]
         moves |= dict(zip(path, target - points[path], strict=True))
     # The skin about the corner goes with it. The next station moves otherwise, and would fold that skin over.
-    moves |= dict.fromkeys(mesh.ring(sides[0][-1]) - moves.keys(), moves[sides[0][-1]])
+    moves |= dict.fromkeys(mesh.neighbours(sides[0][-1]) - moves.keys(), moves[sides[0][-1]])
     distance = np.linalg.norm(points[:, None] - seam, axis=2).min(axis=1)
     used = np.unique(triangles)
     still = dict.fromkeys(used[distance[used] > REACH].tolist(), 0.0)

@@ -141,8 +141,8 @@ class Remesher:
             if not done:
                 return
 
-    def ring(self, vertex: int) -> set[int]:
-        """The vertices that share a triangle with a vertex."""
+    def neighbours(self, vertex: int) -> set[int]:
+        """Returns the vertices that share a triangle with a vertex."""
         return {v for i in self.around[vertex] for v in self.triangles[i]} - {vertex}
 
     def relax(self, centre: np.ndarray, reach: float, rounds: int = 4) -> None:
@@ -151,7 +151,7 @@ class Remesher:
                  for v in sorted(self.around) if self.around[v] and v not in self.fixed}  # fmt: skip
         for _ in range(rounds):
             for v in (v for v, near in share.items() if near > 0):
-                mean = np.mean([self.points[w] for w in sorted(self.ring(v))], axis=0)
+                mean = np.mean([self.points[w] for w in sorted(self.neighbours(v))], axis=0)
                 self.points[v] = self.points[v] + share[v] * (mean - self.points[v])
 
     def flip(self) -> None:
