@@ -11,7 +11,7 @@ from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE, HeadPose
 from eva_sim.rendering.inner_lips import InnerLips
 from eva_sim.rendering.renderer import Part
-from eva_sim.skin.ground import HINGE_Y, HINGE_Z
+from eva_sim.skin.ground import rotated_with_jaw
 from eva_sim.skin.kernel_cache import kernel
 
 EYE_RADIUS, CORNEA, IRIS, PUPIL = 0.01414, 0.0006, 0.43, 0.19  # m, m, rad, rad
@@ -143,7 +143,7 @@ def _place_head(skin, points, share, lift, jaw, skull, head):  # type: ignore[no
         if i < len(skin):
             x, y, z = skin[i, 0], skin[i, 1], skin[i, 2]
         else:
-            x, y, z = _turned(points[i], share[i] * jaw)
+            x, y, z = rotated_with_jaw(points[i], share[i] * jaw)
         own = x, y, z
         for k in range(3):
             moved = skull[k, 0] * x + skull[k, 1] * y + skull[k, 2] * z + skull[k, 3]
@@ -159,19 +159,11 @@ def _place_cavity(points, share, follow, jaw, edge, cavity):  # type: ignore[no-
     count = len(edge)
     moved = np.empty_like(edge)
     for i in range(len(points)):
-        turned = _turned(points[i], share[i] * jaw)
+        turned = rotated_with_jaw(points[i], share[i] * jaw)
         for k in range(3):
             if i < count:
                 moved[i, k] = edge[i, k] - turned[k]
             cavity[i, k] = turned[k] + follow[i] * moved[i % count, k]
-
-
-@kernel(forceinline=True)
-def _turned(point, angle):  # type: ignore[no-untyped-def]
-    """Returns a point that was turned about the jaw's hinge."""
-    sine, cosine = np.sin(angle), np.cos(angle)
-    y, z = point[1] - HINGE_Y, point[2] - HINGE_Z
-    return point[0], HINGE_Y + cosine * y - sine * z, HINGE_Z + sine * y + cosine * z
 
 
 def _move(points: Floats, pose: Floats) -> Floats:

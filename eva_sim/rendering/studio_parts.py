@@ -43,7 +43,7 @@ _BUST_OUTLINE = (
     (0.1340, 0.0830, -0.1720, -0.094), (0.1480, 0.0870, -0.1820, -0.092), (0.1580, 0.0900, -0.1960, -0.090),
     (0.1640, 0.0920, -0.2150, -0.089), (0.1660, 0.0940, -0.2400, -0.088), (0.1660, 0.0950, -0.3000, -0.088),
 )  # fmt: skip
-#: Fall of the collar from back to front, and the height below which rings are level [m].
+#: Fall of the collar from back to front [m per m], and the height below which its rings are level [m].
 _COLLAR_SLOPE, _LEVEL_BELOW = 0.16, -0.1600
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from eva_sim.contract import Floats
 from eva_sim.head import JAW_HINGE
 from eva_sim.skin.energy import compiled, formula
+from eva_sim.skin.kernel_cache import kernel
 
 HINGE_Y, HINGE_Z = float(JAW_HINGE[1]), float(JAW_HINGE[2])
 
@@ -52,6 +53,14 @@ def rotate_with_jaw(points: Floats, share: Floats, jaw: float) -> Floats:
     y, z = points[:, 1] - HINGE_Y, points[:, 2] - HINGE_Z
     out[:, 1], out[:, 2] = HINGE_Y + cosine * y - sine * z, HINGE_Z + sine * y + cosine * z
     return out
+
+
+@kernel(forceinline=True)
+def rotated_with_jaw(point, angle):  # type: ignore[no-untyped-def]
+    """Returns x, y and z of one point (3,), rotated as `rotate_with_jaw` does, for compiled loops."""
+    sine, cosine = np.sin(angle), np.cos(angle)
+    y, z = point[1] - HINGE_Y, point[2] - HINGE_Z
+    return point[0], HINGE_Y + cosine * y - sine * z, HINGE_Z + sine * y + cosine * z
 
 
 def rotate_about_x(points: Floats, centres: Floats, angles: Floats) -> Floats:

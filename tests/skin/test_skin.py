@@ -1,4 +1,4 @@
-"""The shell's energy against finite differences and closed-form answers."""
+"""The shell's energy against finite differences and closed-form answers; the jaw's turn of points."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from eva_sim.contract import Floats
 from eva_sim.skin.energy import Shell
+from eva_sim.skin.ground import rotate_with_jaw, rotated_with_jaw
 
 YOUNG, THICKNESS = 0.3e6, 0.003
 
@@ -81,3 +82,10 @@ def test_bending_grows_with_the_cube_of_the_thickness() -> None:
     assert thick.bending.sum() == pytest.approx(8 * thin.bending.sum())
     straight, _ = thin.energy(points)
     assert thin.energy(bent)[0] > straight
+
+
+def test_one_point_and_many_rotate_alike_with_the_jaw() -> None:
+    points = np.random.default_rng(0).normal(0, 0.05, (20, 3))
+    shares = np.linspace(0, 1, 20)
+    one_by_one = [rotated_with_jaw(point, share * 0.26) for point, share in zip(points, shares, strict=True)]
+    np.testing.assert_allclose(one_by_one, rotate_with_jaw(points, shares, 0.26), atol=1e-15)
