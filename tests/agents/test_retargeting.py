@@ -54,11 +54,11 @@ def test_a_resting_person_asks_for_the_resting_robot(twin: Twin) -> None:
     np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("row", [3, 50, 99, 200])
-def test_a_face_that_the_robot_can_make_is_asked_for_as_it_is(twin: Twin, row: int) -> None:
-    face = twin.moved[row].reshape(SHAPE)
-    off = np.linalg.norm(twin.asked(face) - face, axis=1).mean()
-    assert off < 0.2 * np.linalg.norm(face, axis=1).mean()
+def test_faces_that_the_robot_can_make_are_asked_for_as_they_are(twin: Twin) -> None:
+    """These are random faces, far more one-sided than those of people, which costs a little."""
+    faces = twin.moved[3:200:10].reshape(-1, *SHAPE)
+    off = [np.linalg.norm(twin.asked(face) - face) / np.linalg.norm(face) for face in faces]
+    assert np.mean(off) < 0.15 and np.max(off) < 0.35
 
 
 def _raised(twin: Twin) -> float:
