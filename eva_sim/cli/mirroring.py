@@ -30,6 +30,10 @@ def mirror(
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
         "out/mirror"
     ),
+    mirror_image: Annotated[
+        bool,
+        typer.Option(help="the robot's right side does what your left side does, as in a mirror"),
+    ] = False,
     body: options.Body = "twin",
     board: options.Board = "firmware",
     port: options.Port = "auto",
@@ -44,7 +48,7 @@ def mirror(
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
 ) -> None:
-    """Lets a face mirror a clip, a picture or a camera.
+    """Lets a face mirror a clip, a picture or a camera: expression, head and gaze.
 
     A camera is mirrored live, until q or Ctrl-C. `eva mimic` is the same command.
     """
@@ -63,7 +67,7 @@ def mirror(
         twin_options = {"style": "fast" if opened.live else "fine"}
         face_options = twin_options if choice.body == "twin" else choice.options
         with make_face(choice.body, **face_options) as face:
-            metrics = mirror_source(opened, learned, face, out)
+            metrics = mirror_source(opened, learned, face, out, mirror_image)
     _report(metrics, out)
     if not metrics["complete"]:
         raise typer.Exit(1)
