@@ -42,7 +42,7 @@ _WIDTH = 512
 _FEW = 16  # faces whose commands one thread predicts in a millisecond
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
-_OVERSHOOT = 1.05
+OVERSHOOT = 1.05
 #: Percentiles of the babbled landmarks that `range_low` and `range_high` hold.
 _RANGE = (1.0, 99.0)
 
@@ -85,6 +85,10 @@ class InverseModel:
         range_low: 1st percentile of its babbled landmarks, (N, 3).
         range_high: 99th percentile of its babbled landmarks, (N, 3).
         forward_model: of the same face: pulls of the actuators that move landmarks to displacement, (3 N,).
+        network: landmarks, flat and normalised, (B, 3 N) to M numbers before tanh, one for each actuator
+            that moves landmarks.
+        mean: subtracted from flat landmarks before the network, (3 N,).
+        scale: by which they are divided then, (3 N,).
     """
 
     def __init__(
@@ -99,8 +103,8 @@ class InverseModel:
     ) -> None:
         self.spec, self.forward_model = spec, forward_model
         self.neutral, self.range_low, self.range_high = neutral, range_low, range_high
-        self._mean, self._scale = torch.from_numpy(mean), torch.from_numpy(scale)
-        self._network = _network(neutral.size, len(spec.expressive))
+        self.mean, self.scale = torch.from_numpy(mean), torch.from_numpy(scale)
+        self.network = _network(neutral.size, len(spec.expressive))
 
     @classmethod
     def untrained(cls, data: Dataset, floor: float) -> Self:
@@ -140,8 +144,8 @@ class InverseModel:
 
     def __call__(self, flat: Tensor) -> Tensor:
         """Applies the network and its normalisation: (B, 3 N) -> (B, M), not clipped."""
-        output: Tensor = self._network((flat - self._mean) / self._scale)
-        return _OVERSHOOT * torch.tanh(output)
+        output: Tensor = self.network((flat - self.mean) / self.scale)
+        return OVERSHOOT * torch.tanh(output)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model atomically."""
@@ -150,7 +154,7 @@ class InverseModel:
         }
         content = {
             "format": FORMAT, "spec": self.spec.text, "digest": self.spec.digest, "points": list(POINTS),
-            "network": self._network.state_dict(), "mean": self._mean, "scale": self._scale, **arrays,
+            "network": self.network.state_dict(), "mean": self.mean, "scale": self.scale, **arrays,
             "linear": torch.from_numpy(self.forward_model.linear.astype(np.float32)),
             "quadratic": torch.from_numpy(self.forward_model.quadratic.astype(np.float32)),
         }  # fmt: skip
@@ -187,7 +191,7 @@ class InverseModel:
             if spec.digest != content["digest"]:
                 raise ValueError("its actuator table has another digest")
             model = cls(spec, **arrays, forward_model=ForwardModel(linear, quadratic))
-            model._network.load_state_dict(content["network"])
+            model.network.load_state_dict(content["network"])
         except (KeyError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
         return model
@@ -226,7 +230,7 @@ def _descend(
     validation: tuple[Tensor, Tensor],
     config: TrainingConfig,
 ) -> list[float]:
-    network = model._network
+    network = model.network
     optimiser = torch.optim.AdamW(network.parameters(), config.rate, weight_decay=config.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / config.epochs))
     history: list[float] = []
