@@ -13,6 +13,7 @@ import os
 import zipfile
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,14 +36,17 @@ let_torch_survive_forks()
 MODEL_FILE = "inverse.pt"
 #: Folder of the model that comes with the package, among the assets.
 SHIPPED_MODEL = "models/eva"
-#: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
-FORMAT = 3
+#: Rises when earlier checkpoints can no longer be read. 4: the forward model is of third order.
+FORMAT = 4
+#: Arrays of the forward model in a checkpoint, in the order of its arguments.
+_FORWARD = ("linear", "products", "modes")
 _NO_MODEL = "is damaged or not a model"
-_WIDTH = 512
+#: Units of the hidden layers, unless the recipe says otherwise.
+HIDDEN = (512, 512)
 _FEW = 16  # faces whose commands one thread predicts in a millisecond
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
-_OVERSHOOT = 1.05
+OVERSHOOT = 1.05
 #: Percentiles of the babbled landmarks that `range_low` and `range_high` hold.
 _RANGE = (1.0, 99.0)
 
@@ -62,6 +66,7 @@ class TrainingConfig:
         floor: smallest deviation a coordinate is divided by [outer-eye distances], so that points
             that hardly move do not count as much as those that do.
         validation: share of the shards that decides when to stop.
+        hidden: units of each hidden layer.
         seed: of everything random.
     """
 
@@ -73,6 +78,7 @@ class TrainingConfig:
     noise: float = 0.002
     floor: float = 0.004
     validation: float = 0.1
+    hidden: tuple[int, ...] = HIDDEN
     seed: int = 0
 
 
@@ -85,6 +91,10 @@ class InverseModel:
         range_low: 1st percentile of its babbled landmarks, (N, 3).
         range_high: 99th percentile of its babbled landmarks, (N, 3).
         forward_model: of the same face: pulls of the actuators that move landmarks to displacement, (3 N,).
+        network: landmarks, flat and normalised, (B, 3 N) to M numbers before tanh, one for each actuator
+            that moves landmarks.
+        mean: subtracted from flat landmarks before the network, (3 N,).
+        scale: by which they are divided then, (3 N,).
     """
 
     def __init__(
@@ -96,21 +106,22 @@ class InverseModel:
         mean: Array,
         scale: Array,
         forward_model: ForwardModel,
+        hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
         self.spec, self.forward_model = spec, forward_model
         self.neutral, self.range_low, self.range_high = neutral, range_low, range_high
-        self._mean, self._scale = torch.from_numpy(mean), torch.from_numpy(scale)
-        self._network = _network(neutral.size, len(spec.expressive))
+        self.mean, self.scale = torch.from_numpy(mean), torch.from_numpy(scale)
+        self.network = _network(neutral.size, *hidden, len(spec.expressive))
 
     @classmethod
-    def untrained(cls, data: Dataset, floor: float) -> Self:
+    def untrained(cls, data: Dataset, floor: float, hidden: tuple[int, ...] = HIDDEN) -> Self:
         """Returns a model with random weights; everything else is fitted to the data."""
         flat = data.landmarks.reshape(len(data), -1)
         low, high = np.percentile(data.landmarks, _RANGE, axis=0).astype(np.float32)
         pulls = (data.commands - data.spec.neutral)[:, data.spec.expressive]
         forward_model = ForwardModel.fit(pulls, flat - data.neutral.ravel())
         scale = flat.std(0).clip(floor)
-        return cls(data.spec, data.neutral, low, high, flat.mean(0), scale, forward_model)
+        return cls(data.spec, data.neutral, low, high, flat.mean(0), scale, forward_model, hidden)
 
     def predict(self, landmarks: Floats) -> Array:
         """Predicts the commands that make the given faces; gaze and head pose rest.
@@ -140,8 +151,8 @@ class InverseModel:
 
     def __call__(self, flat: Tensor) -> Tensor:
         """Applies the network and its normalisation: (B, 3 N) -> (B, M), not clipped."""
-        output: Tensor = self._network((flat - self._mean) / self._scale)
-        return _OVERSHOOT * torch.tanh(output)
+        output: Tensor = self.network((flat - self.mean) / self.scale)
+        return OVERSHOOT * torch.tanh(output)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model atomically."""
@@ -150,9 +161,8 @@ class InverseModel:
         }
         content = {
             "format": FORMAT, "spec": self.spec.text, "digest": self.spec.digest, "points": list(POINTS),
-            "network": self._network.state_dict(), "mean": self._mean, "scale": self._scale, **arrays,
-            "linear": torch.from_numpy(self.forward_model.linear.astype(np.float32)),
-            "quadratic": torch.from_numpy(self.forward_model.quadratic.astype(np.float32)),
+            "network": self.network.state_dict(), "mean": self.mean, "scale": self.scale, **arrays,
+            **{name: torch.from_numpy(getattr(self.forward_model, name)) for name in _FORWARD},
         }  # fmt: skip
         buffer = io.BytesIO()  # torch itself hides why a file could not be written
         torch.save(content, buffer)
@@ -181,24 +191,26 @@ class InverseModel:
         check_landmark_set(points, str(path))
         try:
             names = ("neutral", "range_low", "range_high", "mean", "scale")
-            linear, quadratic = (content[name].double().numpy() for name in ("linear", "quadratic"))
+            forward_model = ForwardModel(*(content[name].numpy() for name in _FORWARD))
             arrays = {name: content[name].numpy() for name in names}
             spec = parse_spec(content["spec"])
             if spec.digest != content["digest"]:
                 raise ValueError("its actuator table has another digest")
-            model = cls(spec, **arrays, forward_model=ForwardModel(linear, quadratic))
-            model._network.load_state_dict(content["network"])
+            weights = [each for name, each in content["network"].items() if name.endswith("weight")]
+            hidden = tuple(len(each) for each in weights[:-1])
+            model = cls(spec, **arrays, forward_model=forward_model, hidden=hidden)
+            model.network.load_state_dict(content["network"])
         except (KeyError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
         return model
 
 
-def _network(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, _WIDTH), nn.SiLU(),
-        nn.Linear(_WIDTH, _WIDTH), nn.SiLU(),
-        nn.Linear(_WIDTH, outputs),
-    )  # fmt: skip
+def _network(*widths: int) -> nn.Sequential:
+    """Returns linear layers from each width to the next, with SiLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.SiLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseModel, list[float]]:
@@ -211,7 +223,7 @@ def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseMod
     with torch.random.fork_rng(devices=[]), one_torch_thread():
         torch.manual_seed(config.seed)
         training, validation = data.split(config.validation, config.seed)
-        model = InverseModel.untrained(training, config.floor)
+        model = InverseModel.untrained(training, config.floor, config.hidden)
         history = _descend(model, _tensors(training), _tensors(validation), config)
         report(
             f"Training ended after {len(history)} of at most {config.epochs} epochs; "
@@ -226,7 +238,7 @@ def _descend(
     validation: tuple[Tensor, Tensor],
     config: TrainingConfig,
 ) -> list[float]:
-    network = model._network
+    network = model.network
     optimiser = torch.optim.AdamW(network.parameters(), config.rate, weight_decay=config.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / config.epochs))
     history: list[float] = []

@@ -153,6 +153,17 @@ FIT = [
     ("fit joy --out file", r"file is not a folder"),
     ("fit joy --out file/below", r"file is not a folder"),
 ]
+EXPORT_MODEL = [
+    ("export-model good.pt good.pt --out {out}", r"unexpected extra argument"),
+    ("export-model none.pt --out {out}", r"none\.pt does not exist; train a model with `eva train`"),
+    ("export-model empty --out {out}", r"empty/inverse\.pt does not exist; train a model"),
+    ("export-model half.pt --out {out}", r"half\.pt is damaged or not a model .*train it again"),
+    ("export-model text.mp4 --out {out}", r"text\.mp4 is damaged or not a model"),
+    ("export-model old.pt --out {out}", r"old\.pt was trained by an earlier version; train it again"),
+    ("export-model good.pt --out file", r"file is not a folder"),
+    ("export-model good.pt --out /proc/none", r"/proc/none cannot be written"),
+    ("export-modl good.pt --out {out}", r"Did you mean 'export-model'"),
+]
 MIRROR = [
     ("mirror", r"Missing argument 'source'"),
     ("mirror none.mp4 --model good.pt --out {out}", r"none\.mp4 does not exist; give a clip"),
@@ -276,4 +287,4 @@ RECORDINGS = [
     ("export session --image-size nanxinf --out {out}", r"is no size of a picture"),
     ("export session --task '' --out {out}", r"the argument after --task is empty"),
 ]
-MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *MIRROR, *ROBOT, *RECORDINGS]
+MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *EXPORT_MODEL, *MIRROR, *ROBOT, *RECORDINGS]
