@@ -59,9 +59,13 @@ def test_it_gives_the_commands_of_the_model(runtime: Any, chosen: InverseModel, 
     export_onnx(chosen, tmp_path)
     session = runtime.InferenceSession(tmp_path / "inverse.onnx")
     rest = np.setdiff1d(np.arange(len(chosen.spec)), chosen.spec.expressive)
-    for faces in (_faces(chosen, 1), _faces(chosen, 9), 40 * _faces(chosen, 5)):
+    for faces, rounding in (
+        (_faces(chosen, 1), 1e-5),
+        (_faces(chosen, 9), 1e-5),
+        (40 * _faces(chosen, 5), 4e-4),
+    ):
         commands = session.run(["commands"], {"landmarks": faces})[0]
-        np.testing.assert_allclose(commands, chosen.predict(faces), atol=1e-5)
+        np.testing.assert_allclose(commands, chosen.predict(faces), atol=rounding)
         assert commands.dtype == np.float32 and np.abs(commands).max() <= 1
         assert np.array_equal(commands[:, rest], np.tile(chosen.spec.neutral[rest], (len(faces), 1)))
     assert (np.abs(commands) == 1).any()  # of the last faces, which are far out
