@@ -7,44 +7,33 @@ move landmarks out. As in Chen et al., ICRA 2021, and Hu et al., Science Robotic
 from __future__ import annotations
 
 import copy
-import io
 import math
 import os
-import zipfile
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eva_sim.agents.data.dataset import Dataset, check_landmark_set
+from eva_sim.agents.data.dataset import Dataset
+from eva_sim.agents.models.babbled_face import BabbledFace
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
-from eva_sim.contract import FaceSpec, Floats, parse_spec
-from eva_sim.errors import DataError
-from eva_sim.files import atomic_path, unreadable
-from eva_sim.landmarks import POINTS
+from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
+from eva_sim.agents.models.prediction import predict_commands
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.progress import progress, report
 from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
 
 let_torch_survive_forks()
 
-MODEL_FILE = "inverse.pt"
 #: Folder of the model that comes with the package, among the assets.
 SHIPPED_MODEL = "models/eva"
-#: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
-FORMAT = 3
-_NO_MODEL = "is damaged or not a model"
 _WIDTH = 512
-_FEW = 16  # faces whose commands one thread predicts in a millisecond
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
 _OVERSHOOT = 1.05
-#: Percentiles of the babbled landmarks that `range_low` and `range_high` hold.
-_RANGE = (1.0, 99.0)
 
 
 @dataclass(frozen=True)
@@ -105,12 +94,8 @@ class InverseModel:
     @classmethod
     def untrained(cls, data: Dataset, floor: float) -> Self:
         """Returns a model with random weights; everything else is fitted to the data."""
-        flat = data.landmarks.reshape(len(data), -1)
-        low, high = np.percentile(data.landmarks, _RANGE, axis=0).astype(np.float32)
-        pulls = (data.commands - data.spec.neutral)[:, data.spec.expressive]
-        forward_model = ForwardModel.fit(pulls, flat - data.neutral.ravel())
-        scale = flat.std(0).clip(floor)
-        return cls(data.spec, data.neutral, low, high, flat.mean(0), scale, forward_model)
+        flat, face = data.landmarks.reshape(len(data), -1), BabbledFace.of(data)
+        return cls(**vars(face), mean=flat.mean(0), scale=flat.std(0).clip(floor))
 
     def predict(self, landmarks: Floats) -> Array:
         """Predicts the commands that make the given faces; gaze and head pose rest.
@@ -124,19 +109,7 @@ class InverseModel:
         Raises:
             DataError: another shape, or not finite.
         """
-        points = np.asarray(landmarks, dtype=np.float32)
-        if points.ndim not in (2, 3) or points.shape[-2:] != self.neutral.shape:
-            raise DataError(
-                f"landmarks have shape (N, 3) or (B, N, 3), N = {len(POINTS)}, not {points.shape}."
-            )
-        if not np.isfinite(points).all():
-            raise DataError("landmarks hold values that are not finite; mask lost frames first.")
-        few = points.ndim == 2 or len(points) <= _FEW
-        with torch.inference_mode(), one_torch_thread() if few else nullcontext():
-            output = self(torch.tensor(points.reshape(-1, self.neutral.size)))
-        commands = np.tile(self.spec.neutral, (len(output), 1))
-        commands[:, self.spec.expressive] = output.numpy().clip(-1, 1)
-        return commands.reshape(*points.shape[:-2], len(self.spec))
+        return predict_commands(self.spec, landmarks, self)
 
     def __call__(self, flat: Tensor) -> Tensor:
         """Applies the network and its normalisation: (B, 3 N) -> (B, M), not clipped."""
@@ -145,51 +118,22 @@ class InverseModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model atomically."""
-        arrays = {
-            name: torch.from_numpy(getattr(self, name)) for name in ("neutral", "range_low", "range_high")
-        }
-        content = {
-            "format": FORMAT, "spec": self.spec.text, "digest": self.spec.digest, "points": list(POINTS),
-            "network": self._network.state_dict(), "mean": self._mean, "scale": self._scale, **arrays,
-            "linear": torch.from_numpy(self.forward_model.linear.astype(np.float32)),
-            "quadratic": torch.from_numpy(self.forward_model.quadratic.astype(np.float32)),
-        }  # fmt: skip
-        buffer = io.BytesIO()  # torch itself hides why a file could not be written
-        torch.save(content, buffer)
-        with atomic_path(path) as part:
-            part.write_bytes(buffer.getbuffer())
+        face = BabbledFace(self.spec, self.neutral, self.range_low, self.range_high, self.forward_model)
+        content = {"network": self._network.state_dict(), "mean": self._mean, "scale": self._scale}
+        write_model(path, "direct", {**face.content(), **content})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Reads a model.
 
         Raises:
-            DataError: missing, damaged, of an earlier version, or of another landmark set.
+            DataError: missing, damaged, of an earlier version, of another landmark set, or of another route.
         """
-        if not Path(path).exists():
-            raise DataError(f"{path} does not exist; train a model with `eva train`.")
-        try:
-            with zipfile.ZipFile(path) as file:
-                if file.testzip():  # torch itself does not look at checksums
-                    raise ValueError("wrong checksum")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            version, points = content.get("format"), tuple(content["points"])
-        except Exception as error:  # zip, pickle and torch each have their own
-            raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
-        if version != FORMAT:
-            raise DataError(f"{path} was trained by an earlier version; train it again with `eva train`.")
-        check_landmark_set(points, str(path))
-        try:
-            names = ("neutral", "range_low", "range_high", "mean", "scale")
-            linear, quadratic = (content[name].double().numpy() for name in ("linear", "quadratic"))
-            arrays = {name: content[name].numpy() for name in names}
-            spec = parse_spec(content["spec"])
-            if spec.digest != content["digest"]:
-                raise ValueError("its actuator table has another digest")
-            model = cls(spec, **arrays, forward_model=ForwardModel(linear, quadratic))
+        content = read_model_of(path, "direct")
+        with explain_wrong_entries(path):
+            normaliser = {name: content[name].numpy() for name in ("mean", "scale")}
+            model = cls(**vars(BabbledFace.from_content(content)), **normaliser)
             model._network.load_state_dict(content["network"])
-        except (KeyError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
         return model
 
 

@@ -50,7 +50,8 @@ def mirror(
     """
     from eva_sim import make_face
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
-    from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
+    from eva_sim.agents.models.inverse import InverseModel
+    from eva_sim.agents.models.model_file import MODEL_FILE
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.media.sources import open_source
 
