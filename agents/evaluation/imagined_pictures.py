@@ -15,6 +15,7 @@ from eva_sim.averaged_landmarks import averaged_landmarks, require_faces
 from eva_sim.contact_sheet import draw_contact_sheet
 from eva_sim.contract import Face, Floats
 from eva_sim.detector import Detector
+from eva_sim.errors import MediaError
 from eva_sim.landmarks import Aligner
 from eva_sim.progress import progress
 from eva_sim.settling import hold
@@ -81,7 +82,7 @@ def measure_imagined(
         settle: control steps to hold each.
 
     Raises:
-        MediaError: no face is found in a real picture.
+        MediaError: no face is found in a real picture, or in any imagined one.
     """
     with Detector() as detector:
         shown = _RealPictures(face, image.window.size, settle, detector)
@@ -100,6 +101,10 @@ def measure_imagined(
             to_real.append(aligner(imagined) - aligner(real))
             to_asked.append(own(imagined) - own.neutral - motion)
             real_to_asked.append(aligner(real) - aligner.neutral - motion)
+    if not to_real:
+        raise MediaError(
+            "the detector finds no face in any imagined picture; train with more or larger pictures."
+        )
     medians = [_median_distance(errors) for errors in (to_real, to_asked, real_to_asked)]
     return ImaginedErrors(*medians, len(to_real) / len(asked))
 

@@ -48,8 +48,8 @@ class ImageTrainingConfig:
         seed: of everything random.
     """
 
-    picture_steps: int = 12_000
-    command_steps: int = 8_000
+    picture_steps: int = 6000
+    command_steps: int = 4000
     picture_batch: int = 32
     command_batch: int = 64
     rate: float = 1e-3

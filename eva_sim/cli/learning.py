@@ -32,6 +32,9 @@ def babble(
     """
     from eva_sim.agents.data import babbling
     from eva_sim.agents.data.dataset import SHARDS_TO_TRAIN, count_shards
+    from eva_sim.twin.head_camera import check_style
+
+    check_style(style, "blue")
 
     def kept() -> str:
         parts = count_shards(out)
