@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eva_sim import __version__
 from eva_sim.agents.data.dataset import Dataset
 from eva_sim.agents.evaluation.imagined_pictures import draw_imagined
 from eva_sim.agents.evaluation.scores import compare_with_baselines, plot_scores
@@ -24,6 +25,7 @@ from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.agents.models.picture_window import read_windows
 from eva_sim.agents.models.routes import RouteModel, check_route
 from eva_sim.agents.models.self_image import picture_error
+from eva_sim.agents.models.training_state import STATES, TrainingState
 from eva_sim.contact_sheet import save_picture
 from eva_sim.files import (
     atomic_files,
@@ -36,8 +38,10 @@ from eva_sim.optional import import_optional
 
 #: Size of a model's file, about [bytes].
 MODEL_SIZE = {"direct": 4e6, "image": 16e6, "linear": 2e6}
-#: Size of the states that the image route keeps beside its model, about [bytes].
-STATE_SIZE = 45e6
+#: Size of the states that a training keeps beside its model, about [bytes].
+STATE_SIZE = {"direct": 9e6, "image": 45e6}
+#: State of the training of the direct route.
+STATE_FILE = f"inverse{STATES}"
 #: Held-out pictures that imagined ones are compared with.
 _PICTURES = 500
 
@@ -63,14 +67,17 @@ def train_inverse_model(
     """Trains on most shards, tests on those held out, and writes the model and a report.
 
     Writes `inverse.pt`, `training.json` (config, metrics, error per actuator beside the baselines) and
-    `training.png` into `out`; they appear together.
+    `training.png` into `out`; they appear together. The state of the training lies beside them. An
+    interrupted call goes on from it, and ends with the same model.
 
     Raises:
         DataError: too few samples, or `out` cannot be written.
         EvaError: matplotlib is not installed.
     """
-    writer = _ReportWriter(data, out, "direct", vars(config := config or TrainingConfig()))
-    model, history = fit_inverse_model(writer.training, config)
+    recipe = vars(config := config or TrainingConfig())
+    writer = _ReportWriter(data, out, "direct", recipe, STATE_SIZE["direct"])
+    state = TrainingState(writer.folder / STATE_FILE, {"data": writer.origin, "config": vars(config)})
+    model, history = fit_inverse_model(writer.training, config, state)
     writer.write(model, config.seed, {"epochs": len(history), "validation_mae": min(history)})
     return model
 
@@ -80,13 +87,15 @@ def train_image_route(
 ) -> ImageRoute:
     """Trains self-image and image inverse; files and errors as of `train_inverse_model`.
 
-    Writes `imagined.png` too: recorded and imagined pictures of held-out faces. The states of both networks
-    stay beside the model. An interrupted call goes on from them, and ends with the same model.
+    Writes `imagined.png` too: recorded and imagined pictures of held-out faces. Each network has a state of
+    its own.
 
     Raises:
         DataError: also if the data were recorded without pictures, or with very small ones.
     """
-    writer = _ReportWriter(data, out, "image", vars(config := config or ImageTrainingConfig()), STATE_SIZE)
+    writer = _ReportWriter(
+        data, out, "image", vars(config := config or ImageTrainingConfig()), STATE_SIZE["image"]
+    )
     model, history = fit_image_route(writer.training, config, writer.folder, writer.origin)
     shown = writer.held_out.take(_spread(len(writer.held_out), _PICTURES))
     windows = read_windows(shown, model.self_image.window)
@@ -137,7 +146,8 @@ class _ReportWriter:
         self.training, self.held_out = data.split()
         arrays = (data.commands, data.positions, data.landmarks)
         self.origin = {
-            "manifest": asdict(data.manifest), "checksums": [zlib.crc32(array.tobytes()) for array in arrays],
+            "version": __version__, "manifest": asdict(data.manifest),
+            "checksums": [zlib.crc32(array.tobytes()) for array in arrays],
         }  # fmt: skip
 
     def write(

@@ -105,8 +105,10 @@ def measure_imagined(
         raise MediaError(
             "the detector finds no face in any imagined picture; train with more or larger pictures."
         )
-    medians = [_median_distance(errors) for errors in (to_real, to_asked, real_to_asked)]
-    return ImaginedErrors(*medians, len(to_real) / len(asked))
+    return ImaginedErrors(
+        to_real=_median_distance(to_real), to_asked=_median_distance(to_asked),
+        real_to_asked=_median_distance(real_to_asked), found=len(to_real) / len(asked),
+    )  # fmt: skip
 
 
 def _median_distance(errors: list[Floats]) -> float:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eva_sim.agents.models.model_file import read_content, write_content
-from eva_sim.progress import progress, report
+from eva_sim.agents.models.training_state import TrainingState
+from eva_sim.progress import progress
 
-#: Time between two saves of the state [s]. An interruption costs as much at most.
-SAVE_EVERY = 20.0
 #: Steps over which a loss of the history is averaged.
 AVERAGED = 100
 
@@ -45,10 +38,10 @@ def descend(
     network: nn.Module,
     loss: Callable[[torch.Generator], Tensor],
     descent: Descent,
+    state: TrainingState,
     *,
     does: str,
-    state: Path | None = None,
-    origin: dict[str, Any] | None = None,
+    beside: dict[str, Any] | None = None,
 ) -> list[float]:
     """Trains a network in place.
 
@@ -56,38 +49,33 @@ def descend(
         network: to be trained.
         loss: of one step; it draws batch and noise from the generator.
         descent: number and size of the steps.
+        state: from which it goes on, and in which it is kept.
         does: name of the work, for the progress.
-        state: file for everything that a later call needs to go on; None to keep none.
-        origin: what the result depends on, as JSON: data and settings. A state of another origin is not used.
+        beside: further entries of the state, such as normalisers.
 
     Returns:
         The mean losses of every `AVERAGED` steps.
     """
-    run = _Run(network, descent, {"descent": vars(descent), **(origin or {})})
-    if state is not None:
-        run.resume(state)
-    saved = time.monotonic()
+    run = _Run(network, descent)
+    if earlier := state.read():
+        run.resume(earlier)
     with progress(does=does, total=descent.steps, initial=run.step, unit="steps") as bar:
         while run.step < descent.steps:
             run.advance(loss)
             bar.update()
             if run.history:
                 bar.set_postfix(loss=f"{run.history[-1]:.4f}", refresh=False)
-            if state is not None and time.monotonic() - saved > SAVE_EVERY:
-                run.save(state)
-                saved = time.monotonic()
-    if state is not None:
-        run.save(state)
+            done = f"{run.step:,} of {descent.steps:,} steps"
+            state.write(lambda: {**run.content(), **(beside or {})}, done, run.step == descent.steps)
     return run.history
 
 
 class _Run:
     """A descent under way."""
 
-    def __init__(self, network: nn.Module, descent: Descent, origin: dict[str, Any]) -> None:
+    def __init__(self, network: nn.Module, descent: Descent) -> None:
         self.step, self.history = 0, list[float]()
         self._network, self._descent = network, descent
-        self._origin = json.dumps(origin, sort_keys=True)
         self._optimiser = torch.optim.AdamW(
             network.parameters(), descent.rate, weight_decay=descent.decay, fused=True
         )
@@ -105,29 +93,20 @@ class _Run:
         self._recent.append(float(value.detach()))
         self.step += 1
         if len(self._recent) == AVERAGED or self.step == self._descent.steps:
-            self.history.append(float(np.mean(self._recent)))
+            self.history.append(sum(self._recent) / len(self._recent))
             self._recent = []
 
-    def save(self, path: Path) -> None:
-        """Writes everything that a later run needs."""
-        write_content(path, {
-            "origin": self._origin, "step": self.step, "history": self.history, "recent": self._recent,
+    def content(self) -> dict[str, Any]:
+        """Returns everything that a later run needs."""
+        return {
+            "step": self.step, "history": self.history, "recent": self._recent,
             "network": self._network.state_dict(), "optimiser": self._optimiser.state_dict(),
             "generator": self._generator.get_state(),
-        })  # fmt: skip
+        }  # fmt: skip
 
-    def resume(self, path: Path) -> None:
-        """Goes on from the state in a file of the same origin; says so, or that it starts over."""
-        if not path.exists():
-            return
-        content: dict[str, Any] = {}
-        with suppress(Exception):  # a damaged state is as good as none; zip, pickle and torch have their own
-            content = read_content(path)
-        if content.get("origin") != self._origin:
-            report(f"{path.name} is damaged, or of other data or settings; this part starts over.")
-            return
+    def resume(self, content: dict[str, Any]) -> None:
+        """Goes on from what `content` returned."""
         self._network.load_state_dict(content["network"])
         self._optimiser.load_state_dict(content["optimiser"])
         self._generator.set_state(content["generator"])
         self.step, self.history, self._recent = content["step"], content["history"], content["recent"]
-        report(f"{path.name} holds {self.step:,} of {self._descent.steps:,} steps; it goes on from there.")

@@ -45,7 +45,7 @@ class ImageInverse:
     """
 
     def __init__(self, spec: FaceSpec, window: PictureWindow, mean: Tensor, scale: Tensor) -> None:
-        self.spec, self.window, self._mean, self._scale = spec, window, mean, scale
+        self.spec, self.window, self.mean, self.scale = spec, window, mean, scale
         self.network = _network(window, len(spec.expressive))
 
     @classmethod
@@ -89,13 +89,13 @@ class ImageInverse:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Applies the network and its normalisation: (B, 3, height, width) -> (B, M), not clipped."""
-        output: Tensor = self.network(((_grey(windows) - self._mean) / self._scale)[:, None])
+        output: Tensor = self.network(((_grey(windows) - self.mean) / self.scale)[:, None])
         return _OVERSHOOT * torch.tanh(output)
 
     def content(self) -> dict[str, Any]:
         """Returns the entries of a model's file."""
         return {
-            "window": asdict(self.window), "mean": self._mean, "scale": self._scale,
+            "window": asdict(self.window), "mean": self.mean, "scale": self.scale,
             "network": self.network.state_dict(),
         }  # fmt: skip
 

@@ -21,13 +21,14 @@ from eva_sim.agents.models.image_inverse import ImageInverse, command_loss
 from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
 from eva_sim.agents.models.picture_window import Pictures, find_window, read_windows
 from eva_sim.agents.models.self_image import SelfImage, picture_loss
+from eva_sim.agents.models.training_state import STATES, TrainingState
 from eva_sim.contract import Floats
 from eva_sim.progress import report
 from eva_sim.torch_threads import one_torch_thread
 
 ROUTE = "image"
 #: Files, beside the model, from which an interrupted training goes on.
-PICTURE_STATE, COMMAND_STATE = "self-image-state.pt", "image-inverse-state.pt"
+PICTURE_STATE, COMMAND_STATE = f"self-image{STATES}", f"image-inverse{STATES}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,10 @@ def fit_image_route(
     report(f"Pictures: {window.width} x {window.height} of {window.size} pixels change.")
     windows = read_windows(data, window)
     histories: dict[str, list[float]] = {}
-    kept = {"origin": origin, "config": vars(config)}
+
+    def state(name: str) -> TrainingState:
+        return TrainingState(folder and folder / name, {"data": origin, "config": vars(config)})
+
     with torch.random.fork_rng(devices=[]), one_torch_thread():
         torch.manual_seed(config.seed)
         image = SelfImage.untrained(data, window, background, config.parts, config.floor)
@@ -151,13 +155,14 @@ def fit_image_route(
             image.network,
             picture_loss(image, data, windows, config.picture_batch, config.noise),
             Descent(config.picture_steps, config.rate, config.decay, config.seed),
-            does="self-image", state=folder and folder / PICTURE_STATE, origin=kept,
+            state(PICTURE_STATE), does="self-image", beside={"normaliser": vars(image.normaliser)},
         )  # fmt: skip
         image.network.requires_grad_(False)
         histories["image_inverse"] = descend(
             inverse.network,
             command_loss(inverse, image, data, windows, config.command_batch, config.noise),
             Descent(config.command_steps, config.rate, config.decay, config.seed),
-            does="image inverse", state=folder and folder / COMMAND_STATE, origin=kept,
+            state(COMMAND_STATE), does="image inverse",
+            beside={"normaliser": {"mean": inverse.mean, "scale": inverse.scale}},
         )  # fmt: skip
     return ImageRoute(BabbledFace.of(data), image, inverse), histories

@@ -22,6 +22,7 @@ from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
 from eva_sim.agents.models.prediction import predict_commands
+from eva_sim.agents.models.training_state import TrainingState
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.progress import progress, report
 from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
@@ -145,8 +146,15 @@ def _network(inputs: int, outputs: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseModel, list[float]]:
+def fit_inverse_model(
+    data: Dataset, config: TrainingConfig, state: TrainingState | None = None
+) -> tuple[InverseModel, list[float]]:
     """Trains on a data set, without the shards that decide when to stop.
+
+    Args:
+        data: samples to learn from.
+        config: hyperparameters.
+        state: from which the training goes on, and in which it is kept; by default it is not kept.
 
     Returns:
         The model at its best epoch, and the validation error of every epoch [fraction of travel].
@@ -156,7 +164,8 @@ def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseMod
         torch.manual_seed(config.seed)
         training, validation = data.split(config.validation, config.seed)
         model = InverseModel.untrained(training, config.floor)
-        history = _descend(model, _tensors(training), _tensors(validation), config)
+        tensors = _tensors(training), _tensors(validation)
+        history = _descend(model, *tensors, config, state or TrainingState(None, {}))
         report(
             f"Training ended after {len(history)} of at most {config.epochs} epochs; "
             f"error on faces not trained on: {min(history):.3f} of travel."
@@ -169,13 +178,26 @@ def _descend(
     training: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
     config: TrainingConfig,
+    state: TrainingState,
 ) -> list[float]:
     network = model._network
     optimiser = torch.optim.AdamW(network.parameters(), config.rate, weight_decay=config.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / config.epochs))
     history: list[float] = []
     best: dict[str, Any] = {}
-    with progress(does="train", total=config.epochs, unit="epochs") as bar:
+    if earlier := state.read():
+        history, best = earlier["history"], earlier["best"]
+        for part in (network, optimiser, schedule):
+            part.load_state_dict(earlier[type(part).__name__])
+        torch.set_rng_state(earlier["random"])
+
+    def content() -> dict[str, Any]:
+        parts = {type(part).__name__: part.state_dict() for part in (network, optimiser, schedule)}
+        normaliser = {"mean": model._mean, "scale": model._scale}
+        kept = {"history": history, "best": best, "random": torch.get_rng_state(), "normaliser": normaliser}
+        return {**parts, **kept}
+
+    with progress(does="train", total=config.epochs, initial=len(history), unit="epochs") as bar:
         while len(history) < config.epochs and len(history) - _best_epoch(history) <= config.patience:
             _epoch(model, training, config, optimiser)
             schedule.step()
@@ -184,6 +206,8 @@ def _descend(
                 best = copy.deepcopy(network.state_dict())
             bar.set_postfix(mae=f"{min(history):.4f}", refresh=False)
             bar.update()
+            state.write(content, f"{len(history)} epochs")
+    state.write(content, f"{len(history)} epochs", finished=True)
     network.load_state_dict(best)
     return history
 

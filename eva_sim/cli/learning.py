@@ -64,20 +64,20 @@ def train(
 ) -> None:
     """Learns commands from landmarks in a babbled data set.
 
-    The result is the inverse model, with its report. The image route stops and resumes.
+    The result is the inverse model, with its report. The training stops and resumes.
     """
     from eva_sim.agents.data.dataset import load_dataset
-    from eva_sim.agents.models.image_route import PICTURE_STATE
     from eva_sim.agents.models.routes import check_route
+    from eva_sim.agents.models.training_state import STATES
     from eva_sim.agents.train import train_model
 
     check_route(route)
 
     def kept() -> str:
-        state = route == "image" and (out / PICTURE_STATE).exists()
-        return f"{out} keeps the last state." if state else f"No model was written to {out}."
+        states = any(out.glob(f"*{STATES}"))
+        return f"{out} keeps the state of the training." if states else f"No model was written to {out}."
 
-    with work_in(out, kept, goes_on=route == "image"):
+    with work_in(out, kept, goes_on=True):
         train_model(load_dataset(data), out, route)
     Console().print(f"{out}", soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from eva_sim.agents.data import babbling
 from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
 from eva_sim.agents.evaluation.scores import score_predictors
-from eva_sim.agents.models import descent
+from eva_sim.agents.models import descent, inverse, training_state
 from eva_sim.agents.models.baselines import NeutralBaseline
 from eva_sim.agents.models.descent import Descent, descend
 from eva_sim.agents.models.image_route import (
@@ -26,11 +27,12 @@ from eva_sim.agents.models.image_route import (
     ImageTrainingConfig,
     fit_image_route,
 )
-from eva_sim.agents.models.inverse import InverseModel, TrainingConfig
+from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inverse_model
 from eva_sim.agents.models.linear import LinearModel
 from eva_sim.agents.models.picture_window import CELL, PictureWindow, find_window, read_windows
 from eva_sim.agents.models.routes import ROUTES, RouteModel, load_model
 from eva_sim.agents.models.self_image import SelfImage, picture_error
+from eva_sim.agents.models.training_state import TrainingState
 from eva_sim.agents.train import train_image_route, train_inverse_model, train_linear_model, train_model
 from eva_sim.contract import load_spec
 from eva_sim.errors import ArgumentValueError, DataError
@@ -236,7 +238,9 @@ def _stop_at(step: int, patch: pytest.MonkeyPatch, does: str) -> None:
     """Makes the descent of this name end with an error at a step, after its state was saved."""
     original = descent.descend
 
-    def stopping(network: nn.Module, loss: Callable[..., Tensor], plan: Descent, **kept: Any) -> list[float]:
+    def stopping(
+        network: nn.Module, loss: Callable[..., Tensor], plan: Descent, state: TrainingState, **kept: Any
+    ) -> list[float]:
         taken = 0
 
         def counted(generator: torch.Generator) -> Tensor:
@@ -246,7 +250,7 @@ def _stop_at(step: int, patch: pytest.MonkeyPatch, does: str) -> None:
                 raise Stop
             return loss(generator)
 
-        return original(network, counted, plan, **kept)
+        return original(network, counted, plan, state, **kept)
 
     patch.setattr("eva_sim.agents.models.image_route.descend", stopping)
 
@@ -260,16 +264,51 @@ def test_an_interrupted_training_ends_with_the_same_model(
     does: str,
 ) -> None:
     whole, losses = fit_image_route(data, SHORT)
-    monkeypatch.setattr(descent, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(training_state, "SAVE_EVERY", 0.0)
     with monkeypatch.context() as patch:
         _stop_at(5, patch, does)
         with pytest.raises(Stop):
             fit_image_route(data, SHORT, tmp_path)
     resumed, again = fit_image_route(data, SHORT, tmp_path)
-    assert "holds 5 of 12 steps; it goes on from there" in capsys.readouterr().err
+    assert "the training goes on after 5 of 12 steps" in capsys.readouterr().err
     assert np.array_equal(resumed.predict(data.landmarks), whole.predict(data.landmarks))
     assert np.array_equal(resumed.imagine(data.landmarks[:9]), whole.imagine(data.landmarks[:9]))
     assert again == losses
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_an_interrupted_direct_training_ends_with_the_same_model(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    config = TrainingConfig(epochs=6, seed=2)
+    whole, history = fit_inverse_model(data, config)
+    monkeypatch.setattr(training_state, "SAVE_EVERY", 0.0)
+    original, taken = inverse._epoch, 0
+
+    def stopping(*arguments: Any) -> None:
+        nonlocal taken
+        taken += 1
+        if taken > epoch:
+            raise Stop
+        original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inverse, "_epoch", stopping)
+        with pytest.raises(Stop):
+            fit_inverse_model(data, config, TrainingState(tmp_path / "state.pt", {"a": 1}))
+    resumed, again = fit_inverse_model(data, config, TrainingState(tmp_path / "state.pt", {"a": 1}))
+    assert again == history
+    assert np.array_equal(resumed.predict(data.landmarks), whole.predict(data.landmarks))
+
+
+def test_a_state_is_a_checkpoint(data: Dataset, trained: Trained) -> None:
+    """It holds optimiser, normalisers, settings, digest of the spec, and the commit if there is one."""
+    for name in ("direct/inverse-state.pt", "image/self-image-state.pt", "image/image-inverse-state.pt"):
+        content = torch.load(trained[1] / name, weights_only=True)
+        assert content.keys() >= {"normaliser", "commit", "origin"}
+        assert content.keys() & {"optimiser", "AdamW"}
+        origin = json.loads(content["origin"])
+        assert origin["data"]["manifest"]["digest"] == SPEC.digest and origin["config"]["seed"] == 0
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no state"])
@@ -297,7 +336,7 @@ def test_a_state_of_other_settings_or_data_is_not_used(
     train_image_route(changed, tmp_path, other)
     assert capsys.readouterr().err.count("this part starts over") == 2
     train_image_route(changed, tmp_path, other)
-    assert capsys.readouterr().err.count("holds 12 of 12 steps") == 2
+    assert capsys.readouterr().err.count("goes on after 12 of 12 steps") == 2
 
 
 def test_a_descent_repeats_with_its_seed_and_lowers_the_loss() -> None:
@@ -310,7 +349,9 @@ def test_a_descent_repeats_with_its_seed_and_lowers_the_loss() -> None:
             value: Tensor = (network(inputs)[:, 0] - inputs.sum(1)).square().mean()
             return value
 
-        return descend(network, loss, Descent(300, 0.05, 0.0, seed), does="test"), network.weight.detach()
+        return descend(
+            network, loss, Descent(300, 0.05, 0.0, seed), TrainingState(None, {}), does="test"
+        ), network.weight.detach()
 
     first, again, other = run(1), run(1), run(2)
     assert first[0] == again[0] and torch.equal(first[1], again[1])
