@@ -78,7 +78,7 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # zip, pickle and torch each have their own
         raise unreadable(path, error, _REMEDY, _NO_MODEL) from error
     if version != FORMAT:
-        raise DataError(f"{path} was trained by an earlier version; {_REMEDY}.")
+        raise DataError(f"{path} was trained by an earlier version; train it again with `eva train`.")
     check_landmark_set(points, str(path))
     return content
 
