@@ -17,7 +17,8 @@ from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
 from eva_sim.agents.demo import REPLAYS
 from eva_sim.agents.evaluation.scores import replay_errors
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL
+from eva_sim.agents.models.inverse import SHIPPED_MODEL
+from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.agents.train import train_inverse_model
 from eva_sim.files import atomic_files, read_json
 

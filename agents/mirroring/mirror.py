@@ -21,7 +21,7 @@ from eva_sim.agents.mirroring.live import mirror_camera
 from eva_sim.agents.mirroring.metrics import compute_metrics, compute_still_metrics
 from eva_sim.agents.mirroring.recorded import mirror_recording
 from eva_sim.agents.mirroring.results import write_results
-from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face
 from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import check_output_folder
@@ -37,7 +37,7 @@ RECORDED_SIZE, LIVE_SIZE = video_panels.HEIGHT, video_panels.HEIGHT // 2
 
 def mirror(
     source: FrameSource,
-    model: InverseModel,
+    model: RouteModel,
     face: Face,
     out: str | os.PathLike[str],
     mirror_image: bool = False,

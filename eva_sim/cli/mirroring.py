@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eva_sim.cli import options
-from eva_sim.cli.model_choice import ModelOption, load_chosen_model
+from eva_sim.cli.model_choice import ModelOption, choose_model
 from eva_sim.cli.preparation import work_in
 
 
@@ -45,13 +45,14 @@ def mirror(
     """
     from eva_sim import make_face
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
+    from eva_sim.agents.models.routes import load_model
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.media.sources import open_source
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     with work_in(out, f"Nothing was written to {out}."):
         opened = open_source(source)
-        learned = load_chosen_model(model)
+        learned = load_model(choose_model(model))
         # The twin's own pictures are not needed; live, there is no time for the finer ones.
         twin_options = {"style": "fast" if opened.live else "fine"}
         face_options = twin_options if choice.body == "twin" else choice.options

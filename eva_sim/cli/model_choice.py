@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from eva_sim.files import asset
-
-if TYPE_CHECKING:
-    from eva_sim.agents.models.inverse import InverseModel
 
 _HELP = (
     "folder or file that `eva train` wrote; by default out/model, or else the demo's, or else "
@@ -23,19 +20,19 @@ ModelOption = Annotated[Path | None, typer.Option(help=_HELP)]
 _MODELS = (Path("out/model"), Path("out/demo/model"))
 
 
-def load_chosen_model(model: Path | None) -> InverseModel:
-    """Reads the model that was named, or else the default one, and says which that is.
+def choose_model(model: Path | None) -> Path:
+    """Returns the file of the model that was named, or else of the default one, and says which that is.
 
     Args:
         model: its folder or file; None for the default.
 
     Raises:
-        DataError: missing, damaged, of an earlier version, or of another landmark set.
+        DataError: the default one is missing from the installation.
     """
-    from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
+    from eva_sim.agents.models.model_file import MODEL_FILE
 
     model = model or default_model()
-    return InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
+    return model / MODEL_FILE if model.is_dir() else model
 
 
 def default_model() -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from eva_sim.cli.model_choice import ModelArgument, load_chosen_model
+from eva_sim.cli.model_choice import ModelArgument, choose_model
 from eva_sim.cli.preparation import work_in
 
 
@@ -20,8 +20,9 @@ def export_model(
 
     The ONNX file takes aligned landmarks and gives whole commands. It is compared with the model first.
     """
+    from eva_sim.agents.models.inverse import InverseModel
     from eva_sim.agents.models.onnx_export import CONTRACT_FILE, ONNX_FILE, export_onnx
 
     with work_in(out, f"Nothing was written to {out}."):
-        export_onnx(load_chosen_model(model), out)
+        export_onnx(InverseModel.load(choose_model(model)), out)
     Console().print(f"Done: {ONNX_FILE} and its contract {CONTRACT_FILE} are in {out}.", soft_wrap=True)

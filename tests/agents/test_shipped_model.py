@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from eva_sim.agents.evaluation.scores import replay_errors
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.atlas import load_atlas
 from eva_sim.cli.model_choice import default_model
 from eva_sim.contract import load_spec

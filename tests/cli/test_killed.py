@@ -99,8 +99,8 @@ COMMANDS = {
         "train data --out out",
         ("eva_sim.agents.models.inverse:_epoch", 5),
         (REPLACE, 2),
-        "No model was written",
-        STARTS_OVER,
+        "No model was written|keeps the state of the training",
+        GOES_ON,
     ),
     "demo": Command(
         "demo --out out",
