@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,3 +105,21 @@ def known_policies(spec: FaceSpec, seed: int = 0) -> dict[str, Policy]:
         "random": lambda seen, info, begins: rng.uniform(-1, 1, seen["position"].shape),
         "told command": lambda seen, info, begins: info["target_command"],
     }
+
+
+def score_policies(
+    envs: FaceVectorEnv, policies: Mapping[str, Policy], seed: int
+) -> dict[str, dict[str, float]]:
+    """Returns the summary of each policy's scores, by name, on equal bodies and targets; see `evaluate`."""
+    return {name: evaluate(envs, policy, seed).summary() for name, policy in policies.items()}
+
+
+def score_table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns a table of summaries by the name of the policy, as text."""
+    lines = [f"{'policy':22} {'return':>8} {'error':>8} {'settled [95 % interval]':>26} {'jitter':>8}"]
+    for name, row in scores.items():
+        interval = f"{row['settled_mm']:.3f} [{row['settled_low_mm']:.3f}, {row['settled_high_mm']:.3f}]"
+        lines.append(
+            f"{name:22} {row['return']:8.2f} {row['error_mm']:8.3f} {interval:>26} {row['jitter']:8.4f}"
+        )
+    return "\n".join(lines)
