@@ -79,12 +79,12 @@ class IdleMotion:
         self._next_saccade = self._fixation(0.0)
         self._breath = self._next_breath(0.0)
 
-    def __call__(self, base: ArrayLike, blink: bool = True) -> NDArray[np.float32]:
+    def __call__(self, base: ArrayLike, alone: bool = True) -> NDArray[np.float32]:
         """Returns the command (25,) of this control period.
 
         Args:
             base: the command (25,) to which the motion is added.
-            blink: whether the lids take part; False while somebody else moves them.
+            alone: whether lids and eyes take part; False while somebody is mirrored, who moves them.
 
         Raises:
             CommandError: the base is malformed.
@@ -92,11 +92,11 @@ class IdleMotion:
         position = self._spec.to_physical(self._spec.check(base))
         time = self._step * self._spec.control_dt
         self._step += 1
-        closure = self._closure(time)
-        if blink:
+        closure, look = self._closure(time), self._look(time)
+        if alone:
             position[self._lids] += closure * (self._low - position)[self._lids]
-        for axis, offset in zip(self._eyes, self._look(time), strict=True):
-            position[axis] += offset
+            for axis, offset in zip(self._eyes, look, strict=True):
+                position[axis] += offset
         position[self._legs] += self._rise(time)
         return np.clip(self._spec.to_command(np.clip(position, self._low, self._high)), -1, 1)
 

@@ -8,6 +8,7 @@ measured in the neutral face's outer-eye distances, so that neither head pose no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,17 +68,34 @@ REGIONS: dict[str, NDArray[np.intp]] = {
 }
 
 
-def fit_similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
-    """Fits the least-squares similarity `target ~ s * source @ R.T + t`, for one face or (...) faces.
+class Similarity(NamedTuple):
+    """A turn, a change of size and a shift of points, for one face or (...) faces.
+
+    Attributes:
+        scale: s, (...).
+        rotation: R, (..., 3, 3).
+        shift: t, (..., 3).
+    """
+
+    scale: Floats
+    rotation: Floats
+    shift: Floats
+
+    def __call__(self, points: Floats) -> Floats:
+        """Returns s R p + t for points p, (..., N, 3)."""
+        turned = points @ np.swapaxes(self.rotation, -1, -2)
+        moved: Floats = self.scale[..., None, None] * turned + self.shift[..., None, :]
+        return moved
+
+
+def fit_similarity(source: Floats, target: Floats) -> Similarity:
+    """Fits the least-squares similarity that moves `source` onto `target`, for one face or (...) faces.
 
     Umeyama, IEEE PAMI 13(4), 1991.
 
     Args:
         source: shape (..., N, 3).
         target: shape (N, 3), or as many as the sources.
-
-    Returns:
-        Scales (...), rotations (..., 3, 3) and translations (..., 3).
     """
     a, b = source.mean(-2), target.mean(-2)
     centred = source - a[..., None, :]
@@ -86,7 +104,7 @@ def fit_similarity(source: Floats, target: Floats) -> tuple[Floats, Floats, Floa
     flip[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
     rotation = (u * flip[..., None, :]) @ vt
     scale = (d * flip).sum(-1) / (centred**2).sum((-2, -1))
-    return scale, rotation, b - scale[..., None] * (rotation @ a[..., None])[..., 0]
+    return Similarity(scale, rotation, b - scale[..., None] * (rotation @ a[..., None])[..., 0])
 
 
 def load_embedding(spec: FaceSpec) -> tuple[NDArray[np.intp], Floats]:
@@ -135,11 +153,13 @@ class Aligner:
         axes = np.stack([x, y, np.cross(x, y)])
         return cls((points - (left + right) / 2) @ axes.T / size, size)
 
+    def fit(self, points: Floats) -> Similarity:
+        """Returns what aligns the points of one face or many, (..., N, 3)."""
+        return fit_similarity(points[..., _RIGID_ROWS, :], self.neutral[_RIGID_ROWS])
+
     def __call__(self, points: Floats) -> Floats:
         """Returns aligned points of one face or many, (..., N, 3) [neutral outer-eye distances]."""
-        scale, rotation, shift = fit_similarity(points[..., _RIGID_ROWS, :], self.neutral[_RIGID_ROWS])
-        turned = points @ np.swapaxes(rotation, -1, -2)
-        return scale[..., None, None] * turned + shift[..., None, :]
+        return self.fit(points)(points)
 
     def residual(self, points: Floats) -> float:
         """Returns the RMS misfit of the rigid points after alignment [neutral outer-eye distances].

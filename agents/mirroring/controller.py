@@ -1,4 +1,4 @@
-"""One control step of mirroring: the person's expression in, a command out, the robot's face read."""
+"""One control step of mirroring: what the person does in, a command out, the robot's face read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame
+from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, NeckAndEyes
+from eva_sim.agents.mirroring.person_tracker import PersonState, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.agents.models.inverse import InverseModel
@@ -70,6 +71,10 @@ class MirrorTrace:
         target: the face that was asked of the robot.
         commands: the commands after limits, (T, 25).
         robot: the face that the robot made.
+        person_turn: rotation vector of the person's head from rest, (T, 3) [rad], see `HeadAndGaze`.
+        person_gaze: of the person's eyes, (T, 2, 2) [rad].
+        robot_turn: of the robot's head, from the positions of its neck.
+        robot_gaze: of the robot's eyes.
         picture: index of the robot's latest picture in the store.
     """
 
@@ -80,6 +85,10 @@ class MirrorTrace:
     target: Floats
     commands: NDArray[np.float32]
     robot: Floats
+    person_turn: Floats
+    person_gaze: Floats
+    robot_turn: Floats
+    robot_gaze: Floats
     picture: NDArray[np.intp]
 
 
@@ -98,7 +107,7 @@ class MirrorController:
     Attributes:
         control_dt: time between two steps [s].
         picture: the latest picture of the body.
-        tracker: finds the person's expression; None before `begin`.
+        tracker: follows the person; None before `begin`.
         frame: the person's latest frame; None before the first one.
         expected_steps: number of steps of the whole source; None before `begin`, and for a camera.
 
@@ -118,9 +127,9 @@ class MirrorController:
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
         self._rows: list[dict[str, Any]] = []
-        self._idle = IdleMotion(face.spec)
+        self._neck_and_eyes, self._idle = NeckAndEyes(face.spec), IdleMotion(face.spec)
         self.control_dt = face.spec.control_dt
-        self.tracker: ExpressionTracker | None = None
+        self.tracker: PersonTracker | None = None
         self.frame: DetectedFrame | None = None
         self.expected_steps: int | None = None
         self.picture: Picture = self._render()
@@ -135,33 +144,33 @@ class MirrorController:
         """Whether a face was in the latest frame and was accepted."""
         return self.tracker is not None and self.tracker.found
 
-    def begin(self, tracker: ExpressionTracker, duration: float | None = None) -> None:
+    def begin(self, tracker: PersonTracker, duration: float | None = None) -> None:
         """Resets the face.
 
         Everything slow happens before the reset: the solver and the network are slow when they are first
         called, and a simulated robot on the wall clock catches up with it when it is rendered.
 
         Args:
-            tracker: knows the person's neutral face.
+            tracker: knows the person at rest.
             duration: time of the last frame of the source, if it is known [s].
         """
         if duration is not None:
             self.expected_steps = sum(1 for _ in ControlClock(self.control_dt).times_up_to(duration))
-        self.tracker, self._expression = tracker, tracker.neutral
+        self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest())
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()
         self._face.reset()
 
     def observe(self, frame: DetectedFrame) -> None:
-        """Takes the person's next frame; `step` mirrors the expression in it."""
-        self._expression = self._tracker()(frame.time, frame.points)
+        """Takes the person's next frame; `step` mirrors what they do in it."""
+        self._state = self._tracker()(frame.time, frame.face)
         self.frame = frame
 
     def step(self, time: float, render: bool = True) -> None:
-        """Makes the face mirror the latest expression for one control period.
+        """Makes the face mirror the latest state of the person for one control period.
 
-        The gaze wanders and the neck breathes. The robot blinks by itself only while no face is accepted,
-        since a person who is seen blinks for both.
+        The neck breathes. The robot blinks and glances about by itself only while no face is accepted, since
+        a person who is seen does so for both.
 
         Args:
             time: of this step, since the first frame [s].
@@ -170,15 +179,18 @@ class MirrorController:
         tracker = self._tracker()
         if self.frame is None:
             raise ValueError("observe a frame first: there is nothing to mirror.")
-        target = self._retarget(self._expression, tracker.neutral)
-        command = self._idle(self._model.predict(target), blink=not tracker.found)
-        reading = self._face.move(command)
+        person = self._state
+        target = self._retarget(person.expression, tracker.neutral)
+        command = self._neck_and_eyes.set_command(self._model.predict(target), person.head)
+        reading = self._face.move(self._idle(command, alone=not tracker.found))
+        robot = self._neck_and_eyes.read(reading.position)
         if render:
             self._take_picture()
         self._rows.append({
-            "time": time, "frame": self.frame.number, "found": tracker.found, "person": self._expression,
+            "time": time, "frame": self.frame.number, "found": tracker.found, "person": person.expression,
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
-            "picture": len(self._pictures) - 1,
+            "person_turn": person.head.turn, "person_gaze": person.head.gaze,
+            "robot_turn": robot.turn, "robot_gaze": robot.gaze, "picture": len(self._pictures) - 1,
         })  # fmt: skip
 
     def trace(self) -> MirrorTrace:
@@ -188,7 +200,7 @@ class MirrorController:
         }
         return MirrorTrace(**columns)
 
-    def _tracker(self) -> ExpressionTracker:
+    def _tracker(self) -> PersonTracker:
         if self.tracker is None:
             raise ValueError("call begin first: the person's neutral face is not known.")
         return self.tracker

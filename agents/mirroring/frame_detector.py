@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.contract import Floats
-from eva_sim.detector import Detector
+from eva_sim.detector import DetectedFace, Detector, Mode
 from eva_sim.media.encoding import PictureStore
 from eva_sim.media.sources import FrameSource, StillSource
 
@@ -23,12 +23,12 @@ class DetectedFrame(NamedTuple):
     Attributes:
         number: counts from 0.
         time: since the first frame [s].
-        points: of the face, (N, 3) [pixels], or None without a face.
+        face: in it [pixels of the frame in `FrameDetector.pictures`], or None.
     """
 
     number: int
     time: float
-    points: Floats | None
+    face: DetectedFace | None
 
 
 class FrameDetector:
@@ -41,12 +41,12 @@ class FrameDetector:
     Attributes:
         source: as given.
         pictures: as given.
-        points: of each frame so far, (N, 3) [pixels of the frames in `pictures`], or None.
+        faces: of each frame so far [pixels of the frames in `pictures`], or None.
     """
 
     def __init__(self, source: FrameSource, pictures: PictureStore) -> None:
         self.source, self.pictures = source, pictures
-        self.points: list[Floats | None] = []
+        self.faces: list[DetectedFace | None] = []
         self._notes: list[str] = []
         self._next_search = 0.0
 
@@ -61,18 +61,19 @@ class FrameDetector:
 
     def frames(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[DetectedFrame]:
         """Yields the frames as they come, until the source ends or `stopped` returns True."""
-        detector = Detector("picture" if isinstance(self.source, StillSource) else "video")
+        mode: Mode = "picture" if isinstance(self.source, StillSource) else "video"
+        detector = Detector(mode, scores=True)
         with detector, Detector(faces=2) as searcher, closing(iter(self.source)) as pictures:
             for time, picture in pictures:
                 if stopped():
                     return
-                points = detector.landmarks(picture, time)
-                if points is not None and time >= self._next_search:
-                    self._note_second_face(searcher.detect_all(picture), points, time)
+                face = detector.detect_face(picture, time)
+                if face is not None and time >= self._next_search:
+                    self._note_second_face(searcher.detect_all(picture), face.landmarks, time)
                 panel, scale, corner = resize_to_panel(picture)
                 self.pictures.add(panel)
-                self.points.append(None if points is None else scale * points + corner)
-                yield DetectedFrame(len(self.points) - 1, time, self.points[-1])
+                self.faces.append(None if face is None else face.moved(scale, corner))
+                yield DetectedFrame(len(self.faces) - 1, time, self.faces[-1])
 
     def _note_second_face(self, faces: list[Floats], followed: Floats, time: float) -> None:
         """Says once that there is more than one face, and which one is followed."""

@@ -8,14 +8,13 @@ from contextlib import ExitStack
 from time import perf_counter
 from typing import Any, Self
 
-import numpy as np
-
 from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
-from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker, estimate_neutral
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
-from eva_sim.contract import Floats
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
+from eva_sim.agents.mirroring.person_tracker import PersonTracker
+from eva_sim.detector import DetectedFace
 from eva_sim.errors import MediaError, RenderError
 from eva_sim.interrupts import interruptible
 from eva_sim.media.encoding import Picture
@@ -51,7 +50,7 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
         frames = detector.frames(lambda: screen.stopped)
 
         def show(frame: DetectedFrame, accepted: bool, prompt: str) -> None:
-            screen.show(detector.pictures[frame.number], frame.points, accepted, controller.picture, prompt)
+            screen.show(detector.pictures[frame.number], frame.face, accepted, controller.picture, prompt)
 
         def show_each() -> Iterator[DetectedFrame]:
             for frame in frames:
@@ -93,7 +92,7 @@ def mirror_live_frames(
             show(frame, controller.face_accepted)
 
 
-def wait_for_neutral(frames: Iterator[DetectedFrame]) -> ExpressionTracker:
+def wait_for_neutral(frames: Iterator[DetectedFrame]) -> PersonTracker:
     """Watches until a face was in view for `NEUTRAL_DURATION`, and takes its calmest second as neutral.
 
     Raises:
@@ -101,13 +100,13 @@ def wait_for_neutral(frames: Iterator[DetectedFrame]) -> ExpressionTracker:
     """
     unbroken: list[DetectedFrame] = []
     for frame in frames:
-        unbroken = [] if frame.points is None else [*unbroken, frame]
+        unbroken = [] if frame.face is None else [*unbroken, frame]
         if not unbroken:
             continue
         duration = frame.time - unbroken[0].time
         if duration >= NEUTRAL_DURATION:
-            points = np.array([each.points for each in unbroken])
-            return ExpressionTracker(estimate_neutral(points, duration / (len(unbroken) - 1)))
+            faces = [each.face for each in unbroken if each.face is not None]
+            return PersonTracker(PersonAtRest.of(faces, duration / (len(faces) - 1)))
     raise MediaError(
         f"no face stayed in view for {NEUTRAL_DURATION:g} s, and nothing was mirrored; "
         "sit in front of the camera."
@@ -137,13 +136,13 @@ class MirrorDisplay:
         return self._window_ended or self._interrupted()
 
     def show(
-        self, person: Picture, points: Floats | None, accepted: bool, robot: Picture, prompt: str
+        self, person: Picture, face: DetectedFace | None, accepted: bool, robot: Picture, prompt: str
     ) -> None:
         """Shows both faces above a line that says what to do.
 
         Args:
             person: uint8 (`video_panels.HEIGHT`, width, 3).
-            points: the person's landmarks, (N, 3) [pixels of `person`], or None without a face.
+            face: the person's [pixels of `person`], or None.
             accepted: whether the robot mirrors this face.
             robot: uint8 (`video_panels.HEIGHT`, width, 3).
             prompt: what the user is asked to do at this stage.
@@ -154,8 +153,8 @@ class MirrorDisplay:
             report(f"{prompt} {ends}")
         if self._window is None:
             return
-        hint = NO_FACE_HINT if points is None else prompt if accepted else NOT_ACCEPTED_HINT
-        drawn = video_panels.draw_person(*video_panels.mirror_image(person, points), accepted)
+        hint = NO_FACE_HINT if face is None else prompt if accepted else NOT_ACCEPTED_HINT
+        drawn = video_panels.draw_person(*video_panels.mirror_image(person, face), accepted)
         shown = video_panels.side_by_side(
             drawn, robot[:, ::-1], f"{hint} {WINDOW_ENDS}", f"{self._rate.count_picture():.0f} pictures/s"
         )

@@ -11,24 +11,53 @@ from eva_sim.agents.mirroring.controller import MirrorTrace
 from eva_sim.contract import Face, Floats
 from eva_sim.landmarks import face_measurements
 
-#: A person's measurement that varies less than this is at rest, and correlates with nothing
-#: [standard deviation, neutral outer-eye distances].
-AT_REST = 0.003
+#: A person's measurement that varies less than this is at rest, and correlates with nothing [standard
+#: deviation; neutral outer-eye distances, and rad of angles].
+AT_REST, ANGLE_AT_REST = 0.003, 0.02
+#: Measurements that are angles [rad]: of the head, and of the eyes in it.
+ANGLES = ("head_turn", "head_nod", "head_tilt", "gaze_sideways", "gaze_upward")
 #: Percentiles between which the range of a measurement is taken.
 _RANGE = (1, 99)
+
+
+def measure_faces(faces: Floats, turn: Floats, gaze: Floats) -> dict[str, Floats]:
+    """Returns everything that is compared between a person and a robot, (T,) each.
+
+    Args:
+        faces: aligned landmarks, (T, N, 3).
+        turn: rotation vectors of the head, (T, 3) [rad], see `HeadAndGaze`.
+        gaze: of both eyes, (T, 2, 2) [rad]. Their mean counts.
+
+    Returns:
+        `face_measurements`, and the `ANGLES`: turn to the own left, nod downwards, tilt to the own right;
+        gaze to the own left and up, relative to the head.
+    """
+    nod, yaw, tilt = turn.T
+    sideways, upward = gaze.mean(1).T
+    return face_measurements(faces) | dict(zip(ANGLES, (yaw, nod, tilt, sideways, upward), strict=True))
+
+
+def measure_both(trace: MirrorTrace) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Returns `measure_faces` of the person and of the robot in a trace."""
+    return (
+        measure_faces(trace.person, trace.person_turn, trace.person_gaze),
+        measure_faces(trace.robot, trace.robot_turn, trace.robot_gaze),
+    )
 
 
 def compute_metrics(trace: MirrorTrace, face: Face) -> dict[str, Any]:
     """Computes the metrics; all but the error in millimetres can be computed again from `traces.npz`.
 
     A correlation does not show how far the robot goes, so `amplitude` has the range of each measurement,
-    1st to 99th percentile [neutral outer-eye distances], and the robot's share of the person's.
+    1st to 99th percentile [neutral outer-eye distances, rad], and the robot's share of the person's.
     """
     found = trace.found
-    person, robot = face_measurements(trace.person), face_measurements(trace.robot)
+    person, robot = measure_both(trace)
+    pairs = {name: (person[name][found], robot[name][found]) for name in person}
+    moved = {name: len(curve) > 1 and curve.std() >= _least(name) for name, (curve, _) in pairs.items()}
     return _common_metrics(trace, face) | {
-        "correlation": {name: _correlation(person[name][found], robot[name][found]) for name in person},
-        "amplitude": {name: _amplitude(person[name][found], robot[name][found]) for name in person},
+        "correlation": {name: _correlation(*pair) if moved[name] else None for name, pair in pairs.items()},
+        "amplitude": {name: _amplitude(*pair, bool(moved[name])) for name, pair in pairs.items()},
     }
 
 
@@ -36,24 +65,33 @@ def compute_still_metrics(trace: MirrorTrace, face: Face, person_neutral: Floats
     """Computes the metrics of one picture, which correlates with nothing and has no range.
 
     In their place, `change` has how far each measurement of the person, and at the last step of the robot,
-    is from its neutral face [neutral outer-eye distances].
+    is from its neutral face [neutral outer-eye distances, rad].
 
     Args:
         trace: the steps.
         face: the robot.
         person_neutral: the person's neutral face, (N, 3).
     """
-    person, robot = (face_measurements(faces[-1]) for faces in (trace.person, trace.robot))
-    person_rest, robot_rest = face_measurements(person_neutral), face_measurements(face.neutral_landmarks)
-    return _common_metrics(trace, face) | {
-        "change": {
-            name: {
-                "person": float(person[name] - person_rest[name]),
-                "robot": float(robot[name] - robot_rest[name]),
-            }
-            for name in person
-        }
-    }
+    neutrals = (person_neutral, face.neutral_landmarks)
+    person, robot = (change_from_rest(*pair) for pair in zip(measure_both(trace), neutrals, strict=True))
+    changes = {name: {"person": float(person[name][-1]), "robot": float(robot[name][-1])} for name in person}
+    return _common_metrics(trace, face) | {"change": changes}
+
+
+def measure_at_rest(neutral: Floats) -> dict[str, float]:
+    """Returns `measure_faces` of a neutral face, (N, 3), that looks ahead."""
+    measured = measure_faces(neutral[None], np.zeros((1, 3)), np.zeros((1, 2, 2)))
+    return {name: float(curve[0]) for name, curve in measured.items()}
+
+
+def change_from_rest(measured: Mapping[str, Floats], neutral: Floats) -> dict[str, Floats]:
+    """Returns how far each of `measure_faces` is from that of the neutral face, (N, 3)."""
+    rest = measure_at_rest(neutral)
+    return {name: curve - rest[name] for name, curve in measured.items()}
+
+
+def _least(name: str) -> float:
+    return ANGLE_AT_REST if name in ANGLES else AT_REST
 
 
 def _common_metrics(trace: MirrorTrace, face: Face) -> dict[str, Any]:
@@ -70,8 +108,11 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if "change" in metrics:
         changes = metrics["change"].items()
         return [
-            ("change from neutral [outer-eye distances]", "person", "robot"),
-            *((_in_words(name), f"{each['person']:+.3f}", f"{each['robot']:+.3f}") for name, each in changes),
+            ("change from neutral [outer-eye distances, degrees]", "person", "robot"),
+            *(
+                (_in_words(name), *(_tell(name, each[who]) for who in ("person", "robot")))
+                for name, each in changes
+            ),
         ]
     rows: list[tuple[str, ...]] = [("measurement", "correlation", "robot's range / person's")]
     for name, value in metrics["correlation"].items():
@@ -83,19 +124,24 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def _tell(name: str, value: float) -> str:
+    return f"{np.degrees(value):+.1f}°" if name in ANGLES else f"{value:+.3f}"
+
+
 def _in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _amplitude(person: Floats, robot: Floats) -> dict[str, float | None]:
+def _amplitude(person: Floats, robot: Floats, moved: bool) -> dict[str, float | None]:
     if not len(person):
         return {"person": None, "robot": None, "share": None}
     person_range, robot_range = (float(np.ptp(np.percentile(curve, _RANGE))) for curve in (person, robot))
-    share = robot_range / person_range if person.std() >= AT_REST else None
-    return {"person": person_range, "robot": robot_range, "share": share}
+    return {
+        "person": person_range,
+        "robot": robot_range,
+        "share": robot_range / person_range if moved else None,
+    }
 
 
 def _correlation(person: Floats, robot: Floats) -> float | None:
-    if len(person) < 2 or person.std() < AT_REST or robot.std() == 0:
-        return None
-    return float(np.corrcoef(person, robot)[0, 1])
+    return float(np.corrcoef(person, robot)[0, 1]) if robot.std() else None

@@ -7,14 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
-from eva_sim.agents.mirroring.expression_tracker import (
-    CALM_DURATION,
-    STRANGER_MAX_RESIDUAL,
-    ExpressionTracker,
-    estimate_neutral,
-)
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
-from eva_sim.detector import canonical_face
+from eva_sim.agents.mirroring.person_at_rest import CALM_DURATION, PersonAtRest
+from eva_sim.agents.mirroring.person_tracker import STRANGER_MAX_RESIDUAL, PersonTracker
 from eva_sim.errors import MediaError
 from eva_sim.media.sources import ONE_PICTURE, StillSource
 from eva_sim.progress import progress
@@ -49,22 +44,22 @@ def mirror_recorded_frames(controller: MirrorController, frames: Iterable[Detect
             controller.step(time)
 
 
-def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> ExpressionTracker:
+def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> PersonTracker:
     """Returns a tracker with the person's own neutral face; for a single picture, with the average one."""
     source = detector.source
-    points = [frame.points for frame in frames if frame.points is not None]
-    if not points:
+    faces = [frame.face for frame in frames if frame.face is not None]
+    if not faces:
         doubts = "; ".join(each for each in source.assumed if each != ONE_PICTURE)
         name = f"{source.name} ({doubts})" if doubts else source.name
         raise MediaError(f"there is no face in {name}; give a clip or picture of one, from the front.")
     if isinstance(source, StillSource):
-        return ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
+        return PersonTracker(PersonAtRest.stranger(), STRANGER_MAX_RESIDUAL)
     period = _frame_period(frames)
-    if len(points) * period < CALM_DURATION:
+    if len(faces) * period < CALM_DURATION:
         detector.note_assumption(
-            f"the face is seen for {len(points) * period:.2f} s only: it is taken as the neutral one"
+            f"the face is seen for {len(faces) * period:.2f} s only: it is taken as the neutral one"
         )
-    return ExpressionTracker(estimate_neutral(np.array(points), period))
+    return PersonTracker(PersonAtRest.of(faces, period))
 
 
 def _frame_period(frames: list[DetectedFrame]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import MirrorTrace
 from eva_sim.agents.mirroring.frame_detector import FrameDetector
+from eva_sim.agents.mirroring.metrics import change_from_rest, measure_both
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.files import atomic_files, write_arrays, write_json
 from eva_sim.landmarks import POINTS
@@ -37,9 +38,10 @@ def write_results(
         metrics: as in `metrics.json`.
         spec: of the robot.
     """
-    curves = video_panels.MirrorCurves.of(
-        spec, trace.time, (trace.person, neutral["person"]), (trace.robot, neutral["robot"]), trace.commands
-    )
+    person, robot = measure_both(trace)
+    person_change = change_from_rest(person, neutral["person"])
+    robot_change = change_from_rest(robot, neutral["robot"])
+    curves = video_panels.MirrorCurves.of(spec, trace.time, person_change, robot_change, trace.commands)
     with atomic_files(folder) as part:
         pairs = _write_film(part / "mirror.mp4", detector, robot_pictures, trace, curves)
         video_panels.write_summary(part / "mirror.png", curves, pairs, metrics)
@@ -52,6 +54,8 @@ def _write_traces(path: Path, trace: MirrorTrace, neutral: dict[str, Floats]) ->
         path, time=trace.time, points=np.array(POINTS), person=trace.person,
         person_neutral=neutral["person"], robot=trace.robot, robot_neutral=neutral["robot"],
         target=trace.target, commands=trace.commands, found=trace.found,
+        person_turn=trace.person_turn, person_gaze=trace.person_gaze,
+        robot_turn=trace.robot_turn, robot_gaze=trace.robot_gaze,
     )  # fmt: skip
 
 
@@ -70,7 +74,7 @@ def _write_film(
         for step in progress(range(len(trace.time)), "film", unit="frames"):
             index = trace.frame[step]
             person = video_panels.draw_person(
-                detector.pictures[index], detector.points[index], bool(trace.found[step])
+                detector.pictures[index], detector.faces[index], bool(trace.found[step])
             )
             robot = robot_pictures[trace.picture[step]]
             add_frame(video_panels.video_frame(person, robot, curves, step))

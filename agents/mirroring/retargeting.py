@@ -28,21 +28,29 @@ GAP_WEIGHT = 1.0
 #: Cost of an actuator's pull [squared outer-eye distances per squared command]: decides which of two
 #: actuators works where the face is the same with either, and keeps them from pulling against each other.
 EFFORT = 1e-4
+#: Cost of pulling the two cables of a pair unequally [squared outer-eye distances per squared command]: what
+#: both sides can make together is not made by one of them, and a one-sided face stays one-sided.
+ASYMMETRY = 5e-4
+#: Gap that the detector sees at lids that are shut, as a share of that at rest [0.28 to 0.36 in the sample].
+SHUT = 0.35
+#: Limits of the factor by which a person's closing lids are followed.
+_LID_FACTORS = (0.5, 4.0)
 #: Cost above which the face that was found may not be the nearest [squared outer-eye distances].
 _FAR = 3e-4
 #: Tolerance at which the search from inside is handed on to an exact one, and what it holds for.
 _NEAR, _STOPS = 1e-2, ("ftol", "xtol", "gtol")
 
 _X, _Y, _Z = range(3)
+_Gap = tuple[tuple[int, ...], tuple[int, ...], int]
+_LIDS: tuple[_Gap, ...] = (((159,), (145,), _Y), ((386,), (374,), _Y))
 #: Upper (left) and lower (right) points of each gap, and the axis it is taken along: brows over eye
 #: corners, inner and outer; lids; lips, also in depth, where the jaw turns; mouth corners.
-_GAPS = (
+_GAPS: tuple[_Gap, ...] = (
     ((107, 66, 55, 65), (33, 133), _Y),
     ((70, 63, 46, 53), (33, 133), _Y),
     ((336, 296, 285, 295), (263, 362), _Y),
     ((300, 293, 276, 283), (263, 362), _Y),
-    ((159,), (145,), _Y),
-    ((386,), (374,), _Y),
+    *_LIDS,
     ((13,), (14,), _Y),
     ((13,), (14,), _Z),
     ((291,), (61,), _X),
@@ -78,6 +86,9 @@ class Retargeter:
         self._bounds = -1 - rest, 1 - rest
         self._metric = expression_metric()
         self._forward_model, self._compared = forward_model, forward_model.project(self._metric)
+        self._effort = _effort(spec)
+        self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[[_GAPS.index(gap) for gap in _LIDS]]
+        self._lid_closing = self._closing(spec)
 
     def __call__(self, person: Floats, person_neutral: Floats) -> Floats:
         """Returns the robot's face that is nearest to a person's aligned expression.
@@ -86,8 +97,25 @@ class Retargeter:
         extrapolates.
         """
         wanted = self._metric @ (person - person_neutral).ravel()
+        wanted[self._lid_rows] *= self._lid_factors(wanted, person_neutral)
         target = self.neutral + self._forward_model(self._pulls(wanted)).reshape(self.neutral.shape)
         return np.clip(target, self.low, self.high)
+
+    def _closing(self, spec: FaceSpec) -> Floats:
+        """Returns how far the lids' gaps close when the robot shuts its eyes, (2,)."""
+        pulls, lids = np.zeros(len(self._bounds[0])), np.isin(spec.expressive, spec.where("lid"))
+        pulls[lids] = self._bounds[0][lids]
+        closing: Floats = -self._compared(pulls)[self._lid_rows]
+        return closing
+
+    def _lid_factors(self, wanted: Floats, person_neutral: Floats) -> Floats:
+        """Returns the factors of the lids' gaps, (2,), with which shut eyes of the person shut the robot's.
+
+        The detector sees a gap at shut lids, and eyes differ in size. Lids that open are followed as is.
+        """
+        closing = (1 - SHUT) * (self._metric[self._lid_rows] @ person_neutral.ravel())
+        factors = np.clip(self._lid_closing / np.maximum(closing, 1e-9), *_LID_FACTORS)
+        return np.where(wanted[self._lid_rows] < 0, factors, 1.0)
 
     def _pulls(self, wanted: Floats) -> Floats:
         """Finds the pulls within the travel that come nearest, (M,).
@@ -104,15 +132,25 @@ class Retargeter:
         return pulls
 
     def _search(self, wanted: Floats, start: Floats, method: str, **options: Any) -> Any:
-        effort = np.sqrt(EFFORT) * np.eye(len(start))
         return least_squares(
-            lambda x: np.concatenate([self._compared(x) - wanted, effort @ x]),
+            lambda x: np.concatenate([self._compared(x) - wanted, self._effort @ x]),
             start,
-            lambda x: np.concatenate([self._compared.jacobian(x), effort]),
+            lambda x: np.concatenate([self._compared.jacobian(x), self._effort]),
             bounds=self._bounds,
             method=method,
             **options,
         )
+
+
+def _effort(spec: FaceSpec) -> Floats:
+    """Returns the linear map from pulls, (M,), to roots of the costs of effort and asymmetry, (M + P, M)."""
+    order = [spec.names[i] for i in spec.expressive]
+    cables = {spec.names[i] for i in spec.where("cable")}
+    pairs = [f"{name}_left" for name in spec.two_sided_names if f"{name}_left" in cables]
+    unequal = np.zeros((len(pairs), len(order)))
+    for row, left in zip(unequal, pairs, strict=True):
+        row[order.index(left)], row[order.index(left.removesuffix("left") + "right")] = 1.0, -1.0
+    return np.concatenate([np.sqrt(EFFORT) * np.eye(len(order)), np.sqrt(ASYMMETRY) * unequal])
 
 
 def expression_metric() -> Floats:

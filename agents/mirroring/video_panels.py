@@ -16,15 +16,22 @@ from PIL import Image, ImageDraw
 
 from eva_sim.contact_sheet import BACKGROUND, INK, PERSON, QUIET, ROBOT, load_font
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.detector import DetectedFace
 from eva_sim.files import atomic_path
-from eva_sim.landmarks import face_measurements
 from eva_sim.media.geometry import fit_with_bars
 
 Picture = NDArray[np.uint8]
-HEIGHT, TRACE_WIDTH = 480, 420  # pixels
+HEIGHT, TRACE_WIDTH, ROW = 480, 420, 60  # pixels
 MIN_WIDTH, MAX_WIDTH = 120, 1920  # of a person's picture [pixels]
-PLOTTED = {"jaw_opening": "mouth opening", "mouth_width": "mouth width", "brow_height": "brow height"}
-SMALLEST_SCALE = 0.03  # of a curve [outer-eye distances], so that the noise of a face at rest looks small
+#: What is plotted, in words, and the smallest scale of its curve, so that the noise of a face at rest looks
+#: small [outer-eye distances, rad].
+PLOTTED = {
+    "jaw_opening": ("mouth opening", 0.03),
+    "mouth_width": ("mouth width", 0.03),
+    "brow_height": ("brow height", 0.03),
+    "head_turn": ("head turn", 0.2),
+    "gaze_sideways": ("gaze", 0.2),
+}
 MAX_PAIRS = 6  # pairs of pictures on the summary page
 
 
@@ -52,26 +59,20 @@ class MirrorCurves:
         cls,
         spec: FaceSpec,
         time: Floats,
-        person: tuple[Floats, Floats],
-        robot: tuple[Floats, Floats],
+        person: Mapping[str, Floats],
+        robot: Mapping[str, Floats],
         commands: Floats,
     ) -> MirrorCurves:
-        """Builds them from aligned faces (T, N, 3), their neutral faces (N, 3) and commands (T, 25)."""
-        person_change, robot_change = _changes(*person), _changes(*robot)
-        curves = {name: _to_unit_scale(person_change[name], robot_change[name]) for name in PLOTTED}
+        """Builds them from how far both are from rest, (T,) by measurement, and from commands, (T, 25)."""
+        curves = {name: _to_unit_scale(person[name], robot[name], PLOTTED[name][1]) for name in PLOTTED}
         share = (commands[:, spec.expressive] + 1) / 2
         labels = tuple(_short_name(spec.names[i]) for i in spec.expressive)
         return cls(time, curves, share, _describe_actuators(spec), labels)
 
 
-def _changes(faces: Floats, neutral: Floats) -> dict[str, Floats]:
-    rest = face_measurements(neutral)
-    return {name: curve - rest[name] for name, curve in face_measurements(faces).items()}
-
-
-def _to_unit_scale(person: Floats, robot: Floats) -> tuple[Floats, Floats]:
+def _to_unit_scale(person: Floats, robot: Floats, smallest: float) -> tuple[Floats, Floats]:
     both = np.concatenate([person, robot])
-    low, width = float(both.min()), max(float(np.ptp(both)), SMALLEST_SCALE)
+    low, width = float(both.min()), max(float(np.ptp(both)), smallest)
     return (person - low) / width, (robot - low) / width
 
 
@@ -114,23 +115,24 @@ def resize_to_panel(picture: Picture) -> tuple[Picture, float, Floats]:
     return panel, scale, np.array([left, -top, 0.0])
 
 
-def draw_person(picture: Picture, points: Floats | None, accepted: bool) -> Picture:
-    """Draws the person's landmarks, (N, 3) [pixels], y up, into the picture; red if not accepted."""
+def draw_person(picture: Picture, face: DetectedFace | None, accepted: bool) -> Picture:
+    """Draws the person's landmarks and irises into the picture; red if not accepted."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    if points is None:
+    if face is None:
         draw.text((12, 10), "no face", fill=(230, 90, 80), font=load_font(18))
     else:
         colour = (80, 230, 160) if accepted else (230, 90, 80)
+        points = np.concatenate([face.landmarks, face.irises])
         for x, y in (points[:, :2] * [1, -1]).tolist():
             draw.ellipse([x - 1.5, y - 1.5, x + 1.5, y + 1.5], fill=colour)
     return np.asarray(image)
 
 
-def mirror_image(picture: Picture, points: Floats | None) -> tuple[Picture, Floats | None]:
-    """Exchanges left and right of a picture and of points in it, (N, 3) [pixels], y up."""
+def mirror_image(picture: Picture, face: DetectedFace | None) -> tuple[Picture, DetectedFace | None]:
+    """Exchanges left and right of a picture and of a face in it."""
     flipped = np.ascontiguousarray(picture[:, ::-1])
-    return flipped, None if points is None else points * [-1, 1, 1] + [picture.shape[1] - 1, 0, 0]
+    return flipped, None if face is None else face.mirrored(picture.shape[1])
 
 
 def side_by_side(person: Picture, robot: Picture, text: str, note: str = "") -> Picture:
@@ -155,8 +157,8 @@ def video_frame(person: Picture, robot: Picture, curves: MirrorCurves, step: int
     left = person.shape[1] + size + 24
     width = TRACE_WIDTH - 48
     for row, (name, (person_curve, robot_curve)) in enumerate(curves.curves.items()):
-        box = (left, 34 + 104 * row, width, 66)
-        draw.text((left, box[1] - 24), PLOTTED[name], fill=INK, font=load_font(14))
+        box = (left, 30 + ROW * row, width, ROW - 24)
+        draw.text((left, box[1] - 19), PLOTTED[name][0], fill=INK, font=load_font(13))
         _curve(draw, box, person_curve, len(person_curve), PERSON)
         _curve(draw, box, robot_curve, step + 1, ROBOT)
         x = left + width * step / max(1, len(person_curve) - 1)
@@ -214,8 +216,8 @@ def write_summary(
     if "change" in metrics:
         _write_still_summary(path, pairs[max(pairs)], metrics["change"])
         return
-    figure = Figure(figsize=(13, 9), layout="constrained")
-    rows: Any = figure.subfigures(2, 1, height_ratios=[1.05, 1])
+    figure = Figure(figsize=(13, 11), layout="constrained")
+    rows: Any = figure.subfigures(2, 1, height_ratios=[0.85, 1])
     tiles = np.atleast_2d(rows[0].subplots(2, max(1, len(pairs))))
     if len(pairs) == 1:
         tiles = tiles.reshape(2, 1)
@@ -228,7 +230,7 @@ def write_summary(
     for plot, (name, (person_curve, robot_curve)) in zip(axes, curves.curves.items(), strict=True):
         plot.plot(curves.time, person_curve, color=np.array(PERSON) / 255, label="person")
         plot.plot(curves.time, robot_curve, color=np.array(ROBOT) / 255, label="robot")
-        plot.set_title(f"{PLOTTED[name]}: {describe_measurement(name, metrics)}", fontsize=10, loc="left")
+        plot.set_title(f"{PLOTTED[name][0]}: {describe_measurement(name, metrics)}", fontsize=10, loc="left")
         plot.set_yticks([0, 1])
         plot.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="upper right", frameon=False)

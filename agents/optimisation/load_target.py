@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from eva_sim.agents.data.babbling import sample_command
-from eva_sim.agents.mirroring.expression_tracker import STRANGER_MAX_RESIDUAL, ExpressionTracker
 from eva_sim.agents.mirroring.frame_detector import side_among
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
+from eva_sim.agents.mirroring.person_tracker import STRANGER_MAX_RESIDUAL, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.agents.optimisation.settled_face import SettledFace
@@ -83,20 +84,20 @@ def load_target(source: str, twin: Twin) -> TargetFace:
 
 def _load_picture(path: Path, twin: Twin) -> TargetFace:
     """Returns the robot's face nearest to a person's; the average face stands in for their neutral one."""
-    from eva_sim.detector import Detector, canonical_face
+    from eva_sim.detector import Detector
     from eva_sim.media.sources import StillSource, open_file
 
     picture = open_file(path)
     if not isinstance(picture, StillSource):
         raise MediaError(f"{path} holds several pictures; give one picture of a face, from the front.")
-    with Detector() as detector, Detector(faces=2) as searcher:
-        points = detector.landmarks(picture.image)
+    with Detector(scores=True) as detector, Detector(faces=2) as searcher:
+        face = detector.detect_face(picture.image)
         faces = searcher.detect_all(picture.image)
-    tracker = ExpressionTracker(canonical_face(), STRANGER_MAX_RESIDUAL)
-    expression = tracker(0.0, points)
+    tracker = PersonTracker(PersonAtRest.stranger(), STRANGER_MAX_RESIDUAL)
+    expression = tracker(0.0, face).expression
     if not tracker.found:
         raise MediaError(f"there is no face in {path}; give a picture of one, from the front.")
-    side = "" if points is None else side_among(faces, points)
+    side = "" if face is None else side_among(faces, face.landmarks)
     several = f"; more than one face is seen, and the one on the {side} is taken" if side else ""
     guess = _build_retargeter(twin)(expression, tracker.neutral)
     return TargetFace(guess, _GUESS + several, guessed=True)

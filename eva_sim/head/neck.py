@@ -1,4 +1,4 @@
-"""Six leg lengths to a head pose: forward kinematics of the Stewart neck.
+"""Six leg lengths to a head pose and back: kinematics of the Stewart neck.
 
 A pose is seven numbers, world from head: x, y, z [m] and a unit quaternion x, y, z, w.
 """
@@ -6,14 +6,16 @@ A pose is seven numbers, world from head: x, y, z [m] and a unit quaternion x, y
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from eva_sim.contract import Floats
 from eva_sim.errors import PhysicsError
-from eva_sim.head.geometry import BASE, LEG_LENGTHS, PLATFORM
+from eva_sim.head.geometry import BASE, LEG_LENGTHS, PLATFORM, PLATFORM_CENTRE
 
 NEUTRAL = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 _CLOSE = 1e-12  # m
 _TRIES = 20
+_HALVINGS = 12  # of a turn, until the part that is reached is known
 _NEXT, _LAST = np.array([1, 2, 0]), np.array([2, 0, 1])  # axes
 
 
@@ -57,6 +59,39 @@ def solve_pose(extension: Floats, guess: Floats) -> Floats:
         along = leg / length[:, None]
         pose = _moved(pose, np.linalg.solve(np.concatenate([along, _cross(arm, along)], axis=1), error))
     raise PhysicsError(f"the neck has no pose for leg extensions {extension} m; reset the face.")
+
+
+def leg_extensions(turn: Floats) -> Floats:
+    """Returns the leg extensions, (6,) [m], that turn the head about the neck's upper end.
+
+    Args:
+        turn: rotation vector in the head frame at neutral, (3,) [rad].
+    """
+    platform = Rotation.from_rotvec(turn).apply(PLATFORM - PLATFORM_CENTRE) + PLATFORM_CENTRE
+    extensions: Floats = np.linalg.norm(platform - BASE, axis=1) - LEG_LENGTHS
+    return extensions
+
+
+def reachable_turn(turn: Floats, low: Floats, high: Floats) -> Floats:
+    """Returns a turn, or as much of it as all legs reach.
+
+    Args:
+        turn: as in `leg_extensions`.
+        low: least leg extension, (6,) [m].
+        high: greatest leg extension, (6,) [m].
+    """
+
+    def reached(share: float) -> bool:
+        extensions = leg_extensions(share * turn)
+        return bool(((extensions >= low) & (extensions <= high)).all())
+
+    if reached(1.0):
+        return turn
+    inside, outside = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (inside + outside)
+        inside, outside = (middle, outside) if reached(middle) else (inside, middle)
+    return inside * turn
 
 
 def _moved(pose: Floats, twist: Floats) -> Floats:

@@ -19,7 +19,6 @@ from PIL import Image
 
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import MirrorController, MirrorTrace
-from eva_sim.agents.mirroring.expression_tracker import ExpressionTracker
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame
 from eva_sim.agents.mirroring.live import (
     CALM_PROMPT,
@@ -33,10 +32,12 @@ from eva_sim.agents.mirroring.live import (
     mirror_live_frames,
 )
 from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
+from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.mirroring.recorded import mirror_recorded_frames
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.agents.models.inverse import InverseModel
-from eva_sim.detector import canonical_face
+from eva_sim.detector import DetectedFace, canonical_face
 from eva_sim.errors import MediaError, PhysicsError, RenderError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, face_measurements
@@ -44,6 +45,7 @@ from eva_sim.media import sources
 from eva_sim.media.encoding import Picture, PictureStore
 from eva_sim.media.sources import open_source
 from eva_sim.testing.fake_face import FakeFace
+from tests.agents.detected_faces import detected
 
 RESULTS = ["metrics.json", "mirror.mp4", "mirror.png", "traces.npz"]
 FRAMES = 90
@@ -161,7 +163,7 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
 def _mirror_frames(model: InverseModel, frames: list[DetectedFrame], live: bool) -> MirrorTrace:
     with closing(PictureStore()) as pictures:
         controller = MirrorController(model, FakeFace(), pictures, 64)
-        controller.begin(ExpressionTracker(canonical_face()))
+        controller.begin(PersonTracker(PersonAtRest.stranger()))
         if live:
             mirror_live_frames(controller, frames, lambda frame, accepted: None)
         else:
@@ -172,20 +174,21 @@ def _mirror_frames(model: InverseModel, frames: list[DetectedFrame], live: bool)
 def test_live_and_recorded_frames_are_mirrored_alike(model: InverseModel) -> None:
     rng = np.random.default_rng(0)
     steady = [
-        DetectedFrame(i, i * DT, canonical_face() + rng.normal(0, 0.02, (len(POINTS), 3))) for i in range(20)
+        DetectedFrame(i, i * DT, detected(canonical_face() + rng.normal(0, 0.02, (len(POINTS), 3))))
+        for i in range(20)
     ]
     recorded, live = (_mirror_frames(model, steady, live) for live in (False, True))
-    for name in ("time", "frame", "found", "person", "target", "commands", "robot", "picture"):
+    for name in ("time", "frame", "found", "person", "target", "commands", "robot", "robot_turn", "picture"):
         np.testing.assert_array_equal(getattr(recorded, name), getattr(live, name))
 
 
 def test_a_robot_blinks_by_itself_while_it_sees_nobody(model: InverseModel) -> None:
-    """Glances and breath are always there; lids belong to the person who is seen."""
-    frames = [DetectedFrame(i, i * DT, canonical_face() if i < 400 else None) for i in range(900)]
+    """Breath is always there; lids and eyes belong to the person who is seen."""
+    frames = [DetectedFrame(i, i * DT, detected(canonical_face()) if i < 400 else None) for i in range(900)]
     with closing(PictureStore()) as pictures:
         face = FakeFace()
         controller = MirrorController(model, face, pictures, 64)
-        controller.begin(ExpressionTracker(canonical_face()))
+        controller.begin(PersonTracker(PersonAtRest.stranger()))
         for frame in frames:
             controller.observe(frame)
             controller.step(frame.time, render=False)
@@ -195,12 +198,13 @@ def test_a_robot_blinks_by_itself_while_it_sees_nobody(model: InverseModel) -> N
     assert (lids[:400] > -0.5).all()
     closed = (lids[400:] < -0.999).all(1)
     assert 2 <= (np.diff(closed.astype(int)) == 1).sum() <= 20
-    for part in (eyes[:400], eyes[400:], legs[:400], legs[400:]):
+    for part in (eyes[400:], legs[:400], legs[400:]):
         assert np.ptp(part, axis=0).min() > 0.02
+    assert np.ptp(eyes[:400], axis=0).max() < 1e-3
 
 
 def test_a_slow_camera_does_not_slow_the_robot(model: InverseModel) -> None:
-    frames = [DetectedFrame(i, 3 * i * DT, canonical_face()) for i in range(10)]
+    frames = [DetectedFrame(i, 3 * i * DT, detected(canonical_face())) for i in range(10)]
     recorded, live = (_mirror_frames(model, frames, live) for live in (False, True))
     np.testing.assert_allclose(live.time, DT * np.arange(28))
     np.testing.assert_allclose(live.time, recorded.time)
@@ -299,10 +303,10 @@ def test_a_window_is_like_a_mirror(
     assert np.abs(np.asarray(person, float) - plain).mean() < 8  # results are not mirrored
 
 
-@pytest.mark.parametrize("points", [None, np.zeros((len(POINTS), 3))])
+@pytest.mark.parametrize("face", [None, detected(canonical_face())])
 @pytest.mark.parametrize("accepted", [False, True])
 def test_the_window_says_what_to_do_and_the_frame_rate(
-    shown: list[Picture], monkeypatch: pytest.MonkeyPatch, points: Any, accepted: bool
+    shown: list[Picture], monkeypatch: pytest.MonkeyPatch, face: DetectedFace | None, accepted: bool
 ) -> None:
     lines: list[tuple[str, str]] = []
     draw = video_panels.side_by_side
@@ -315,8 +319,8 @@ def test_the_window_says_what_to_do_and_the_frame_rate(
     wall = np.full((480, 640, 3), 90, np.uint8)
     with MirrorDisplay() as screen:
         for _ in range(2):
-            screen.show(wall, points, accepted, wall, CALM_PROMPT)
-    hint = NO_FACE_HINT if points is None else CALM_PROMPT if accepted else NOT_ACCEPTED_HINT
+            screen.show(wall, face, accepted, wall, CALM_PROMPT)
+    hint = NO_FACE_HINT if face is None else CALM_PROMPT if accepted else NOT_ACCEPTED_HINT
     assert [text for text, _ in lines] == [f"{hint} {WINDOW_ENDS}"] * 2
     assert lines[0][1] == "0 pictures/s" and re.fullmatch(r"[1-9]\d* pictures/s", lines[1][1])
 

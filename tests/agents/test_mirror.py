@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from eva_sim.agents.mirroring import video_panels
-from eva_sim.agents.mirroring.metrics import tabulate_metrics
+from eva_sim.agents.mirroring.metrics import change_from_rest, measure_faces, tabulate_metrics
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.mirroring.video_panels import MAX_WIDTH, TRACE_WIDTH
 from eva_sim.agents.models.inverse import InverseModel
@@ -94,8 +94,9 @@ def test_a_picture_is_enough(model: InverseModel, tmp_path: Path) -> None:
     traces = np.load(tmp_path / "out" / "traces.npz")
     for name, each in metrics["change"].items():
         for who in ("person", "robot"):
-            now, rest = (face_measurements(traces[key])[name] for key in (who, f"{who}_neutral"))
-            assert each[who] == pytest.approx(now[-1] - rest, abs=1e-5)
+            faces, turn, gaze = (traces[f"{who}{part}"] for part in ("", "_turn", "_gaze"))
+            change = change_from_rest(measure_faces(faces, turn, gaze), traces[f"{who}_neutral"])
+            assert each[who] == pytest.approx(change[name][-1], abs=1e-5)
     heading, *rows = tabulate_metrics(metrics)
     assert heading[1:] == ("person", "robot") and len(rows) == len(metrics["change"])
 
@@ -103,17 +104,18 @@ def test_a_picture_is_enough(model: InverseModel, tmp_path: Path) -> None:
 def test_a_person_at_rest_looks_at_rest() -> None:
     spec, rest = load_spec(), FakeFace().neutral_landmarks.astype(float)
     noise = np.random.default_rng(0).normal(0, 0.001, (50, *rest.shape))
-    commands = np.tile(spec.neutral, (50, 1))
-    curves = video_panels.MirrorCurves.of(
-        spec, np.arange(50.0), (rest + noise, rest), (rest + noise[::-1], rest), commands
+    still, commands = (np.zeros((50, 3)), np.zeros((50, 2, 2))), np.tile(spec.neutral, (50, 1))
+    person, robot = (
+        change_from_rest(measure_faces(rest + each, *still), rest) for each in (noise, noise[::-1])
     )
+    curves = video_panels.MirrorCurves.of(spec, np.arange(50.0), person, robot, commands)
     assert all(np.ptp(person) < 0.3 for person, _ in curves.curves.values())
 
 
 def test_each_bar_of_a_command_has_its_name() -> None:
-    spec, rest = load_spec(), FakeFace().neutral_landmarks.astype(float)
-    faces, commands = np.tile(rest, (2, 1, 1)), np.tile(spec.neutral, (2, 1))
-    curves = video_panels.MirrorCurves.of(spec, np.arange(2.0), (faces, rest), (faces, rest), commands)
+    spec = load_spec()
+    still, commands = dict.fromkeys(video_panels.PLOTTED, np.zeros(2)), np.tile(spec.neutral, (2, 1))
+    curves = video_panels.MirrorCurves.of(spec, np.arange(2.0), still, still, commands)
     assert len(curves.labels) == len(spec.expressive)
     assert {"jaw", "zygomaticus L", "brow inner R", "lid R"} <= set(curves.labels)
     blank = np.zeros((480, 480, 3), np.uint8)

@@ -10,13 +10,16 @@ from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.atlas import load_atlas
 from eva_sim.contract import load_spec
+from eva_sim.detector import canonical_face
 from eva_sim.errors import DataError
-from eva_sim.landmarks import POINTS, face_measurements, landmark_rows
+from eva_sim.landmarks import POINTS, Aligner, face_measurements, landmark_rows
 
 SHAPE = (len(POINTS), 3)
 BROWS = landmark_rows(
     70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285
 )
+UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
+LOWER_LIDS = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
 
 
 class Twin:
@@ -38,7 +41,7 @@ class Twin:
 
     def asked(self, displacement: np.ndarray, low: float = -1, high: float = 1) -> np.ndarray:
         """The displacement, (N, 3), that is asked of the robot for a person's displacement."""
-        person = np.random.default_rng(0).normal(size=SHAPE)
+        person = self.neutral
         return self.retargeter(low, high)(person + displacement, person) - self.neutral
 
 
@@ -51,11 +54,11 @@ def test_a_resting_person_asks_for_the_resting_robot(twin: Twin) -> None:
     np.testing.assert_allclose(twin.asked(np.zeros(SHAPE)), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("row", [3, 50, 99, 200])
-def test_a_face_that_the_robot_can_make_is_asked_for_as_it_is(twin: Twin, row: int) -> None:
-    face = twin.moved[row].reshape(SHAPE)
-    off = np.linalg.norm(twin.asked(face) - face, axis=1).mean()
-    assert off < 0.2 * np.linalg.norm(face, axis=1).mean()
+def test_faces_that_the_robot_can_make_are_asked_for_as_they_are(twin: Twin) -> None:
+    """These are random faces, far more one-sided than those of people, which costs a little."""
+    faces = twin.moved[3:200:10].reshape(-1, *SHAPE)
+    off = [np.linalg.norm(twin.asked(face) - face) / np.linalg.norm(face) for face in faces]
+    assert np.mean(off) < 0.15 and np.max(off) < 0.35
 
 
 def _raised(twin: Twin) -> float:
@@ -79,6 +82,46 @@ def test_one_side_alone_stays_one_sided(twin: Twin) -> None:
     asked = twin.asked(person)
     assert asked[BROWS[10:], 1].mean() > 0.03
     assert asked[BROWS[:10], 1].mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [0.7, 1.0, 1.4])
+def test_eyes_of_any_size_that_shut_shut_the_robots(twin: Twin, size: float) -> None:
+    """The detector leaves a gap at shut lids; a half shut eye stays half shut."""
+    person = Aligner.of(canonical_face()).neutral
+    upper, lower = landmark_rows(*UPPER_LIDS), landmark_rows(*LOWER_LIDS)
+    middle = (person[upper] + person[lower]) / 2
+    for row in (upper, lower):
+        person[row] = middle + size * (person[row] - middle)
+    gap = person[upper, 1] - person[lower, 1]
+    openings = []
+    for closed in (0.0, 0.5, 1.0):
+        face = person.copy()
+        face[upper, 1] -= closed * gap * (1 - retargeting.SHUT)
+        asked = twin.retargeter()(face, person)
+        openings.append(face_measurements(asked)["lid_opening"])
+    shut = face_measurements(twin.neutral + _shut_lids(twin))["lid_opening"]
+    half = (openings[0] + shut) / 2
+    assert openings[2] == pytest.approx(shut, abs=0.012)
+    assert openings[1] == pytest.approx(half, abs=0.012)
+
+
+def _shut_lids(twin: Twin) -> np.ndarray:
+    pulls = twin.spec.command(lid=-1)[twin.moving] - twin.spec.neutral[twin.moving]
+    return twin.forward_model(pulls).reshape(SHAPE)
+
+
+def test_a_face_that_both_sides_make_is_not_made_by_one(twin: Twin) -> None:
+    """A wide and narrow mouth, as of an "O", which pulls of one side alone would make nearly as well."""
+    person = np.zeros(SHAPE)
+    lower = landmark_rows(14, 17, 84, 314, 87, 317, 178, 402, 181, 405)
+    person[lower, 1] -= 0.2
+    person[landmark_rows(61), 0] += 0.02
+    person[landmark_rows(291), 0] -= 0.02
+    pulls = twin.retargeter()._pulls(retargeting.expression_metric() @ person.ravel())
+    order = [twin.spec.names[i] for i in twin.moving]
+    for name in ("levator", "zygomaticus", "depressor"):
+        left, right = (pulls[order.index(f"{name}_{side}")] for side in ("left", "right"))
+        assert abs(left - right) < 0.2
 
 
 def test_wrong_depth_does_less_harm_when_half_trusted(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "agents.data": {"core"},
     "agents.models": {"core", "agents.data"},
     "agents.evaluation": {"core", "agents.data", "agents.models"},
-    "agents.mirroring": {"core", "media", "agents.models"},
+    "agents.mirroring": {"core", "head", "media", "agents.models"},
     "agents.optimisation": {
         "core", "media", "skin", "twin", "agents.data", "agents.models", "agents.mirroring",
     },

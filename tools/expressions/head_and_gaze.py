@@ -8,10 +8,9 @@ they turn.
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.head.geometry import BASE, LEG_LENGTHS, PLATFORM, PLATFORM_CENTRE
+from eva_sim.head.neck import leg_extensions, reachable_turn
 from tools.expressions.prototypes import ActionUnit
 
 #: Axis about which the head turns, in the head frame: x to its own left, y up, z forward.
@@ -21,8 +20,8 @@ _HEAD = {
 }  # fmt: skip
 #: What moves the eyes, and the command's sign.
 _EYES = {"AU61": ("eye_yaw", 1), "AU62": ("eye_yaw", -1), "AU63": ("eye_pitch", 1), "AU64": ("eye_pitch", -1)}
-#: Angles among which the greatest is looked for [rad].
-_ANGLES = np.linspace(0, 0.5, 501)
+#: A turn that no neck reaches [rad].
+_BEYOND = 0.5
 
 
 def rigid_part(unit: ActionUnit) -> str | None:
@@ -38,7 +37,7 @@ def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: F
         if unit.name in _HEAD:
             turn += intensity * _greatest_turn(spec, unit.name)
     if turn.any():
-        position[legs] = _extensions(turn)
+        position[legs] = leg_extensions(turn)
     command[legs] = np.clip(spec.to_command(position)[legs], -1, 1)
     for unit, intensity in units.items():
         if unit.name in _EYES:
@@ -49,16 +48,5 @@ def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: F
 
 def _greatest_turn(spec: FaceSpec, name: str) -> Floats:
     """Returns the rotation vector of the greatest turn that all legs reach, (3,) [rad]."""
-    axis, legs = np.array(_HEAD[name]), spec.where("leg")
-    low, high = spec.column("low")[legs], spec.column("high")[legs]
-    reached = [a for a in _ANGLES if ((_extensions(a * axis) >= low) & (_extensions(a * axis) <= high)).all()]
-    turn: Floats = max(reached) * axis
-    return turn
-
-
-def _extensions(turn: Floats) -> Floats:
-    """Returns the leg extensions, (6,) [m], at which the head is turned about the neck's upper end."""
-    rotation = Rotation.from_rotvec(turn).as_matrix()
-    platform = (PLATFORM - PLATFORM_CENTRE) @ rotation.T + PLATFORM_CENTRE
-    extensions: Floats = np.linalg.norm(platform - BASE, axis=1) - LEG_LENGTHS
-    return extensions
+    low, high = (spec.column(end)[spec.where("leg")] for end in ("low", "high"))
+    return reachable_turn(_BEYOND * np.array(_HEAD[name]), low, high)

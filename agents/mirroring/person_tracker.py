@@ -1,0 +1,152 @@
+"""What a person does from detected faces: expression, head and gaze, checked and smoothed.
+
+It is causal, so that the same code serves a clip and a live camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, gaze_angles, iris_offsets
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, rms_distance
+from eva_sim.contract import Floats
+from eva_sim.detector import DetectedFace
+from eva_sim.landmarks import MAX_RIGID_RESIDUAL, face_measurements
+
+#: Largest rigid residual where only an average face stands in for the neutral; people differ from it by 0.04.
+STRANGER_MAX_RESIDUAL = 0.12
+#: RMS speed of the aligned points that no face reaches [neutral outer-eye distances per second].
+#: The fastest frame of the same man is at 1.3.
+MAX_SPEED = 4.0
+#: After HOLD without an accepted face [s] the expression eases to neutral, within EASE [s].
+HOLD, EASE = 0.5, 1.0
+#: Lids that are open by less than this share of their opening at rest hide where the eye looks.
+_HIDES_GAZE = 0.6
+
+
+@dataclass
+class OneEuroFilter:
+    """A low-pass filter that follows fast moves and calms slow ones.
+
+    Casiez, Roussel and Vogel, CHI 2012, with the speed of a whole point rather than of each of its
+    coordinates, so that the filter turns with the axes.
+
+    Attributes:
+        min_cutoff: cut-off frequency at rest [Hz].
+        beta: rise of the cut-off with speed [Hz per outer-eye distance per second].
+        speed_cutoff: cut-off frequency of the speed estimate [Hz].
+    """
+
+    min_cutoff: float = 1.7
+    beta: float = 15.0
+    speed_cutoff: float = 1.0
+    _time: float = field(default=0.0, init=False)
+    _value: Floats | None = field(default=None, init=False)
+    _velocity: Floats | float = field(default=0.0, init=False)
+
+    def restart(self, time: float, value: Floats) -> None:
+        """Forgets the past and starts from `value`."""
+        self._time, self._value, self._velocity = time, value, 0.0
+
+    def __call__(self, time: float, value: Floats) -> Floats:
+        """Smooths the raw points, (N, 3), of `time` [s]; time must rise."""
+        if self._value is None:
+            self.restart(time, value)
+            return value
+        dt = time - self._time
+        raw = (value - self._value) / dt
+        self._velocity = self._velocity + _weight(self.speed_cutoff, dt) * (raw - self._velocity)
+        speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
+        smooth = self._value + _weight(self.min_cutoff + self.beta * speed, dt) * (value - self._value)
+        self._time, self._value = time, smooth
+        return smooth
+
+
+def _weight(cutoff: Floats | float, dt: float) -> Floats | float:
+    """Returns the share of the new sample in a first-order low-pass of the given cut-off [Hz]."""
+    return 1 / (1 + 1 / (2 * np.pi * cutoff * dt))
+
+
+class PersonState(NamedTuple):
+    """What a person does at one time.
+
+    Attributes:
+        expression: aligned landmarks, (N, 3) [neutral outer-eye distances].
+        head: turn of head and eyes from rest.
+    """
+
+    expression: Floats
+    head: HeadAndGaze
+
+
+class PersonTracker:
+    """Follows one person, frame by frame.
+
+    Args:
+        rest: the person at rest.
+        max_residual: see `MAX_RIGID_RESIDUAL`.
+
+    Attributes:
+        neutral: landmarks of the person at rest, aligned, (N, 3) [neutral outer-eye distances].
+        found: whether a face was in the last frame and was accepted.
+    """
+
+    def __init__(self, rest: PersonAtRest, max_residual: float = MAX_RIGID_RESIDUAL) -> None:
+        self.neutral = rest.landmarks
+        self.found = False
+        self._at_rest, self._max_residual = rest, max_residual
+        self._lids = face_measurements(self.neutral)["lid_opening"]
+        # One array holds all that moves, so that all of it is filtered, held and eased alike: landmarks,
+        # irises from rest, and the turn of the head [rad]; the last two in axes that face the camera.
+        self._rest = np.concatenate([self.neutral, np.zeros((3, 3))])
+        self._filter = OneEuroFilter()
+        self._accepted: Floats | None = None
+        self._accepted_at, self._held, self._state = -np.inf, self._rest, self._rest
+
+    def __call__(self, time: float, face: DetectedFace | None) -> PersonState:
+        """Returns what the person does at `time` [s]: checked and filtered.
+
+        While no face is accepted, the last state is held, then eased to rest.
+
+        Args:
+            time: rises from call to call.
+            face: that was detected, or None.
+        """
+        read = None if face is None else self._accept(time, face)
+        was_found, self.found = self.found, read is not None
+        if read is None:
+            self._state = self._ease(time)
+            return _split(self._state)
+        if not was_found and np.isfinite(self._accepted_at):  # return from the face that is shown
+            self._filter.restart(max(self._accepted_at, time - HOLD), self._state)
+        self._accepted, self._accepted_at = read, time
+        self._held = self._state = self._filter(time, read)
+        return _split(self._state)
+
+    def _accept(self, time: float, face: DetectedFace) -> Floats | None:
+        """Reads the face, (N + 3, 3); None if it fits no head or moved faster than a face can."""
+        rest = self._at_rest
+        if rest.aligner.residual(face.landmarks) > self._max_residual:
+            return None
+        landmarks, irises, orientation = rest.align(face)
+        reach = MAX_SPEED * (time - self._accepted_at)
+        if self._accepted is not None and rms_distance(landmarks - self._accepted[:-3]) > reach:
+            return None
+        moved: Floats = (iris_offsets(landmarks, irises) - rest.irises) @ rest.orientation
+        if face_measurements(landmarks)["lid_opening"] < _HIDES_GAZE * self._lids:
+            moved = np.zeros((2, 3)) if self._accepted is None else self._accepted[-3:-1]
+        turn = Rotation.from_matrix(orientation.T @ rest.orientation).as_rotvec()
+        return np.concatenate([landmarks, moved, turn[None]])
+
+    def _ease(self, time: float) -> Floats:
+        progress = float(np.clip((time - self._accepted_at - HOLD) / EASE, 0, 1))
+        left = 0.5 + 0.5 * np.cos(np.pi * progress)
+        return self._rest + left * (self._held - self._rest)
+
+
+def _split(state: Floats) -> PersonState:
+    return PersonState(state[:-3], HeadAndGaze(state[-1], gaze_angles(state[-3:-1])))
