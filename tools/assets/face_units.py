@@ -74,6 +74,17 @@ def units_at_landmarks(
         source: the base mesh.
         points: landmark points on the robot at rest, (N, 3) [m].
     """
+    near, shares = landmark_weights(units, source, points)
+    return {name: np.einsum("nk,nkd->nd", shares, moved[near]) for name, moved in units.items()}
+
+
+def landmark_weights(
+    units: dict[str, np.ndarray], source: Source, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the vertices of the base mesh that a landmark point follows, (N, K), and their shares, (N, K).
+
+    Arguments are those of `units_at_landmarks`.
+    """
     skin = np.unique(source.quads["body"])
     sides = _sides(units, skin)
     shares = np.zeros((len(points), _NEIGHBOURS))
@@ -82,8 +93,7 @@ def units_at_landmarks(
         allowed = skin[_allowed(sides, index)]
         distance, found = cKDTree(source.points[allowed]).query(points[row], _NEIGHBOURS)
         near[row], shares[row] = allowed[found], 1 / np.maximum(distance, _CLOSEST)
-    shares /= shares.sum(1, keepdims=True)
-    return {name: np.einsum("nk,nkd->nd", shares, moved[near]) for name, moved in units.items()}
+    return near, shares / shares.sum(1, keepdims=True)
 
 
 def _sides(units: dict[str, np.ndarray], skin: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Synthetic people with known expression, gaze and head pose, to test mirroring on."""

