@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.envs.evaluation import Policy, evaluate, known_policies, score_policies, score_table
 from eva_sim.errors import ArgumentValueError, DataError, EvaError
 from eva_sim.files import asset, atomic_path, check_output_folder, read_json, write_json
