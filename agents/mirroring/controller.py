@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from eva_sim.agents.mirroring.frame_detector import DetectedFrame
 from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, NeckAndEyes
 from eva_sim.agents.mirroring.person_tracker import PersonState, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
+from eva_sim.agents.mirroring.stage_times import ANSWER, DRAW, MAP, MOVE, TRACK, StageTimes
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face, Floats
@@ -103,6 +105,7 @@ class MirrorController:
         face: the body.
         pictures: takes pictures of the body, `video_panels.HEIGHT` high.
         size: side at which the body is rendered [pixels].
+        stages: takes the times of the stages.
 
     Attributes:
         control_dt: time between two steps [s].
@@ -116,7 +119,14 @@ class MirrorController:
         RenderError: no picture of the body can be made.
     """
 
-    def __init__(self, model: RouteModel, face: Face, pictures: PictureStore, size: int) -> None:
+    def __init__(
+        self,
+        model: RouteModel,
+        face: Face,
+        pictures: PictureStore,
+        size: int,
+        stages: StageTimes | None = None,
+    ) -> None:
         if model.spec.digest != face.spec.digest:
             raise DataError(
                 "the model was trained on a face with another face.toml (other spec digest); "
@@ -127,10 +137,13 @@ class MirrorController:
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
         self._rows: list[dict[str, Any]] = []
+        self._stages = stages or StageTimes()
         self._neck_and_eyes, self._idle = NeckAndEyes(face.spec), IdleMotion(face.spec)
         self.control_dt = face.spec.control_dt
         self.tracker: PersonTracker | None = None
         self.frame: DetectedFrame | None = None
+        self._unanswered: float | None = None
+        self._mapped: tuple[PersonState, Floats, NDArray[np.float32]] | None = None
         self.expected_steps: int | None = None
         self.picture: Picture = self._render()
 
@@ -163,8 +176,9 @@ class MirrorController:
 
     def observe(self, frame: DetectedFrame) -> None:
         """Takes the person's next frame; `step` mirrors what they do in it."""
-        self._state = self._tracker()(frame.time, frame.face)
-        self.frame = frame
+        with self._stages.measure(TRACK):
+            self._state = self._tracker()(frame.time, frame.face)
+        self.frame, self._unanswered = frame, frame.arrival
 
     def step(self, time: float, render: bool = True) -> None:
         """Makes the face mirror the latest state of the person for one control period.
@@ -180,18 +194,35 @@ class MirrorController:
         if self.frame is None:
             raise ValueError("observe a frame first: there is nothing to mirror.")
         person = self._state
-        target = self._retarget(person.expression, tracker.neutral)
-        command = self._neck_and_eyes.set_command(self._model.predict(target), person.head)
-        reading = self._face.move(self._idle(command, alone=not tracker.found))
+        with self._stages.measure(MAP):
+            target, command = self._map(person)
+            command = self._idle(command, alone=not tracker.found)
+        if self._unanswered is not None:
+            self._stages.add(ANSWER, perf_counter() - self._unanswered)
+            self._unanswered = None
+        with self._stages.measure(MOVE):
+            reading = self._face.move(command)
         robot = self._neck_and_eyes.read(reading.position)
         if render:
-            self._take_picture()
+            with self._stages.measure(DRAW):
+                self._take_picture()
         self._rows.append({
             "time": time, "frame": self.frame.number, "found": tracker.found, "person": person.expression,
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
             "person_turn": person.head.turn, "person_gaze": person.head.gaze,
             "robot_turn": robot.turn, "robot_gaze": robot.gaze, "picture": len(self._pictures) - 1,
         })  # fmt: skip
+
+    def _map(self, person: PersonState) -> tuple[Floats, NDArray[np.float32]]:
+        """Returns the face to ask for and its command; the latest ones where the person is as before.
+
+        Live, several control periods may pass between two pictures.
+        """
+        if self._mapped is None or self._mapped[0] is not person:
+            target = self._retarget(person.expression, self._tracker().neutral)
+            command = self._neck_and_eyes.set_command(self._model.predict(target), person.head)
+            self._mapped = person, target, command
+        return self._mapped[1:]
 
     def trace(self) -> MirrorTrace:
         """Returns all steps so far; at least one must have been made."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from math import inf
+from time import perf_counter
 from typing import NamedTuple
 
+from eva_sim.agents.mirroring.stage_times import DETECT, GRAB, StageTimes
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace, Detector, Mode
@@ -24,11 +26,13 @@ class DetectedFrame(NamedTuple):
         number: counts from 0.
         time: since the first frame [s].
         face: that is mirrored [pixels of the frame in `FrameDetector.pictures`], or None.
+        arrival: when the picture came, by `time.perf_counter` [s]; None of a frame that did not come now.
     """
 
     number: int
     time: float
     face: DetectedFace | None
+    arrival: float | None = None
 
 
 class FrameDetector:
@@ -43,12 +47,14 @@ class FrameDetector:
         source: as given.
         pictures: as given.
         mirror_image: as given.
+        stages: times of this and of the later stages.
         faces: of each frame so far [pixels of the frames in `pictures`], or None.
     """
 
     def __init__(self, source: FrameSource, pictures: PictureStore, mirror_image: bool = False) -> None:
         self.source, self.pictures, self.mirror_image = source, pictures, mirror_image
         self.faces: list[DetectedFace | None] = []
+        self.stages = StageTimes()
         self._notes: list[str] = []
         self._next_search = 0.0
 
@@ -66,10 +72,14 @@ class FrameDetector:
         mode: Mode = "picture" if isinstance(self.source, StillSource) else "video"
         detector = Detector(mode, scores=True)
         with detector, Detector(faces=2) as searcher, closing(iter(self.source)) as pictures:
+            waiting = perf_counter()
             for time, picture in pictures:
+                arrival = perf_counter()
+                self.stages.add(GRAB, arrival - waiting)
                 if stopped():
                     return
-                face = detector.detect_face(picture, time)
+                with self.stages.measure(DETECT):
+                    face = detector.detect_face(picture, time)
                 if face is not None and time >= self._next_search:
                     self._note_second_face(searcher.detect_all(picture), face.landmarks, time)
                 panel, scale, corner = resize_to_panel(picture)
@@ -77,7 +87,8 @@ class FrameDetector:
                 shown = None if face is None else face.moved(scale, corner)
                 self.faces.append(shown)
                 mirrored = shown.mirrored(panel.shape[1]) if shown and self.mirror_image else shown
-                yield DetectedFrame(len(self.faces) - 1, time, mirrored)
+                yield DetectedFrame(len(self.faces) - 1, time, mirrored, arrival)
+                waiting = perf_counter()
 
     def _note_second_face(self, faces: list[Floats], followed: Floats, time: float) -> None:
         """Says once that there is more than one face, and which one is followed."""

@@ -124,6 +124,12 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def tabulate_stages(stages: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+    """Returns the time of each stage as rows of text for people, below a row of headings."""
+    rows = [(name, f"{each['median']:.1f}", f"{each['p95']:.1f}") for name, each in stages.items()]
+    return [("stage", "median [ms]", "p95 [ms]"), *rows]
+
+
 def _tell(name: str, value: float) -> str:
     return f"{np.degrees(value):+.1f}°" if name in ANGLES else f"{value:+.3f}"
 

@@ -58,19 +58,21 @@ def mirror(
         face_options = twin_options if choice.body == "twin" else choice.options
         with make_face(choice.body, **face_options) as face:
             metrics = mirror_source(opened, learned, face, out, mirror_image)
-    _report(metrics, out)
+    _report(metrics, out, opened.live)
     if not metrics["complete"]:
         raise typer.Exit(1)
 
 
-def _report(metrics: dict[str, Any], out: Path) -> None:
-    """Prints what was assumed, the table of results, and where they are."""
-    from eva_sim.agents.mirroring.metrics import tabulate_metrics
+def _report(metrics: dict[str, Any], out: Path, live: bool) -> None:
+    """Prints what was assumed, the table of results, the times of a live run, and where the results are."""
+    from eva_sim.agents.mirroring.metrics import tabulate_metrics, tabulate_stages
 
     if metrics["assumed"]:
         told = f"assumed: {'; '.join(metrics['assumed'])}"
         Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
     _print_table(tabulate_metrics(metrics))
+    if live:
+        _print_table(tabulate_stages(metrics["stages"]))
     if metrics["complete"]:
         told = f"Done: mirror.mp4, mirror.png (a plot), metrics.json and traces.npz are in {out}."
     else:

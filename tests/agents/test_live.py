@@ -156,6 +156,10 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
     )
     assert abs(brows[:3]).max() < 0.01 and brows.max() > 0.03
     assert sum(1 for _ in open_source(tmp_path / "mirror.mp4")) == metrics["steps"] == len(moved_at)
+    stages = metrics["stages"]
+    assert list(stages) == ["grab", "detect", "track", "map", "picture to command", "move", "draw"]
+    whole = sum(stages[name]["median"] for name in ("detect", "track", "map"))
+    assert 0.5 * whole < stages["picture to command"]["median"] < 100 * whole
     assert capture.opened[0].released
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -1,0 +1,40 @@
+"""How long each stage of mirroring takes, by the wall clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+
+#: Stages in their order, and from a picture's arrival until its command is sent.
+GRAB, DETECT, TRACK, MAP, MOVE, DRAW, ANSWER = (
+    "grab", "detect", "track", "map", "move", "draw", "picture to command",
+)  # fmt: skip
+_PERCENTILES = {"median": 50, "p95": 95}
+
+
+class StageTimes:
+    """Collects times by stage."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Measures the block."""
+        start = perf_counter()
+        yield
+        self.add(stage, perf_counter() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Adds one time [s]."""
+        self._times.setdefault(stage, []).append(seconds)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Returns `median` and `p95` of each stage [ms]."""
+        return {
+            stage: {name: 1000 * float(np.percentile(times, at)) for name, at in _PERCENTILES.items()}
+            for stage, times in self._times.items()
+        }
