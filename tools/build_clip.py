@@ -1,6 +1,6 @@
 """Builds `docs/pictures/mirror.webp`, the short clip at the top of the README, from a mirrored video.
 
-python -m tools.build_clip out/demo/mirror/mirror.mp4 --start 3.2 --duration 8
+python -m tools.build_clip out/demo/mirror/mirror.mp4 --part 6.6 3.8 --part 19.2 5.4
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ def squares(picture: np.ndarray) -> Image.Image:
     return pair
 
 
-def build_clip(video: Path, start: float, duration: float, out: Path = OUT) -> int:
+def build_clip(video: Path, parts: list[tuple[float, float]], out: Path = OUT) -> int:
     """Writes the clip and returns its number of frames.
 
     Args:
         video: `mirror.mp4` of `eva mirror` or of the demo.
-        start: [s].
-        duration: [s].
+        parts: start and duration of each part of it [s].
         out: file to write.
 
     Raises:
         MediaError: the video cannot be read.
-        ValueError: nothing of it lies in that time.
+        ValueError: it has fewer than two frames in these parts.
     """
     kept, times = [], []
     for number, (time, picture) in enumerate(open_file(video)):
-        if start <= time < start + duration and number % STRIDE == 0:
+        inside = any(start <= time < start + duration for start, duration in parts)
+        if inside and number % STRIDE == 0:
             kept.append(squares(picture))
             times.append(time)
     if len(kept) < 2:
-        raise ValueError(f"{video} has fewer than two frames from {start} s on for {duration} s.")
+        raise ValueError(f"{video} has fewer than two frames in {parts} s; name earlier parts.")
     step = round(1000 * float(np.median(np.diff(times))))
     with atomic_path(out) as part:
         kept[0].save(
@@ -71,11 +71,12 @@ def build_clip(video: Path, start: float, duration: float, out: Path = OUT) -> i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path)
-    parser.add_argument("--start", type=float, default=0.0, help="[s]")
-    parser.add_argument("--duration", type=float, default=8.0, help="[s]")
+    parser.add_argument(
+        "--part", type=float, nargs=2, action="append", required=True, help="start and duration [s]"
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    frames = build_clip(given.video, given.start, given.duration, given.out)
+    frames = build_clip(given.video, given.part, given.out)
     print(f"{given.out}: {frames} frames, {given.out.stat().st_size / 1e3:.0f} kB")
 
 

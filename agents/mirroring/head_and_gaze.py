@@ -70,14 +70,17 @@ def gaze_angles(moved: Floats) -> Floats:
 
 
 class NeckAndEyes:
-    """The actuators of a face that turn head and eyes. Those that a face lacks are left out.
+    """The actuators of a face that turn head and eyes.
+
+    Those that a face lacks are left out, and so is a neck that has not the six legs of this one.
 
     Args:
         spec: of the face.
     """
 
     def __init__(self, spec: FaceSpec) -> None:
-        self._spec, self._legs = spec, spec.where("leg")
+        legs = spec.where("leg")
+        self._spec, self._legs = spec, legs if len(legs) == len(neck.LEG_LENGTHS) else legs[:0]
         self._low, self._high = spec.column("low"), spec.column("high")
         self._eyes = {axis: [_find(spec, axis, side) for side in ("left", "right")] for axis in _AXES}
 

@@ -27,9 +27,9 @@ def video(tmp_path: Path) -> Path:
 
 def test_person_and_robot_are_side_by_side(video: Path, tmp_path: Path) -> None:
     out = tmp_path / "clip.webp"
-    assert build_clip(video, 0.4, 1.0, out) == 13  # every second one of 25
+    assert build_clip(video, [(0.4, 0.4), (1.0, 0.6)], out) == 12  # every second one of 10 and of 15
     with Image.open(out) as clip:
-        assert clip.size == (2 * SIDE, SIDE) and clip.n_frames == 13  # type: ignore[attr-defined]
+        assert clip.size == (2 * SIDE, SIDE) and clip.n_frames == 12  # type: ignore[attr-defined]
         left, right = np.split(np.asarray(clip.convert("RGB"), int), 2, axis=1)
     assert np.abs(left.mean((0, 1)) - (200, 20, 20)).max() < 12
     assert np.abs(right.mean((0, 1)) - (20, 20, 200)).max() < 12
@@ -37,5 +37,5 @@ def test_person_and_robot_are_side_by_side(video: Path, tmp_path: Path) -> None:
 
 def test_a_time_outside_the_video_is_refused(video: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fewer than two frames"):
-        build_clip(video, 90, 8, tmp_path / "clip.webp")
+        build_clip(video, [(90, 8)], tmp_path / "clip.webp")
     assert not (tmp_path / "clip.webp").exists()
