@@ -143,6 +143,7 @@ class _ReportWriter:
         check_free_space(self.folder, 2 * MODEL_SIZE[route] + further, "model and report")
         data.check_size()
         self._route, self._recipe, self._digest = route, recipe, data.manifest.digest
+        self._commit = git_commit()
         self.training, self.held_out = data.split()
         arrays = (data.commands, data.positions, data.landmarks)
         self.origin = {
@@ -156,7 +157,7 @@ class _ReportWriter:
         """Scores the model on the held-out samples and writes all files together."""
         scores = compare_with_baselines(model, self.training, self.held_out, seed)
         report = {
-            "route": self._route, "digest": self._digest, "commit": git_commit(), "recipe": self._recipe,
+            "route": self._route, "digest": self._digest, "commit": self._commit, "recipe": self._recipe,
             "samples": {"training": len(self.training), "held_out": len(self.held_out)},
             "seconds": round(time.perf_counter() - self._started, 1), "mae": scores, **metrics,
         }  # fmt: skip

@@ -107,7 +107,10 @@ def main() -> None:
     held_out = data.split()[1]
     rows = {str(folder): measure(load_model(folder), data, held_out, given) for folder in given.models}
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table = Table("", *rows, title=f"{len(held_out)} held-out faces, noise {given.noise}")
+    table = Table(title=f"{len(held_out)} held-out faces, noise {given.noise}")
+    table.add_column("", no_wrap=True)
+    for folder in given.models:
+        table.add_column(folder.name)
     for name in names:
         table.add_row(name, *(f"{row[name]:.4f}" if name in row else "" for row in rows.values()))
     Console().print(table)
