@@ -4,9 +4,9 @@
 
 Each policy has one episode on each copy, with equal targets, drawn by babbling, and equal bodies. `error` is
 the mean landmark error over whole episodes [mm], `settled` that of their second half, with a 95 % interval
-over the episodes, `jitter` the root mean square of the change of command in a step of the second half. The told
-command is that which made the target: the best that can be reached of a still face; on another body, or of a
-moving face, a policy can do better. The inverse model is the one that comes with the package.
+over the episodes, `jitter` the root mean square of the change of command in a step of the second half. The
+told command is that which made the target: the best that can be reached of a still face; on another body, or
+of a moving face, a policy can do better. The inverse model is the one that comes with the package.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from eva_sim.envs.evaluation import Policy, evaluate, known_policies, score_poli
 from eva_sim.errors import ArgumentValueError, DataError, EvaError
 from eva_sim.files import asset, atomic_path, check_output_folder, read_json, write_json
 from eva_sim.progress import report
+from eva_sim.registration import IDS
 
 try:
     from stable_baselines3 import PPO
@@ -62,7 +63,7 @@ class Arguments:
     env_id: str = option("EVA/Pose-v0", "environment: EVA/Pose-v0 or EVA/Mimic-v0")
     seed: int = option(0, "of policy, bodies and targets")
     minutes: float = option(10.0, "limit of time; learning rates fall to zero by then")
-    steps: int = option(1_500_000, "limit of environment steps; whichever comes first")
+    steps: int = option(2_000_000, "limit of environment steps; whichever comes first")
     resume: bool = option(False, "go on from the checkpoint in the folder")
     skin: str = option("reduced", "skin of the training: reduced or full")
     test_skin: str = option("full", "skin of the final test")
@@ -322,6 +323,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         else:
             parser.add_argument(name, type=type(field.default), default=field.default, help=text)
     arguments = Arguments(**vars(parser.parse_args(words)))
+    if arguments.env_id not in IDS:
+        raise ArgumentValueError(f"no environment {arguments.env_id!r}; there are {', '.join(IDS)}.")
     if arguments.copies * arguments.rollout < arguments.batch:
         raise ArgumentValueError("--batch is at most --copies times --rollout.")
     return arguments
