@@ -149,7 +149,7 @@ def test_the_example_trains_goes_on_and_tests(words: tuple[str, ...], tmp_path: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--resume",), "holds no checkpoint; start without --resume"),
+        (("--resume",), "holds no checkpoint; train there first"),
         (("--batch=512",), "--batch is at most --copies times --rollout"),
         (("--action-mode=relativ",), "did you mean relative"),
         (("--env-id=EVA/Pose-v9",), "there are EVA/Pose-v0, EVA/Mimic-v0"),
