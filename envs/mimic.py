@@ -123,6 +123,11 @@ class MimicEnv(FaceEnv):
     a tuple of sentences. The target command is the same blend of the commands, exact during a dwell and near
     during a blend.
 
+    Known returns of an episode, and mean error in its second half [mm], with targets drawn by babbling:
+    neutral -135, 2.32; zero action -205, 3.74; random -234, 4.11; inverse model of the package -20, 0.36;
+    told command -17, 0.30; with `randomise=True` the last two are -33, 0.59 and -31, 0.54.
+    docs/learning.md has all of them, and how to train a policy.
+
     ## Starting state
     The neutral face, without history; the target starts there too. It then moves along
     minimum-jerk blends (0.3 to 1.2 s) between random rows of the atlas (256 expressions that the

@@ -92,6 +92,10 @@ class PoseEnv(FaceEnv):
     `target_command` (25,), all of them numpy numbers; and, only when something is wrong, `faults`, a
     tuple of sentences.
 
+    Known returns of an episode, and mean error in its second half [mm], with targets drawn by babbling:
+    neutral -73, 3.26; zero action -84, 3.77; random -95, 4.16; inverse model of the package -5.7, 0.17;
+    told command -2.6, 0.02. docs/learning.md has all of them, that of PPO, and how to train it.
+
     ## Starting state
     The neutral face, without history. The target is a random row of the atlas (256 expressions that
     the twin settled in). With `targets="babbling"` it is drawn anew for each episode as a babbling face

@@ -32,6 +32,7 @@ from eva_sim.envs.evaluation import Policy, evaluate, known_policies, score_poli
 from eva_sim.errors import ArgumentValueError, DataError, EvaError
 from eva_sim.files import asset, atomic_path, check_output_folder, read_json, write_json
 from eva_sim.progress import report
+from eva_sim.registration import IDS
 
 try:
     from stable_baselines3 import PPO
@@ -63,7 +64,8 @@ class Arguments:
     env_id: str = option("EVA/Pose-v0", "environment: EVA/Pose-v0 or EVA/Mimic-v0")
     seed: int = option(0, "of policy, bodies and targets")
     minutes: float = option(10.0, "limit of time; learning rates fall to zero by then")
-    steps: int = option(1_500_000, "limit of environment steps; whichever comes first")
+    steps: int = option(2_000_000, "limit of environment steps; whichever comes first")
+    start_from: str = option("", "folder of a finished run, whose policy is trained further in a new run")
     resume: bool = option(False, "go on from the checkpoint in the folder")
     skin: str = option("reduced", "skin of the training: reduced or full")
     test_skin: str = option("full", "skin of the final test")
@@ -148,20 +150,37 @@ def resumed(arguments: Arguments) -> Arguments:
     Raises:
         DataError: there is no checkpoint.
     """
-    if not (arguments.out / "model.zip").exists():
-        raise DataError(f"{arguments.out} holds no checkpoint; start without --resume.")
+    check_holds_run(arguments.out)
     kept = read_json(arguments.out / "curve.json")["arguments"]
     return Arguments(**kept | {name: getattr(arguments, name) for name in CHANGEABLE})
+
+
+def check_holds_run(folder: Path) -> None:
+    """Refuses a folder without a checkpoint.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not (folder / "model.zip").exists():
+        raise DataError(f"{folder} holds no checkpoint; train there first, without --resume.")
 
 
 def open_run(arguments: Arguments) -> tuple[RunState, VecNormalize, PPO]:
     """Begins a run, or goes on with the one in the folder."""
     folder, plain = arguments.out, training_envs(arguments)
     if not arguments.resume:
-        envs = VecNormalize(plain, gamma=arguments.gamma)
-        envs.seed(arguments.seed)
         settings = dataclasses.asdict(arguments) | {"out": str(arguments.out)}
-        return RunState(settings), envs, new_model(arguments, envs)
+        if arguments.start_from:
+            earlier = Path(arguments.start_from)
+            check_holds_run(earlier)
+            envs = VecNormalize.load(str(earlier / "normaliser.pkl"), plain)
+            model = PPO.load(earlier / "model.zip", envs)
+            model.num_timesteps = 0
+        else:
+            envs = VecNormalize(plain, gamma=arguments.gamma)
+            model = new_model(arguments, envs)
+        envs.seed(arguments.seed)
+        return RunState(settings), envs, model
     state = RunState(**read_json(folder / "curve.json"))
     envs = VecNormalize.load(str(folder / "normaliser.pkl"), plain)
     envs.seed(arguments.seed + 1000 * len(state.points))  # other bodies and targets than before the cut
@@ -323,6 +342,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         else:
             parser.add_argument(name, type=type(field.default), default=field.default, help=text)
     arguments = Arguments(**vars(parser.parse_args(words)))
+    if arguments.env_id not in IDS:
+        raise ArgumentValueError(f"no environment {arguments.env_id!r}; there are {', '.join(IDS)}.")
     if arguments.copies * arguments.rollout < arguments.batch:
         raise ArgumentValueError("--batch is at most --copies times --rollout.")
     return arguments

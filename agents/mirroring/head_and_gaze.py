@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head import neck
+from eva_sim.head.geometry import LEG_LENGTHS
 from eva_sim.landmarks import landmark_rows
 
 #: Distance of the iris from the centre about which the eye turns [outer-eye distances]: 10.5 mm (the centre
@@ -80,7 +81,7 @@ class NeckAndEyes:
 
     def __init__(self, spec: FaceSpec) -> None:
         legs = spec.where("leg")
-        self._spec, self._legs = spec, legs if len(legs) == len(neck.LEG_LENGTHS) else legs[:0]
+        self._spec, self._legs = spec, legs if len(legs) == len(LEG_LENGTHS) else legs[:0]
         self._low, self._high = spec.column("low"), spec.column("high")
         self._eyes = {axis: [_find(spec, axis, side) for side in ("left", "right")] for axis in _AXES}
 

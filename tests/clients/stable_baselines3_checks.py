@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from eva_sim.envs.stable_baselines3 import make_sb3_vec_env
 from eva_sim.registration import IDS
 
 ID = "EVA/Pose-v0"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_sb3.py"
 FAST: dict[str, Any] = {"skin": "reduced"}
 SHORT: dict[str, Any] = {**FAST, "max_episode_steps": 20}
 
@@ -109,3 +113,51 @@ def test_native_environments_take_its_wrappers_options_and_pictures() -> None:
     joy, anger = (info["target_command"] for info in envs.reset_infos)
     assert not np.array_equal(joy, anger)
     envs.close()
+
+
+def train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs the example for a few steps."""
+    small = ["--copies=16", "--rollout=8", "--batch=64", "--report-every=256", "--test-copies=4"]
+    command = [sys.executable, str(EXAMPLE), "--out", str(folder), "--test-skin=reduced", *small, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def scores_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "scores.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    "words", [("--env-id=EVA/Mimic-v0", "--randomise", "--history=3"), ("--action-mode=from_rest",)]
+)
+def test_the_example_trains_goes_on_and_tests(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = train(tmp_path, "--steps=512", *words)
+    assert done.returncode == 0, done.stderr
+    first = scores_of(tmp_path)
+    assert first["steps"] == 512 and {"PPO", "neutral", "inverse model"} <= set(first["scores"])
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    again = train(tmp_path, "--minutes=0", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert scores_of(tmp_path)["scores"] == first["scores"]  # with the options of the checkpoint
+    more = train(tmp_path, "--steps=1024", "--resume")
+    assert more.returncode == 0, more.stderr
+    points = json.loads((tmp_path / "curve.json").read_text())["points"]
+    steps = [point["steps"] for point in points]
+    assert scores_of(tmp_path)["steps"] == 1024 and steps == sorted(steps)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--resume",), "holds no checkpoint; train there first"),
+        (("--batch=512",), "--batch is at most --copies times --rollout"),
+        (("--action-mode=relativ",), "did you mean relative"),
+        (("--env-id=EVA/Pose-v9",), "there are EVA/Pose-v0, EVA/Mimic-v0"),
+    ],
+)
+def test_mistakes_of_the_example_are_told_in_a_line(
+    words: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    done = train(tmp_path, *words)
+    assert done.returncode == 1 and done.stderr.startswith("train_sb3: ") and message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
