@@ -92,7 +92,7 @@ def main() -> None:
         babble(FOLDER, SAMPLES, image_size=None)
     data = load_dataset(arguments.data or FOLDER)
     table = Table(
-        "model", "error on held-out faces [mm]", title=f"{len(data)} faces, {arguments.seeds} splits"
+        "model", "error on held-out faces, mm", title=f"{len(data)} faces, {arguments.seeds} splits"
     )
     for name, interval in measure(data, arguments.seeds).items():
         table.add_row(name, interval.describe(3))

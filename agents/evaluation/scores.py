@@ -18,7 +18,7 @@ from eva_sim.agents.models.baselines import (
     Predictor,
     RandomCommandBaseline,
 )
-from eva_sim.contract import Face
+from eva_sim.contract import Face, Floats
 from eva_sim.files import atomic_path
 from eva_sim.progress import progress
 from eva_sim.settling import hold
@@ -75,18 +75,33 @@ def replay_errors(face: Face, predictor: Predictor, landmarks: Array, settle: in
     Returns:
         `mean`, `median` and `p95` over the faces of the mean distance of the points [mm].
     """
-    errors = []
-    for target, command in zip(
-        progress(landmarks, "replay", unit="faces"), predictor.predict(landmarks), strict=True
-    ):
-        face.reset()
-        reading = hold(face, command, settle)
-        errors.append(1000 * face.outer_eye * np.linalg.norm(reading.landmarks - target, axis=1).mean())
+    commands = progress(predictor.predict(landmarks), "replay", unit="faces")
+    errors = [
+        replay_error(face, command, target, settle)
+        for command, target in zip(commands, landmarks, strict=True)
+    ]
     return {
         "mean": float(np.mean(errors)),
         "median": float(np.median(errors)),
         "p95": float(np.percentile(errors, 95)),
     }
+
+
+def replay_error(face: Face, command: Array, target: Floats, settle: int) -> float:
+    """Sends a command to a face that starts from neutral; returns how far its points end from the target.
+
+    Args:
+        face: an open face; it is reset.
+        command: (25,) in [-1, 1].
+        target: landmarks, (N, 3) [outer-eye distances].
+        settle: control steps to hold.
+
+    Returns:
+        Mean distance of the points [mm].
+    """
+    face.reset()
+    reading = hold(face, command, settle)
+    return float(1000 * face.outer_eye * np.linalg.norm(reading.landmarks - target, axis=1).mean())
 
 
 def print_scores(scores: Scores, console: Console | None = None) -> None:

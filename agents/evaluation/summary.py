@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from scipy.stats import t
 
@@ -53,7 +54,7 @@ def print_summary(
         rows: `rows[name][score]`; all have the same scores.
         console: where to print.
     """
-    table = Table("commands", *next(iter(rows.values())), title=title)
+    table = Table("commands", *(escape(score) for score in next(iter(rows.values()))), title=title)
     for name, scores in rows.items():
         table.add_row(name, *(each.describe(4 if each.mean < 0.1 else 3) for each in scores.values()))
     (console or Console()).print(table)

@@ -52,6 +52,48 @@ class RandomCommandBaseline:
         return self._commands[self._rng.integers(len(self._commands), size=landmarks.shape[:-2])]
 
 
+class UniformCommandBaseline:
+    """Predicts a command drawn uniformly over all travel, whatever the landmarks; gaze and head pose rest.
+
+    Args:
+        spec: of the face.
+        seed: of the draw.
+    """
+
+    def __init__(self, spec: FaceSpec, seed: int = 0) -> None:
+        self._spec, self._rng = spec, np.random.default_rng(seed)
+
+    def predict(self, landmarks: Floats) -> Array:
+        """Returns uniform commands, (25,) or (B, 25)."""
+        commands = NeutralBaseline(self._spec).predict(landmarks)
+        moving = self._spec.expressive
+        commands[..., moving] = self._rng.uniform(-1, 1, (*commands.shape[:-1], len(moving)))
+        return commands
+
+
+class LinearBaseline:
+    """Predicts commands by a linear map of the landmarks, fitted in closed form and clipped to the travel.
+
+    Args:
+        commands: of the training samples, (S, 25).
+        landmarks: of the training samples, (S, N, 3).
+        noise: standard deviation of the landmarks to expect [outer-eye distances]. In the mean, noisy copies
+            of the samples add its square to the diagonal of their covariance: ridge regression.
+    """
+
+    def __init__(self, commands: Array, landmarks: Array, noise: float) -> None:
+        flat = landmarks.reshape(len(landmarks), -1).astype(float)
+        self._mean, self._rest = flat.mean(0), commands.mean(0)
+        x, y = flat - self._mean, commands - self._rest
+        covariance = x.T @ x + len(x) * noise**2 * np.eye(x.shape[1])
+        self._map = np.linalg.solve(covariance, x.T @ y)
+
+    def predict(self, landmarks: Floats) -> Array:
+        """Returns the commands, (25,) or (B, 25)."""
+        flat = landmarks.reshape(*landmarks.shape[:-2], -1)
+        return (self._rest + (flat - self._mean) @ self._map).clip(-1, 1).astype(np.float32)
+
+
 class NearestNeighbourBaseline:
     """Predicts the command of the training face whose landmarks are closest.
 

@@ -21,6 +21,7 @@ from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.files import atomic_files, write_json
 from eva_sim.landmarks import POINTS
+from eva_sim.progress import progress
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
 
@@ -161,3 +162,19 @@ def write_solution(source: str, out: str | os.PathLike[str]) -> dict[str, Any]:
         write_json(part / "fit.json", report)
         picture.save(part / "fit.png")
     return report
+
+
+class CommandSolver:
+    """Predicts the best reachable command of each face by a search through the twin, as a baseline of models.
+
+    Args:
+        twin: the face; it is moved.
+    """
+
+    def __init__(self, twin: Twin) -> None:
+        self._twin = twin
+
+    def predict(self, landmarks: Floats) -> NDArray[np.float32]:
+        """Returns the commands, (B, 25), of landmarks (B, N, 3)."""
+        faces = progress(landmarks, "search", unit="faces")
+        return np.array([solve_command(face, self._twin).command for face in faces])

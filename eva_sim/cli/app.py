@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": learning.demo,
     "fit": learning.solve_command,
     "mirror": mirroring.mirror,
+    "evaluate": models.evaluate,
     "export-model": models.export_model,
     "robot": robot.tour,
     "record": recordings.record,

@@ -1,4 +1,4 @@
-"""Subcommands of a trained model: `export-model`."""
+"""Subcommands of a trained model: `evaluate`, `export-model`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,33 @@ from rich.console import Console
 
 from eva_sim.cli.model_choice import ModelArgument, choose_model
 from eva_sim.cli.preparation import work_in
+
+
+def evaluate(
+    model: ModelArgument = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="data set to which the baselines are fitted; by default 3,000 faces are babbled"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for table, sheet and faces")] = Path("out/evaluation"),
+    faces: Annotated[int, typer.Option(min=1, help="new faces of each seed")] = 40,
+    seeds: Annotated[int, typer.Option(min=1, help="number of seeds")] = 3,
+    noise: Annotated[
+        float, typer.Option(min=0, max=0.1, help="noise of each coordinate [outer-eye distances]")
+    ] = 0.003,
+) -> None:
+    """Scores a model beside its baselines on new faces.
+
+    All see the same noisy landmarks. Their commands are replayed on the twin. Finished seeds are kept.
+    """
+    from eva_sim.agents.data.dataset import load_dataset
+    from eva_sim.agents.evaluate import REPORT_FILE, SHEET_FILE, EvaluationConfig, evaluate_model
+
+    with work_in(out, f"{out} keeps the finished seeds.", goes_on=True):
+        chosen = load_chosen_model(model)
+        fitted = None if data is None else load_dataset(data)
+        evaluate_model(chosen, out, EvaluationConfig(faces, seeds, noise), fitted)
+    Console(stderr=True).print(f"Done: {REPORT_FILE} and {SHEET_FILE} are in {out}.", soft_wrap=True)
 
 
 def export_model(

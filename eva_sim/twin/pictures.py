@@ -1,8 +1,10 @@
-"""Pictures of the twin: a still, a sheet of expressions, a sheet of every actuator."""
+"""Pictures of the twin: a still, sheets of expressions and of every actuator, and faces compared in pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,8 @@ from eva_sim.settling import hold
 from eva_sim.twin import Twin
 
 HOLD_STEPS = 12  # control steps until the slowest servo has arrived and the skin has settled
-#: The colour scale ends at a multiple of this [mm].
-SCALE_STEP = 5.0
+#: The colour scales of displacements and of errors end at a multiple of these [mm].
+SCALE_STEP, ERROR_STEP = 5.0, 0.5
 #: Height of the colour scale below a sheet, and width of its bar [pixels].
 SCALE_HEIGHT, SCALE_WIDTH = 50, 300
 
@@ -52,7 +54,52 @@ def write_actuator_sheet(twin: Twin, path: Path, size: int = 240) -> None:
     for name, displacement in moved.items():
         camera.tint("head", _displacement_colours(displacement / full_scale))
         tiles.append((f"{name}  {displacement.max():.1f} mm", camera.colour(placed[name], size)))
-    save_picture(_add_scale(draw_contact_sheet(tiles, columns=5), full_scale), path)
+    save_picture(_add_scale(draw_contact_sheet(tiles, columns=5), full_scale, SCALE_STEP), path)
+
+
+class ComparedFaces(NamedTuple):
+    """Two commands whose faces are compared.
+
+    Attributes:
+        name: for the captions.
+        target: command of the face that was asked for, (25,).
+        made: command of the face that was made, (25,).
+    """
+
+    name: str
+    target: NDArray[np.float32]
+    made: NDArray[np.float32]
+
+
+def write_comparison_sheet(twin: Twin, pairs: Sequence[ComparedFaces], path: Path, size: int = 240) -> None:
+    """Writes a sheet with a row for each pair: target, robot, and how far its surface is from the target.
+
+    Args:
+        twin: is moved.
+        pairs: at least one.
+        path: of the picture.
+        size: side of each picture [pixels].
+    """
+    from eva_sim.rendering.appearance import Appearance
+    from eva_sim.rendering.renderer import Renderer
+
+    camera, rows = Renderer(Appearance(twin.spec).parts), []
+    for pair in pairs:
+        pictures, placed = [], []
+        for command in (pair.target, pair.made):
+            _hold(twin, command)
+            pictures.append(twin.render(size))
+            placed.append(twin.placed())
+        distance = 1000 * np.linalg.norm(placed[1]["head"] - placed[0]["head"], axis=1)
+        rows.append((pair.name, pictures, placed[1], distance))
+    full_scale = ERROR_STEP * np.ceil(max(distance.max() for *_, distance in rows) / ERROR_STEP)
+    tiles = []
+    for name, (target, made), parts, distance in rows:
+        camera.tint("head", _displacement_colours(distance / (full_scale or 1.0)))
+        error = camera.colour(parts, size)
+        named = f"error, up to {distance.max():.2f} mm"
+        tiles += [(f"{name}: target", target), (f"{name}: robot", made), (named, error)]
+    save_picture(_add_scale(draw_contact_sheet(tiles, columns=3), full_scale or ERROR_STEP, ERROR_STEP), path)
 
 
 def _hold(twin: Twin, command: NDArray[np.float32]) -> None:
@@ -68,16 +115,16 @@ def _displacement_colours(share: Floats) -> NDArray[np.uint8]:
     return (255 * shades[:, :3]).astype(np.uint8)
 
 
-def _add_scale(sheet: Image.Image, full_scale: float) -> Image.Image:
-    """Adds a colour scale of displacements, up to `full_scale` [mm], below a sheet."""
+def _add_scale(sheet: Image.Image, full_scale: float, step: float) -> Image.Image:
+    """Adds a colour scale, up to `full_scale` [mm] with a number at each `step`, below a sheet."""
     (width, height), left = sheet.size, 8
     image = Image.new("RGB", (width, height + SCALE_HEIGHT), BACKGROUND)
     image.paste(sheet)
     draw, font = ImageDraw.Draw(image), load_font()
     bar = np.tile(_displacement_colours(np.linspace(0, 1, SCALE_WIDTH)), (14, 1, 1))
     image.paste(Image.fromarray(bar), (left, height + 8))
-    for share in np.linspace(0, 1, round(full_scale / SCALE_STEP) + 1):
+    for share in np.linspace(0, 1, round(full_scale / step) + 1):
         unit = " mm" if share == 1 else ""
         x = left + share * (SCALE_WIDTH - 10)
-        draw.text((x, height + 26), f"{share * full_scale:.0f}{unit}", INK, font)
+        draw.text((x, height + 26), f"{share * full_scale:g}{unit}", INK, font)
     return image

@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
         "core", "media", "skin", "twin", "agents.data", "agents.models", "agents.mirroring",
     },
     "agents": {
-        "core", "media", "agents.data", "agents.models", "agents.evaluation", "agents.mirroring",
+        "core", "media", "twin", "agents.data", "agents.models", "agents.evaluation", "agents.mirroring",
+        "agents.optimisation",
     },
     "real.wire": {"core"},
     "real.vision": {"core", "media"},

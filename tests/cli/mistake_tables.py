@@ -162,6 +162,18 @@ FIT = [
     ("fit joy --out file", r"file is not a folder"),
     ("fit joy --out file/below", r"file is not a folder"),
 ]
+EVALUATE = [
+    ("evaluate good.pt good.pt --out {out}", r"unexpected extra argument"),
+    ("evaluate none.pt --out {out}", r"none\.pt does not exist; train a model"),
+    ("evaluate old.pt --out {out}", r"old\.pt was trained by an earlier version"),
+    ("evaluate good.pt --data empty --out {out}", r"empty holds no data set"),
+    ("evaluate good.pt --data hurt --out {out}", r"shard-0001\.npz is damaged"),
+    ("evaluate good.pt --seeds 0 --out {out}", r"Invalid value for '--seeds'"),
+    ("evaluate good.pt --faces none --out {out}", r"Invalid value for '--faces'"),
+    ("evaluate good.pt --noise -0.1 --out {out}", r"Invalid value for '--noise'"),
+    ("evaluate good.pt --noise nan --out {out}", r"Invalid value for '--noise'"),
+    ("evaluate good.pt --out file", r"file is not a folder"),
+]
 EXPORT_MODEL = [
     ("export-model good.pt good.pt --out {out}", r"unexpected extra argument"),
     ("export-model none.pt --out {out}", r"none\.pt does not exist; train a model with `eva train`"),
@@ -296,4 +308,4 @@ RECORDINGS = [
     ("export session --image-size nanxinf --out {out}", r"is no size of a picture"),
     ("export session --task '' --out {out}", r"the argument after --task is empty"),
 ]
-MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *EXPORT_MODEL, *MIRROR, *ROBOT, *RECORDINGS]
+MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *EVALUATE, *EXPORT_MODEL, *MIRROR, *ROBOT, *RECORDINGS]

@@ -117,6 +117,14 @@ COMMANDS = {
         STARTS_OVER,
         real=True,
     ),
+    "evaluate": Command(
+        "evaluate good.pt --data data --faces 2 --seeds 1 --out out",
+        ("eva_sim.agents.optimisation.solve_command:_Solver.polish", 1),
+        (REPLACE, 5),
+        "keeps the finished seeds",
+        GOES_ON,
+        real=True,
+    ),
     "export-model": Command(
         "export-model good.pt --out out",
         ("eva_sim.agents.models.onnx_export:_largest_difference", 1),
