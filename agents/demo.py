@@ -13,7 +13,8 @@ from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.evaluation.scores import replay_errors
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.mirroring.video_panels import describe_measurement
-from eva_sim.agents.models import inverse
+from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.model_file import FORMAT, MODEL_FILE
 from eva_sim.agents.train import train_inverse_model
 from eva_sim.detector import Detector
 from eva_sim.errors import DataError, EvaError
@@ -43,7 +44,7 @@ def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
     console.print("[bold]1/3 babble[/]: random expressions are recorded")
     data = out / "data"
     manifest = babble(data, samples)
-    stamp = {"digest": manifest.digest, "samples": samples, "format": inverse.FORMAT}
+    stamp = {"digest": manifest.digest, "samples": samples, "format": FORMAT}
     console.print("[bold]2/3 train[/]: a model learns which commands make which face")
     model = _train(out / "model", data, stamp)
     console.print("[bold]3/3 mirror[/]: the robot mirrors the clip of a person")
@@ -64,10 +65,10 @@ def _check_needs(out: Path) -> None:
         pass
 
 
-def _train(out: Path, data_folder: Path, stamp: dict[str, Any]) -> inverse.InverseModel:
+def _train(out: Path, data_folder: Path, stamp: dict[str, Any]) -> InverseModel:
     """Returns the model of this data; trains it and replays held-out faces if that is not done yet."""
-    if _is_done(out, stamp, inverse.MODEL_FILE):
-        return inverse.InverseModel.load(out / inverse.MODEL_FILE)
+    if _is_done(out, stamp, MODEL_FILE):
+        return InverseModel.load(out / MODEL_FILE)
     data = dataset.load_dataset(data_folder)
     model = train_inverse_model(data, out)
     held_out = data.split()[1]
@@ -78,7 +79,7 @@ def _train(out: Path, data_folder: Path, stamp: dict[str, Any]) -> inverse.Inver
     return model
 
 
-def _mirror(out: Path, model: inverse.InverseModel, stamp: dict[str, Any]) -> dict[str, Any]:
+def _mirror(out: Path, model: InverseModel, stamp: dict[str, Any]) -> dict[str, Any]:
     earlier = _read_if_there(out / METRICS_FILE)
     if earlier and not earlier.get("complete"):  # it was cut, or an earlier version does not tell
         report(f"{out} does not hold the whole clip, as far as it says; the clip is mirrored again.")

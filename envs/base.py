@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -16,20 +16,22 @@ from numpy.typing import ArrayLike, NDArray
 
 import eva_sim
 from eva_sim import display
-from eva_sim.contract import Face, FaceSpec, Floats, Reading, SimulatedFace
+from eva_sim.contract import Face, Floats, Reading, SimulatedFace
+from eva_sim.envs.action_modes import ActionMap, ActionMode, check_action_mode
+from eva_sim.envs.arguments import check_render_mode, checked_weight, earliest, step_limit
+from eva_sim.envs.observations import Observe, Observer, check_observe
 from eva_sim.envs.reset_options import check_mapping, check_names
-from eva_sim.envs.target_plan import REACH, landmark_errors, observation, reward_terms
+from eva_sim.envs.target_faces import BabbledCommands, TargetFaces, Targets, atlas_faces, check_targets
+from eva_sim.envs.target_plan import CHANGE_WEIGHT, landmark_errors, reward_terms
 from eva_sim.envs.task import Task
 from eva_sim.envs.time_limit import time_limit
-from eva_sim.errors import ArgumentError, ArgumentValueError, CommandError, EvaError, check_keywords
+from eva_sim.errors import ArgumentError, CommandError, EvaError, check_keywords
 from eva_sim.faces import face_options
-from eva_sim.landmarks import POINTS
 from eva_sim.randomise import draw_parameters, landmark_noise
 from eva_sim.settling import reset_and_hold
 
 Observation = dict[str, Any]
 Action = NDArray[np.float32]
-Observe = Literal["landmarks", "image", "both"]
 
 #: Side of `render()` [pixels].
 RENDER_SIZE = 480
@@ -42,13 +44,16 @@ class FaceEnv(gym.Env[Observation, Action]):
         body: `"twin"`, `"robot"`, `"virtual"` or `"mock"`, see `eva_sim.make_face`.
         skin: the twin's: `"full"`, `"fine"`, `"dynamic"`, `"reduced"` or `"reference"`, see `Twin`.
         neck: the twin's: `"kinematic"`, or `"legs"` for jaw and neck as rigid bodies in PyBullet.
-        observe: whether the robot's landmarks, its picture, or both are observed.
+        observe: whether the robot's landmarks, its picture, or both are observed; or the landmarks' features.
         image_size: side of the observed picture [pixels].
         render_mode: None, `"rgb_array"` or `"human"`.
         face: an open face to use instead of opening one; the caller closes it.
         max_episode_steps: control steps after which an episode is truncated; None or -1 for no limit.
             `gym.make` takes it, too, and has the limit of the id by default.
         randomise: whether each episode's body differs, see `eva_sim.randomise`.
+        action_mode: what an action is: the command, the way from rest, or a change; see `ActionMap`.
+        targets: whether faces to reach come from the atlas, or are drawn anew for each episode by babbling.
+        change_weight: weight of the change of command in the reward.
         **options: more of the body's, e.g. `board` and `port` of a robot, see `eva_sim.make_face`.
 
     Raises:
@@ -72,19 +77,27 @@ class FaceEnv(gym.Env[Observation, Action]):
         face: Face | None = None,
         max_episode_steps: int | None = None,
         randomise: bool = False,
+        action_mode: ActionMode = "absolute",
+        targets: Targets = "atlas",
+        change_weight: float = CHANGE_WEIGHT,
         **options: Any,
     ) -> None:
         self._check_names(options, body if face is None else None)
-        check_arguments(observe, image_size, render_mode)
+        check_observe(observe, image_size)
+        check_render_mode(render_mode)
+        check_action_mode(action_mode)
+        check_targets(targets)
         if not isinstance(face, Face | None):
             raise ArgumentError(f"face is an open face, as make_face returns it, not {face!r}.")
         self.render_mode, self._limit = render_mode, step_limit(max_episode_steps)
         self._window = display.DisplayWindow() if render_mode == "human" else None
-        self._image_size = image_size if observe != "landmarks" else None
+        self._targets, self._change_weight = targets, checked_weight(change_weight)
         self._owned = face is None
         self.face = face or eva_sim.make_face(body, **_twins_own(body, skin, neck), **options)
-        if randomise and not isinstance(self.face, SimulatedFace):
-            raise EvaError("randomise=True needs the twin; no other body can change its constants.")
+        with self._closed_on_error():
+            if randomise and not isinstance(self.face, SimulatedFace):
+                raise EvaError("randomise=True needs the twin; no other body can change its constants.")
+            self._observer = Observer(self.face.spec, observe, image_size)
         self._randomise, self._parameters = randomise, dict[str, Floats]()
         self._running = self._started = False  # whether an episode has not ended, and whether one has begun
         # An open environment lists what works here, so that generic tools do not try a window
@@ -92,8 +105,9 @@ class FaceEnv(gym.Env[Observation, Action]):
         here = ["human", "rgb_array"] if display.display_available() else ["rgb_array"]
         self.metadata = {"render_modes": here, "render_fps": round(1 / self.face.spec.control_dt)}
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.face.spec),), np.float32)
-        self.observation_space = observed_space(self.face.spec, observe, self._image_size)
-        self._observed = tuple(self.observation_space)
+        self._commands = ActionMap(action_mode, self.face.spec)
+        self.observation_space = self._observer.space
+        self._babbled: BabbledCommands | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -106,10 +120,13 @@ class FaceEnv(gym.Env[Observation, Action]):
         """
         self._check_open()
         super().reset(seed=seed)
+        if seed is not None:
+            self._babbled = None
         options = check_mapping(options)
-        check_names(options, self.task.OPTIONS)
+        check_names(options, self.task.options())
         self._draw_body()
-        self._plan = self.task.plan(options, self.np_random, _OneBody(self.face))
+        faces = self._target_faces(options)
+        self._plan = self.task.plan(options, self.np_random, faces, self.face.spec.control_dt)
         self._last_step = earliest(self._plan.steps, self._limit, time_limit(self))
         self._seen = self.face.neutral_landmarks
         self._take(reset_and_hold(self.face, options.get("start"), self._draw_seed()))
@@ -131,10 +148,11 @@ class FaceEnv(gym.Env[Observation, Action]):
             raise ResetNeeded("the episode has ended; call reset before step.")
         before = self._reading.sent
         with clip_advice(action, "gymnasium.wrappers.ClipAction"):
-            self._take(self.face.move(action))
+            checked = self.face.spec.check(action)
+        self._take(self.face.move(self._commands(checked, before)))
         self._step += 1
         self._look()
-        terms = reward_terms(self._error(), self._reading.sent, before)
+        terms = reward_terms(self._error(), self._reading.sent, before, self._change_weight)
         truncated = self._step == self._last_step
         self._running = not truncated
         info = {**self._info(), **prefixed("reward_", terms)}
@@ -184,7 +202,7 @@ class FaceEnv(gym.Env[Observation, Action]):
     # All state of a running episode besides the face. These values are replaced, never changed in place.
     _EPISODE: ClassVar[tuple[str, ...]] = (
         "_plan", "_last_step", "_started", "_running",
-        "_reading", "_seen", "_step", "_start_time", "_parameters",
+        "_reading", "_seen", "_step", "_start_time", "_parameters", "_babbled",
     )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
@@ -197,6 +215,16 @@ class FaceEnv(gym.Env[Observation, Action]):
         own = [name for name in inspect.signature(cls).parameters if name != "options"]
         passed_on = [] if body is None else [name for name in face_options(body) if name not in own]
         check_keywords(f"{cls.__name__}(...)", options, [*own, *passed_on])
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """Closes an own face if the environment cannot be made of it."""
+        try:
+            yield
+        except EvaError:
+            if self._owned:
+                self.face.close()
+            raise
 
     def _simulated(self) -> SimulatedFace:
         """Returns the face as one in simulation, the only kind whose state can be set."""
@@ -212,6 +240,30 @@ class FaceEnv(gym.Env[Observation, Action]):
             without = () if face.varies_material else ("skin",)
             self._parameters = draw_parameters(face.spec, self.np_random, without)
             face.set_parameters(self._parameters)
+
+    def _target_faces(self, options: dict[str, Any]) -> TargetFaces:
+        """Finds the faces that an episode's targets are made of."""
+        spec, goal = self.face.spec, self.task.goal(options, self.face.spec)
+        if goal is not None:
+            return self._settled(goal[None])
+        if self._targets == "atlas" or self.task.holds_landmarks(options):
+            return atlas_faces(spec)
+        if self._babbled is None:
+            self._babbled = BabbledCommands.drawn(self.np_random)
+        commands, self._babbled = self._babbled.take(spec, self.task.DRAWN)
+        if not self._randomise:
+            return self._settled(commands)
+        face = self._simulated()
+        face.set_parameters({})  # as in the atlas: no other body makes the face that is wanted
+        faces = self._settled(commands)
+        face.set_parameters(self._parameters)
+        return faces
+
+    def _settled(self, commands: NDArray[np.float32]) -> TargetFaces:
+        """Tries out commands (K, 25) on the body, each from neutral."""
+        settled = [reset_and_hold(self.face, command).landmarks for command in commands]
+        neutral = self.face.neutral_landmarks, self.face.spec.neutral
+        return TargetFaces.after_neutral(neutral, np.stack(settled), commands)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -232,10 +284,10 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     def _observation(self) -> Observation:
         noise = landmark_noise(self._parameters, self.np_random, self._seen.shape)
-        seen = observation(self._reading.position, self._plan.target(self._step), self._seen, noise)
-        if self._image_size:
-            seen["image"] = self.face.render(self._image_size)
-        return {name: seen[name] for name in self._observed}
+        seen = self._observer(self._reading.position, self._plan.target(self._step), self._seen, noise)
+        if self._observer.image_size:
+            seen["image"] = self.face.render(self._observer.image_size)
+        return {name: seen[name] for name in self._observer.space}
 
     def _error(self) -> Floats:
         return landmark_errors(self._seen, self._plan.target(self._step))
@@ -258,16 +310,6 @@ class FaceEnv(gym.Env[Observation, Action]):
             self._window.show(self.face.render(RENDER_SIZE))
 
 
-class _OneBody:
-    """Presents one face as a `TaskFace`."""
-
-    def __init__(self, face: Face) -> None:
-        self.spec, self.neutral_landmarks, self._face = face.spec, face.neutral_landmarks, face
-
-    def settle(self, command: ArrayLike) -> NDArray[np.float32]:
-        return reset_and_hold(self._face, command).landmarks
-
-
 def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
     """Returns the options that only the twin takes.
 
@@ -281,55 +323,9 @@ def _twins_own(body: str, skin: str, neck: str) -> dict[str, str]:
     return {}
 
 
-def observed_space(spec: FaceSpec, observe: Observe, image_size: int | None) -> spaces.Dict:
-    """Returns the observation space of one environment."""
-    points = spaces.Box(-REACH, REACH, (len(POINTS), 3), np.float32)
-    found: dict[str, spaces.Space[Any]] = {
-        "position": spaces.Box(-1.0, 1.0, (len(spec),), np.float32),
-        "target": points,
-    }
-    if observe != "image":
-        found["landmarks"] = points
-    if image_size:
-        found["image"] = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-    return spaces.Dict(found)
-
-
-def check_arguments(observe: str, image_size: int, render_mode: str | None) -> None:
-    """Checks the arguments that both kinds of environment share.
-
-    Raises:
-        ArgumentValueError: one has no meaning.
-    """
-    if observe not in ("landmarks", "image", "both"):
-        raise ArgumentValueError(f"observe={observe!r}; choose 'landmarks', 'image' or 'both'.")
-    if render_mode not in (None, "human", "rgb_array"):
-        raise ArgumentValueError(f"render_mode={render_mode!r}; choose 'human', 'rgb_array' or None.")
-    if not isinstance(image_size, int | np.integer) or image_size < 16:
-        raise ArgumentValueError(f"image_size={image_size!r}; a face needs 16 pixels or more.")
-
-
-def step_limit(given: int | None) -> int | None:
-    """Returns the steps that an episode may have, None for any number.
-
-    Raises:
-        ArgumentValueError: not a number of steps.
-    """
-    if given is None or given == -1:  # as in gym.make
-        return None
-    if not isinstance(given, int | np.integer) or given < 1:
-        raise ArgumentValueError(f"max_episode_steps={given!r}; an episode needs at least one step.")
-    return int(given)
-
-
 def prefixed(prefix: str, values: Mapping[str, Floats]) -> dict[str, Floats]:
     """Returns copies of values under names with a prefix; libraries read only infos that are flat."""
     return {f"{prefix}{name}": value.copy() for name, value in values.items()}
-
-
-def earliest(*limits: int | None) -> int | None:
-    """Returns the least of some numbers of steps, of which None is no limit."""
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 @contextmanager

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from eva_sim.atlas import load_atlas
 from eva_sim.contract import Floats
 from eva_sim.envs.base import FaceEnv
 from eva_sim.envs.reset_options import check_points
+from eva_sim.envs.target_faces import TargetFaces
 from eva_sim.envs.target_plan import TargetPlan, Waypoint
-from eva_sim.envs.task import Task, TaskFace
+from eva_sim.envs.task import Task
 from eva_sim.envs.vector import FaceVectorEnv
-from eva_sim.errors import EvaError
-from eva_sim.expressions import expression_command
 
 #: A blend between two expressions lasts so long [s], a dwell on one so long: the 0.2-1.5 Hz of
 #: expressions.
@@ -26,26 +23,16 @@ DWELL = (0.0, 0.8)
 class MimicTask(Task):
     """Draws a path between faces to follow."""
 
-    OPTIONS = ("targets", "expression", "start")
+    GOALS = ("targets", "expression")
+    DRAWN = 4
 
     @classmethod
-    def plan(cls, options: dict[str, Any], rng: np.random.Generator, body: TaskFace) -> TargetPlan:
-        if "targets" in options:
-            if "expression" in options:
-                raise EvaError("reset takes one goal, not both targets and expression.")
+    def plan(
+        cls, options: dict[str, Any], rng: np.random.Generator, faces: TargetFaces, dt: float
+    ) -> TargetPlan:
+        if cls.holds_landmarks(options):
             return TargetPlan.along(check_points(options["targets"], frames=True))
-        faces, commands = _waypoints(options, body)
-        return TargetPlan(faces, commands, WanderingPath(_seed(rng), len(commands), body.spec.control_dt))
-
-
-def _waypoints(options: dict[str, Any], body: TaskFace) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Faces (K, N, 3) to move between and their commands (K, 25); the first is neutral."""
-    if "expression" not in options:
-        atlas = load_atlas(body.spec)
-        return atlas.landmarks, atlas.commands
-    command = expression_command(body.spec, options["expression"])
-    faces = np.stack([body.neutral_landmarks, body.settle(command)])
-    return faces, np.stack([body.spec.neutral, command])
+        return TargetPlan(faces.landmarks, faces.commands, WanderingPath(_seed(rng), len(faces.commands), dt))
 
 
 class WanderingPath:
@@ -113,10 +100,12 @@ class MimicEnv(FaceEnv):
 
     | key | shape, dtype | limits | unit | present |
     |---|---|---|---|---|
-    | `landmarks` | (N, 3) float32 | -2 .. 2 | outer-eye distances | unless `observe="image"` |
-    | `image` | (image_size, image_size, 3) uint8 | 0 .. 255 | RGB | unless `observe="landmarks"` |
+    | `landmarks` | (N, 3) float32 | -2 .. 2 | outer-eye distances | `observe="landmarks"`, `"both"` |
+    | `image` | (image_size, image_size, 3) uint8 | 0 .. 255 | RGB | `observe="image"`, `"both"` |
     | `position` | (25,) float32 | -1 .. 1 | fraction of travel, as in the action | always |
-    | `target` | (N, 3) float32 | -2 .. 2 | outer-eye distances | always |
+    | `target` | (N, 3) float32 | -2 .. 2 | outer-eye distances | unless `observe="features"` |
+    | `landmark_features` | (15,) float32 | -10 .. 10 | standard deviations | `observe="features"` |
+    | `target_features` | (15,) float32 | -10 .. 10 | standard deviations | `observe="features"` |
 
     `target` is the wanted face now, at the time of the other entries; what comes next is not
     observed, so the delay of the servos costs something, as it does on a robot. The rigid points
@@ -127,7 +116,7 @@ class MimicEnv(FaceEnv):
     `-20 * error - 0.05 * change`: the mean distance between `landmarks` and `target` of the same
     observation [outer-eye distances], and the mean square of the change of command since the last
     step. Doing nothing costs about 0.5 a step; `info["reward_error"]` and `info["reward_change"]` are
-    the two terms.
+    the two terms. `change_weight` takes the place of 0.05.
 
     `info` also holds `landmark_error_mm`, `time` [s] since the start and, unless the targets are the
     user's, `target_command` (25,), all of them numpy numbers; and, only when something is wrong, `faults`,
@@ -137,7 +126,8 @@ class MimicEnv(FaceEnv):
     ## Starting state
     The neutral face, without history; the target starts there too. It then moves along
     minimum-jerk blends (0.3 to 1.2 s) between random rows of the atlas (256 expressions that the
-    twin settled in) and dwells on each (0 to 0.8 s). `reset(options=...)` takes
+    twin settled in) and dwells on each (0 to 0.8 s). With `targets="babbling"` it moves between neutral and
+    four faces that are drawn anew for each episode. `reset(options=...)` takes
 
     - `targets`: landmarks (T, N, 3) to follow, one row per control step, the first with `reset`; or
       `expression`: the name of one (as in `EVA/Pose-v0`), to come and go in place of the atlas;
@@ -150,10 +140,11 @@ class MimicEnv(FaceEnv):
     ## Arguments
     ```python
     gym.make("EVA/Mimic-v0", body="twin", skin="full", neck="kinematic", observe="landmarks",
-             image_size=96, render_mode=None, face=None, max_episode_steps=250, randomise=False)
+             image_size=96, render_mode=None, face=None, max_episode_steps=250, randomise=False,
+             action_mode="absolute", targets="atlas", change_weight=0.05)
     ```
     All but `max_episode_steps` are those of `EVA/Pose-v0`, whose page explains them: other bodies, pictures, an
-    open face, `randomise`, copies. See `help(eva_sim.envs.pose.PoseEnv)`.
+    open face, `randomise`, actions whose zero is rest, copies. See `help(eva_sim.envs.pose.PoseEnv)`.
 
     ## Many at once
     `gym.make_vec("EVA/Mimic-v0", num_envs=256, vectorization_mode="vector_entry_point")`: see `EVA/Pose-v0`.

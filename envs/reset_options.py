@@ -34,6 +34,36 @@ def check_names(options: dict[str, Any], known: Sequence[str]) -> None:
             raise ArgumentValueError(f"reset has no option {name!r}; {known_names(str(name), known)}.")
 
 
+def options_of_copies(options: dict[str, Any], known: Sequence[str], count: int) -> list[dict[str, Any]]:
+    """Returns the options of each copy of a vector environment, of which some may be the same dict.
+
+    Args:
+        options: those of all copies alike, or `{"copies": [...]}`, one dict for each copy.
+        known: names of options.
+        count: number of copies.
+
+    Raises:
+        ArgumentError: `copies` is no sequence of dicts.
+        ArgumentValueError: an unknown option, another number of dicts, or other options beside `copies`.
+    """
+    if "copies" not in options:
+        check_names(options, (*known, "copies", "reset_mask"))
+        return [options] * count
+    given = options["copies"]
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise ArgumentError(f"copies is a list of {count} dicts, one for each copy, not {given!r}.")
+    if len(given) != count or len(options) > 1:
+        also = [name for name in options if name != "copies"]
+        beside = f" beside {', '.join(also)}" if also else ""
+        raise ArgumentValueError(
+            f"copies holds one dict of options for each of {count} copies, not {len(given)}{beside}."
+        )
+    rows = [check_mapping(own) for own in given]
+    for own in rows:
+        check_names(own, known)
+    return rows
+
+
 def reset_mask(given: object, count: int) -> NDArray[np.bool_]:
     """Checks and returns the copies of a vector environment to reset, bool (N,); all of them for None.
 

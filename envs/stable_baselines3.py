@@ -71,14 +71,8 @@ class NativeVecEnv(VecEnv):
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> Any:
-        """Begins an episode in every copy; `seed` and `set_options` before it take effect now.
-
-        Raises:
-            ArgumentValueError: the options of the copies differ.
-        """
-        if any(options != self._options[0] for options in self._options):
-            raise ArgumentValueError("these environments take the same reset options for all copies.")
-        observations, info = self.envs.reset(seed=self._seeds, options=self._options[0])
+        """Begins an episode in every copy; `seed` and `set_options` before it take effect now."""
+        observations, info = self.envs.reset(seed=self._seeds, options={"copies": self._options})
         self.reset_infos = rows_of(info, self.num_envs)
         self._reset_seeds()
         self._reset_options()

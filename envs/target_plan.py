@@ -1,4 +1,4 @@
-"""Targets, observations and rewards of an episode: pure functions for one face or for many."""
+"""Targets and rewards of an episode: pure functions for one face or for many."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 
-#: Bound of every landmark coordinate [outer-eye distances]. A head is 2.5 of them high and the
-#: origin is between the eyes, so only invented points lie outside.
-REACH = 2.0
 #: Reward per outer-eye distance of mean landmark error: about -0.5 for doing nothing.
 ERROR_WEIGHT = 20.0
-#: Reward per mean squared change of command (range of the square: 0..4).
+#: Reward per mean squared change of command (range of the square: 0..4); the default of environments.
 CHANGE_WEIGHT = 0.05
 
 
@@ -102,26 +99,22 @@ def batch_targets(
 ) -> tuple[NDArray[np.float32], Floats | None]:
     """Returns targets (B, N, 3) of B faces after their steps, and commands (B, 25) if all are known."""
     common = plans[0]
-    if all(plan.faces is common.faces for plan in plans):  # the atlas; B small blends cost far more
-        places = [plan.path.at(int(step)) for plan, step in zip(plans, steps, strict=True)]
-        at = Waypoint(*(np.array(column) for column in zip(*places, strict=True)))
+    places = [plan.path.at(int(step)) for plan, step in zip(plans, steps, strict=True)]
+    at = Waypoint(*(np.array(column) for column in zip(*places, strict=True)))
+    if all(plan.faces is common.faces for plan in plans):  # the atlas
         commands = None if common.commands is None else blend_rows(common.commands, at)
         return blend_rows(common.faces, at), commands
-    pairs = [(plan.target(int(k)), plan.command(int(k))) for plan, k in zip(plans, steps, strict=True)]
-    given = [command for _, command in pairs if command is not None]
-    known = np.stack(given) if len(given) == len(plans) else None
-    return np.stack([target for target, _ in pairs]), known
+    targets = _blend_own([plan.faces for plan in plans], at)  # one blend of B; B small ones cost far more
+    known = [plan.commands for plan in plans if plan.commands is not None]
+    return targets, _blend_own(known, at) if len(known) == len(plans) else None
 
 
-def observation(
-    position: Floats, target: Floats, landmarks: Floats, noise: Floats | float = 0.0
-) -> dict[str, Any]:
-    """Returns the observation without pictures, of one face or of many with a leading dimension."""
-    return {
-        "position": position.clip(-1, 1),
-        "target": target.clip(-REACH, REACH),
-        "landmarks": (landmarks + noise).astype(np.float32).clip(-REACH, REACH),
-    }
+def _blend_own(rows: Sequence[NDArray[np.float32]], at: Waypoint) -> NDArray[np.float32]:
+    """Returns blends (B, *) of the faces' own rows (K, *) at their waypoints."""
+    first, last = (
+        np.stack([own[row] for own, row in zip(rows, which, strict=True)]) for which in (at.start, at.end)
+    )
+    return blend_between(first, last, at.share)
 
 
 def landmark_errors(landmarks: Floats, target: Floats) -> Floats:
@@ -132,7 +125,9 @@ def landmark_errors(landmarks: Floats, target: Floats) -> Floats:
     return error
 
 
-def reward_terms(error: Floats, sent: Floats, before: Floats) -> dict[str, Floats]:
+def reward_terms(
+    error: Floats, sent: Floats, before: Floats, change_weight: float = CHANGE_WEIGHT
+) -> dict[str, Floats]:
     """Returns the reward terms, (...) each, from errors (...) and commands (..., 25) now and before."""
     change = np.square(sent - before).mean(-1).astype(float)
-    return {"error": -ERROR_WEIGHT * error, "change": -CHANGE_WEIGHT * change}
+    return {"error": -ERROR_WEIGHT * error, "change": -change_weight * change}

@@ -15,37 +15,33 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.envs.base import (
-    RENDER_SIZE,
-    Observe,
-    check_arguments,
-    clip_advice,
-    earliest,
-    observed_space,
-    prefixed,
-    step_limit,
-)
-from eva_sim.envs.reset_options import check_mapping, check_names, reset_mask
+from eva_sim.envs.action_modes import ActionMap, ActionMode, check_action_mode
+from eva_sim.envs.arguments import check_render_mode, checked_weight, earliest, step_limit
+from eva_sim.envs.base import RENDER_SIZE, clip_advice, prefixed
+from eva_sim.envs.observations import Observe, Observer, check_observe
+from eva_sim.envs.reset_options import check_mapping, options_of_copies, reset_mask
+from eva_sim.envs.target_faces import Targets, check_targets
 from eva_sim.envs.target_plan import (
+    CHANGE_WEIGHT,
     TargetPlan,
     batch_targets,
     landmark_errors,
-    observation,
     reward_terms,
 )
 from eva_sim.envs.task import Task
 from eva_sim.envs.vector_arguments import (
     check_vector_body,
     check_vector_values,
+    first_limits,
     known_mode,
     seeds_of_copies,
 )
 from eva_sim.envs.vector_info import fault_info, masked, select
+from eva_sim.envs.vector_targets import VectorTargets, settle
 from eva_sim.errors import ArgumentValueError, check_keywords
 from eva_sim.faces import check_spec
 from eva_sim.randomise import Parameters, draw_parameters, landmark_noise
-from eva_sim.settling import settling_steps
-from eva_sim.twin.twins import Readings, Twins
+from eva_sim.twin.twins import Twins
 
 Batch = dict[str, NDArray]
 
@@ -67,13 +63,18 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         body: `"twin"`.
         skin: `"full"`, in lanes on all cores; or `"reduced"`.
         neck: `"kinematic"`.
-        observe: `"landmarks"`, `"image"` or `"both"`.
+        observe: `"landmarks"`, `"image"`, `"both"` or `"features"`.
         image_size: side of the observed pictures [pixels].
         render_mode: None or `"rgb_array"`.
         max_episode_steps: control steps after which an episode is truncated; None or -1 for no limit.
             `gym.make_vec` gives the limit of the id by default.
         randomise: whether each episode's body differs, see `eva_sim.randomise`; the reduced skin
             keeps its material.
+        action_mode: `"absolute"`, `"from_rest"` or `"relative"`, see `eva_sim.envs.action_modes.ActionMap`.
+        targets: `"atlas"`, or `"babbling"` for faces that are drawn anew for each episode.
+        change_weight: weight of the change of command in the reward.
+        stagger: whether the first episodes after a `reset` are cut short, copy by copy, so that copies do not
+            all begin anew in one step: that of copy i ends after (i + 1) / N of the steps. It needs a limit.
         autoreset_mode: when the episode after an ended one begins, a `gymnasium.vector.AutoresetMode`.
             `NEXT_STEP`: the step after the last ignores its action, gives reward 0 and observes the new
             start. `SAME_STEP`: the last step observes the new start; `info["final_obs"]` and
@@ -106,6 +107,10 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
         randomise: bool = False,
+        action_mode: ActionMode = "absolute",
+        targets: Targets = "atlas",
+        change_weight: float = CHANGE_WEIGHT,
+        stagger: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         spec: FaceSpec | None = None,
         style: str = "plain",
@@ -115,23 +120,31 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         known = [name for name in inspect.signature(type(self)).parameters if name != "unknown"]
         check_vector_body(body)
         check_keywords(f"{type(self).__name__}(...)", unknown, known)
-        check_arguments(observe, image_size, render_mode)
+        check_observe(observe, image_size)
+        check_render_mode(render_mode)
+        check_action_mode(action_mode)
+        check_targets(targets)
         check_vector_values(neck=neck, render_mode=render_mode)
         if not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ArgumentValueError(f"num_envs={num_envs!r}; choose a whole number from 1 on.")
         check_spec(spec)
         self.num_envs, self.randomise, self.render_mode = num_envs, randomise, render_mode
         self.autoreset_mode, self._limit = known_mode(autoreset_mode), step_limit(max_episode_steps)
-        self._image_size = image_size if observe != "landmarks" else None
+        self.max_episode_steps = self._limit
+        self._first_limits = first_limits(self._limit, num_envs, stagger)
+        self._limits = [self._limit] * num_envs
+        self._change_weight = checked_weight(change_weight)
         self.twins = Twins(num_envs, skin, spec, style, material)
         self.metadata = {
             "render_modes": ["rgb_array"],
             "render_fps": round(1 / self.twins.spec.control_dt),
             "autoreset_mode": self.autoreset_mode,
         }
-        self.single_observation_space = observed_space(self.twins.spec, observe, self._image_size)
+        self._observer = Observer(self.twins.spec, observe, image_size)
+        self._commands = ActionMap(action_mode, self.twins.spec)
+        self._faces = VectorTargets(self.twins, self.task, targets)
+        self.single_observation_space = self._observer.space
         self.single_action_space = spaces.Box(-1.0, 1.0, (len(self.twins.spec),), np.float32)
-        self._observed = tuple(self.single_observation_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
@@ -140,6 +153,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._plans: list[TargetPlan | None] = [None] * num_envs
         self._steps, self._start_time = np.zeros(num_envs, int), np.zeros(num_envs)
         self._seen: Batch = {}
+        self._readings = self.twins.read()
         self._over = np.zeros(num_envs, bool)  # copies whose episode ended with the last step
 
     def reset(
@@ -149,7 +163,8 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
 
         Args:
             seed: seed of copy 0, copy i gets `seed + i`; or one seed per copy. None keeps the generators.
-            options: as in the single environment, for all copies alike; and `reset_mask`, bool (N,).
+            options: as in the single environment, for all copies alike; or `copies`, a sequence of N such
+                dicts, one for each; and `reset_mask`, bool (N,).
 
         Raises:
             EvaError: an option is unknown or malformed, or there are too few seeds.
@@ -159,13 +174,14 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         self._check_open()
         options = {**check_mapping(options)}
         which = reset_mask(options.pop("reset_mask", None), self.num_envs)
-        check_names(options, (*self.task.OPTIONS, "reset_mask"))
+        of_copies = options_of_copies(options, self.task.options(), self.num_envs)
         if any(plan is None for plan, begins in zip(self._plans, which, strict=True) if not begins):
             raise ResetNeeded("reset all copies once before some of them.")
         for face, own in enumerate(seeds_of_copies(seed, self.num_envs)):
             if own is not None and which[face]:
                 self._generators[face] = seeding.np_random(own)[0]
-        self._begin(which, options)
+                self._faces.forget(face)
+        self._begin(which, of_copies, self._first_limits)
         self._over = self._over & ~which
         return self._observe(which), select(self._info({}, ~which), which)
 
@@ -182,14 +198,14 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         before = self._readings.sent
         self._move(actions, begun)
         everyone, live = np.ones(self.num_envs, bool), ~begun
-        terms = reward_terms(self._error, self._readings.sent, before)
+        terms = reward_terms(self._error, self._readings.sent, before, self._change_weight)
         terms = {name: np.where(live, value, 0.0) for name, value in terms.items()}
         rewards = np.sum(list(terms.values()), axis=0)
         self._over = over = live & self._has_ended()
         seen, info = self._observe(everyone), self._info(terms, live)
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
             final = {"final_obs": _rows(seen, over), "final_info": select(info, over)}
-            self._begin(over, {})
+            self._begin_next(over)
             seen, info = self._observe(over), {**self._info(terms, ~over), **masked(final, over)}
         return seen, rewards, np.zeros(self.num_envs, bool), over.copy(), info
 
@@ -210,12 +226,10 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         """Ends the threads."""
         self.twins.close()
 
-    def settled(self, command: ArrayLike) -> NDArray[np.float32]:
-        """Returns landmarks (N, P, 3) after all faces held a command from neutral; their state stays."""
-        state = self.twins.save()
-        landmarks = self._settle(command).landmarks
-        self.twins.restore(state)
-        return landmarks
+    @property
+    def sent(self) -> NDArray[np.float32]:
+        """The commands that were sent last, (N, 25)."""
+        return self._readings.sent
 
     def _check_open(self) -> None:
         if self.closed:
@@ -235,9 +249,11 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         """Moves all faces; those that begin an episode stay at rest, whatever their action."""
         given = np.asarray(actions, dtype=np.float32)
         if begun.any() and given.shape == self.action_space.shape:
-            given = np.where(begun[:, None], self.twins.spec.neutral, given)
+            given = np.where(begun[:, None], np.float32(0), given)
         with clip_advice(given, "gymnasium.wrappers.vector.ClipAction"):
-            commands = self.twins.check(given)
+            checked = self.twins.check(given)
+        commands = self._commands(checked, self._readings.sent)
+        commands[begun] = self.twins.spec.neutral
         for face in np.flatnonzero(begun).tolist():
             self.twins.reset(face)
         self._readings = self.twins.move(commands)
@@ -245,57 +261,60 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         # A face that did not settle was reset, and its time with it.
         self._start_time = np.minimum(self._start_time, self._readings.time)
         if begun.any():
-            self._begin(begun, {})
+            self._begin_next(begun)
         else:
             self._aim()
 
-    def _begin(self, which: NDArray[np.bool_], options: dict[str, Any]) -> None:
+    def _begin_next(self, which: NDArray[np.bool_]) -> None:
+        """Begins the episodes that follow ended ones."""
+        self._begin(which, [{}] * self.num_envs, [self._limit] * self.num_envs)
+
+    def _begin(
+        self, which: NDArray[np.bool_], options: Sequence[dict[str, Any]], limits: Sequence[int | None]
+    ) -> None:
         """Begins episodes: draws bodies and targets, and puts these faces at their start."""
         faces = np.flatnonzero(which).tolist()
         without = [] if self.twins.varies_material else ["skin"]
-        without += [] if self._image_size else ["camera"]
+        without += [] if self._observer.image_size else ["camera"]
         for face in faces if self.randomise else ():
             drawn = draw_parameters(self.twins.spec, self._generators[face], without)
             self.twins.set_parameters(face, drawn)
             self._parameters[face] = drawn
             for name, value in drawn.items():
                 self._drawn.setdefault(name, np.zeros((self.num_envs, *value.shape)))[face] = value
-        trials = _Trials(self)
+        found = self._faces.find({face: options[face] for face in faces}, self._generators)
         for face in faces:
             rng = self._generators[face]
-            self._plans[face] = self.task.plan(options, rng, _OneOfMany(trials, face))
+            self._plans[face] = self.task.plan(options[face], rng, found[face], self.twins.spec.control_dt)
+            self._limits[face] = limits[face]
             rng.integers(2**31)  # what a single environment seeds its body with
-        self._put_at_start(which, options.get("start"))
+        self._put_at_start(which, {face: own["start"] for face in faces if "start" in (own := options[face])})
         self._steps[which] = 0
         self._start_time[which] = self._readings.time[which]
         self._aim()
 
-    def _put_at_start(self, which: NDArray[np.bool_], command: ArrayLike | None) -> None:
+    def _put_at_start(self, which: NDArray[np.bool_], starts: dict[int, ArrayLike]) -> None:
         """Rests these faces, or lets them hold a command until they have arrived; the others stay."""
-        if command is None:
-            for face in np.flatnonzero(which).tolist():
-                self.twins.reset(face)
-        else:
+        if starts:
+            held = np.tile(self.twins.spec.neutral, (self.num_envs, 1))
+            for face, command in starts.items():
+                held[face] = self.twins.spec.check(command)
             state = self.twins.save()
-            self._settle(command)
-            self.twins.restore(state, np.flatnonzero(~which).tolist())
+            settle(self.twins, held)
+            self.twins.restore(state, [face for face in range(self.num_envs) if face not in starts])
+        for face in np.flatnonzero(which).tolist():
+            if face not in starts:
+                self.twins.reset(face)
         faults = [() if begins else self._faults(face) for face, begins in enumerate(which)]
         self._readings = self.twins.read(faults)
 
     def _faults(self, face: int) -> tuple[str, ...]:
         return self._readings.faults[face]
 
-    def _settle(self, command: ArrayLike) -> Readings:
-        """Resets all faces and holds a command until they have arrived."""
-        held = self.twins.spec.check(command)
-        self.twins.reset()
-        for _ in range(settling_steps(self.twins.spec)):
-            readings = self.twins.move(np.tile(held, (self.num_envs, 1)))
-        return readings
-
     def _has_ended(self) -> NDArray[np.bool_]:
         """Returns whether each episode is over, (N,): at its last step, or with a fault."""
-        limits = [earliest(plan.steps, self._limit) for plan in self._running_plans()]
+        plans = zip(self._running_plans(), self._limits, strict=True)
+        limits = [earliest(plan.steps, limit) for plan, limit in plans]
         last = np.array([np.inf if limit is None else limit for limit in limits])
         return (self._steps >= last) | np.array([bool(faults) for faults in self._readings.faults])
 
@@ -315,13 +334,13 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
                 landmarks[face] += landmark_noise(
                     self._parameters[face], self._generators[face], landmarks.shape[1:]
                 )
-        seen = observation(self._readings.position, self._target, landmarks)
-        if self._image_size:
-            seen["image"] = self._pictures(which, self._image_size)
+        seen = self._observer(self._readings.position, self._target, landmarks)
+        if self._observer.image_size:
+            seen["image"] = self._pictures(which, self._observer.image_size)
         if not which.all():
             for name, value in self._seen.items():
                 seen[name][~which] = value[~which]
-        self._seen = {name: seen[name] for name in self._observed}
+        self._seen = {name: seen[name] for name in self._observer.space}
         return {name: value.copy() for name, value in self._seen.items()}
 
     def _pictures(self, which: NDArray[np.bool_], size: int) -> NDArray[np.uint8]:
@@ -349,33 +368,6 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         if self.randomise:
             info |= masked(prefixed("parameter_", self._drawn), np.ones(self.num_envs, bool))
         return {**info, **fault_info(self._readings.faults)}
-
-
-class _Trials:
-    """Faces that commands settle to. One trial moves all faces, so each command is tried only once."""
-
-    def __init__(self, envs: FaceVectorEnv) -> None:
-        self.spec, self.neutral_landmarks = envs.twins.spec, envs.twins.neutral_landmarks
-        self._settled = envs.settled
-        self._known: dict[bytes, NDArray[np.float32]] = {}
-
-    def landmarks(self, command: ArrayLike) -> NDArray[np.float32]:
-        """Returns the landmarks (B, N, 3) of all faces after the command was held from neutral."""
-        key = np.asarray(command, np.float32).tobytes()
-        if key not in self._known:
-            self._known[key] = self._settled(command)
-        return self._known[key]
-
-
-class _OneOfMany:
-    """Presents one face of a vector environment as a `TaskFace`."""
-
-    def __init__(self, trials: _Trials, face: int) -> None:
-        self.spec, self.neutral_landmarks = trials.spec, trials.neutral_landmarks
-        self._trials, self._face = trials, face
-
-    def settle(self, command: ArrayLike) -> NDArray[np.float32]:
-        return self._trials.landmarks(command)[self._face]
 
 
 def _rows(batch: Batch, which: NDArray[np.bool_]) -> NDArray[np.object_]:

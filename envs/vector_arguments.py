@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +37,19 @@ def seeds_of_copies(seed: int | Sequence[int | None] | None, count: int) -> Sequ
     if len(seeds) != count:
         raise ArgumentValueError(f"{count} environments take one seed or {count}, not {len(seeds)}.")
     return seeds
+
+
+def first_limits(limit: int | None, count: int, stagger: bool) -> list[int | None]:
+    """Returns the most steps of each copy's first episode; staggered, they end evenly over a whole one.
+
+    Raises:
+        ArgumentValueError: no limit that could be spread over the copies.
+    """
+    if not stagger:
+        return [limit] * count
+    if limit is None:
+        raise ArgumentValueError("stagger=True spreads the ends of episodes; it needs max_episode_steps.")
+    return [math.ceil(limit * (copy + 1) / count) for copy in range(count)]
 
 
 def check_vector_body(body: str) -> None:

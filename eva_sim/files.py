@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 import zipfile
@@ -385,3 +386,17 @@ def unreadable(
     if isinstance(error, OSError) and error.strerror:
         return DataError(f"{path} cannot be read ({error.strerror}); check the disk.")
     return DataError(f"{path} {verdict} ({error}); {remedy}.")
+
+
+def git_commit() -> str | None:
+    """Returns the commit of the checkout that this package runs from, or None without one or without git."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

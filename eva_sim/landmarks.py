@@ -161,13 +161,17 @@ class Aligner:
         """Returns aligned points of one face or many, (..., N, 3) [neutral outer-eye distances]."""
         return self.fit(points)(points)
 
-    def residual(self, points: Floats) -> float:
-        """Returns the RMS misfit of the rigid points after alignment [neutral outer-eye distances].
+    def residual(self, points: Floats) -> Floats:
+        """Returns the RMS misfit of the rigid points after alignment, (...) [neutral outer-eye distances].
+
+        Args:
+            points: of one face or many, (..., N, 3).
 
         Large when the detector invents points, e.g. for a hand before the mouth.
         """
-        error = self(points)[_RIGID_ROWS] - self.neutral[_RIGID_ROWS]
-        return float(np.sqrt((error**2).sum(1).mean()))
+        error = self(points)[..., _RIGID_ROWS, :] - self.neutral[_RIGID_ROWS]
+        misfit: Floats = np.sqrt((error**2).sum(-1).mean(-1))
+        return misfit
 
 
 def face_measurements(aligned: Floats) -> dict[str, Floats]:

@@ -2,8 +2,8 @@
 
     python -m tools.build_model
 
-It babbles 3,000 expressions of the twin, about five minutes on two cores, and trains on them, as `eva demo`
-does. An interrupted call continues. Run it after every change of the head.
+It babbles 10,000 expressions of the twin and trains on them, in about ten minutes on two cores. An
+interrupted call continues. Run it after every change of the head.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from typing import Any
 from eva_sim import make_face
 from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
-from eva_sim.agents.demo import REPLAYS, SAMPLES
+from eva_sim.agents.demo import REPLAYS
 from eva_sim.agents.evaluation.scores import replay_errors
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL
+from eva_sim.agents.models.inverse import SHIPPED_MODEL
+from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.agents.train import train_inverse_model
 from eva_sim.files import atomic_files, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK, OUT = ROOT / "out" / "build_model", ROOT / "assets" / SHIPPED_MODEL
+SAMPLES = 10_000  # more than the demo takes, since nobody waits for them
 CARD = """\
 # Model card: inverse model of EVA
 `inverse.pt` is a network with two hidden layers: from the aligned landmarks of a face to the 25 commands that
@@ -43,7 +45,7 @@ make it. `eva mirror` uses it where there is no model of the user's own.
 
 def build_model(work: Path, out: Path) -> None:
     """Babbles and trains under `work`, then writes model and card into `out`."""
-    manifest = babble(work / "data", SAMPLES)
+    manifest = babble(work / "data", SAMPLES, image_size=None)
     data = load_dataset(work / "data")
     model = train_inverse_model(data, work / "model")
     with make_face("twin") as face:

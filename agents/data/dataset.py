@@ -189,7 +189,9 @@ class Dataset:
         """
         side = self.manifest.image_size
         if side is None:
-            raise DataError(f"{self.folder} was recorded without pictures.")
+            raise DataError(
+                f"{self.folder} was recorded without pictures; record another data set with `eva babble`."
+            )
         out = np.empty((len(samples), side, side, 3), np.uint8)
         for shard in np.unique(self.shard[samples]):
             here = np.flatnonzero(self.shard[samples] == shard)

@@ -14,7 +14,7 @@ from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, NeckAndEyes
 from eva_sim.agents.mirroring.person_tracker import PersonState, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
-from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
 from eva_sim.idle import IdleMotion
@@ -116,7 +116,7 @@ class MirrorController:
         RenderError: no picture of the body can be made.
     """
 
-    def __init__(self, model: InverseModel, face: Face, pictures: PictureStore, size: int) -> None:
+    def __init__(self, model: RouteModel, face: Face, pictures: PictureStore, size: int) -> None:
         if model.spec.digest != face.spec.digest:
             raise DataError(
                 "the model was trained on a face with another face.toml (other spec digest); "

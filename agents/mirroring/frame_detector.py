@@ -23,7 +23,7 @@ class DetectedFrame(NamedTuple):
     Attributes:
         number: counts from 0.
         time: since the first frame [s].
-        face: in it [pixels of the frame in `FrameDetector.pictures`], or None.
+        face: that is mirrored [pixels of the frame in `FrameDetector.pictures`], or None.
     """
 
     number: int
@@ -37,15 +37,17 @@ class FrameDetector:
     Args:
         source: gives the frames.
         pictures: takes the frames, `video_panels.HEIGHT` high.
+        mirror_image: whether the face is yielded as in a mirror, with its left on the right.
 
     Attributes:
         source: as given.
         pictures: as given.
+        mirror_image: as given.
         faces: of each frame so far [pixels of the frames in `pictures`], or None.
     """
 
-    def __init__(self, source: FrameSource, pictures: PictureStore) -> None:
-        self.source, self.pictures = source, pictures
+    def __init__(self, source: FrameSource, pictures: PictureStore, mirror_image: bool = False) -> None:
+        self.source, self.pictures, self.mirror_image = source, pictures, mirror_image
         self.faces: list[DetectedFace | None] = []
         self._notes: list[str] = []
         self._next_search = 0.0
@@ -72,8 +74,10 @@ class FrameDetector:
                     self._note_second_face(searcher.detect_all(picture), face.landmarks, time)
                 panel, scale, corner = resize_to_panel(picture)
                 self.pictures.add(panel)
-                self.faces.append(None if face is None else face.moved(scale, corner))
-                yield DetectedFrame(len(self.faces) - 1, time, self.faces[-1])
+                shown = None if face is None else face.moved(scale, corner)
+                self.faces.append(shown)
+                mirrored = shown.mirrored(panel.shape[1]) if shown and self.mirror_image else shown
+                yield DetectedFrame(len(self.faces) - 1, time, mirrored)
 
     def _note_second_face(self, faces: list[Floats], followed: Floats, time: float) -> None:
         """Says once that there is more than one face, and which one is followed."""

@@ -12,7 +12,7 @@ from eva_sim import display
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
-from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, RestLearner
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.detector import DetectedFace
 from eva_sim.errors import MediaError, RenderError
@@ -46,11 +46,12 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
     Raises:
         MediaError: no face stayed in view for `NEUTRAL_DURATION`; the body was not moved.
     """
-    with MirrorDisplay() as screen:
+    with MirrorDisplay(detector.mirror_image) as screen:
         frames = detector.frames(lambda: screen.stopped)
 
         def show(frame: DetectedFrame, accepted: bool, prompt: str) -> None:
-            screen.show(detector.pictures[frame.number], frame.face, accepted, controller.picture, prompt)
+            person, face = detector.pictures[frame.number], detector.faces[frame.number]
+            screen.show(person, face, accepted, controller.picture, prompt)
 
         def show_each() -> Iterator[DetectedFrame]:
             for frame in frames:
@@ -93,7 +94,7 @@ def mirror_live_frames(
 
 
 def wait_for_neutral(frames: Iterator[DetectedFrame]) -> PersonTracker:
-    """Watches until a face was in view for `NEUTRAL_DURATION`, and takes its calmest second as neutral.
+    """Watches until a face was in view for `NEUTRAL_DURATION`, and learns their neutral face from it.
 
     Raises:
         MediaError: the frames ended first.
@@ -106,7 +107,8 @@ def wait_for_neutral(frames: Iterator[DetectedFrame]) -> PersonTracker:
         duration = frame.time - unbroken[0].time
         if duration >= NEUTRAL_DURATION:
             faces = [each.face for each in unbroken if each.face is not None]
-            return PersonTracker(PersonAtRest.of(faces, duration / (len(faces) - 1)))
+            rest = PersonAtRest.of(faces)
+            return PersonTracker(rest, learner=RestLearner(rest, faces))
     raise MediaError(
         f"no face stayed in view for {NEUTRAL_DURATION:g} s, and nothing was mirrored; "
         "sit in front of the camera."
@@ -116,15 +118,18 @@ def wait_for_neutral(frames: Iterator[DetectedFrame]) -> PersonTracker:
 class MirrorDisplay:
     """Shows a live user the two faces: in a window, or lines of text where there is no display.
 
-    The window is like a mirror: left and right of both pictures are exchanged, so that the user's left
-    side is on the left, and the robot's too. Results that are written are not mirrored.
+    The window is like a mirror: the user's left side is on the left, and so is the side of the robot that
+    does the same. Results that are written are not mirrored.
 
     As a context manager it turns Ctrl-C into `stopped`, so that no step is broken off in the middle; a
     second Ctrl-C interrupts as usual.
+
+    Args:
+        mirror_image: whether the robot's right side does what the person's left side does.
     """
 
-    def __init__(self) -> None:
-        self._window = _open_window()
+    def __init__(self, mirror_image: bool = False) -> None:
+        self._window, self._mirror_image = _open_window(), mirror_image
         self._window_ended, self._prompt = False, ""
         self._rate = FrameRate(RATE_PICTURES)
         self._interrupted: Callable[[], bool] = lambda: False
@@ -156,7 +161,10 @@ class MirrorDisplay:
         hint = NO_FACE_HINT if face is None else prompt if accepted else NOT_ACCEPTED_HINT
         drawn = video_panels.draw_person(*video_panels.mirror_image(person, face), accepted)
         shown = video_panels.side_by_side(
-            drawn, robot[:, ::-1], f"{hint} {WINDOW_ENDS}", f"{self._rate.count_picture():.0f} pictures/s"
+            drawn,
+            robot if self._mirror_image else robot[:, ::-1],
+            f"{hint} {WINDOW_ENDS}",
+            f"{self._rate.count_picture():.0f} pictures/s",
         )
         if not self._window.show(shown):
             self._window_ended = True

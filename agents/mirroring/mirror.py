@@ -1,10 +1,10 @@
 """Mirroring: a clip, picture or camera of a person in; the robot's face, a video and metrics out.
 
-The frames go through the detector (`frame_detector.py`) and the person's neutral face is learned. A
-`MirrorController` (`controller.py`) then finds the person's expression at each control step and drives the
-robot. `recorded.py` and `live.py` decide which frame belongs to which step. Gaze and head pose rest; the
-inverse model knows the actuators that move landmarks. The robot lags the person by the delay and travel of
-its servos, and nothing here shifts that away.
+The frames go through the detector (`frame_detector.py`) and the person at rest is learned. A
+`MirrorController` (`controller.py`) then finds what the person does at each control step and drives the
+robot. `recorded.py` and `live.py` decide which frame belongs to which step. The inverse model moves the
+actuators that move landmarks; neck and eyes follow from geometry (`head_and_gaze.py`). The robot lags the
+person by the delay and travel of its servos, and nothing here shifts that away.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eva_sim.agents.mirroring.live import mirror_camera
 from eva_sim.agents.mirroring.metrics import compute_metrics, compute_still_metrics
 from eva_sim.agents.mirroring.recorded import mirror_recording
 from eva_sim.agents.mirroring.results import write_results
-from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face
 from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import check_output_folder
@@ -36,7 +36,11 @@ RECORDED_SIZE, LIVE_SIZE = video_panels.HEIGHT, video_panels.HEIGHT // 2
 
 
 def mirror(
-    source: FrameSource, model: InverseModel, face: Face, out: str | os.PathLike[str]
+    source: FrameSource,
+    model: RouteModel,
+    face: Face,
+    out: str | os.PathLike[str],
+    mirror_image: bool = False,
 ) -> dict[str, Any]:
     """Lets a face mirror a person, and writes `mirror.mp4`, `mirror.png`, `metrics.json`, `traces.npz`.
 
@@ -50,6 +54,8 @@ def mirror(
         face: the body that mirrors. It is reset, and a robot armed, only when mirroring begins: after a
             clip was analysed, or after the neutral face of a live person is known.
         out: folder for the results; they appear together.
+        mirror_image: whether the robot's right side does what the person's left side does, as in a mirror.
+            Otherwise each side does what the same side does.
 
     Returns:
         The metrics, as in `metrics.json`. `complete` is False if a clip was cut, or a camera or body failed;
@@ -66,7 +72,7 @@ def mirror(
         controller = MirrorController(
             model, face, robot_pictures, LIVE_SIZE if source.live else RECORDED_SIZE
         )
-        detector = FrameDetector(source, person_pictures)
+        detector = FrameDetector(source, person_pictures, mirror_image)
         ended, complete = _run(detector, controller)
         if controller.tracker is None or not controller.steps:
             raise MediaError(f"{source.name} was stopped before anything was mirrored.")

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.head_and_gaze import iris_offsets
+from eva_sim.agents.mirroring.neutral_face import estimate_neutral
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace, canonical_face
-from eva_sim.errors import MediaError
-from eva_sim.landmarks import Aligner
+from eva_sim.landmarks import Aligner, face_measurements
 
-#: Length of the window in which a neutral face is looked for [s], and the share of the stillest
-#: windows that are candidates.
-CALM_DURATION, _STILLEST = 1.0, 0.3
 #: How far the irises of a stranger, who looks ahead, are before the middle of the corners of their eyes
 #: [outer-eye distances].
 _IRISES_AHEAD = 0.04
+#: Live, one face of each period is kept [s], up to so many; of those from before mirroring, about so many.
+_FACE_PERIOD, _MOST_FACES, _FIRST_FACES = 0.4, 150, 15
+#: Time between two estimates from them, and time constant with which the newest one is approached [s].
+_ESTIMATE_PERIOD, _REVISION_TIME = 2.0, 3.0
+#: Uncertainty above which a neutral face is called a guess [RMS, outer-eye distances].
+UNSURE = 0.02
+#: RMS distance of people's neutral faces from the average one [outer-eye distances].
+_STRANGER = 0.04
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,23 @@ class PersonAtRest:
         aligner: brings faces onto the neutral one.
         orientation: rotation from the picture's axes to the head's, (3, 3), when the person looks ahead.
         irises: `iris_offsets` when the person looks ahead, (2, 3) [outer-eye distances].
+        uncertainty: of the neutral face, see `NeutralFace`.
     """
 
     aligner: Aligner
     orientation: Floats
     irises: Floats
+    uncertainty: float
 
     @property
     def landmarks(self) -> Floats:
         """The neutral face, aligned, (N, 3) [its own outer-eye distances]."""
         return self.aligner.neutral
+
+    @cached_property
+    def lid_opening(self) -> float:
+        """Mean opening of both eyes [outer-eye distances]."""
+        return float(face_measurements(self.landmarks)["lid_opening"])
 
     @classmethod
     def stranger(cls) -> PersonAtRest:
@@ -47,32 +61,70 @@ class PersonAtRest:
         face = canonical_face()
         aligner = Aligner.of(face)
         rotation = aligner.fit(face).rotation
-        return cls(aligner, rotation, np.tile(_IRISES_AHEAD * rotation[:, 2], (2, 1)))
+        return cls(aligner, rotation, np.tile(_IRISES_AHEAD * rotation[:, 2], (2, 1)), _STRANGER)
 
     @classmethod
-    def of(cls, faces: Sequence[DetectedFace], dt: float) -> PersonAtRest:
-        """Finds what rest is for the person in a recording.
+    def of(cls, faces: Sequence[DetectedFace]) -> PersonAtRest:
+        """Finds what rest is for a person.
 
         `estimate_neutral` finds the neutral face. Head and eyes look ahead where they are most often.
 
         Args:
-            faces: as they were detected.
-            dt: time between two of them [s].
+            faces: of the person, as they were detected; at least one.
 
         Raises:
-            MediaError: no face at all.
+            DataError: no face at all.
         """
-        landmarks = np.array([face.landmarks for face in faces]).reshape(len(faces), -1, 3)
-        aligner = Aligner.of(estimate_neutral(landmarks, dt))
+        landmarks = np.array([face.landmarks for face in faces])
+        neutral = estimate_neutral(landmarks, np.array([face.scores for face in faces]))
+        aligner = Aligner.of(neutral.landmarks)
         moved = aligner.fit(landmarks)
-        irises = moved(np.array([face.irises for face in faces]))
-        offsets = iris_offsets(moved(landmarks), irises)
-        return cls(aligner, _median_rotation(moved.rotation), np.median(offsets, axis=0))
+        offsets = iris_offsets(moved(landmarks), moved(np.array([face.irises for face in faces])))
+        orientation = _median_rotation(moved.rotation)
+        return cls(aligner, orientation, np.median(offsets, axis=0), neutral.uncertainty)
+
+    def towards(self, other: PersonAtRest, share: float) -> PersonAtRest:
+        """Returns the person at rest between this and another estimate; 0 is this one, 1 the other one."""
+        here, there = Rotation.from_matrix(self.orientation), Rotation.from_matrix(other.orientation)
+        turn = Rotation.from_rotvec(share * (here.inv() * there).as_rotvec())
+        landmarks, irises = (
+            (1 - share) * a + share * b
+            for a, b in ((self.landmarks, other.landmarks), (self.irises, other.irises))
+        )
+        uncertainty = (1 - share) * self.uncertainty + share * other.uncertainty
+        return PersonAtRest(Aligner.of(landmarks), (here * turn).as_matrix(), irises, uncertainty)
 
     def align(self, face: DetectedFace) -> tuple[Floats, Floats, Floats]:
         """Returns landmarks (N, 3) and irises (2, 3), aligned, and the face's rotation, (3, 3)."""
         moved = self.aligner.fit(face.landmarks)
         return moved(face.landmarks), moved(face.irises), moved.rotation
+
+
+class RestLearner:
+    """Learns what rest is for a person while they are mirrored, without a jump.
+
+    Args:
+        rest: what is known so far.
+        faces: from which that is known.
+    """
+
+    def __init__(self, rest: PersonAtRest, faces: Sequence[DetectedFace]) -> None:
+        self.rest, self._goal = rest, rest
+        self._faces = deque(faces[:: max(1, len(faces) // _FIRST_FACES)], maxlen=_MOST_FACES)
+        self._time, self._next_face, self._next_estimate = -np.inf, -np.inf, -np.inf
+
+    def __call__(self, time: float, face: DetectedFace) -> PersonAtRest:
+        """Takes a face that was accepted at `time` [s], which rises; returns what rest is by now."""
+        elapsed = time - self._time if np.isfinite(self._time) else 0.0
+        self._time = time
+        if time >= self._next_face:
+            self._faces.append(face)
+            self._next_face = time + _FACE_PERIOD
+        if time >= self._next_estimate:
+            self._goal = PersonAtRest.of(self._faces)
+            self._next_estimate = time + _ESTIMATE_PERIOD
+        self.rest = self.rest.towards(self._goal, 1 - float(np.exp(-elapsed / _REVISION_TIME)))
+        return self.rest
 
 
 def _median_rotation(rotations: Floats) -> Floats:
@@ -82,42 +134,6 @@ def _median_rotation(rotations: Floats) -> Floats:
     typical = mean * Rotation.from_rotvec(np.median((mean.inv() * each).as_rotvec(), axis=0))
     matrix: Floats = typical.as_matrix()
     return matrix
-
-
-def estimate_neutral(points: Floats, dt: float) -> Floats:
-    """Finds a person's neutral face in a recording.
-
-    Among the stillest windows of one second, it takes the one that is most like the others: a
-    person at rest returns to the same face, a person who holds a grimace does not.
-
-    Args:
-        points: detected landmarks, (T, N, 3), any unit; NaN where there was no face.
-        dt: time between two frames [s].
-
-    Returns:
-        The median of the calm face, (N, 3) [its own outer-eye distances].
-
-    Raises:
-        MediaError: no face at all.
-    """
-    found = points[np.isfinite(points).all(axis=(1, 2))]
-    if not len(found):
-        raise MediaError("there is no face to learn a neutral one from.")
-    faces = np.stack([Aligner.of(face).neutral for face in found])
-    reference = Aligner.of(np.median(faces, axis=0))
-    faces = np.stack([reference(face) for face in faces])
-    windows = _windows(len(faces), max(2, round(CALM_DURATION / dt)))
-    motion = np.array([rms_distance(faces[w] - np.median(faces[w], axis=0)) for w in windows])
-    calm = np.flatnonzero(motion <= np.quantile(motion, _STILLEST))
-    medians = np.stack([np.median(faces[windows[i]], axis=0) for i in calm])
-    distance = np.median([[rms_distance(a - b) for b in medians] for a in medians], axis=0)
-    return medians[int(np.argmin(distance))]
-
-
-def _windows(frames: int, length: int) -> list[slice]:
-    """Returns half-overlapping windows; one when the recording is short."""
-    starts = range(0, max(1, frames - length + 1), max(1, length // 2))
-    return [slice(start, start + length) for start in starts]
 
 
 def rms_distance(difference: Floats) -> float:

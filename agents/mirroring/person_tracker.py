@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, gaze_angles, iris_offsets
-from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, rms_distance
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, RestLearner, rms_distance
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace
 from eva_sim.landmarks import MAX_RIGID_RESIDUAL, face_measurements
@@ -89,23 +89,31 @@ class PersonTracker:
     Args:
         rest: the person at rest.
         max_residual: see `MAX_RIGID_RESIDUAL`.
+        learner: revises `rest` while the person is followed; without it, `rest` stays.
 
     Attributes:
-        neutral: landmarks of the person at rest, aligned, (N, 3) [neutral outer-eye distances].
+        at_rest: the person at rest, as it is known by now.
         found: whether a face was in the last frame and was accepted.
     """
 
-    def __init__(self, rest: PersonAtRest, max_residual: float = MAX_RIGID_RESIDUAL) -> None:
-        self.neutral = rest.landmarks
-        self.found = False
-        self._at_rest, self._max_residual = rest, max_residual
-        self._lids = face_measurements(self.neutral)["lid_opening"]
+    def __init__(
+        self,
+        rest: PersonAtRest,
+        max_residual: float = MAX_RIGID_RESIDUAL,
+        learner: RestLearner | None = None,
+    ) -> None:
+        self.at_rest, self.found = rest, False
+        self._max_residual, self._learner = max_residual, learner
+        self._filter = OneEuroFilter()
         # One array holds all that moves, so that all of it is filtered, held and eased alike: landmarks,
         # irises from rest, and the turn of the head [rad]; the last two in axes that face the camera.
-        self._rest = np.concatenate([self.neutral, np.zeros((3, 3))])
-        self._filter = OneEuroFilter()
         self._accepted: Floats | None = None
-        self._accepted_at, self._held, self._state = -np.inf, self._rest, self._rest
+        self._accepted_at, self._held, self._state = -np.inf, self._resting(), self._resting()
+
+    @property
+    def neutral(self) -> Floats:
+        """Landmarks of the person at rest, aligned, (N, 3) [neutral outer-eye distances]."""
+        return self.at_rest.landmarks
 
     def __call__(self, time: float, face: DetectedFace | None) -> PersonState:
         """Returns what the person does at `time` [s]: checked and filtered.
@@ -125,11 +133,13 @@ class PersonTracker:
             self._filter.restart(max(self._accepted_at, time - HOLD), self._state)
         self._accepted, self._accepted_at = read, time
         self._held = self._state = self._filter(time, read)
+        if self._learner is not None and face is not None:
+            self.at_rest = self._learner(time, face)
         return _split(self._state)
 
     def _accept(self, time: float, face: DetectedFace) -> Floats | None:
         """Reads the face, (N + 3, 3); None if it fits no head or moved faster than a face can."""
-        rest = self._at_rest
+        rest = self.at_rest
         if rest.aligner.residual(face.landmarks) > self._max_residual:
             return None
         landmarks, irises, orientation = rest.align(face)
@@ -137,7 +147,7 @@ class PersonTracker:
         if self._accepted is not None and rms_distance(landmarks - self._accepted[:-3]) > reach:
             return None
         moved: Floats = (iris_offsets(landmarks, irises) - rest.irises) @ rest.orientation
-        if face_measurements(landmarks)["lid_opening"] < _HIDES_GAZE * self._lids:
+        if face_measurements(landmarks)["lid_opening"] < _HIDES_GAZE * rest.lid_opening:
             moved = np.zeros((2, 3)) if self._accepted is None else self._accepted[-3:-1]
         turn = Rotation.from_matrix(orientation.T @ rest.orientation).as_rotvec()
         return np.concatenate([landmarks, moved, turn[None]])
@@ -145,7 +155,10 @@ class PersonTracker:
     def _ease(self, time: float) -> Floats:
         progress = float(np.clip((time - self._accepted_at - HOLD) / EASE, 0, 1))
         left = 0.5 + 0.5 * np.cos(np.pi * progress)
-        return self._rest + left * (self._held - self._rest)
+        return self._resting() + left * (self._held - self._resting())
+
+    def _resting(self) -> Floats:
+        return np.concatenate([self.neutral, np.zeros((3, 3))])
 
 
 def _split(state: Floats) -> PersonState:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
-from eva_sim.agents.mirroring.person_at_rest import CALM_DURATION, PersonAtRest
+from eva_sim.agents.mirroring.person_at_rest import UNSURE, PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import STRANGER_MAX_RESIDUAL, PersonTracker
 from eva_sim.errors import MediaError
 from eva_sim.media.sources import ONE_PICTURE, StillSource
 from eva_sim.progress import progress
+
+#: Number of pictures of a face from which its neutral one can be told.
+ENOUGH_FACES = 25
 
 
 def mirror_recording(detector: FrameDetector, controller: MirrorController) -> str:
@@ -45,7 +46,7 @@ def mirror_recorded_frames(controller: MirrorController, frames: Iterable[Detect
 
 
 def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> PersonTracker:
-    """Returns a tracker with the person's own neutral face; for a single picture, with the average one."""
+    """Returns a tracker that knows the person at rest; of a single picture, an average person."""
     source = detector.source
     faces = [frame.face for frame in frames if frame.face is not None]
     if not faces:
@@ -54,17 +55,14 @@ def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> Perso
         raise MediaError(f"there is no face in {name}; give a clip or picture of one, from the front.")
     if isinstance(source, StillSource):
         return PersonTracker(PersonAtRest.stranger(), STRANGER_MAX_RESIDUAL)
-    period = _frame_period(frames)
-    if len(faces) * period < CALM_DURATION:
+    rest = PersonAtRest.of(faces)
+    if len(faces) < ENOUGH_FACES:
         detector.note_assumption(
-            f"the face is seen for {len(faces) * period:.2f} s only: it is taken as the neutral one"
+            f"the face is seen in {len(faces)} pictures only: its neutral face is a guess"
         )
-    return PersonTracker(PersonAtRest.of(faces, period))
-
-
-def _frame_period(frames: list[DetectedFrame]) -> float:
-    """Returns the usual time between two frames [s].
-
-    Rates in headers are averages: one picture that stands for seconds changes them.
-    """
-    return float(np.median(np.diff([frame.time for frame in frames]))) if len(frames) > 1 else 1.0
+    elif rest.uncertainty > UNSURE:
+        detector.note_assumption(
+            "the person is hardly seen at rest: their neutral face may be off by "
+            f"{100 * rest.uncertainty:.0f} % of the outer-eye distance"
+        )
+    return PersonTracker(rest)

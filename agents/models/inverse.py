@@ -7,44 +7,36 @@ move landmarks out. As in Chen et al., ICRA 2021, and Hu et al., Science Robotic
 from __future__ import annotations
 
 import copy
-import io
 import math
 import os
-import zipfile
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eva_sim.agents.data.dataset import Dataset, check_landmark_set
+from eva_sim.agents.data.dataset import Dataset
+from eva_sim.agents.models.babbled_face import BabbledFace
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
-from eva_sim.contract import FaceSpec, Floats, parse_spec
-from eva_sim.errors import DataError
-from eva_sim.files import atomic_path, unreadable
-from eva_sim.landmarks import POINTS
+from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
+from eva_sim.agents.models.prediction import predict_commands
+from eva_sim.agents.models.training_state import TrainingState
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.progress import progress, report
 from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
 
 let_torch_survive_forks()
 
-MODEL_FILE = "inverse.pt"
 #: Folder of the model that comes with the package, among the assets.
 SHIPPED_MODEL = "models/eva"
-#: Rises when earlier checkpoints can no longer be read. 3: the checkpoint holds the actuator table.
-FORMAT = 3
-_NO_MODEL = "is damaged or not a model"
-_WIDTH = 512
-_FEW = 16  # faces whose commands one thread predicts in a millisecond
+#: Units of the hidden layers, unless the recipe says otherwise.
+HIDDEN = (512, 512)
 #: The output may overshoot the ends of travel by this factor before it is clipped, or the ends,
 #: where most resting muscles are, could never be reached.
-_OVERSHOOT = 1.05
-#: Percentiles of the babbled landmarks that `range_low` and `range_high` hold.
-_RANGE = (1.0, 99.0)
+OVERSHOOT = 1.05
 
 
 @dataclass(frozen=True)
@@ -62,6 +54,7 @@ class TrainingConfig:
         floor: smallest deviation a coordinate is divided by [outer-eye distances], so that points
             that hardly move do not count as much as those that do.
         validation: share of the shards that decides when to stop.
+        hidden: units of each hidden layer.
         seed: of everything random.
     """
 
@@ -73,6 +66,7 @@ class TrainingConfig:
     noise: float = 0.002
     floor: float = 0.004
     validation: float = 0.1
+    hidden: tuple[int, ...] = HIDDEN
     seed: int = 0
 
 
@@ -85,6 +79,10 @@ class InverseModel:
         range_low: 1st percentile of its babbled landmarks, (N, 3).
         range_high: 99th percentile of its babbled landmarks, (N, 3).
         forward_model: of the same face: pulls of the actuators that move landmarks to displacement, (3 N,).
+        network: landmarks, flat and normalised, (B, 3 N) to M numbers before tanh, one for each actuator
+            that moves landmarks.
+        mean: subtracted from flat landmarks before the network, (3 N,).
+        scale: by which they are divided then, (3 N,).
     """
 
     def __init__(
@@ -96,21 +94,18 @@ class InverseModel:
         mean: Array,
         scale: Array,
         forward_model: ForwardModel,
+        hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
         self.spec, self.forward_model = spec, forward_model
         self.neutral, self.range_low, self.range_high = neutral, range_low, range_high
-        self._mean, self._scale = torch.from_numpy(mean), torch.from_numpy(scale)
-        self._network = _network(neutral.size, len(spec.expressive))
+        self.mean, self.scale = torch.from_numpy(mean), torch.from_numpy(scale)
+        self.network = _network(neutral.size, *hidden, len(spec.expressive))
 
     @classmethod
-    def untrained(cls, data: Dataset, floor: float) -> Self:
+    def untrained(cls, data: Dataset, floor: float, hidden: tuple[int, ...] = HIDDEN) -> Self:
         """Returns a model with random weights; everything else is fitted to the data."""
-        flat = data.landmarks.reshape(len(data), -1)
-        low, high = np.percentile(data.landmarks, _RANGE, axis=0).astype(np.float32)
-        pulls = (data.commands - data.spec.neutral)[:, data.spec.expressive]
-        forward_model = ForwardModel.fit(pulls, flat - data.neutral.ravel())
-        scale = flat.std(0).clip(floor)
-        return cls(data.spec, data.neutral, low, high, flat.mean(0), scale, forward_model)
+        flat, face = data.landmarks.reshape(len(data), -1), BabbledFace.of(data)
+        return cls(**vars(face), mean=flat.mean(0), scale=flat.std(0).clip(floor), hidden=hidden)
 
     def predict(self, landmarks: Floats) -> Array:
         """Predicts the commands that make the given faces; gaze and head pose rest.
@@ -124,85 +119,53 @@ class InverseModel:
         Raises:
             DataError: another shape, or not finite.
         """
-        points = np.asarray(landmarks, dtype=np.float32)
-        if points.ndim not in (2, 3) or points.shape[-2:] != self.neutral.shape:
-            raise DataError(
-                f"landmarks have shape (N, 3) or (B, N, 3), N = {len(POINTS)}, not {points.shape}."
-            )
-        if not np.isfinite(points).all():
-            raise DataError("landmarks hold values that are not finite; mask lost frames first.")
-        few = points.ndim == 2 or len(points) <= _FEW
-        with torch.inference_mode(), one_torch_thread() if few else nullcontext():
-            output = self(torch.tensor(points.reshape(-1, self.neutral.size)))
-        commands = np.tile(self.spec.neutral, (len(output), 1))
-        commands[:, self.spec.expressive] = output.numpy().clip(-1, 1)
-        return commands.reshape(*points.shape[:-2], len(self.spec))
+        return predict_commands(self.spec, landmarks, self)
 
     def __call__(self, flat: Tensor) -> Tensor:
         """Applies the network and its normalisation: (B, 3 N) -> (B, M), not clipped."""
-        output: Tensor = self._network((flat - self._mean) / self._scale)
-        return _OVERSHOOT * torch.tanh(output)
+        output: Tensor = self.network((flat - self.mean) / self.scale)
+        return OVERSHOOT * torch.tanh(output)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model atomically."""
-        arrays = {
-            name: torch.from_numpy(getattr(self, name)) for name in ("neutral", "range_low", "range_high")
-        }
-        content = {
-            "format": FORMAT, "spec": self.spec.text, "digest": self.spec.digest, "points": list(POINTS),
-            "network": self._network.state_dict(), "mean": self._mean, "scale": self._scale, **arrays,
-            "linear": torch.from_numpy(self.forward_model.linear.astype(np.float32)),
-            "quadratic": torch.from_numpy(self.forward_model.quadratic.astype(np.float32)),
-        }  # fmt: skip
-        buffer = io.BytesIO()  # torch itself hides why a file could not be written
-        torch.save(content, buffer)
-        with atomic_path(path) as part:
-            part.write_bytes(buffer.getbuffer())
+        face = BabbledFace(self.spec, self.neutral, self.range_low, self.range_high, self.forward_model)
+        content = {"network": self.network.state_dict(), "mean": self.mean, "scale": self.scale}
+        write_model(path, "direct", {**face.content(), **content})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Reads a model.
 
         Raises:
-            DataError: missing, damaged, of an earlier version, or of another landmark set.
+            DataError: missing, damaged, of an earlier version, of another landmark set, or of another route.
         """
-        if not Path(path).exists():
-            raise DataError(f"{path} does not exist; train a model with `eva train`.")
-        try:
-            with zipfile.ZipFile(path) as file:
-                if file.testzip():  # torch itself does not look at checksums
-                    raise ValueError("wrong checksum")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            version, points = content.get("format"), tuple(content["points"])
-        except Exception as error:  # zip, pickle and torch each have their own
-            raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
-        if version != FORMAT:
-            raise DataError(f"{path} was trained by an earlier version; train it again with `eva train`.")
-        check_landmark_set(points, str(path))
-        try:
-            names = ("neutral", "range_low", "range_high", "mean", "scale")
-            linear, quadratic = (content[name].double().numpy() for name in ("linear", "quadratic"))
-            arrays = {name: content[name].numpy() for name in names}
-            spec = parse_spec(content["spec"])
-            if spec.digest != content["digest"]:
-                raise ValueError("its actuator table has another digest")
-            model = cls(spec, **arrays, forward_model=ForwardModel(linear, quadratic))
-            model._network.load_state_dict(content["network"])
-        except (KeyError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise unreadable(path, error, "train it again with `eva train`", _NO_MODEL) from error
+        content = read_model_of(path, "direct")
+        with explain_wrong_entries(path):
+            normaliser = {name: content[name].numpy() for name in ("mean", "scale")}
+            weights = [each for name, each in content["network"].items() if name.endswith("weight")]
+            hidden = tuple(len(each) for each in weights[:-1])
+            model = cls(**vars(BabbledFace.from_content(content)), **normaliser, hidden=hidden)
+            model.network.load_state_dict(content["network"])
         return model
 
 
-def _network(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, _WIDTH), nn.SiLU(),
-        nn.Linear(_WIDTH, _WIDTH), nn.SiLU(),
-        nn.Linear(_WIDTH, outputs),
-    )  # fmt: skip
+def _network(*widths: int) -> nn.Sequential:
+    """Returns linear layers from each width to the next, with SiLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.SiLU()]
+    return nn.Sequential(*layers[:-1])
 
 
-def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseModel, list[float]]:
+def fit_inverse_model(
+    data: Dataset, config: TrainingConfig, state: TrainingState | None = None
+) -> tuple[InverseModel, list[float]]:
     """Trains on a data set, without the shards that decide when to stop.
+
+    Args:
+        data: samples to learn from.
+        config: hyperparameters.
+        state: from which the training goes on, and in which it is kept; by default it is not kept.
 
     Returns:
         The model at its best epoch, and the validation error of every epoch [fraction of travel].
@@ -211,8 +174,9 @@ def fit_inverse_model(data: Dataset, config: TrainingConfig) -> tuple[InverseMod
     with torch.random.fork_rng(devices=[]), one_torch_thread():
         torch.manual_seed(config.seed)
         training, validation = data.split(config.validation, config.seed)
-        model = InverseModel.untrained(training, config.floor)
-        history = _descend(model, _tensors(training), _tensors(validation), config)
+        model = InverseModel.untrained(training, config.floor, config.hidden)
+        tensors = _tensors(training), _tensors(validation)
+        history = _descend(model, *tensors, config, state or TrainingState(None, {}))
         report(
             f"Training ended after {len(history)} of at most {config.epochs} epochs; "
             f"error on faces not trained on: {min(history):.3f} of travel."
@@ -225,13 +189,26 @@ def _descend(
     training: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
     config: TrainingConfig,
+    state: TrainingState,
 ) -> list[float]:
-    network = model._network
+    network = model.network
     optimiser = torch.optim.AdamW(network.parameters(), config.rate, weight_decay=config.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda e: _cosine(e / config.epochs))
     history: list[float] = []
     best: dict[str, Any] = {}
-    with progress(does="train", total=config.epochs, unit="epochs") as bar:
+    if earlier := state.read():
+        history, best = earlier["history"], earlier["best"]
+        for part in (network, optimiser, schedule):
+            part.load_state_dict(earlier[type(part).__name__])
+        torch.set_rng_state(earlier["random"])
+
+    def content() -> dict[str, Any]:
+        parts = {type(part).__name__: part.state_dict() for part in (network, optimiser, schedule)}
+        normaliser = {"mean": model.mean, "scale": model.scale}
+        kept = {"history": history, "best": best, "random": torch.get_rng_state(), "normaliser": normaliser}
+        return {**parts, **kept}
+
+    with progress(does="train", total=config.epochs, initial=len(history), unit="epochs") as bar:
         while len(history) < config.epochs and len(history) - _best_epoch(history) <= config.patience:
             _epoch(model, training, config, optimiser)
             schedule.step()
@@ -240,6 +217,8 @@ def _descend(
                 best = copy.deepcopy(network.state_dict())
             bar.set_postfix(mae=f"{min(history):.4f}", refresh=False)
             bar.update()
+            state.write(content, f"{len(history)} epochs")
+    state.write(content, f"{len(history)} epochs", finished=True)
     network.load_state_dict(best)
     return history
 

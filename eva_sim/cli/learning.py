@@ -18,6 +18,13 @@ def babble(
     seed: Annotated[int, typer.Option(min=0, help="seed of the random expressions")] = 0,
     workers: Annotated[int, typer.Option(help="processes")] = 2,
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
+    picture_size: Annotated[
+        int,
+        typer.Option(min=32, max=512, help="side of the pictures [pixels]; 96 or more for `--route image`"),
+    ] = 64,
+    style: Annotated[
+        str, typer.Option(help="style of the pictures: plain, or fast or fine in studio light")
+    ] = "plain",
 ) -> None:
     """Records random expressions; stops and resumes.
 
@@ -25,13 +32,19 @@ def babble(
     """
     from eva_sim.agents.data import babbling
     from eva_sim.agents.data.dataset import SHARDS_TO_TRAIN, count_shards
+    from eva_sim.twin.head_camera import check_style
+
+    check_style(style, "blue")
 
     def kept() -> str:
         parts = count_shards(out)
         return f"{out} keeps the finished parts: {parts}." if parts else f"{out} holds no finished part yet."
 
     with work_in(out, kept, goes_on=True):
-        babbling.babble(out, samples, seed, workers=workers, resume=resume)
+        babbling.babble(
+            out, samples, seed, workers=workers, resume=resume, image_size=picture_size,
+            options={} if style == "plain" else {"style": style},
+        )  # fmt: skip
     least = SHARDS_TO_TRAIN * babbling.SHARD_SIZE
     if samples < least:
         report(f"{out} has {samples} expressions; training needs {least}. Add some with --samples {least}.")
@@ -41,16 +54,31 @@ def babble(
 def train(
     data: Annotated[Path, typer.Argument(help="folder that babbling filled")],
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its report")] = Path("out/model"),
+    route: Annotated[
+        str,
+        typer.Option(
+            help="direct: landmarks to commands. image: landmarks to a picture that the robot imagines of "
+            "itself, and from the picture to commands. linear: ridge regression"
+        ),
+    ] = "direct",
 ) -> None:
     """Learns commands from landmarks in a babbled data set.
 
-    The result is the inverse model, with its report.
+    The result is the inverse model, with its report. The training stops and resumes.
     """
     from eva_sim.agents.data.dataset import load_dataset
-    from eva_sim.agents.train import train_inverse_model
+    from eva_sim.agents.models.routes import check_route
+    from eva_sim.agents.models.training_state import STATES
+    from eva_sim.agents.train import train_model
 
-    with work_in(out, f"No model was written to {out}."):
-        train_inverse_model(load_dataset(data), out)
+    check_route(route)
+
+    def kept() -> str:
+        states = any(out.glob(f"*{STATES}"))
+        return f"{out} keeps the state of the training." if states else f"No model was written to {out}."
+
+    with work_in(out, kept, goes_on=True):
+        train_model(load_dataset(data), out, route)
     Console().print(f"{out}", soft_wrap=True)
 
 

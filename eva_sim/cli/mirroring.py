@@ -11,25 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from eva_sim.cli import options
+from eva_sim.cli.model_choice import ModelOption, choose_model
 from eva_sim.cli.preparation import work_in
-from eva_sim.files import asset
-
-#: Where a model is looked for first: what `eva train` writes, then what `eva demo` writes.
-_MODELS = (Path("out/model"), Path("out/demo/model"))
 
 
 def mirror(
     source: Annotated[str, typer.Argument(help="clip, picture, or camera (its number or device)")],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="folder or file that `eva train` wrote; by default out/model, or else the demo's, or else "
-            "the one that comes with the package"
-        ),
-    ] = None,
+    model: ModelOption = None,
     out: Annotated[Path, typer.Option(help="folder for video, plot, metrics and traces")] = Path(
         "out/mirror"
     ),
+    mirror_image: Annotated[
+        bool,
+        typer.Option(help="the robot's right side does what your left side does, as in a mirror"),
+    ] = False,
     body: options.Body = "twin",
     board: options.Board = "firmware",
     port: options.Port = "auto",
@@ -44,26 +39,25 @@ def mirror(
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
 ) -> None:
-    """Lets a face mirror a clip, a picture or a camera.
+    """Lets a face mirror a clip, a picture or a camera: expression, head and gaze.
 
     A camera is mirrored live, until q or Ctrl-C. `eva mimic` is the same command.
     """
     from eva_sim import make_face
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
-    from eva_sim.agents.models.inverse import MODEL_FILE, InverseModel
+    from eva_sim.agents.models.routes import load_model
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.media.sources import open_source
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     with work_in(out, f"Nothing was written to {out}."):
         opened = open_source(source)
-        model = model or _default_model()
-        learned = InverseModel.load(model / MODEL_FILE if model.is_dir() else model)
+        learned = load_model(choose_model(model))
         # The twin's own pictures are not needed; live, there is no time for the finer ones.
         twin_options = {"style": "fast" if opened.live else "fine"}
         face_options = twin_options if choice.body == "twin" else choice.options
         with make_face(choice.body, **face_options) as face:
-            metrics = mirror_source(opened, learned, face, out)
+            metrics = mirror_source(opened, learned, face, out, mirror_image)
     _report(metrics, out)
     if not metrics["complete"]:
         raise typer.Exit(1)
@@ -93,17 +87,3 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     for row in rows[1:]:
         table.add_row(*row)
     Console().print(table)
-
-
-def _default_model() -> Path:
-    """Returns the folder of the user's own model, or else of the demo's, or else of the one that is shipped.
-
-    Raises:
-        DataError: the installation lacks that one.
-    """
-    from eva_sim.agents.models.inverse import SHIPPED_MODEL
-
-    folder = next((folder for folder in _MODELS if folder.is_dir()), None)
-    told = f"that of {folder}" if folder else "the one that comes with the package"
-    Console(stderr=True).print(f"The model is {told}.", soft_wrap=True)
-    return folder or asset(SHIPPED_MODEL)

@@ -41,7 +41,7 @@ def test_what_is_in_reach_is_made_exactly(
 def test_beyond_reach_the_neck_goes_as_far_as_it_can_and_eyes_go_on(axis: int, sign: int) -> None:
     turn = np.zeros(3)
     turn[axis] = sign * 30
-    robot = made(tuple(turn), (0, 0))
+    robot = made((turn[0], turn[1], turn[2]), (0, 0))
     reached = np.degrees(robot.turn)
     assert 10 < sign * reached[axis] < 29
     np.testing.assert_allclose(np.delete(reached, axis), 0, atol=1e-3)

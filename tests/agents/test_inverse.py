@@ -131,6 +131,16 @@ def test_saves_and_loads_bit_by_bit(trained: tuple[InverseModel, Path], data: Da
     assert 0.95 < inside.mean() < 1
 
 
+@pytest.mark.parametrize("hidden", [(), (24,), (30, 20, 10)])
+def test_a_model_keeps_its_hidden_layers(data: Dataset, tmp_path: Path, hidden: tuple[int, ...]) -> None:
+    model, _ = fit_inverse_model(data, TrainingConfig(epochs=1, hidden=hidden))
+    model.save(tmp_path / "m.pt")
+    loaded = InverseModel.load(tmp_path / "m.pt")
+    linear = [layer for layer in loaded.network if isinstance(layer, torch.nn.Linear)]
+    assert tuple(layer.out_features for layer in linear) == (*hidden, len(MOVING))
+    assert np.array_equal(loaded.predict(data.landmarks[:9]), model.predict(data.landmarks[:9]))
+
+
 def _changed(source: Path, path: Path, **changes: Any) -> Path:
     content = torch.load(source / "inverse.pt", weights_only=True)
     torch.save({**content, **changes}, path)
@@ -140,14 +150,14 @@ def _changed(source: Path, path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "was trained by an earlier version; train it again with `eva train`"),
+        ({"format": 3}, "was trained by an earlier version; train it again with `eva train`"),
         ({"format": None}, "was trained by an earlier version; train it again with `eva train`"),
         ({"digest": "0" * 64}, "its actuator table has another digest"),
         ({"spec": "actuators = []"}, r"face\.toml is no actuator table"),
         ({"points": [1, 2, 3]}, "another set of landmarks"),
         ({"network": {}}, "damaged or not a model"),
         ({"neutral": None}, "damaged or not a model"),
-        ({"quadratic": None}, "damaged or not a model"),
+        ({"products": None}, "damaged or not a model"),
     ],
 )
 def test_foreign_models_are_refused(

@@ -124,6 +124,24 @@ def test_each_bar_of_a_command_has_its_name() -> None:
     assert (named != unnamed).any(2)[352:456].sum() > 15 * 100
 
 
+def test_as_in_a_mirror_the_other_side_of_the_robot_moves(model: InverseModel, tmp_path: Path) -> None:
+    """The man turns his head to his own right."""
+    clip = tmp_path / "turn.mp4"
+    with write_video(clip, 25) as add:
+        for _, picture in islice(open_source(asset("samples/person.mp4")), 470, 505):
+            add(picture)
+    turns = []
+    for mirror_image in (False, True):
+        mirror(open_source(clip), model, FakeFace(), tmp_path / "out", mirror_image)
+        traces = np.load(tmp_path / "out" / "traces.npz")
+        for who in ("person", "robot"):
+            turns.append(traces[f"{who}_turn"][:, 1])
+    person, robot, mirrored_person, mirrored_robot = (turn - turn[0] for turn in turns)
+    assert person.min() < -0.1 and robot.min() < -0.1
+    np.testing.assert_allclose(mirrored_person, -person, atol=0.02)
+    assert mirrored_robot.max() > 0.1
+
+
 @pytest.mark.parametrize("suffix", [".png", ".mp4"])
 @pytest.mark.parametrize("alone", [True, False])
 def test_of_two_faces_it_is_told_which_one_is_mirrored(
@@ -247,7 +265,7 @@ def test_a_very_wide_clip_of_varying_rate_is_mirrored_to_its_end(model: InverseM
     time = np.load(tmp_path / "out" / "traces.npz")["time"]
     assert time == pytest.approx(0.04 * np.arange(59)) and metrics["steps"] == 59
     assert metrics["found"] > 0.9  # the face is small
-    assert metrics["assumed"] == ["the face is seen for 0.40 s only: it is taken as the neutral one"]
+    assert metrics["assumed"] == ["the face is seen in 10 pictures only: its neutral face is a guess"]
     assert {picture.shape[0] for _, picture in open_source(tmp_path / "out" / "mirror.mp4")} == {
         round(480 * 1280 / (MAX_WIDTH + 480 + TRACE_WIDTH))
     }

@@ -9,10 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.head_and_gaze import IRIS_RADIUS
-from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, estimate_neutral, rms_distance
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, rms_distance
 from eva_sim.agents.mirroring.person_tracker import EASE, HOLD, MAX_SPEED, OneEuroFilter, PersonTracker
 from eva_sim.detector import DetectedFace, Detector, canonical_face
-from eva_sim.errors import MediaError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, RIGID, Aligner, face_measurements, landmark_rows
 from eva_sim.media.sources import open_source
@@ -112,22 +111,6 @@ def test_a_hand_before_the_face_is_not_accepted(person: PersonTracker) -> None:
     assert smiling(held) == pytest.approx(0.05, rel=0.05)
 
 
-def test_neutral_is_the_calm_face_that_comes_back() -> None:
-    """Moving half of the time and holding one grimace, which is as still as rest, for a while."""
-    rng = np.random.default_rng(1)
-    rest, chat = [0.0] * 40, (0.04 + 0.04 * np.sin(np.arange(30))).tolist()
-    amounts = [*rest, *chat, *rest, *[0.08] * 40, *chat, *rest]
-    points = np.stack([smile(amount) + 0.2 * rng.normal(size=FACE.shape) for amount in amounts])
-    points[5] = np.nan  # a lost frame
-    found = estimate_neutral(points, DT)
-    assert abs(smiling(Aligner.of(FACE)(found))) < 0.01
-
-
-def test_without_any_face_there_is_no_neutral() -> None:
-    with pytest.raises(MediaError, match="no face"):
-        estimate_neutral(np.full((9, len(POINTS), 3), np.nan), DT)
-
-
 @pytest.fixture(scope="module")
 def resting_faces() -> list[DetectedFace]:
     """The first two seconds of the sample, in which the man is at rest."""
@@ -139,7 +122,7 @@ def resting_faces() -> list[DetectedFace]:
 
 def test_a_persons_own_neutral_is_not_the_average(resting_faces: list[DetectedFace]) -> None:
     """Measured from the average face, a man at rest would already make one."""
-    rest = PersonAtRest.of(resting_faces, DT)
+    rest = PersonAtRest.of(resting_faces)
     own, stranger = PersonTracker(rest), PersonTracker(PersonAtRest.stranger(), max_residual=1.0)
     assert rms_distance(Aligner.of(canonical_face())(rest.landmarks) - stranger.neutral) > 0.02
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from eva_sim.agents.evaluation.scores import replay_errors
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.atlas import load_atlas
-from eva_sim.cli import mirroring
+from eva_sim.cli.model_choice import default_model
 from eva_sim.contract import load_spec
 from eva_sim.files import asset
 from eva_sim.settling import settling_steps
@@ -34,9 +35,9 @@ def test_models_of_the_user_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert mirroring._default_model() == asset(SHIPPED_MODEL)
+    assert default_model() == asset(SHIPPED_MODEL)
     assert "comes with the package" in capsys.readouterr().err
     for folder in ("out/demo/model", "out/model"):
         (tmp_path / folder).mkdir(parents=True)
-        assert mirroring._default_model() == Path(folder)
+        assert default_model() == Path(folder)
         assert folder in capsys.readouterr().err

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "twin": {"core", "head", "skin", "rendering"},
     "media": {"core"},
     "recording": {"core", "media"},
-    "envs": {"core", "twin"},
+    "envs": {"core", "twin", "agents.data"},
     "agents.data": {"core"},
     "agents.models": {"core", "agents.data"},
     "agents.evaluation": {"core", "agents.data", "agents.models"},

@@ -101,6 +101,10 @@ BABBLE = [
     ("babble --workers 0 --out {out}", r"workers=0; this computer does well with 1 to"),
     ("babble --workers -2 --out {out}", r"workers=-2"),
     ("babble --workers 1000000 --out {out}", r"workers=1000000"),
+    ("babble --style fats --out {out}", r"no style called 'fats'; did you mean fast\?"),
+    ("babble --style studio --out {out}", r"no style called 'studio'; .*plain, fast, fine"),
+    ("babble --picture-size 31 --out {out}", r"Invalid value for '--picture-size'"),
+    ("babble --picture-size 96.5 --out {out}", r"Invalid value for '--picture-size'"),
     ("babble --resum", r"Did you mean .*--resume"),
     ("babble --out file", r"file is not a folder"),
     ("babble --out file/below", r"file is not a folder"),
@@ -130,6 +134,11 @@ TRAIN = [
     (f"train {LONG} --out {{out}}", r"[Nn]ame too long"),
     ("train data --out text.mp4/model", r"text\.mp4 is not a folder"),
     ("train data --out file", r"file is not a folder"),
+    ("train data --route liner --out {out}", r"no route called 'liner'; did you mean linear\?"),
+    ("train data --route pictures --out {out}", r"no route called 'pictures'; .*direct, image, linear"),
+    ("train data --route image --out {out}", r"without pictures; record another data set with `eva babble`"),
+    ("train none --route image --out {out}", r"none holds no data set"),
+    ("train few --route linear --out {out}", r"few has 10 samples; training needs 30 or more"),
     ("train data --out /proc/none", r"/proc/none cannot be written"),
     ("demo now", r"unexpected extra argument"),
     ("demo --out file", r"file is not a folder"),
@@ -152,6 +161,17 @@ FIT = [
     ("fit good.pt --out {out}", r"good\.pt is no picture or clip"),
     ("fit joy --out file", r"file is not a folder"),
     ("fit joy --out file/below", r"file is not a folder"),
+]
+EXPORT_MODEL = [
+    ("export-model good.pt good.pt --out {out}", r"unexpected extra argument"),
+    ("export-model none.pt --out {out}", r"none\.pt does not exist; train a model with `eva train`"),
+    ("export-model empty --out {out}", r"empty/inverse\.pt does not exist; train a model"),
+    ("export-model half.pt --out {out}", r"half\.pt is damaged or not a model .*train it again"),
+    ("export-model text.mp4 --out {out}", r"text\.mp4 is damaged or not a model"),
+    ("export-model old.pt --out {out}", r"old\.pt was trained by an earlier version; train it again"),
+    ("export-model good.pt --out file", r"file is not a folder"),
+    ("export-model good.pt --out /proc/none", r"/proc/none cannot be written"),
+    ("export-modl good.pt --out {out}", r"Did you mean 'export-model'"),
 ]
 MIRROR = [
     ("mirror", r"Missing argument 'source'"),
@@ -276,4 +296,4 @@ RECORDINGS = [
     ("export session --image-size nanxinf --out {out}", r"is no size of a picture"),
     ("export session --task '' --out {out}", r"the argument after --task is empty"),
 ]
-MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *MIRROR, *ROBOT, *RECORDINGS]
+MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *EXPORT_MODEL, *MIRROR, *ROBOT, *RECORDINGS]

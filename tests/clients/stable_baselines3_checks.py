@@ -22,7 +22,6 @@ from stable_baselines3.common.vec_env import (
 )
 
 from eva_sim.envs.stable_baselines3 import make_sb3_vec_env
-from eva_sim.errors import ArgumentValueError
 from eva_sim.registration import IDS
 
 ID = "EVA/Pose-v0"
@@ -105,7 +104,8 @@ def test_native_environments_take_its_wrappers_options_and_pictures() -> None:
     assert np.array_equal(envs.reset_infos[0]["target_command"], envs.reset_infos[1]["target_command"])
     picture = envs.render()
     assert picture is not None and picture.size == 2 * 480 * 480 * 3  # tiles
-    envs.set_options([{"expression": "joy"}, {}])
-    with pytest.raises(ArgumentValueError, match="same reset options"):
-        envs.reset()
+    envs.set_options([{"expression": "joy"}, {"expression": "anger"}])
+    envs.reset()
+    joy, anger = (info["target_command"] for info in envs.reset_infos)
+    assert not np.array_equal(joy, anger)
     envs.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from functools import lru_cache
@@ -118,8 +119,19 @@ def _options(command: Any) -> set[str]:
 
 
 def _script_options(script: Path) -> set[str]:
-    """Options of a script, read from its text: importing all of them takes too long."""
-    return set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', script.read_text()))
+    """Options of a script, read from its text: importing all of them takes too long.
+
+    They are those of its parser, and the fields of its class `Arguments`.
+    """
+    text = script.read_text()
+    fields = [
+        line.target.id.replace("_", "-")
+        for part in ast.parse(text).body
+        if isinstance(part, ast.ClassDef) and part.name == "Arguments"
+        for line in part.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+    ]
+    return {*re.findall(r'add_argument\(\s*"(--[\w-]+)"', text), *(f"--{name}" for name in fields)}
 
 
 def test_readme_lists_every_eva_command() -> None:

@@ -15,8 +15,10 @@ from gymnasium.utils.env_checker import check_env
 
 import eva_sim
 from eva_sim.contract import load_spec
-from eva_sim.envs import mimic, pose
+from eva_sim.envs import mimic, observations, pose, target_faces
+from eva_sim.envs.face_features import FaceFeatures
 from eva_sim.envs.mimic import minimum_jerk
+from eva_sim.envs.observations import OBSERVE
 from eva_sim.envs.reset_options import check_points
 from eva_sim.errors import ArgumentValueError, CommandError, DataError, EvaError, RenderError
 from eva_sim.expressions import expression_command, load_expressions
@@ -25,7 +27,7 @@ from eva_sim.registration import IDS
 from eva_sim.settling import settling_steps
 from eva_sim.testing.fake_face import OUTER_EYE, FakeFace, fake_atlas, open_fake, settled
 
-MODES = ("landmarks", "image", "both")
+MODES = OBSERVE
 FAKE = fake_atlas()
 
 
@@ -33,8 +35,8 @@ FAKE = fake_atlas()
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every face that is opened is a fake, with an atlas of its own."""
     monkeypatch.setattr(eva_sim, "make_face", open_fake)
-    monkeypatch.setattr(pose, "load_atlas", lambda spec: FAKE)
-    monkeypatch.setattr(mimic, "load_atlas", lambda spec: FAKE)
+    monkeypatch.setattr(target_faces, "load_atlas", lambda spec: FAKE)
+    monkeypatch.setattr(observations, "load_face_features", lambda spec: FaceFeatures.of(FAKE.landmarks, 15))
 
 
 @pytest.fixture(params=["fake", "twin"])

@@ -18,7 +18,8 @@ from gymnasium.wrappers import ClipAction, TimeLimit
 
 import eva_sim
 from eva_sim.contract import load_spec
-from eva_sim.envs import mimic, pose
+from eva_sim.envs import mimic, observations, pose, target_faces
+from eva_sim.envs.face_features import FaceFeatures
 from eva_sim.errors import ArgumentError, ArgumentValueError, CommandError, EvaError
 from eva_sim.registration import IDS
 from eva_sim.testing.fake_face import FakeFace, fake_atlas, open_fake
@@ -32,8 +33,8 @@ JAW = load_spec().command(jaw=0.2)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every face that is opened is a fake, with an atlas of its own."""
     monkeypatch.setattr(eva_sim, "make_face", open_fake)
-    monkeypatch.setattr(pose, "load_atlas", lambda spec: FAKE)
-    monkeypatch.setattr(mimic, "load_atlas", lambda spec: FAKE)
+    monkeypatch.setattr(target_faces, "load_atlas", lambda spec: FAKE)
+    monkeypatch.setattr(observations, "load_face_features", lambda spec: FaceFeatures.of(FAKE.landmarks, 15))
 
 
 def sync(name: str, **options: Any) -> Any:

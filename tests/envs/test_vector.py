@@ -181,7 +181,7 @@ def test_what_only_one_environment_does_is_told(arguments: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"observe": "picture"}, "choose 'landmarks', 'image' or 'both'"),
+        ({"observe": "picture"}, "choose 'landmarks', 'image', 'both' or 'features'"),
         ({"observe": "image", "image_size": 8}, "a face needs 16 pixels or more"),
         ({"style": "fst"}, "no style called 'fst'; did you mean fast"),
         ({"material": "grey"}, "needs style='fast' or style='fine'"),

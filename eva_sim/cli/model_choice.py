@@ -1,0 +1,49 @@
+"""Which inverse model a command takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from eva_sim.files import asset
+
+_HELP = (
+    "folder or file that `eva train` wrote; by default out/model, or else the demo's, or else "
+    "the one that comes with the package"
+)
+ModelArgument = Annotated[Path | None, typer.Argument(help=_HELP, show_default=False)]
+ModelOption = Annotated[Path | None, typer.Option(help=_HELP)]
+#: Where a model is looked for first: what `eva train` writes, then what `eva demo` writes.
+_MODELS = (Path("out/model"), Path("out/demo/model"))
+
+
+def choose_model(model: Path | None) -> Path:
+    """Returns the file of the model that was named, or else of the default one, and says which that is.
+
+    Args:
+        model: its folder or file; None for the default.
+
+    Raises:
+        DataError: the default one is missing from the installation.
+    """
+    from eva_sim.agents.models.model_file import MODEL_FILE
+
+    model = model or default_model()
+    return model / MODEL_FILE if model.is_dir() else model
+
+
+def default_model() -> Path:
+    """Returns the folder of the user's own model, or else of the demo's, or else of the one that is shipped.
+
+    Raises:
+        DataError: the installation lacks that one.
+    """
+    from eva_sim.agents.models.inverse import SHIPPED_MODEL
+
+    folder = next((folder for folder in _MODELS if folder.is_dir()), None)
+    told = f"that of {folder}" if folder else "the one that comes with the package"
+    Console(stderr=True).print(f"The model is {told}.", soft_wrap=True)
+    return folder or asset(SHIPPED_MODEL)
