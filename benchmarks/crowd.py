@@ -29,7 +29,8 @@ from benchmarks.crowd_people import (
 from benchmarks.crowd_report import Metrics, draw_plot, print_tables, summarise
 from eva_sim.agents.mirroring.controller import MirrorTrace
 from eva_sim.agents.mirroring.metrics import ANGLES, measure_both
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.inverse import SHIPPED_MODEL
+from eva_sim.agents.models.routes import load_model
 from eva_sim.contract import Floats
 from eva_sim.errors import DataError
 from eva_sim.files import asset, check_output_folder, write_json
@@ -187,12 +188,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the people's files")
     parser.add_argument("--part", choices=("tuning", "test", "all"), default="test")
     parser.add_argument("--people", type=int, help="only the first so many")
-    parser.add_argument("--model", type=Path, help="folder of an inverse model (default: the shipped one)")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a model of any route (default: the shipped one)"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/crowd_report"), help="folder of the report")
     given = parser.parse_args()
     out = check_output_folder(given.out)
     files = choose_people(given.folder, given.part, given.people)
-    model = InverseModel.load((given.model or asset(SHIPPED_MODEL)) / MODEL_FILE)
+    model = load_model(given.model or asset(SHIPPED_MODEL))
     with UnseenTwin() as twin:
         nearest, rest = NearestFaces(twin), twin.neutral_landmarks.astype(float)
         people = {}

@@ -16,7 +16,7 @@ from eva_sim.agents.mirroring.metrics import measure_faces
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.mirroring.recorded import mirror_recorded_frames
-from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.routes import RouteModel
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace
@@ -119,13 +119,12 @@ class Mirrored:
     trace: MirrorTrace
 
 
-def mirror_person(person: CrowdPerson, model: InverseModel, twin: UnseenTwin) -> Mirrored:
+def mirror_person(person: CrowdPerson, model: RouteModel, twin: UnseenTwin) -> Mirrored:
     """Mirrors a person as `eva mirror` does with a clip, from the faces that were detected.
 
     This is the one place that knows the interface of mirroring.
     """
-    period = float(np.median(np.diff(person.time)))
-    rest = PersonAtRest.of([face for face in person.faces if face is not None], period)
+    rest = PersonAtRest.of([face for face in person.faces if face is not None])
     with PictureStore() as pictures:
         controller = MirrorController(model, twin, pictures, size=16)
         controller.begin(PersonTracker(rest), float(person.time[-1]))

@@ -11,7 +11,8 @@ import pytest
 from benchmarks import crowd
 from benchmarks.crowd_people import NearestFaces, UnseenTwin, mirror_person, read_person
 from benchmarks.crowd_report import summarise
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.inverse import SHIPPED_MODEL
+from eva_sim.agents.models.routes import load_model
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.detector import BLEND_SHAPES
 from eva_sim.errors import DataError
@@ -57,7 +58,7 @@ def folder(tmp_path: Path, twin: UnseenTwin) -> Path:
 
 
 def test_a_person_who_is_read_without_error_is_followed(folder: Path, twin: UnseenTwin) -> None:
-    model = InverseModel.load(asset(SHIPPED_MODEL) / MODEL_FILE)
+    model = load_model(asset(SHIPPED_MODEL))
     person = read_person(folder / "person_001.npz")
     mirrored = mirror_person(person, model, twin)
     metrics = crowd.measure_person(person, mirrored, NearestFaces(twin), twin.neutral_landmarks.astype(float))
