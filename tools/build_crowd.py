@@ -33,7 +33,7 @@ def build_crowd(wheel: Path, out: Path, people: list[Person], clips: bool) -> No
                 for frame in frames:
                     write(frame)
         write_arrays(out / f"{person.name}.npz", **arrays)
-        lost = float(np.isnan(arrays["points"][:, 0, 0]).mean())
+        lost = float(np.isnan(arrays["landmarks"][:, 0, 0]).mean())
         if lost > 0.01:
             report(f"{person.name}: the face is not found in {100 * lost:.0f} % of the frames")
 

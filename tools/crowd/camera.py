@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from eva_sim.contract import Floats
 from eva_sim.rendering.drawing_thread import in_drawing_thread
@@ -16,8 +17,8 @@ from tools.crowd.looks import Look
 
 Picture = NDArray[np.uint8]
 _NEAR, _FAR = 0.05, 5.0  # m
-#: Each pixel of a picture is the mean of this many squared.
-_OVER = 2
+#: Blur of the lens [pixels]; it smooths the edges, which are drawn with one sample a pixel.
+_BLUR = 0.6
 _RINGS, _SECTORS = 40, 48  # of an eyeball, from the pupil to the side
 
 _VERTEX = """#version 330
@@ -35,7 +36,6 @@ in vec3 world; in vec3 facing; in vec2 at; in vec4 mixed; in vec3 local;
 out vec4 pixel;
 vec3 lit(vec3 colour, float shine, float width) {
     vec3 n = facing / max(length(facing), 1e-3), v = normalize(camera - world);
-    if (dot(n, v) < 0.0) n = -n;
     float towards = dot(n, light);
     float diffuse = clamp((towards + 0.25) / 1.25, 0.0, 1.0);
     float sky = 0.72 + 0.28 * n.y;
@@ -170,7 +170,7 @@ class _Drawn:
         with self._context as context:
             context.gc()
             self._moving.write(np.hstack([points, normals]))
-            target = self._open(context, _OVER * view.size)
+            target = self._open(context, view.size)
             target.use()
             target.clear()
             context.enable(context.DEPTH_TEST)
@@ -187,10 +187,8 @@ class _Drawn:
             self._scenery.use(0)
             self._behind.render()
             raw = target.read(components=3, alignment=1)
-        side = _OVER * view.size
-        large = np.frombuffer(raw, np.uint8).reshape(view.size, _OVER, view.size, _OVER, 3)
-        assert large.size == 3 * side**2
-        return np.ascontiguousarray(large.mean((1, 3)).round().astype(np.uint8)[::-1])
+        sharp = np.frombuffer(raw, np.uint8).reshape(view.size, view.size, 3)[::-1]
+        return np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(_BLUR)))
 
     def _set_view(self, view: View) -> None:
         projection = np.ascontiguousarray(_projection(view).T, np.float32)

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from eva_sim.averaged_landmarks import SHIFTS
 from eva_sim.contract import Floats, load_spec
-from eva_sim.detector import Detector
+from eva_sim.detector import BLEND_SHAPES, IRISES, DetectedFace, Detector
 from eva_sim.errors import DataError
+from eva_sim.landmarks import POINTS
 from tools.crowd.camera import CrowdCamera, Picture, View
 from tools.crowd.head import REST, HeadParts, PersonHead, Pose, head_rotation
 from tools.crowd.identity import Identity, IdentityTargets
 from tools.crowd.looks import draw_look
 from tools.crowd.script import RESTS, Rests, Script, write_script
 
-#: Number of points that the detector finds.
-POINTS = 478
 DURATION = (8.0, 10.0)  # s, least and greatest
 _DISTANCE, _SIZES = (0.45, 1.1), (288, 320)  # m, pixels
 #: Height of the drawn part of a person at the face [m], least and greatest.
@@ -84,14 +83,14 @@ class Studio:
         head = self._cast(rng)
         view = _draw_view(rng)
         script = write_script(self._parts.unit_names, person.rests, float(rng.uniform(*DURATION)), rng)
-        neutral = self._read_neutral(head, view)
+        neutral = _read_rest(self._camera.picture(head.shape(head.expression({}), REST), view))
         frames, displacement = [], []
         for pose in _poses(script, self._parts.unit_names):
             skin = head.expression(pose.units)
             displacement.append(head.displacement(skin))
             frames.append(self._camera.picture(head.shape(skin, pose), view))
         arrays = {
-            "points": _read_frames(frames, script.time), "time": script.time, "neutral": neutral,
+            **_read_frames(frames, script.time), **neutral, "time": script.time,
             "displacement": np.array(displacement, np.float32),
             "unit_names": np.array(self._parts.unit_names), "units": script.units.astype(np.float32),
             "gaze": script.gaze, "head": script.head,
@@ -109,22 +108,6 @@ class Studio:
         head = PersonHead(self._parts, self._targets.displacement(identity), look.hair)
         self._camera.dress(look, head.eye_radius)
         return head
-
-    def _read_neutral(self, head: PersonHead, view: View) -> Floats:
-        """Returns the detected points of the person at rest, from the front, (478, 3) [pixels]."""
-        picture = self._camera.picture(head.shape(head.expression({}), REST), view)
-        found = []
-        with Detector() as detector:
-            for right, down in SHIFTS:
-                points = detector.detect(np.roll(picture, (down, right), axis=(0, 1)))
-                if points is not None:
-                    found.append(points - [right, -down, 0])
-        if not found:
-            raise DataError(
-                "the detector does not find the resting face of this person; choose another seed."
-            )
-        mean: Floats = np.mean(found, axis=0)
-        return mean
 
 
 def _darkness(identity: Identity) -> float:
@@ -146,12 +129,37 @@ def _poses(script: Script, names: tuple[str, ...]) -> Iterator[Pose]:
         yield Pose(active, gaze, head, shift)
 
 
-def _read_frames(frames: list[Picture], time: Floats) -> NDArray[np.float32]:
-    """Returns all detected points, (T, 478, 3) [pixels]; NaN where no face is found."""
-    points = np.full((len(frames), POINTS, 3), np.nan, np.float32)
-    with Detector("video") as detector:
+def _read_frames(frames: list[Picture], time: Floats) -> dict[str, NDArray[np.float32]]:
+    """Returns what the detector reads of each frame, see docs/crowd.md; NaN where it finds no face."""
+    read = {
+        "landmarks": np.full((len(frames), len(POINTS), 3), np.nan, np.float32),
+        "irises": np.full((len(frames), len(IRISES), 3), np.nan, np.float32),
+        "scores": np.full((len(frames), len(BLEND_SHAPES)), np.nan, np.float32),
+    }
+    with Detector("video", scores=True) as detector:
         for row, (frame, at) in enumerate(zip(frames, time, strict=True)):
-            found = detector.detect(frame, float(at))
-            if found is not None:
-                points[row] = found
-    return points
+            face = detector.detect_face(frame, float(at))
+            if face is not None:
+                for name, values in face._asdict().items():
+                    read[name][row] = values
+    return read
+
+
+def _read_rest(picture: Picture) -> dict[str, Floats]:
+    """Returns the mean of what the detector reads of shifted copies of a picture, see docs/crowd.md.
+
+    Raises:
+        DataError: it finds no face.
+    """
+    found: list[DetectedFace] = []
+    with Detector(scores=True) as detector:
+        for right, down in SHIFTS:
+            face = detector.detect_face(np.roll(picture, (down, right), axis=(0, 1)))
+            if face is not None:
+                found.append(face.moved(1.0, np.array([-right, down, 0.0])))
+    if not found:
+        raise DataError("the detector finds no face in a person at rest; choose another seed.")
+    return {
+        f"neutral_{name}": np.mean([getattr(face, name) for face in found], 0)
+        for name in DetectedFace._fields
+    }

@@ -273,13 +273,15 @@ def _blink(units: Floats, names: tuple[str, ...], rng: np.random.Generator) -> N
 
 
 def _draw_head(frames: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Draws turns of the head with pauses, (T, 3) [rad], and its shift, (T, 3) [m]."""
+    """Draws turns of the head with pauses, mostly about one axis, (T, 3) [rad], and shifts, (T, 3) [m]."""
     target, time = np.zeros((frames, 6)), 0
     least = np.array([*HEAD, 0.012, 0.008, 0.015])
     while time < frames:
         after = time + int(FRAME_RATE * rng.uniform(0.7, 2.2))
-        size = 1.0 if rng.uniform() < 0.35 else 0.25
-        target[time:after] = np.clip(size * rng.uniform(-1.1, 1.1, 6), -1, 1) * least
+        size = np.full(6, 0.25)
+        if rng.uniform() < 0.5:
+            size[[int(rng.integers(3)), int(rng.integers(3, 6))]] = 1.0
+        target[time:after] = np.clip(size * rng.uniform(-1.2, 1.2, 6), -1, 1) * least
         time = after
     moved = gaussian_filter1d(target, 0.16 * FRAME_RATE, axis=0, mode="nearest")
     drift = gaussian_filter1d(rng.normal(0, 1, (frames, 6)), 0.3 * FRAME_RATE, axis=0) * np.radians(1.0)

@@ -1,0 +1,212 @@
+"""How well synthetic people are mirrored, whose true expression, gaze and head pose are known.
+
+    python -m benchmarks.crowd out/crowd [--part tuning] [--out out/crowd_report] [--people 6]
+
+`tools.build_crowd` films the people (docs/crowd.md). Each is mirrored by the reduced twin as a clip is, from
+what the detector read, without pictures. `report.json` has all figures, `report.png` shows them.
+
+The robot acts later than the person. Its curves are shifted by the delay at which they fit best, the same for
+all measurements of a person. `best` is the nearest face in the robot's reach, by search through the twin, for
+every 20th step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.crowd_people import (
+    CrowdPerson,
+    Mirrored,
+    NearestFaces,
+    UnseenTwin,
+    mirror_person,
+    read_person,
+)
+from benchmarks.crowd_report import Metrics, draw_plot, print_tables, summarise
+from eva_sim.agents.mirroring.controller import MirrorTrace
+from eva_sim.agents.mirroring.metrics import ANGLES, measure_both
+from eva_sim.agents.models.inverse import SHIPPED_MODEL
+from eva_sim.agents.models.routes import load_model
+from eva_sim.contract import Floats
+from eva_sim.errors import DataError
+from eva_sim.files import asset, check_output_folder, write_json
+from eva_sim.landmarks import REGIONS, Aligner, face_measurements
+from eva_sim.progress import progress
+
+#: Longest delay that is tried [control steps].
+_LONGEST = 12
+#: Control steps between two for which the nearest face is searched.
+EVERY = 20
+#: A true measurement that varies less than this has no correlation [standard deviation; outer-eye distances,
+#: and rad of angles].
+_STILL, _STILL_ANGLE = 0.003, 0.02
+#: Lids that are closed further than this hide the gaze.
+_CLOSED = 0.5
+_RANGE = (1, 99)  # percentiles between which a range is taken
+
+
+def measure_person(
+    person: CrowdPerson, mirrored: Mirrored, nearest: NearestFaces, robot_rest: Floats
+) -> Metrics:
+    """Returns all figures of one person."""
+    trace, frame = mirrored.trace, mirrored.trace.frame
+    seen = np.array([face is not None for face in person.faces])[frame]
+    truth = {name: curve[frame] for name, curve in person.measurements().items()}
+    read, robot = measure_both(trace)
+    delay = find_delay(truth, robot)
+    return {
+        "rests": person.rests, "tuning": person.tuning, "detected": float(seen.mean()),
+        "held_back": float((seen & ~trace.found)[seen].mean()), "delay": delay,
+        "neutral": neutral_errors(person, mirrored),
+        "measurements": {
+            name: compare_curves(name, truth[name], read[name], robot[name], delay, person.blink[frame])
+            for name in truth
+        },
+        **compare_reach(robot_rest + person.displacement[frame], trace, delay, nearest),
+    }  # fmt: skip
+
+
+def neutral_errors(person: CrowdPerson, mirrored: Mirrored) -> dict[str, float | None]:
+    """Returns the mean distance of the landmarks of the estimated neutral face from the true one.
+
+    `resting` is the error of the median of the frames in which the person rests: that of the detector alone.
+    All in outer-eye distances.
+    """
+    truth = Aligner(person.neutral, 1.0)
+
+    def error(face: Floats) -> Floats:
+        return truth(face) - person.neutral
+
+    found = error(mirrored.rest.landmarks)
+    resting = [face.landmarks for face, rests in zip(person.faces, person.rest, strict=True)
+               if rests and face is not None]  # fmt: skip
+    floor = None
+    if resting:
+        floor = float(np.linalg.norm(error(np.median(truth(np.array(resting)), axis=0)), axis=1).mean())
+    return {
+        "error": float(np.linalg.norm(found, axis=1).mean()),
+        "frontal": float(np.linalg.norm(found[:, :2], axis=1).mean()),
+        "resting": floor,
+    }
+
+
+def find_delay(truth: Mapping[str, Floats], robot: Mapping[str, Floats]) -> int:
+    """Returns the delay of the robot at which the face's measurements fit best [control steps]."""
+    names = [name for name in truth if name not in ANGLES and truth[name].std() > _STILL]
+    fits = [
+        np.mean([_correlation(*delayed(truth[name], robot[name], delay)) for name in names])
+        for delay in range(_LONGEST + 1)
+    ]
+    return int(np.argmax(fits))
+
+
+def delayed(truth: Floats, later: Floats, delay: int) -> tuple[Floats, Floats]:
+    """Returns both where they overlap when the second one is `delay` steps late."""
+    return truth[: len(truth) - delay], later[delay:]
+
+
+def compare_curves(
+    name: str, truth: Floats, read: Floats, robot: Floats, delay: int, blink: Floats
+) -> dict[str, float | None]:
+    """Compares one measurement of the person, true and as read, with that of the robot."""
+    shown = blink < _CLOSED if name.startswith("gaze") else np.ones(len(truth), bool)
+
+    def pair(curve: Floats, late: int) -> tuple[Floats, Floats]:
+        wanted, made = delayed(truth, curve, late)
+        return wanted[shown[: len(wanted)]], made[shown[: len(wanted)]]
+
+    wanted, made = pair(robot, delay)
+    if wanted.std() < (_STILL_ANGLE if name in ANGLES else _STILL):
+        return {"robot": None, "read": None, "share": None, "slope": None}
+    return {
+        "robot": _correlation(wanted, made),
+        "read": max(_correlation(*pair(read, late)) for late in range(delay + 1)),
+        "share": _range(made) / _range(wanted),
+        "slope": float(np.polyfit(wanted, made, 1)[0]),
+    }
+
+
+def compare_reach(wanted: Floats, trace: MirrorTrace, delay: int, nearest: NearestFaces) -> Metrics:
+    """Compares the robot's landmarks and ranges with those of the nearest faces that it can make.
+
+    Args:
+        wanted: the person's true motion on the robot's face at rest, for each step, (T, N, 3).
+        trace: what the robot did.
+        delay: of the robot [control steps].
+        nearest: finds the nearest faces.
+    """
+    at = np.arange(0, len(wanted) - delay, EVERY)
+    wanted, made = wanted[at], trace.robot[at + delay]
+    best = nearest(wanted, trace.commands[at + delay])
+    regions = {
+        name: {"robot": _distance(made - wanted, rows), "best": _distance(best - wanted, rows)}
+        for name, rows in REGIONS.items()
+    }
+    curves = [face_measurements(faces) for faces in (wanted, made, best)]
+    reach = {}
+    for name in curves[0]:
+        true, own, reached = (float(np.ptp(each[name])) for each in curves)
+        moved = curves[0][name].std() > _STILL
+        reach[name] = {
+            "reachable": reached / true if moved else None,
+            "reached": own / reached if moved else None,
+        }
+    return {"regions": regions, "reach": reach}
+
+
+def _distance(difference: Floats, rows: np.ndarray) -> float:
+    return float(np.linalg.norm(difference[:, rows], axis=2).mean())
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
+
+
+def _range(curve: Floats) -> float:
+    return float(np.ptp(np.percentile(curve, _RANGE)))
+
+
+def choose_people(folder: Path, part: str, most: int | None) -> list[Path]:
+    """Returns the files of the people of one part.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = sorted(folder.glob("person_*.npz"))
+    wanted = [file for file in files if part == "all" or read_person(file).tuning == (part == "tuning")]
+    if not wanted:
+        raise DataError(f"{folder} has no people of the part {part}; film them with tools.build_crowd.")
+    return wanted[:most]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the people's files")
+    parser.add_argument("--part", choices=("tuning", "test", "all"), default="test")
+    parser.add_argument("--people", type=int, help="only the first so many")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a model of any route (default: the shipped one)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/crowd_report"), help="folder of the report")
+    given = parser.parse_args()
+    out = check_output_folder(given.out)
+    files = choose_people(given.folder, given.part, given.people)
+    model = load_model(given.model or asset(SHIPPED_MODEL))
+    with UnseenTwin() as twin:
+        nearest, rest = NearestFaces(twin), twin.neutral_landmarks.astype(float)
+        people = {}
+        for file in progress(files, "mirror", unit="people"):
+            person = read_person(file)
+            people[person.name] = measure_person(person, mirror_person(person, model, twin), nearest, rest)
+    summary = summarise(people)
+    print_tables(summary)
+    write_json(out / "report.json", {"part": given.part, "summary": summary, "people": people})
+    draw_plot(people, out / "report.png")
+
+
+if __name__ == "__main__":
+    main()
