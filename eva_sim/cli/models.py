@@ -31,9 +31,10 @@ def evaluate(
     """
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.evaluate import REPORT_FILE, SHEET_FILE, EvaluationConfig, evaluate_model
+    from eva_sim.agents.models.routes import load_model
 
     with work_in(out, f"{out} keeps the finished seeds.", goes_on=True):
-        chosen = load_chosen_model(model)
+        chosen = load_model(choose_model(model))
         fitted = None if data is None else load_dataset(data)
         evaluate_model(chosen, out, EvaluationConfig(faces, seeds, noise), fitted)
     Console(stderr=True).print(f"Done: {REPORT_FILE} and {SHEET_FILE} are in {out}.", soft_wrap=True)

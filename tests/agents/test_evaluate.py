@@ -18,7 +18,8 @@ from eva_sim.agents.data.dataset import Dataset, load_dataset
 from eva_sim.agents.evaluate import FLOOR, MILLIMETRES, MODEL, TRAVEL, TRUE, EvaluationConfig, evaluate_model
 from eva_sim.agents.evaluation.summary import Interval, print_summary
 from eva_sim.agents.models.baselines import LinearBaseline, UniformCommandBaseline
-from eva_sim.agents.models.inverse import MODEL_FILE, SHIPPED_MODEL, InverseModel, TrainingConfig
+from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel, TrainingConfig
+from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.agents.optimisation.noise_floor import noise_floor
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import DataError, EvaError
