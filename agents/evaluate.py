@@ -42,8 +42,9 @@ from eva_sim.twin.pictures import ComparedFaces, write_comparison_sheet
 REPORT_FILE, SHEET_FILE = "evaluation.json", "evaluation.png"
 #: Seeds of held-out faces begin here, far from those that people give to babbling.
 HELD_OUT_SEED = 1_000_000_007
+#: Faces of the data whose commands tell two models apart.
+_PROBES = 64
 #: Rows of the report that are no predictors.
-_PROBES = 64  # faces of the data
 MODEL, TRUE, FLOOR = "the model", "the true command", "floor of the noise"
 #: Faces on the sheet.
 _PICTURED = 6
