@@ -85,10 +85,13 @@ class Retargeter:
         rest = spec.neutral[spec.expressive].astype(float)
         self._bounds = -1 - rest, 1 - rest
         self._metric = expression_metric()
-        self._forward_model, self._compared = forward_model, forward_model.project(self._metric)
-        self._effort = _effort(spec)
+        self._forward_model, self._effort = forward_model, _effort(spec)
+        # What the robot can reach lies in the span of its modes: distances are measured along axes of that.
+        compared = forward_model.project(self._metric)
+        self._reached = np.linalg.qr(compared.modes.T)[0]
+        self._compared = compared.project(self._reached.T)
         self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[[_GAPS.index(gap) for gap in _LIDS]]
-        self._lid_closing = self._closing(spec)
+        self._lid_closing = self._closing(spec, compared)
 
     def __call__(self, person: Floats, person_neutral: Floats) -> Floats:
         """Returns the robot's face that is nearest to a person's aligned expression.
@@ -101,11 +104,11 @@ class Retargeter:
         target = self.neutral + self._forward_model(self._pulls(wanted)).reshape(self.neutral.shape)
         return np.clip(target, self.low, self.high)
 
-    def _closing(self, spec: FaceSpec) -> Floats:
+    def _closing(self, spec: FaceSpec, compared: ForwardModel) -> Floats:
         """Returns how far the lids' gaps close when the robot shuts its eyes, (2,)."""
         pulls, lids = np.zeros(len(self._bounds[0])), np.isin(spec.expressive, spec.where("lid"))
         pulls[lids] = self._bounds[0][lids]
-        closing: Floats = -self._compared(pulls)[self._lid_rows]
+        closing: Floats = -compared(pulls)[self._lid_rows]
         return closing
 
     def _lid_factors(self, wanted: Floats, person_neutral: Floats) -> Floats:
@@ -120,14 +123,16 @@ class Retargeter:
     def _pulls(self, wanted: Floats) -> Floats:
         """Finds the pulls within the travel that come nearest, (M,).
 
-        The map is quadratic. A search that starts at rest, an end of travel for most actuators, can end
+        The map is not linear. A search that starts at rest, an end of travel for most actuators, can end
         far from the nearest face. Where much is left, another one starts inside; the nearer face counts.
         """
-        found = self._search(wanted, np.zeros(len(self._bounds[0])), "dogbox")
-        if found.cost > _FAR:
+        inside_span = wanted @ self._reached
+        outside_span = 0.5 * (wanted @ wanted - inside_span @ inside_span)
+        found = self._search(inside_span, np.zeros(len(self._bounds[0])), "dogbox")
+        if found.cost + outside_span > _FAR:
             inside = np.mean(self._bounds, axis=0)
-            near = self._search(wanted, inside, "trf", **dict.fromkeys(_STOPS, _NEAR))
-            found = min(found, self._search(wanted, near.x, "dogbox"), key=lambda each: each.cost)
+            near = self._search(inside_span, inside, "trf", **dict.fromkeys(_STOPS, _NEAR))
+            found = min(found, self._search(inside_span, near.x, "dogbox"), key=lambda each: each.cost)
         pulls: Floats = found.x
         return pulls
 
