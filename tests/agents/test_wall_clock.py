@@ -17,10 +17,11 @@ from eva_sim.agents.mirroring.live import NEUTRAL_DURATION
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Face, Reading
-from eva_sim.detector import canonical_face
+from eva_sim.detector import DetectedFace, canonical_face
 from eva_sim.errors import RobotError
 from eva_sim.landmarks import POINTS
 from eva_sim.media.sources import Frames, FrameSource
+from tests.agents.detected_faces import detected
 
 DT = 0.04
 FRAMES = 60
@@ -56,15 +57,15 @@ class LiveCamera(FrameSource):
 class SlowDetector:
     """Finds a face with a little jitter, in twice the time that a good detector takes."""
 
-    def __init__(self, mode: str = "picture", faces: int = 1) -> None:
+    def __init__(self, mode: str = "picture", faces: int = 1, scores: bool = False) -> None:
         self._rng = np.random.default_rng(0)
 
-    def landmarks(self, image: Any, at: float | None = None) -> np.ndarray:
+    def detect_face(self, image: Any, at: float | None = None) -> DetectedFace:
         time.sleep(0.03)
-        return canonical_face() + self._rng.normal(0, 0.02, (len(POINTS), 3))
+        return detected(canonical_face() + self._rng.normal(0, 0.02, (len(POINTS), 3)))
 
     def detect_all(self, image: Any, at: float | None = None) -> list[np.ndarray]:
-        return [self.landmarks(image, at)]
+        return [self.detect_face(image, at).landmarks]
 
     def __enter__(self) -> SlowDetector:
         return self
