@@ -15,7 +15,8 @@ from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, NeckAndEyes
 from eva_sim.agents.mirroring.person_tracker import PersonState, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.mirroring.stage_times import ANSWER, DRAW, MAP, MOVE, TRACK, StageTimes
-from eva_sim.agents.mirroring.video_panels import resize_to_panel
+from eva_sim.agents.mirroring.video_panels import add_inset, resize_to_panel
+from eva_sim.agents.models.image_route import ImageRoute
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
@@ -205,7 +206,7 @@ class MirrorController:
         robot = self._neck_and_eyes.read(reading.position)
         if render:
             with self._stages.measure(DRAW):
-                self._take_picture()
+                self._take_picture(target)
         self._rows.append({
             "time": time, "frame": self.frame.number, "found": tracker.found, "person": person.expression,
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
@@ -236,8 +237,11 @@ class MirrorController:
             raise ValueError("call begin first: the person's neutral face is not known.")
         return self.tracker
 
-    def _take_picture(self) -> None:
+    def _take_picture(self, target: Floats | None = None) -> None:
+        """Takes a picture of the body, and beside it what a model that imagines has imagined of a target."""
         self.picture = self._render()
+        if target is not None and isinstance(self._model, ImageRoute):
+            self.picture = add_inset(self.picture, self._model.imagine(target), "imagined")
         self._pictures.add(self.picture)
 
     def _render(self) -> Picture:

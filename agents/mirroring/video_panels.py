@@ -32,6 +32,7 @@ PLOTTED = {
     "head_turn": ("head turn", 0.2),
     "gaze_sideways": ("gaze", 0.2),
 }
+INSET = 0.3  # side of a small picture in another one, as a share of that
 MAX_PAIRS = 6  # pairs of pictures on the summary page
 
 
@@ -133,6 +134,16 @@ def mirror_image(picture: Picture, face: DetectedFace | None) -> tuple[Picture, 
     """Exchanges left and right of a picture and of a face in it."""
     flipped = np.ascontiguousarray(picture[:, ::-1])
     return flipped, None if face is None else face.mirrored(picture.shape[1])
+
+
+def add_inset(picture: Picture, small: Picture, label: str) -> Picture:
+    """Puts a small square picture with a label into the lower left corner of a picture."""
+    image, side = Image.fromarray(picture), round(INSET * picture.shape[0])
+    image.paste(Image.fromarray(small).resize((side, side)), (0, image.height - side))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle([0, image.height - side, side - 1, image.height - 1], outline=BACKGROUND)
+    draw.text((6, image.height - side + 4), label, fill=BACKGROUND, font=load_font(14))
+    return np.asarray(image)
 
 
 def side_by_side(person: Picture, robot: Picture, text: str, note: str = "") -> Picture:

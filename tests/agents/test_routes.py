@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from eva_sim.agents.data import babbling
 from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
 from eva_sim.agents.evaluation.scores import score_predictors
+from eva_sim.agents.mirroring.controller import MirrorController
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
+from eva_sim.agents.mirroring.person_tracker import PersonTracker
+from eva_sim.agents.mirroring.video_panels import INSET
 from eva_sim.agents.models import descent, inverse, training_state
 from eva_sim.agents.models.baselines import NeutralBaseline
 from eva_sim.agents.models.descent import Descent, descend
@@ -35,10 +41,13 @@ from eva_sim.agents.models.self_image import SelfImage, picture_error
 from eva_sim.agents.models.training_state import TrainingState
 from eva_sim.agents.train import train_image_route, train_inverse_model, train_linear_model, train_model
 from eva_sim.contract import load_spec
+from eva_sim.detector import canonical_face
 from eva_sim.errors import ArgumentValueError, DataError
 from eva_sim.files import read_json
 from eva_sim.landmarks import POINTS
-from eva_sim.testing.fake_face import open_fake
+from eva_sim.media.encoding import PictureStore
+from eva_sim.testing.fake_face import FakeFace, open_fake
+from tests.agents.detected_faces import detected
 
 SPEC = load_spec()
 MOVING = SPEC.expressive
@@ -384,3 +393,22 @@ def test_the_window_holds_what_changes(rows: tuple[int, int], columns: tuple[int
 def test_pictures_that_never_change_have_a_window() -> None:
     window = PictureWindow.of(np.zeros((3, 20, 20, 3), np.uint8))
     assert (window.height, window.width) == (16, 16)
+
+
+def test_the_imagined_picture_is_shown_beside_the_robot(trained: Trained) -> None:
+    """By the image route only: in the lower left corner of the robot's picture."""
+    frame = DetectedFrame(0, 0.0, detected(canonical_face()))
+    shown = {}
+    for route in ("direct", "image"):
+        with closing(PictureStore()) as pictures:
+            controller = MirrorController(trained[0][route], FakeFace(), pictures, 64)
+            controller.begin(PersonTracker(PersonAtRest.stranger()))
+            plain = controller.picture
+            controller.observe(frame)
+            controller.step(0.0)
+            shown[route] = controller.picture
+    side = round(INSET * len(plain))
+    assert np.array_equal(shown["direct"], plain)
+    changed = (shown["image"] != plain).any(2)
+    assert changed[-side:, :side].mean() > 0.9
+    assert not changed[:-side].any() and not changed[:, side:].any()
