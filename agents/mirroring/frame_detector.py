@@ -26,7 +26,7 @@ class DetectedFrame(NamedTuple):
         number: counts from 0.
         time: since the first frame [s].
         face: that is mirrored [pixels of the frame in `FrameDetector.pictures`], or None.
-        arrival: when the picture came, by `time.perf_counter` [s]; None of a frame that did not come now.
+        arrival: when a camera's picture came, by `time.perf_counter` [s]; None of a clip's.
     """
 
     number: int
@@ -87,7 +87,8 @@ class FrameDetector:
                 shown = None if face is None else face.moved(scale, corner)
                 self.faces.append(shown)
                 mirrored = shown.mirrored(panel.shape[1]) if shown and self.mirror_image else shown
-                yield DetectedFrame(len(self.faces) - 1, time, mirrored, arrival)
+                answered = arrival if self.source.live else None
+                yield DetectedFrame(len(self.faces) - 1, time, mirrored, answered)
                 waiting = perf_counter()
 
     def _note_second_face(self, faces: list[Floats], followed: Floats, time: float) -> None:

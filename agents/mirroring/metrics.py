@@ -135,7 +135,7 @@ def _tell(name: str, value: float) -> str:
 
 
 def _in_words(name: str) -> str:
-    return name.replace("_", " ")
+    return {"jaw_opening": "mouth opening"}.get(name, name.replace("_", " "))
 
 
 def _amplitude(person: Floats, robot: Floats, moved: bool) -> dict[str, float | None]:

@@ -23,7 +23,10 @@ def mirror(
     ),
     mirror_image: Annotated[
         bool,
-        typer.Option(help="the robot's right side does what your left side does, as in a mirror"),
+        typer.Option(
+            help="the robot's right side does what your left side does, as in a mirror before you; "
+            "the person's picture is shown as it is"
+        ),
     ] = False,
     body: options.Body = "twin",
     board: options.Board = "firmware",
