@@ -20,7 +20,6 @@ from eva_sim.agents.data.dataset import Array, Dataset, load_dataset
 from eva_sim.agents.evaluation.scores import replay_error, travel_error
 from eva_sim.agents.evaluation.summary import Interval, print_summary
 from eva_sim.agents.models.baselines import (
-    LinearBaseline,
     NearestNeighbourBaseline,
     NeutralBaseline,
     Predictor,
@@ -28,6 +27,7 @@ from eva_sim.agents.models.baselines import (
     UniformCommandBaseline,
 )
 from eva_sim.agents.models.inverse import TrainingConfig, fit_inverse_model
+from eva_sim.agents.models.linear import LinearModel
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.agents.optimisation.noise_floor import noise_floor
 from eva_sim.agents.optimisation.settled_face import SettledFace
@@ -54,7 +54,7 @@ _ONE_HIDDEN_LAYER = TrainingConfig(hidden=(256,), epochs=60)
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What is evaluated.
+    """Settings of an evaluation.
 
     Attributes:
         faces: held-out faces of each seed.
@@ -202,7 +202,7 @@ def _predictors(
         "neutral": lambda: NeutralBaseline(twin.spec),
         "random command": lambda: UniformCommandBaseline(twin.spec, seed),
         "random training face": lambda: RandomCommandBaseline(commands, seed),
-        "linear": lambda: LinearBaseline(commands, landmarks, faces.noise),
+        "linear": lambda: LinearModel.fit(training, faces.noise),
         "nearest neighbour": lambda: NearestNeighbourBaseline(commands, landmarks),
         "one hidden layer": lambda: fit_inverse_model(training, one_layer)[0],
         MODEL: lambda: model,

@@ -31,7 +31,7 @@ _STRANGER = 0.04
 
 @dataclass(frozen=True)
 class PersonAtRest:
-    """What rest is for one person. Expression, head and gaze are measured from it.
+    """A person at rest. Expression, head and gaze are measured from this.
 
     Attributes:
         aligner: brings faces onto the neutral one.

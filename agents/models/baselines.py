@@ -71,29 +71,6 @@ class UniformCommandBaseline:
         return commands
 
 
-class LinearBaseline:
-    """Predicts commands by a linear map of the landmarks, fitted in closed form and clipped to the travel.
-
-    Args:
-        commands: of the training samples, (S, 25).
-        landmarks: of the training samples, (S, N, 3).
-        noise: standard deviation of the landmarks to expect [outer-eye distances]. In the mean, noisy copies
-            of the samples add its square to the diagonal of their covariance: ridge regression.
-    """
-
-    def __init__(self, commands: Array, landmarks: Array, noise: float) -> None:
-        flat = landmarks.reshape(len(landmarks), -1).astype(float)
-        self._mean, self._rest = flat.mean(0), commands.mean(0)
-        x, y = flat - self._mean, commands - self._rest
-        covariance = x.T @ x + len(x) * noise**2 * np.eye(x.shape[1])
-        self._map = np.linalg.solve(covariance, x.T @ y)
-
-    def predict(self, landmarks: Floats) -> Array:
-        """Returns the commands, (25,) or (B, 25)."""
-        flat = landmarks.reshape(*landmarks.shape[:-2], -1)
-        return (self._rest + (flat - self._mean) @ self._map).clip(-1, 1).astype(np.float32)
-
-
 class NearestNeighbourBaseline:
     """Predicts the command of the training face whose landmarks are closest.
 

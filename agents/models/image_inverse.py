@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from eva_sim.agents.data.dataset import Dataset
 from eva_sim.agents.models.baselines import Array
+from eva_sim.agents.models.inverse import OVERSHOOT
 from eva_sim.agents.models.picture_window import Pictures, PictureWindow
 from eva_sim.agents.models.prediction import threads_for, whole_commands
 from eva_sim.agents.models.self_image import SelfImage, to_pictures, to_tensor
@@ -24,8 +25,6 @@ let_torch_survive_forks()
 _WIDTH = 256
 #: Smallest deviation that a pixel is divided by, so that noise does not count as much as motion [of 1].
 _PIXEL_FLOOR = 0.02
-#: The output may overshoot the ends of travel by this factor before it is clipped, as in `inverse.py`.
-_OVERSHOOT = 1.05
 #: Error at which the loss turns from square to linear [command].
 _BETA = 0.05
 #: Number of pictures that the mean and the deviation of each pixel are from.
@@ -90,7 +89,7 @@ class ImageInverse:
     def __call__(self, windows: Tensor) -> Tensor:
         """Applies the network and its normalisation: (B, 3, height, width) -> (B, M), not clipped."""
         output: Tensor = self.network(((_grey(windows) - self.mean) / self.scale)[:, None])
-        return _OVERSHOOT * torch.tanh(output)
+        return OVERSHOOT * torch.tanh(output)
 
     def content(self) -> dict[str, Any]:
         """Returns the entries of a model's file."""

@@ -17,7 +17,7 @@ from eva_sim.agents.data.babbling import babble
 from eva_sim.agents.data.dataset import Dataset, load_dataset
 from eva_sim.agents.evaluate import FLOOR, MILLIMETRES, MODEL, TRAVEL, TRUE, EvaluationConfig, evaluate_model
 from eva_sim.agents.evaluation.summary import Interval, print_summary
-from eva_sim.agents.models.baselines import LinearBaseline, UniformCommandBaseline
+from eva_sim.agents.models.baselines import UniformCommandBaseline
 from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel, TrainingConfig
 from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.agents.optimisation.noise_floor import noise_floor
@@ -182,18 +182,6 @@ def test_what_rests_or_is_not_shown_counts_as_known() -> None:
     both, one = (noise_floor(spec, LinearFace(spec, hidden), pulled, 0.003) for hidden in ((), (1,)))  # type: ignore[arg-type]
     assert 0 < one.travel < both.travel and 0 < one.landmarks < both.landmarks
     assert noise_floor(spec, LinearFace(spec), pulled, 50.0).travel <= 0.5  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("noise", [0.0, 0.003])
-def test_the_linear_baseline_finds_a_linear_map(noise: float) -> None:
-    rng, spec = np.random.default_rng(1), load_spec()
-    landmarks = rng.normal(0, 0.05, (600, len(POINTS), 3)).astype(np.float32)
-    slopes = rng.normal(0, 0.1, (3 * len(POINTS), len(spec)))
-    commands = (0.1 + landmarks.reshape(600, -1) @ slopes).clip(-1, 1).astype(np.float32)
-    found = LinearBaseline(commands, landmarks, noise).predict(landmarks)
-    assert found.shape == commands.shape and found.dtype == np.float32
-    assert np.abs(found - commands).mean() < (1e-3 if noise == 0 else 0.02)
-    assert LinearBaseline(commands, landmarks, noise).predict(landmarks[0]).shape == (len(spec),)
 
 
 @pytest.mark.parametrize("spec", [load_spec(), NINE])
