@@ -12,6 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from eva_sim.clock import Clock
 from eva_sim.contract import Floats
 from eva_sim.real.boards.arming import ArmingAct
@@ -86,7 +88,8 @@ class BoardStatus:
         faults: faults in words; empty if there are none.
         supply: supply voltage of the servos [V]; NaN if the board does not measure it.
         temperature: of each servo [degrees Celsius]; NaN if the board does not measure it.
-        load: of each servo, share of its stall torque; NaN if the board does not measure it.
+        load: of each servo, share of its stall torque, whose sign is its direction; NaN if the board does not
+            measure it. Compare `effort` with limits.
     """
 
     state: BoardState
@@ -95,6 +98,11 @@ class BoardStatus:
     supply: float
     temperature: Floats
     load: Floats
+
+    @property
+    def effort(self) -> Floats:
+        """Magnitude of the load of each servo: a servo works as hard in either direction."""
+        return np.abs(self.load)
 
 
 class Board(abc.ABC):
