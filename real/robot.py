@@ -20,6 +20,7 @@ from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.real.vision.landmark_reader import LandmarkReader
 from eva_sim.real.wire.firmware_table import robot_config
+from eva_sim.telemetry import Telemetry
 
 #: Longest time for arming, beyond the gaps between its groups [s].
 _ARMING_TIME = 1.0
@@ -173,7 +174,7 @@ class RobotFace(Face):
         identity = self.identity
         return {
             "kind": identity.kind, "robot": identity.robot_id, "version": identity.version,
-            "calibration": self.calibration.crc,
+            "calibration": self.calibration.crc, "calibration_file": self.calibration.to_json(),
         }  # fmt: skip
 
     def close(self) -> None:
@@ -333,7 +334,15 @@ class RobotFace(Face):
             found=observation.found,
             image=observation.image,
             faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            telemetry=self._telemetry(observation.time),
         )
+
+    def _telemetry(self, picture_time: float) -> Telemetry:
+        status = self._status
+        target, output, temperature, load = (
+            np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
+        )
+        return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
