@@ -9,6 +9,7 @@ import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
     TARGETS_STOPPED,
     Board,
@@ -61,10 +62,12 @@ class FirmwareBoard(Board):
     """
 
     def __init__(self, spec: FaceSpec, link: Link) -> None:
+        safety = robot_config(spec)["safety"]
+        super().__init__(link.clock, safety["limp_after"])
         self._spec, self._link = spec, link
         self._channels = spec.column("channel").astype(int).tolist()
         self._unknown = np.full(len(spec), np.nan)
-        self._hold_after = robot_config(spec)["safety"]["hold_after"]
+        self._hold_after = safety["hold_after"]
         #: For each channel, once configured: index of its actuator, and its limits in quarters of a us.
         self._limits: list[tuple[int, int, int]] | None = None
         self._last_status: BoardStatus | None = None
@@ -113,13 +116,14 @@ class FirmwareBoard(Board):
         self._open_session()
         return self.identity.calibration
 
-    def arm(self, actuators: Collection[int]) -> BoardStatus:
+    def _arm(self, actuators: Collection[int], act: ArmingAct) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
         bits = sum(1 << self._channels[i] for i in set(actuators))
+        self._use(act)
         return self._request(wire.Arm(self._session, bits), "arm")
 
-    def send(self, raw: Floats) -> BoardStatus:
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before moving.")
         wanted = np.asarray(raw, dtype=float).tolist()  # lists cost less than arrays for so few numbers
@@ -127,6 +131,8 @@ class FirmwareBoard(Board):
             pulses = [min(max(round(4 * wanted[i]), low), high) for i, low, high in self._limits]
         except (ValueError, OverflowError):  # NaN and infinity have no nearest pulse
             raise RobotError("targets must be numbers; nothing was sent.") from None
+        if self._act:
+            self._act.renew(began)
         message = wire.Targets(self._session, tuple(pulses))
         answer = self._link.ask(message, wire.Status, TARGETS_PATIENCE)
         return self._unanswered() if answer is None else self._update(answer)
@@ -134,11 +140,11 @@ class FirmwareBoard(Board):
     def status(self) -> BoardStatus:
         return self._update(self._link.demand(wire.Query(), wire.Status, PATIENCE, tries=3))
 
-    def disarm(self) -> None:
+    def _disarm(self) -> None:
         if not self._closed:
             self._update(self._link.demand(wire.Disarm(self._session), wire.Status, PATIENCE, tries=3))
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         self._update(self._link.demand(wire.Stop(), wire.Status, PATIENCE, tries=3))
 
     def clear(self) -> BoardStatus:
