@@ -15,6 +15,7 @@ from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderErr
 from eva_sim.forks import ForkMark
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
+from eva_sim.real.boards.motion_rules import load_motion_rules
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
@@ -22,8 +23,9 @@ from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.real.vision.landmark_reader import LandmarkReader
 from eva_sim.real.wire.firmware_table import robot_config
+from eva_sim.telemetry import Telemetry
 
-#: Longest time for arming, beyond the gaps between its groups [s].
+#: Longest time for arming, beyond the gaps between its groups and the way to rest [s].
 _ARMING_TIME = 1.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
@@ -185,7 +187,7 @@ class RobotFace(Face):
         identity = self.identity
         return {
             "kind": identity.kind, "robot": identity.robot_id, "version": identity.version,
-            "calibration": self.calibration.crc,
+            "calibration": self.calibration.crc, "calibration_file": self.calibration.to_json(),
         }  # fmt: skip
 
     def close(self) -> None:
@@ -262,7 +264,10 @@ class RobotFace(Face):
     def _await_armed(self) -> None:
         """Sends the rest position until all groups are armed."""
         safety = robot_config(self.spec)["safety"]
-        deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING_TIME
+        limits = self.calibration.limits
+        way = float(((limits.high - limits.low) / load_motion_rules(self.spec).arming_slew(limits)).max())
+        allowed = len(safety["arm_groups"]) * safety["arm_gap"] + way * self._period + _ARMING_TIME
+        deadline = self.clock.now() + allowed
         while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._shutdown:
                 self._send(self._raw)
@@ -351,7 +356,15 @@ class RobotFace(Face):
             found=observation.found,
             image=observation.image,
             faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            telemetry=self._telemetry(observation.time),
         )
+
+    def _telemetry(self, picture_time: float) -> Telemetry:
+        status = self._status
+        target, output, temperature, load = (
+            np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
+        )
+        return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""

@@ -59,8 +59,8 @@ def mirror(
 
     Returns:
         The metrics, as in `metrics.json`. `complete` is False if a clip was cut, or a camera or body failed;
-        `expected_steps` is the number of steps of a whole clip, None for a camera. `stages` has the median
-        and the 95th percentile of each stage's time [ms].
+        `expected_steps` is the number of steps of a whole clip, None for a camera. `stages` has the number,
+        the median and the 95th percentile of each stage's times [ms].
 
     Raises:
         MediaError: the source is unreadable or shows no face; nothing is written.

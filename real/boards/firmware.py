@@ -181,8 +181,10 @@ class FirmwareBoard(Board):
         if answer.answer not in (Answer.TAKEN, Answer.WRONG_STATE):
             faults.append(_refusal(answer))
         output = np.array([answer.pulses[channel] / 4 or np.nan for channel in self._channels])
-        state, supply = BoardState(answer.state), answer.supply / 1000
-        self._last_status = BoardStatus(state, output, tuple(faults), supply, self._unknown, self._unknown)
+        state, supply, time = BoardState(answer.state), answer.supply / 1000, answer.uptime / 1000
+        self._last_status = BoardStatus(
+            state, output, tuple(faults), supply, self._unknown, self._unknown, time
+        )
         return self._last_status
 
     def _unanswered(self) -> BoardStatus:

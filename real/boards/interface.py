@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import enum
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -90,6 +91,7 @@ class BoardStatus:
         temperature: of each servo [degrees Celsius]; NaN if the board does not measure it.
         load: of each servo, share of its stall torque, whose sign is its direction; NaN if the board does not
             measure it. Compare `effort` with limits.
+        time: the board's own time of this status, since it was switched on [s]; NaN if it has no clock.
     """
 
     state: BoardState
@@ -98,6 +100,7 @@ class BoardStatus:
     supply: float
     temperature: Floats
     load: Floats
+    time: float = math.nan
 
     @property
     def effort(self) -> Floats:

@@ -130,7 +130,7 @@ def test_bus_servo_starts_where_it_is(bus_rig: BoardRig, lies: int, begins: int)
     bus_rig.follow(bus_rig.limits.low, 0.02)  # whatever is asked: to rest first
     status = bus_rig.board.status()
     assert status.state is BoardState.ARMING
-    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins + 40 * np.sign(2000 - begins))
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins + 20 * np.sign(2000 - begins))
     while bus_rig.board.status().state is BoardState.ARMING:
         bus_rig.follow(bus_rig.limits.low, 0.02)
     np.testing.assert_array_equal(bus_rig.held_positions()[first], 2000)
