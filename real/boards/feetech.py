@@ -1,9 +1,9 @@
 """Feetech STS servos (STS3215 and its kin) on one half-duplex line, through Feetech's `scservo_sdk`.
 
 Registers by Feetech's "Magnetic Encoded STS Servo - Memory Table Parsing", sections 2.2 to 2.4 and 3.1.
-Three properties of these servos determine the driver. Writing a goal switches the torque on, so goals are sent
-to enabled servos only. A servo may power up with torque on, so the first write switches it off. Feetech's SCS
-series answers the same packets but has the other byte order, so nothing is written before every servo has been
+Three properties of these servos determine the driver. Writing a goal switches the torque on, so goals are
+sent to enabled servos only. A servo may power up with torque on, so the first write switches it off. The SCS
+series answers the same packets but has the other byte order, so nothing is written before every servo was
 read and is known to be an STS.
 """
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.config import config_folder
 from eva_sim.contract import Actuator, FaceSpec, Floats
 from eva_sim.errors import DataError, RobotError
 from eva_sim.files import read_arrays, read_json, write_json
@@ -307,10 +308,8 @@ class _LinearMaps:
 
 
 def default_path(robot_id: str) -> Path:
-    """Path of a robot's calibration file, in `EVA_CONFIG` or the user's configuration folder."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    folder = Path(os.environ.get("EVA_CONFIG") or Path(base) / "eva-sim")
-    return folder / f"{robot_id}.json"
+    """Path of a robot's calibration file, see `eva_sim.config`."""
+    return config_folder() / f"{robot_id}.json"
 
 
 def designed_face(spec: FaceSpec) -> Aligner:
