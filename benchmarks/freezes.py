@@ -86,15 +86,15 @@ for number in itertools.count():
 
 
 class Watched(Protocol):
-    """The servos' side of a board.
+    """The servos' side of a board."""
 
-    Attributes:
-        port: where the program reaches it.
-        woken: number of times that a servo was driven though nobody had armed since all were limp.
-    """
+    @property
+    def port(self) -> str:
+        """Terminal at which the program reaches it."""
 
-    port: str
-    woken: int
+    @property
+    def woken(self) -> int:
+        """Number of times that a servo was driven though nobody had armed since all were limp."""
 
     def allow(self) -> None:
         """A person arms: servos may be driven, until all are limp again."""

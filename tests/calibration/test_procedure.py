@@ -167,10 +167,10 @@ class Spring(RecordingBoard):
 
     def __init__(self, stop: float, way: float, sign: float) -> None:
         super().__init__()
-        self.stop, self.way, self.sign = stop, way, sign
+        self.place, self.way, self.sign = stop, way, sign
 
     def _send(self, raw: Floats, began: float) -> BoardStatus:
-        beyond = max(0.0, self.way * (raw[JAW] - self.stop))
+        beyond = max(0.0, self.way * (raw[JAW] - self.place))
         self.load[JAW] = self.sign * min(1.0, 0.02 * beyond)
         return super()._send(raw, began)
 
