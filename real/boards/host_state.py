@@ -80,7 +80,7 @@ class SensorReading:
 
     Attributes:
         temperature: of each servo [degrees Celsius]; NaN if unknown.
-        load: of each servo, share of the stall torque; NaN if unknown.
+        load: of each servo, share of the stall torque with its sign; NaN if unknown.
         faults: faults in words; any of them makes the face limp.
         position: measured positions [raw]; None on boards that measure nothing.
         supply: lowest supply voltage of the servos [V]; NaN if unknown.

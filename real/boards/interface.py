@@ -13,6 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from eva_sim.clock import Clock
 from eva_sim.contract import Floats
 from eva_sim.real.boards.arming import ArmingAct
@@ -87,7 +89,8 @@ class BoardStatus:
         faults: faults in words; empty if there are none.
         supply: supply voltage of the servos [V]; NaN if the board does not measure it.
         temperature: of each servo [degrees Celsius]; NaN if the board does not measure it.
-        load: of each servo, share of its stall torque; NaN if the board does not measure it.
+        load: of each servo, share of its stall torque, whose sign is its direction; NaN if the board does not
+            measure it. Compare `effort` with limits.
         time: the board's own time of this status, since it was switched on [s]; NaN if it has no clock.
     """
 
@@ -98,6 +101,11 @@ class BoardStatus:
     temperature: Floats
     load: Floats
     time: float = math.nan
+
+    @property
+    def effort(self) -> Floats:
+        """Magnitude of the load of each servo: a servo works as hard in either direction."""
+        return np.abs(self.load)
 
 
 class Board(abc.ABC):

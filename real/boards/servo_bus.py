@@ -38,7 +38,7 @@ class ServoReading:
         torque: whether it holds its position.
         errors: its errors, in words.
         position: [ticks].
-        load: share of its stall torque.
+        load: share of its stall torque; its sign is its direction.
         voltage: [V].
         temperature: [degrees Celsius].
         held: whether its own watchdog has stopped it.
