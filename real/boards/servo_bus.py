@@ -131,7 +131,9 @@ class BusBoard(HostManagedBoard):
 
     @abc.abstractmethod
     def _set_up(self) -> None:
-        """Switches all torque off, checks how the servos are set, and starts the watchdogs.
+        """Checks the servos, switches all torque off, checks their settings, and starts the watchdogs.
+
+        Nothing is written before it is known that every servo has the registers of this driver.
 
         Raises:
             LinkError: a servo does not answer.

@@ -21,7 +21,8 @@ from eva_sim.tables import read_table
 
 #: Limits of `[safety]` in robot.toml that are numbers above zero.
 _SAFETY = ("hold_after", "limp_after", "watchdog", "supply_low", "supply_for", "arm_gap", "too_hot",
-           "stall_load", "stall_for", "ease")  # fmt: skip
+           "stall_load", "stall_for", "ease", "arm_speed", "pause_first", "pause_most",
+           "forget_after")  # fmt: skip
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
 _ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHHHH")
