@@ -16,6 +16,7 @@ from eva_sim.forks import ForkMark
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.registry import BoardOpener
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
@@ -355,7 +356,11 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=tuple(
+                dict.fromkeys(
+                    [*self._filter.faults, *self._plugged_again(), *self._status.faults, *observation.faults]
+                )
+            ),
             telemetry=self._telemetry(observation.time),
         )
 
@@ -365,6 +370,13 @@ class RobotFace(Face):
             np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
         )
         return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
+
+    def _plugged_again(self) -> list[str]:
+        """Tells where a lost board is again, if its connection knows that; only `arm` connects to it."""
+        if not self._lost or not isinstance(self._connect, BoardOpener):
+            return []
+        ports = self._connect.plugged()
+        return [f"the board is plugged in again, at {', '.join(ports)}: arm() connects"] if ports else []
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
