@@ -19,8 +19,8 @@ from eva_sim.errors import DataError
 from eva_sim.tables import read_table
 
 #: Limits of `[safety]` in robot.toml that are numbers above zero.
-_SAFETY = ("hold_after", "limp_after", "watchdog", "supply_low", "supply_for", "arm_gap", "too_hot",
-           "stall_load", "stall_for", "ease")  # fmt: skip
+_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_for", "arm_gap",
+           "too_hot", "stall_load", "stall_for", "ease")  # fmt: skip
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
 _ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHH")

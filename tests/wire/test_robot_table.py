@@ -27,7 +27,7 @@ def changed(folder: Path, file: str, pattern: str, line: str) -> FaceSpec:
     return load_spec(folder)
 
 
-NAMES = ("hold_after", "limp_after", "watchdog", "supply_low", "supply_for", "arm_gap", "too_hot",
+NAMES = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_for", "arm_gap", "too_hot",
          "stall_load", "stall_for", "ease")  # fmt: skip
 
 
