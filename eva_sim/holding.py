@@ -21,7 +21,8 @@ def work_while_held(face: Face, work: Callable[[], T]) -> T:
 
     The work runs in a thread of its own, and must not use the body. The caller's thread holds the body, so
     a body is never held by a program whose own thread has ended. Work that takes longer than `held_for` of
-    robot.toml ends the hold, and the robot goes limp as after any silence.
+    robot.toml ends the hold, and the robot goes limp as after any silence. So does a single call into C code
+    that keeps Python's interpreter to itself for so long: detectors, numpy and files do not.
 
     Args:
         face: any body. Without a clock, or with one that stands still while the caller works, the work is

@@ -1,7 +1,7 @@
 """Boards in a process of their own, at pseudo-terminals, in real time: the far end of a serial port.
 
-    with BoardProcess("maestro") as boards:
-        face = make_face("robot", board="maestro", port=boards.port, robot_id="desk", camera=None)
+    with BoardProcess("maestro") as boards, boards.open_face() as face:
+        face.reset()
 
 A process of its own, because a fake that shares the interpreter of its host is late whenever its host works.
 """
@@ -21,10 +21,14 @@ import numpy as np
 from eva_sim.contract import load_spec
 from eva_sim.files import Closing
 from eva_sim.real.boards.servo_bus import default_bus_ids
+from eva_sim.real.calibration.model import Calibration
+from eva_sim.real.opening import open_robot
+from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech
 from eva_sim.real.simulation.fake_line import FakeDevice, FakeLine, PtyLine
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
-from eva_sim.real.simulation.mock_board import MockBoard
+from eva_sim.real.simulation.mock_board import MockBoard, mock_id
+from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.testing.board_rigs import held_positions
 
 #: Kinds of boards; `"firmware"` is the rules of our firmware in Python.
@@ -76,6 +80,7 @@ class BoardProcess(Closing):
         kind: one of `KINDS`.
 
     Attributes:
+        kind: as given.
         port: the ports, as `make_face` takes them.
     """
 
@@ -84,7 +89,15 @@ class BoardProcess(Closing):
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
-        self.port = str(self._ask("port"))
+        self.kind, self.port = kind, str(self._ask("port"))
+
+    def open_face(self, camera: CameraSource | None = None) -> RobotFace:
+        """Opens the robot with the board, by the wall clock and with the nominal calibration."""
+        spec, unit = load_spec(), "us" if self.kind in ("firmware", "maestro") else "ticks"
+        robot_id = mock_id(0) if self.kind == "firmware" else "desk"
+        calibration = Calibration.nominal(spec, robot_id, self.kind, unit)
+        named = None if self.kind == "firmware" else robot_id
+        return open_robot(self.port, camera, calibration, board=self.kind, robot_id=named)
 
     def delay_next_answer(self, delay: float) -> None:
         """Makes the next answer late [s]."""

@@ -48,8 +48,7 @@ class MockBoard:
         self._started_at, self._booted = self.clock.now(), 0
         self._ticked = -self._period // 2  # half a period off the host's, so that neither waits for the other
         self._decoder = wire.Decoder(wire.TO_BOARD, len(spec))
-        robot_id = hashlib.sha256(f"mock {seed}".encode()).digest()[:8]
-        self.firmware = FirmwareRules(spec, robot_id, self._emit)
+        self.firmware = FirmwareRules(spec, bytes.fromhex(mock_id(seed)), self._emit)
         self.port = MockPort(self)
 
     @property
@@ -106,6 +105,11 @@ class MockBoard:
         self._pulses[channel] = width
         for listener in self._listeners:
             listener((at + self._booted) / 1000, channel, width)
+
+
+def mock_id(seed: int) -> str:
+    """Id of the mock robot of a seed."""
+    return hashlib.sha256(f"mock {seed}".encode()).digest()[:8].hex()
 
 
 class MockPort:
