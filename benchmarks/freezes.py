@@ -90,11 +90,13 @@ class Watched(Protocol):
 
     Attributes:
         port: where the program reaches it.
-        woken: number of times that a servo was driven though nobody had armed since all were limp.
     """
 
     port: str
-    woken: int
+
+    @property
+    def woken(self) -> int:
+        """Number of times that a servo was driven though nobody had armed since all were limp."""
 
     def allow(self) -> None:
         """A person arms: servos may be driven, until all are limp again."""

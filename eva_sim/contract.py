@@ -303,6 +303,9 @@ class Face(Closing, abc.ABC):
             RenderError: no OpenGL library, or no camera.
         """
 
+    def hold_still(self) -> None:
+        """Tells a body in real time to stay where it is, every wire period; see `eva_sim.holding`."""
+
     def describe(self) -> dict[str, Any]:
         """Returns what identifies this body, as JSON; recordings keep it."""
         return {}

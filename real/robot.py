@@ -13,6 +13,7 @@ from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
+from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
@@ -174,12 +175,24 @@ class RobotFace(Face):
         self._end_act("stopped")
         self._status = self._exchange(self._end_motion, self._board.stop)
 
+    def hold_still(self) -> None:
+        """Tells an armed robot to stay where it is. It never arms; the next `move` tells what went wrong.
+
+        A robot is held for `held_for` of robot.toml after its last command; then it goes limp by silence.
+        """
+        self._check_open()
+        held_for = robot_config(self.spec)["safety"]["held_for"]
+        if self._armed_once and not self._filter.faults and self.clock.now() < self._due + held_for:
+            with contextlib.suppress(LinkError):
+                self._send(self._raw)
+                self._disarm_on_fault()
+
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         self._made.check(RobotError, _FORKED)
         try:
             with self._shutdown:
-                return self._reader.render(size)
+                return work_while_held(self, lambda: self._reader.render(size))
         except MediaError as error:
             raise RenderError(str(error)) from error
 
@@ -298,7 +311,7 @@ class RobotFace(Face):
         if self._reader.knows_neutral:
             return []
         with self._shutdown:
-            points = self._reader.detect()
+            points = work_while_held(self, self._reader.detect)
         return [] if points is None else [points]
 
     def _go(self, sent: NDArray[np.float32]) -> None:
@@ -343,7 +356,7 @@ class RobotFace(Face):
 
     def _read(self) -> Reading:
         with self._shutdown:
-            observation = self._reader.read()
+            observation = work_while_held(self, self._reader.read)
         output = self.calibration.to_command(self._status.output)
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)

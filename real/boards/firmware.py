@@ -13,6 +13,7 @@ from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -239,7 +240,7 @@ class FirmwareBoard(Board):
         if self._missed >= _MISSES and quiet > self._hold_after:
             raise LinkError(f"the board has not answered for {quiet:.2f} s; check its cable and its power.")
         status = self._last_status or self.status()
-        return replace(status, faults=(*status.faults, "the board did not answer the last targets"))
+        return replace(status, faults=(*status.faults, UNANSWERED))
 
     def _describe_faults(self, status: wire.Status) -> list[str]:
         faults = [description for bit, description in _FAULTS.items() if status.faults & bit]

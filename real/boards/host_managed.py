@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import LinkError, NoAnswerError, RobotError
 from eva_sim.forks import ForkMark
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.guarded_lines import GuardedLines
@@ -27,6 +27,7 @@ from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -71,6 +72,8 @@ class HostManagedBoard(Board):
         self._state, self._limits = BoardState.LIMP, None
         self._torque_off_pending = self._closed = False
         self._faults, self._arming = FaultLog(), ArmingSequence()
+        self._last_reading: SensorReading | None = None
+        self._answered_at = self._clock.now()
         self.enabled, self.sent = np.zeros(len(spec), dtype=bool), self._unknown()
         self._last_step_at = self._clock.now()
         self._watchdog = HostWatchdog(self._beat, self.disarm, owner)
@@ -158,7 +161,7 @@ class HostManagedBoard(Board):
             self.tick()
             if self._act:
                 self._act.renew(began)
-            reading = self._check_sensors()
+            reading = self._sense_while_moving()
             self._check_silence()  # sensing takes time, and the host may have been frozen meanwhile
             if self._state in DRIVEN:
                 self._state = BoardState.ARMING if self._arming.active else BoardState.ACTIVE
@@ -288,6 +291,23 @@ class HostManagedBoard(Board):
         reading = self._read_sensors(fully)
         if reading.faults:
             self._fail(reading.faults)
+        return reading
+
+    def _sense_while_moving(self) -> SensorReading:
+        """Reads the sensors; one late answer is no reason to stop, silence as long as the hold time is.
+
+        Raises:
+            LinkError: the line is lost, or has been silent for so long.
+        """
+        try:
+            reading = self._check_sensors()
+        except NoAnswerError:
+            quiet = self._clock.now() - self._answered_at
+            if self._last_reading is None or quiet > self._rules.hold_after:
+                raise
+            self._faults.unanswered = UNANSWERED
+            return self._last_reading
+        self._last_reading, self._answered_at, self._faults.unanswered = reading, self._clock.now(), ""
         return reading
 
     def _fail(self, faults: list[str]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import LinkError, NoAnswerError, RobotError
 from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
@@ -227,7 +227,7 @@ class BusBoard(HostManagedBoard):
     def _read_sensors(self, fully: bool) -> SensorReading:
         answers = self._read(*self._reading, self.ids)
         if not answers:
-            raise LinkError("no servo answers; check power, cable and baud rate.")
+            raise NoAnswerError("no servo answers; check power, cable and baud rate.")
         reading = SensorReading(self._unknown(), self._unknown())
         position, volts, self._held = self._unknown(), self._unknown(), False
         for i, number in enumerate(self.ids):
