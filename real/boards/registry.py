@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec
-from eva_sim.errors import EvaError, LinkError, RobotError, known_names
+from eva_sim.errors import SEE_DOCTOR, EvaError, LinkError, RobotError, known_names
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
 from eva_sim.real.wire.port_lookup import PortLookup
@@ -174,7 +174,7 @@ def _finder(board: str) -> Callable[[FaceSpec], str]:
         hint = ", or both of two: --port FIRST,SECOND" if BOARDS[board].max_ports > 1 else ""
         raise LinkError(
             f"{count} ({listed or 'no port has its USB id'}). Plug it in, or name its port, "
-            f"as in --port PATH{hint}."
+            f"as in --port PATH{hint}. {SEE_DOCTOR}"
         )
 
     return find
@@ -185,7 +185,7 @@ def _problem(spec: FaceSpec, board: str, path: str) -> str:
     try:
         BOARDS[board].open(spec, [path], "asked", WallClock()).close()
     except EvaError as error:
-        return str(error)
+        return str(error).removesuffix(f" {SEE_DOCTOR}")  # the list ends with that
     return ""
 
 
