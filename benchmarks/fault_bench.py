@@ -11,6 +11,7 @@ import numpy as np
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.boards.interface import BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration
@@ -136,11 +137,11 @@ class Bench:
         self.board = FirmwareBoard(SPEC, self.link)
         arm = self.board.arm
 
-        def counted(actuators: Any) -> BoardStatus:
+        def counted(actuators: Any, act: ArmingAct | None = None) -> BoardStatus:
             """Only what somebody armed may start."""
             self.watcher.armable = set(ALL)
             try:
-                return arm(actuators)
+                return arm(actuators, act)
             except Exception:
                 self.watcher.armable = set()
                 raise

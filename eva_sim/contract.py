@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.clock import Clock
 from eva_sim.errors import SEE_DOCTOR, CommandError, DataError, known_names
 from eva_sim.files import Closing, asset
+from eva_sim.tables import parse_table
+from eva_sim.telemetry import Telemetry
 
 Floats = NDArray[np.floating[Any]]
 
@@ -229,6 +230,7 @@ class Reading:
         found: whether the landmarks could be read.
         image: the camera's picture, uint8 (height, width, 3), or None without a camera.
         faults: sentences that say what is wrong; empty when all is well.
+        telemetry: raw values of a physical body; None of any other.
     """
 
     time: float
@@ -239,6 +241,7 @@ class Reading:
     found: bool = True
     image: NDArray[np.uint8] | None = None
     faults: tuple[str, ...] = ()
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -360,9 +363,8 @@ def parse_spec(text: str, folder: Path | None = None) -> FaceSpec:
         DataError: the text is no actuator table, or contradicts itself.
     """
     try:
-        table = tomllib.loads(text)
-        return _build(table, text, folder)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        return _build(parse_table(text, "face.toml"), text, folder)
+    except (KeyError, TypeError) as error:
         raise DataError(
             f"face.toml is no actuator table ({error!r}); compare it with assets/face.toml."
         ) from error

@@ -13,18 +13,23 @@ from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
+from eva_sim.real.safety.cooldown import Cooldown
 from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.real.vision.landmark_reader import LandmarkReader
 from eva_sim.real.wire.firmware_table import robot_config
+from eva_sim.telemetry import Telemetry
 
 #: Longest time for arming, beyond the gaps between its groups [s].
 _ARMING_TIME = 1.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
+#: What the filter latches when a person ends the motion; everything else is a fault.
+_BY_A_PERSON = ("disarmed", "stopped")
 _FORKED = "this robot belongs to the parent process; open it after the fork, in the process that moves it."
 
 
@@ -71,6 +76,7 @@ class RobotFace(Face):
         self._period = robot_config(self.spec)["wire"]["period"]
         self._release = release
         self._lost = self._armed_once = self._closed = False
+        self._act: ArmingAct | None = None
         self._board = connect()
         try:
             self._get_ready(camera)
@@ -87,6 +93,7 @@ class RobotFace(Face):
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
         self._reader = LandmarkReader(camera, face.neutral, self.calibration.neutral_landmarks)
         self._filter = CommandFilter(self.spec, self.calibration)
+        self._cooldown = Cooldown(self.spec, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
         self._due = self._start = self.clock.now()
@@ -137,27 +144,33 @@ class RobotFace(Face):
 
         Raises:
             RobotError: the board refuses, for example because the cause of a fault is still there; another
-                robot is at the port; or the calibration is another one than when the robot was opened.
+                robot is at the port; the calibration is another one than when the robot was opened; a stop
+                came meanwhile; or it was armed after a fault so often that it must cool down first.
             DataError: the file of the calibration was removed or damaged.
         """
         self._check_open()
+        self._act = act = ArmingAct(self.clock, robot_config(self.spec)["safety"]["limp_after"])
+        after_fault = any(fault not in _BY_A_PERSON for fault in self._filter.faults)
+        if after_fault:
+            self._cooldown.check()
         if self._lost or not self._answers():
             self._reconnect()
         self._check_calibration()
-        self._status = self._exchange(self._arm_board)
+        self._status = self._exchange(self._arm_board, act)
         self._armed_once = True
+        self._cooldown.armed(after_fault)
         self._filter.begin()
         self._raw, self._position = self.calibration.limits.rest, self.spec.neutral
         self._await_armed()
 
     def disarm(self) -> None:
         """Makes the robot limp at once, until `arm`. May be called at any time, also twice."""
-        self._filter.latch("disarmed")
+        self._end_act("disarmed")
         self._status = self._exchange(self._end_motion, self._board.disarm)
 
     def stop(self) -> None:
         """Emergency stop: limp, and latched on the board as well, until `arm`."""
-        self._filter.latch("stopped")
+        self._end_act("stopped")
         self._status = self._exchange(self._end_motion, self._board.stop)
 
     def render(self, size: int) -> NDArray[np.uint8]:
@@ -173,7 +186,7 @@ class RobotFace(Face):
         identity = self.identity
         return {
             "kind": identity.kind, "robot": identity.robot_id, "version": identity.version,
-            "calibration": self.calibration.crc,
+            "calibration": self.calibration.crc, "calibration_file": self.calibration.to_json(),
         }  # fmt: skip
 
     def close(self) -> None:
@@ -194,14 +207,20 @@ class RobotFace(Face):
         else:
             self.arm()
 
-    def _arm_board(self) -> BoardStatus:
+    def _arm_board(self, act: ArmingAct) -> BoardStatus:
         status = self._board.status()
         if status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._board.clear()
         elif status.state != BoardState.LIMP:
             self._board.disarm()
         self._board.configure(self.calibration.limits, self.calibration.crc)
-        return self._board.arm(range(len(self.spec)))
+        return self._board.arm(range(len(self.spec)), act)
+
+    def _end_act(self, reason: str) -> None:
+        """Ends the act of arming, whichever board it reaches, also while another thread still arms."""
+        self._filter.latch(reason)
+        if self._act:
+            self._act.end(reason)
 
     def _end_motion(self, end: Callable[[], None]) -> BoardStatus:
         end()
@@ -333,11 +352,19 @@ class RobotFace(Face):
             found=observation.found,
             image=observation.image,
             faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            telemetry=self._telemetry(observation.time),
         )
+
+    def _telemetry(self, picture_time: float) -> Telemetry:
+        status = self._status
+        target, output, temperature, load = (
+            np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
+        )
+        return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
-        self._filter.latch("disarmed by a signal, or because the program ends")
+        self._end_act("disarmed by a signal, or because the program ends")
         with contextlib.suppress(Exception):
             self._board.disarm()
 

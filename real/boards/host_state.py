@@ -1,4 +1,4 @@
-"""State that the host keeps for a board that keeps none: the order of arming, and the faults."""
+"""State that the host keeps for a board that keeps none: arming, faults, and what was read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
 
 
 @dataclass
@@ -70,3 +72,22 @@ class FaultLog:
 
     def __str__(self) -> str:
         return "; ".join(self.latched)
+
+
+@dataclass
+class SensorReading:
+    """Values that a driver read in one exchange, one for each actuator of the face where it is an array.
+
+    Attributes:
+        temperature: of each servo [degrees Celsius]; NaN if unknown.
+        load: of each servo, share of the stall torque with its sign; NaN if unknown.
+        faults: faults in words; any of them makes the face limp.
+        position: measured positions [raw]; None on boards that measure nothing.
+        supply: lowest supply voltage of the servos [V]; NaN if unknown.
+    """
+
+    temperature: Floats
+    load: Floats
+    faults: list[str] = field(default_factory=list)
+    position: Floats | None = None
+    supply: float = float("nan")

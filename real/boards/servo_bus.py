@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
-from eva_sim.real.boards.host_managed import HostManagedBoard, SensorReading
+from eva_sim.real.boards.host_managed import HostManagedBoard
+from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
@@ -37,7 +38,7 @@ class ServoReading:
         torque: whether it holds its position.
         errors: its errors, in words.
         position: [ticks].
-        load: share of its stall torque.
+        load: share of its stall torque; its sign is its direction.
         voltage: [V].
         temperature: [degrees Celsius].
         held: whether its own watchdog has stopped it.

@@ -149,6 +149,7 @@ class EndpointSearch:
         bench, name, unit = self._bench, self._actuator.name, self._unit
         while True:
             bench.tick()
+            self._report_notice()
             match self._ask(subject, endpoint_meaning(self._actuator, subject), bench.raw, bench.goal):
                 case MoveTo(raw):
                     bench.go(raw)
@@ -162,6 +163,11 @@ class EndpointSearch:
                     )
                 case SkipServo():
                     return None
+
+    def _report_notice(self) -> None:
+        notice, self._bench.notice = self._bench.notice, ""
+        if notice:
+            self._operator.tell(f"{self._actuator.name} {notice} {self._unit}; it stays there.")
 
     def _ask(self, subject: Subject, meaning: str, raw: float, goal: float) -> OperatorAnswer | None:
         question = OperatorQuestion(

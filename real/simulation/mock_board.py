@@ -69,7 +69,7 @@ class MockBoard:
     def supply(self, volts: float) -> None:
         """Sets the voltage of the servos."""
         self.advance()
-        self.firmware.supply = round(1000 * volts)
+        self.firmware.set_supply(round(1000 * volts), self._ms() - self._booted)
 
     def power_cycle(self) -> None:
         """Switches the power off and on again."""

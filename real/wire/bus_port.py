@@ -7,7 +7,7 @@ leak the system's errors. Both libraries accept any object with these methods in
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -50,6 +50,15 @@ class BusPort:
         self._latency = LATENCY if latency is None else latency
         self._deadline = 0.0
         self._record: bytearray | None = None
+        self._write: Callable[[bytes], int] = self.write_line
+
+    def write_through(self, write: Callable[[bytes], int]) -> None:
+        """From now on bytes are sent by this function, which raises `OSError` if that fails."""
+        self._write = write
+
+    def write_line(self, data: bytes) -> int:
+        """Writes bytes to the line itself; returns how many were taken."""
+        return int(self._line.write(data))
 
     def write(self, data: bytes) -> None:
         """Sends all bytes."""
@@ -127,7 +136,7 @@ class BusPort:
             self._record += bytes(packet)
             return len(packet)
         with self._link_errors():
-            return int(self._line.write(bytes(packet)))
+            return self._write(bytes(packet))
 
     def setPacketTimeout(self, count: int) -> None:
         self.setPacketTimeoutMillis(1e3 * (10.0 * count / self._baud + self._latency))
