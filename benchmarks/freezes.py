@@ -86,11 +86,13 @@ for number in itertools.count():
 
 
 class Watched(Protocol):
-    """The servos' side of a board."""
+    """The servos' side of a board.
 
-    @property
-    def port(self) -> str:
-        """Terminal at which the program reaches it."""
+    Attributes:
+        port: where the program reaches it.
+    """
+
+    port: str
 
     @property
     def woken(self) -> int:

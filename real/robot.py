@@ -13,10 +13,11 @@ from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
+from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
-from eva_sim.real.boards.registry import BoardOpener
+from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
@@ -175,12 +176,24 @@ class RobotFace(Face):
         self._end_act("stopped")
         self._status = self._exchange(self._end_motion, self._board.stop)
 
+    def hold_still(self) -> None:
+        """Tells an armed robot to stay where it is. It never arms; the next `move` tells what went wrong.
+
+        A robot is held for `held_for` of robot.toml after its last command; then it goes limp by silence.
+        """
+        self._check_open()
+        held_for = robot_config(self.spec)["safety"]["held_for"]
+        if self._armed_once and not self._filter.faults and self.clock.now() < self._due + held_for:
+            with contextlib.suppress(LinkError):
+                self._send(self._raw)
+                self._disarm_on_fault()
+
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         self._made.check(RobotError, _FORKED)
         try:
             with self._shutdown:
-                return self._reader.render(size)
+                return work_while_held(self, lambda: self._reader.render(size))
         except MediaError as error:
             raise RenderError(str(error)) from error
 
@@ -299,7 +312,7 @@ class RobotFace(Face):
         if self._reader.knows_neutral:
             return []
         with self._shutdown:
-            points = self._reader.detect()
+            points = work_while_held(self, self._reader.detect)
         return [] if points is None else [points]
 
     def _go(self, sent: NDArray[np.float32]) -> None:
@@ -344,8 +357,9 @@ class RobotFace(Face):
 
     def _read(self) -> Reading:
         with self._shutdown:
-            observation = self._reader.read()
+            observation = work_while_held(self, self._reader.read)
         output = self.calibration.to_command(self._status.output)
+        back = describe_plugged(self._connect) if self._lost else ()
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -357,9 +371,7 @@ class RobotFace(Face):
             found=observation.found,
             image=observation.image,
             faults=tuple(
-                dict.fromkeys(
-                    [*self._filter.faults, *self._plugged_again(), *self._status.faults, *observation.faults]
-                )
+                dict.fromkeys([*self._filter.faults, *back, *self._status.faults, *observation.faults])
             ),
             telemetry=self._telemetry(observation.time),
         )
@@ -370,13 +382,6 @@ class RobotFace(Face):
             np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
         )
         return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
-
-    def _plugged_again(self) -> list[str]:
-        """Tells where a lost board is again, if its connection knows that; only `arm` connects to it."""
-        if not self._lost or not isinstance(self._connect, BoardOpener):
-            return []
-        ports = self._connect.plugged()
-        return [f"the board is plugged in again, at {', '.join(ports)}: arm() connects"] if ports else []
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""

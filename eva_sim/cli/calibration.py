@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.output import print_result, warn
 from eva_sim.cli.preparation import work_on
 from eva_sim.clock import WallClock
 from eva_sim.contract import FaceSpec, load_spec
@@ -73,8 +73,8 @@ def calibrate(
         else []
     )
     for doubt in doubts:
-        Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
-    Console().print(f"{path}", soft_wrap=True)
+        warn(doubt)
+    print_result({"file": path, "doubts": doubts}, f"{path}")
 
 
 def calibrate_servos(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TICKS,
@@ -158,7 +158,7 @@ class Feetech(BusBoard):
             result, _error = self._handler.writeTxRx(number, address, len(data), list(data))
             if result == self._sdk.COMM_SUCCESS:
                 return
-        raise LinkError(f"{self._named(number)} does not confirm; check power and cable.")
+        raise LinkError(f"{self._named(number)} does not confirm; check power and cable. {SEE_DOCTOR}")
 
 
 def _signed(data: bytes, address: int, bit: int) -> int:

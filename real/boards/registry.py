@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec
-from eva_sim.errors import EvaError, LinkError, RobotError, known_names
+from eva_sim.errors import SEE_DOCTOR, EvaError, LinkError, RobotError, known_names
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
 from eva_sim.real.wire.known_ports import remember_devices
@@ -57,6 +57,12 @@ class BoardOpener:
 
     def __call__(self) -> Board:
         return self.open()
+
+
+def describe_plugged(connect: Callable[[], Board]) -> tuple[str, ...]:
+    """Tells where a lost board is plugged in again, if its connection knows that; only arming connects."""
+    ports = connect.plugged() if isinstance(connect, BoardOpener) else []
+    return (f"the board is plugged in again, at {', '.join(ports)}: arm() connects",) if ports else ()
 
 
 def board_opener(
@@ -196,7 +202,9 @@ def _finder(board: str) -> Callable[[FaceSpec], str]:
         listed = (listed or "no port has its USB id") + describe_unasked(board)
         count = f"several {board} boards answer" if answering else f"no {board} board answers"
         hint = ", or both of two: --port FIRST,SECOND" if BOARDS[board].max_ports > 1 else ""
-        raise LinkError(f"{count} ({listed}). Plug it in, or name its port, as in --port PATH{hint}.")
+        raise LinkError(
+            f"{count} ({listed}). Plug it in, or name its port, as in --port PATH{hint}. {SEE_DOCTOR}"
+        )
 
     return find
 
@@ -206,7 +214,7 @@ def _problem(spec: FaceSpec, board: str, path: str) -> str:
     try:
         BOARDS[board].open(spec, [path], "asked", WallClock()).close()
     except EvaError as error:
-        return str(error)
+        return str(error).removesuffix(f" {SEE_DOCTOR}")  # the list ends with that
     return ""
 
 

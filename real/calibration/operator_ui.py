@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from eva_sim.clock import Clock
 from eva_sim.contact_sheet import load_font
 from eva_sim.display import DisplayWindow
-from eva_sim.errors import RenderError, RobotError
+from eva_sim.errors import SEE_DOCTOR, RenderError, RobotError
 from eva_sim.files import Closing, atomic_path
 from eva_sim.real.calibration.session import CalibrationStopped
 from eva_sim.streams import tell
@@ -281,7 +281,7 @@ class WindowUI(OperatorUI):
             self._window = DisplayWindow(self._TITLE, self._STEPS)
         except RenderError as error:
             raise RobotError(
-                "there is no display for a window; use the terminal guide, without --window."
+                f"there is no display for a window; use the terminal guide, without --window. {SEE_DOCTOR}"
             ) from error
         self._last: tuple[str, str] = ("", "")
         self._slider = 0

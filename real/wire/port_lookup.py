@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from eva_sim.errors import LinkError
+from eva_sim.errors import SEE_DOCTOR, LinkError
 from eva_sim.real.wire.known_ports import UsbDevice
 from eva_sim.real.wire.serial_ports import listed_ports
 
@@ -57,7 +57,7 @@ class PortLookup:
             numbers = ", ".join(device.serial_number for device in gone)
             raise LinkError(
                 f"the USB device of this robot, serial number {numbers}, is not plugged in. "
-                "Plug it in and connect again; to use another robot, open that one."
+                f"Plug it in and connect again; to use another robot, open that one. {SEE_DOCTOR}"
             )
         return [path or other for path, other in zip(back, self._look(), strict=True)]
 
@@ -75,7 +75,9 @@ class PortLookup:
         """The named paths, or the one that a search finds."""
         for path in self._named:
             if path.startswith("/") and not os.path.exists(path):
-                raise LinkError(f'there is no port {path}; is the board plugged in? "auto" searches for it.')
+                raise LinkError(
+                    f'there is no port {path}; is the board plugged in? "auto" searches for it. {SEE_DOCTOR}'
+                )
         return list(self._named) or [self._search()]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.known_ports import UsbDevice, known_devices
@@ -133,7 +133,7 @@ def find_only_port(kind: str) -> str:
         found = (", ".join(paths) or "none") + " was found" + describe_unasked(kind)
         raise LinkError(
             f"one port with the USB id of a {kind} board is needed, but {found}; "
-            "plug it in, or name its port: --port PATH (port=... in Python)."
+            f"plug it in, or name its port: --port PATH (port=... in Python). {SEE_DOCTOR}"
         )
     return paths[0]
 
@@ -168,7 +168,7 @@ def find_firmware_port(
     count = "several robots answer" if robots else "no robot answers"
     raise RobotError(
         f"{count} ({listed}). Plug it in, or name its port: --port PATH (port=... in Python). "
-        "Without hardware there are the bodies virtual and mock."
+        f"Without hardware there are the bodies virtual and mock. {SEE_DOCTOR}"
     )
 
 
@@ -209,7 +209,8 @@ def open_port(path: str, baud: int, read_timeout: float, write_timeout: float) -
     except _OPEN_ERRORS as error:
         others = ", ".join(sorted(found.device for found in listed_ports())) or "none"
         hint = " Your user may need to join the group dialout." if _forbidden(path) else ""
-        raise LinkError(f"{path} cannot be opened ({error}); ports here: {others}.{hint}") from error
+        told = f"{path} cannot be opened ({error}); ports here: {others}.{hint} {SEE_DOCTOR}"
+        raise LinkError(told) from error
 
 
 def usb_identity(path: str) -> tuple[str, str] | None:
@@ -278,7 +279,7 @@ def _ask(port: FoundPort, opener: Callable[[str], BytePort], clock: Clock) -> st
         finally:
             link.close()
     except LinkError as error:
-        return str(error)
+        return str(error).removesuffix(f" {SEE_DOCTOR}")  # the list ends with that
     return f"{port.adapter}, silent" if ident is None else f"robot {ident.robot.hex()}"
 
 

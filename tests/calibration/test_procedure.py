@@ -165,12 +165,12 @@ def test_a_servo_that_pushes_gives_way(spec: FaceSpec, bus: RecordingBoard, benc
 class Spring(RecordingBoard):
     """A board whose jaw meets a spring at a position, whose load has either sign."""
 
-    def __init__(self, stop: float, way: float, sign: float) -> None:
+    def __init__(self, met: float, way: float, sign: float) -> None:
         super().__init__()
-        self.place, self.way, self.sign = stop, way, sign
+        self.met, self.way, self.sign = met, way, sign
 
     def _send(self, raw: Floats, began: float) -> BoardStatus:
-        beyond = max(0.0, self.way * (raw[JAW] - self.place))
+        beyond = max(0.0, self.way * (raw[JAW] - self.met))
         self.load[JAW] = self.sign * min(1.0, 0.02 * beyond)
         return super()._send(raw, began)
 
