@@ -17,6 +17,7 @@ from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
@@ -358,6 +359,7 @@ class RobotFace(Face):
         with self._shutdown:
             observation = work_while_held(self, self._reader.read)
         output = self.calibration.to_command(self._status.output)
+        back = describe_plugged(self._connect) if self._lost else ()
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -368,7 +370,9 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=tuple(
+                dict.fromkeys([*self._filter.faults, *back, *self._status.faults, *observation.faults])
+            ),
             telemetry=self._telemetry(observation.time),
         )
 

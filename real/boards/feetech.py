@@ -99,8 +99,11 @@ class Feetech(BusBoard):
         return low.to_bytes(2, "little") + high.to_bytes(2, "little")
 
     def _write_eeprom(self, number: int, address: int, data: bytes) -> None:
-        for at, written in ((LOCK, b"\0"), (address, data), (LOCK, b"\1")):
-            self._write(number, at, written)
+        self._write(number, LOCK, b"\0")
+        if self._read(LOCK, 1, [number]).get(number) != b"\0":  # then only the copy in memory would change
+            raise LinkError(f"{self._named(number)} keeps its EEPROM locked, and would forget its limits.")
+        self._write(number, address, data)
+        self._write(number, LOCK, b"\1")
 
     def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
         self._send_goals(channels, start)
