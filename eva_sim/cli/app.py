@@ -14,7 +14,17 @@ import typer.main
 from rich.console import Console
 
 from eva_sim import __version__
-from eva_sim.cli import calibration, learning, mirroring, models, pictures, recordings, robot, transfer
+from eva_sim.cli import (
+    calibration,
+    conformance,
+    learning,
+    mirroring,
+    models,
+    pictures,
+    recordings,
+    robot,
+    transfer,
+)
 from eva_sim.command_start import ENDING_SIGNALS
 from eva_sim.errors import EvaError, describe_error
 from eva_sim.interrupts import (
@@ -58,6 +68,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": recordings.export,
     "transfer": transfer.transfer,
     "calibrate": calibration.calibrate,
+    "conform": conformance.conform,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
