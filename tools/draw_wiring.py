@@ -133,8 +133,9 @@ TABLES = {"connectors": connector_table, "divider": divider_table, "power": powe
 def write_tables(text: str, spec: FaceSpec) -> str:
     """A page with the tables between its marks replaced."""
     for name, table in TABLES.items():
-        marks = rf"(<!-- {name}: made by tools.draw_wiring -->\n).*?(<!-- end -->)"
-        text, count = re.subn(marks, lambda m, t=table: f"{m[1]}\n{t(spec)}\n\n{m[2]}", text, flags=re.DOTALL)
+        marks = rf"(?<=<!-- {name}: made by tools.draw_wiring -->\n).*?(?=<!-- end -->)"
+        made = f"\n{table(spec)}\n\n".replace("\\", r"\\")
+        text, count = re.subn(marks, made, text, flags=re.DOTALL)
         if count != 1:
             raise ValueError(f"docs/hardware.md has the marks of the table {name!r} {count} times, not once.")
     return text
