@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from eva_sim.cli.output import print_result, remark
 from eva_sim.errors import RobotError
 
 
@@ -20,7 +20,6 @@ def conform(
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="all cases of each fault, some minutes")] = False,
     only: Annotated[str, typer.Option(help="rows whose name has these words")] = "",
-    out: Annotated[Path | None, typer.Option(help="file for the results, JSON")] = None,
 ) -> None:
     """Tries the table of faults on any firmware of docs/protocol.md.
 
@@ -34,14 +33,12 @@ def conform(
     if not rows:
         raise RobotError(f"no row of the table of faults has the words {only!r}; docs/faults.md lists them.")
     body, opener = _choose(port, servos_unplugged)
-    console = Console()
-    console.print(_identity(opener(body)), soft_wrap=True)
-    results = try_all(rows, body, not full, quiet=not console.is_terminal, opener=opener)
-    Console(width=None if console.is_terminal else 400).print(table(results, f"Faults, {port}"))
-    if out is not None:
-        from eva_sim.files import write_json
-
-        write_json(out, {"port": port, "full": full, "rows": results})
+    identity = _identity(opener(body))
+    remark(identity)
+    results = try_all(rows, body, not full, quiet=not sys.stderr.isatty(), opener=opener)
+    print_result(
+        {"port": port, "full": full, "board": identity, "rows": results}, table(results, f"Faults, {port}")
+    )
     if not all(result.get("ok", "skipped" in result) for result in results):
         raise RobotError(f"the board at {port} does not conform; the table has the rows.")
 

@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
+    DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -46,7 +49,6 @@ _REFUSALS = {
     Answer.BAD_VALUE: "a value is outside the limits in the board's flash",
     Answer.NOT_CALIBRATED: "the board holds no calibration",
 }
-_DRIVEN = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
 #: Reports of a takeover, to the program that took the board over and to the one that lost it.
 TOOK_OVER = (
     "the board was moving when this program connected: another program had it, or this one a moment ago"
@@ -72,10 +74,11 @@ class FirmwareBoard(Board):
     """
 
     def __init__(self, spec: FaceSpec, link: Link) -> None:
+        safety = robot_config(spec)["safety"]
+        super().__init__(link.clock, safety["limp_after"])
         self._spec, self._link = spec, link
         self._channels = spec.column("channel").astype(int).tolist()
         self._unknown = np.full(len(spec), np.nan)
-        safety = robot_config(spec)["safety"]
         self._hold_after, self._supply = safety["hold_after"], (safety["supply_low"], safety["supply_high"])
         #: For each channel, once configured: index of its actuator, and its limits in quarters of a us.
         self._limits: list[tuple[int, int, int]] | None = None
@@ -97,7 +100,7 @@ class FirmwareBoard(Board):
         else:
             raise RobotError("the board cannot keep session numbers; its EEPROM is worn out, so replace it.")
         self._session = self._ident.session
-        self._took_over = self._took_over or self._ident.before in _DRIVEN
+        self._took_over = self._took_over or self._ident.before in DRIVEN
         self._last_answer_at = self._link.clock.now()
         self.identity = BoardIdentity(
             kind="firmware",
@@ -133,13 +136,14 @@ class FirmwareBoard(Board):
         self._open_session()
         return self.identity.calibration
 
-    def arm(self, actuators: Collection[int]) -> BoardStatus:
+    def _arm(self, actuators: Collection[int], act: ArmingAct) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
         bits = sum(1 << self._channels[i] for i in set(actuators))
+        self._use(act)
         return self._request(wire.Arm(self._session, bits), "arm")
 
-    def send(self, raw: Floats) -> BoardStatus:
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before moving.")
         wanted = np.asarray(raw, dtype=float).tolist()  # lists cost less than arrays for so few numbers
@@ -147,6 +151,8 @@ class FirmwareBoard(Board):
             pulses = [min(max(round(4 * wanted[i]), low), high) for i, low, high in self._limits]
         except (ValueError, OverflowError):  # NaN and infinity have no nearest pulse
             raise RobotError("targets must be numbers; nothing was sent.") from None
+        if self._act:
+            self._act.renew(began)
         message = wire.Targets(self._session, tuple(pulses))
         answer = self._link.ask(message, wire.Status, TARGETS_PATIENCE)
         return self._unanswered() if answer is None else self._update(answer)
@@ -154,17 +160,17 @@ class FirmwareBoard(Board):
     def status(self) -> BoardStatus:
         return self._update(self._link.demand(wire.Query(), wire.Status, PATIENCE, tries=3))
 
-    def disarm(self) -> None:
+    def _disarm(self) -> None:
         if not self._closed:
             self._make_limp(wire.Disarm())
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         self._make_limp(wire.Stop())
 
     def _make_limp(self, message: wire.Message) -> None:
         """Also makes a board limp that another program has taken over; that program learns of it."""
         answer = self._link.demand(message, wire.Status, PATIENCE, tries=3)
-        if answer.state in _DRIVEN:
+        if answer.state in DRIVEN:
             raise RobotError(
                 f"the board does not obey {type(message).__name__.upper()}: it is "
                 f"{BoardState(answer.state).name}; switch the servo supply off."
@@ -221,8 +227,10 @@ class FirmwareBoard(Board):
         if answer.answer not in (Answer.TAKEN, Answer.WRONG_STATE):
             faults.append(self._refusal(answer))
         output = np.array([answer.pulses[channel] / 4 or np.nan for channel in self._channels])
-        state, supply = BoardState(answer.state), answer.supply / 1000
-        self._last_status = BoardStatus(state, output, tuple(faults), supply, self._unknown, self._unknown)
+        state, supply, time = BoardState(answer.state), answer.supply / 1000, answer.uptime / 1000
+        self._last_status = BoardStatus(
+            state, output, tuple(faults), supply, self._unknown, self._unknown, time
+        )
         return self._last_status
 
     def _unanswered(self) -> BoardStatus:
@@ -230,9 +238,10 @@ class FirmwareBoard(Board):
         quiet = self._link.clock.now() - self._last_answer_at
         self._missed += 1  # counted as well, since a busy computer may sleep through one answer
         if self._missed >= _MISSES and quiet > self._hold_after:
-            raise LinkError(f"the board has not answered for {quiet:.2f} s; check its cable and its power.")
+            told = f"the board has not answered for {quiet:.2f} s; check its cable and its power."
+            raise LinkError(f"{told} {SEE_DOCTOR}")
         status = self._last_status or self.status()
-        return replace(status, faults=(*status.faults, "the board did not answer the last targets"))
+        return replace(status, faults=(*status.faults, UNANSWERED))
 
     def _describe_faults(self, status: wire.Status) -> list[str]:
         faults = [description for bit, description in _FAULTS.items() if status.faults & bit]
@@ -269,10 +278,10 @@ def _check_firmware(spec: FaceSpec, ident: wire.Ident) -> None:
     if ident.version != wire.VERSION:
         raise RobotError(
             f"the board uses version {ident.version} of the protocol, and this package {wire.VERSION}; "
-            "flash the firmware of this package, see real/firmware/README.md."
+            f"flash the firmware of this package, see real/firmware/README.md. {SEE_DOCTOR}"
         )
     if ident.table != table_crc(spec) or ident.channels != len(spec):
         raise RobotError(
             "the board's firmware was compiled for other tables than those of this face; "
-            "flash the firmware of this package, see real/firmware/README.md."
+            f"flash the firmware of this package, see real/firmware/README.md. {SEE_DOCTOR}"
         )

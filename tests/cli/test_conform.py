@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +20,12 @@ def conform(*arguments: str) -> Any:
 
 
 @pytest.mark.parametrize("words", ["targets out of range", "an old frame"])
-def test_the_mock_conforms(tmp_path: Path, words: str) -> None:
-    done = conform("--port", "mock", "--only", words, "--out", str(tmp_path / "rows.json"))
+def test_the_mock_conforms(words: str) -> None:
+    done = conform("--port", "mock", "--only", words, "--json", "--quiet")
     assert done.exit_code == 0, done.output
-    assert "on mock, build" in done.output
-    (row,) = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    result = json.loads(done.stdout)
+    assert "on mock, build" in result["board"]
+    (row,) = result["rows"]
     assert row["ok"] and words in row["fault"]
 
 

@@ -341,10 +341,11 @@ def _session(bench: Bench, session: int) -> list[bytes]:
 def unplugged(trial: Trial) -> None:
     """At every byte of `TARGETS`; then replugged; then armed."""
     size = _size(wire.Targets(1, (0,) * 25))
-    with trial.bench() as bench, bench.face() as face:
-        face.reset()
+    with trial.bench() as bench:
         for count in trial.some(range(size + 1), 4):
-            _unplug_once(trial, bench, face, count)
+            with bench.face() as face:  # a new one each time, since arming after faults needs pauses
+                face.reset()
+                _unplug_once(trial, bench, face, count)
 
 
 def _unplug_once(trial: Trial, bench: Bench, face: Any, count: int) -> None:
