@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
-from eva_sim.errors import CommandError, DataError, known_names
+from eva_sim.errors import SEE_DOCTOR, CommandError, DataError, known_names
 from eva_sim.files import Closing, asset
 from eva_sim.tables import parse_table
 from eva_sim.telemetry import Telemetry
@@ -111,9 +111,8 @@ class FaceSpec:
             )
         path = self.folder / name
         if not path.exists():
-            raise DataError(
-                f"{name} is missing from {self.folder}; reinstall eva-sim, or complete the folder."
-            )
+            told = f"{name} is missing from {self.folder}; reinstall eva-sim, or complete the folder."
+            raise DataError(f"{told} {SEE_DOCTOR}")
         return path
 
     @property

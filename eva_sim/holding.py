@@ -55,7 +55,7 @@ def work_while_held(face: Face, work: Callable[[], T]) -> T:
     thread.join()
     if "error" in outcome:
         raise outcome["error"]
-    return outcome["result"]  # type: ignore[no-any-return]
+    return outcome["result"]
 
 
 def iterate_while_held(face: Face, items: Iterable[T]) -> Iterator[T]:

@@ -16,6 +16,7 @@ from eva_sim.forks import ForkMark
 from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
+from eva_sim.real.boards.motion_rules import load_motion_rules
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
@@ -25,7 +26,7 @@ from eva_sim.real.vision.landmark_reader import LandmarkReader, RestView
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.telemetry import Telemetry
 
-#: Longest time for arming, beyond the gaps between its groups [s].
+#: Longest time for arming, beyond the gaps between its groups and the way to rest [s].
 _ARMING_TIME = 1.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
@@ -276,7 +277,10 @@ class RobotFace(Face):
     def _await_armed(self) -> None:
         """Sends the rest position until all groups are armed."""
         safety = robot_config(self.spec)["safety"]
-        deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING_TIME
+        limits = self.calibration.limits
+        way = float(((limits.high - limits.low) / load_motion_rules(self.spec).arming_slew(limits)).max())
+        allowed = len(safety["arm_groups"]) * safety["arm_gap"] + way * self._period + _ARMING_TIME
+        deadline = self.clock.now() + allowed
         while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._shutdown:
                 self._send(self._raw)

@@ -172,7 +172,7 @@ class MirrorController:
         """
         if duration is not None:
             self.expected_steps = sum(1 for _ in ControlClock(self.control_dt).times_up_to(duration))
-        self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest())
+        self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest(), np.zeros(3))
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()
         self._face.reset()
@@ -227,7 +227,8 @@ class MirrorController:
         """
         if self._mapped is None or self._mapped[0] is not person:
             target = self._retarget(person.expression, self._tracker().neutral)
-            command = self._neck_and_eyes.set_command(self._model.predict(target), person.head)
+            head = person.head._replace(turn=person.head_ahead)
+            command = self._neck_and_eyes.set_command(self._model.predict(target), head)
             self._mapped = person, target, command
         return self._mapped[1:]
 

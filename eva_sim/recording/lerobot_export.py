@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.errors import DataError, EvaError
+from eva_sim.errors import SEE_DOCTOR, DataError, EvaError
 from eva_sim.files import atomic_folder, check_output_folder, write_json
 from eva_sim.recording.export_pictures import (
     PictureSize,
@@ -177,7 +177,8 @@ def need_pyarrow() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ModuleNotFoundError as error:
-        raise EvaError("the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'") from error
+        wanted = "the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'"
+        raise EvaError(f"{wanted}. {SEE_DOCTOR}") from error
 
 
 def _check(recordings: Sequence[Recording]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
     DRIVEN,
@@ -238,7 +238,8 @@ class FirmwareBoard(Board):
         quiet = self._link.clock.now() - self._last_answer_at
         self._missed += 1  # counted as well, since a busy computer may sleep through one answer
         if self._missed >= _MISSES and quiet > self._hold_after:
-            raise LinkError(f"the board has not answered for {quiet:.2f} s; check its cable and its power.")
+            told = f"the board has not answered for {quiet:.2f} s; check its cable and its power."
+            raise LinkError(f"{told} {SEE_DOCTOR}")
         status = self._last_status or self.status()
         return replace(status, faults=(*status.faults, UNANSWERED))
 
@@ -277,10 +278,10 @@ def _check_firmware(spec: FaceSpec, ident: wire.Ident) -> None:
     if ident.version != wire.VERSION:
         raise RobotError(
             f"the board uses version {ident.version} of the protocol, and this package {wire.VERSION}; "
-            "flash the firmware of this package, see real/firmware/README.md."
+            f"flash the firmware of this package, see real/firmware/README.md. {SEE_DOCTOR}"
         )
     if ident.table != table_crc(spec) or ident.channels != len(spec):
         raise RobotError(
             "the board's firmware was compiled for other tables than those of this face; "
-            "flash the firmware of this package, see real/firmware/README.md."
+            f"flash the firmware of this package, see real/firmware/README.md. {SEE_DOCTOR}"
         )

@@ -384,11 +384,12 @@ class HostManagedBoard(Board):
         assert self._limits is not None
         limits, rules, now = self._limits, self._rules, self._clock.now()
         before = np.where(self.enabled, self.sent, limits.rest)
-        if self._arming.active and self.identity.measured:
+        gliding = self._arming.active and self.identity.measured
+        if gliding:
             targets = limits.rest
         allowed = rules.limit_pairs(np.clip(targets, limits.low, limits.high), limits)
         periods = min((now - self._last_step_at) / rules.period, rules.most_periods)
-        reach = limits.slew * periods
+        reach = periods * (rules.arming_slew(limits) if gliding else limits.slew)
         step = rules.hold_back_pairs(before + np.clip(allowed - before, -reach, reach), before, limits)
         self.sent, self._last_step_at = np.where(self.enabled, step, np.nan), now
         clamped = np.flatnonzero(self.enabled & (np.abs(targets - allowed) > self._grid))

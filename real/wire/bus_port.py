@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from eva_sim.errors import LinkError, NoAnswerError
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError
 from eva_sim.real.wire.link import PORT_ERRORS
 from eva_sim.real.wire.serial_ports import open_port
 
@@ -75,9 +75,8 @@ class BusPort:
         while len(received) < count:
             received += self.readPort(count - len(received))
             if len(received) < count and self.isPacketTimeout():
-                raise NoAnswerError(
-                    f"{self.name} sent {len(received)} of {count} bytes; check power and cable."
-                )
+                told = f"{self.name} sent {len(received)} of {count} bytes; check power and cable."
+                raise NoAnswerError(f"{told} {SEE_DOCTOR}")
         return received
 
     @contextmanager
@@ -106,7 +105,9 @@ class BusPort:
         try:
             yield
         except PORT_ERRORS as error:
-            raise LinkError(f"{self.name} is gone ({error}); plug it in and connect again.") from error
+            raise LinkError(
+                f"{self.name} is gone ({error}); plug it in and connect again. {SEE_DOCTOR}"
+            ) from error
 
     # The interface that scservo_sdk and dynamixel_sdk expect of a port, in their spelling.
 

@@ -20,8 +20,9 @@ from eva_sim.errors import DataError
 from eva_sim.tables import read_table
 
 #: Limits of `[safety]` in robot.toml that are numbers above zero.
-_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_for", "arm_gap",
-           "too_hot", "stall_load", "stall_for", "ease")  # fmt: skip
+_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
+           "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
+           "pause_first", "pause_most", "forget_after")  # fmt: skip
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
 _ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHHHH")
@@ -84,6 +85,8 @@ def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
     wrong = [f"{name} = {value!r}" for name, value in limits.items() if not _is_positive(value)]
     if not wrong and limits["hold_after"] >= limits["limp_after"]:
         wrong = ["limp_after is not above hold_after"]
+    if not wrong and limits["supply_low"] >= limits["supply_high"]:
+        wrong = ["supply_high is not above supply_low"]
     if wrong:
         raise DataError(f"{path}, [safety]: {wrong[0]}; write a number above 0, as in assets/robot.toml.")
     return table

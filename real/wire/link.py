@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from eva_sim.clock import Clock
-from eva_sim.errors import LinkError
+from eva_sim.errors import SEE_DOCTOR, LinkError
 from eva_sim.real.wire.protocol import TO_HOST, Decoder, Message, encode_frame
 
 A = TypeVar("A", bound=Message)
@@ -108,7 +108,7 @@ class Link:
         if found is None:
             raise LinkError(
                 f"the board does not answer to {type(message).__name__.upper()} ({tries} tries of "
-                f"{timeout:g} s); check its power, its port, and that it has our firmware."
+                f"{timeout:g} s); check its power, its port, and that it has our firmware. {SEE_DOCTOR}"
             )
         return found
 
@@ -151,7 +151,7 @@ class Link:
         except PORT_ERRORS as error:
             self._lost = str(error) or type(error).__name__
             raise LinkError(
-                f"the link is lost: {self._lost}; is the cable plugged in? Then connect again."
+                f"the link is lost: {self._lost}; is the cable plugged in? Then connect again. {SEE_DOCTOR}"
             ) from error
 
 
