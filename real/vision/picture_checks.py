@@ -88,7 +88,11 @@ class FaceLook(NamedTuple):
     @classmethod
     def median(cls, looks: Sequence[FaceLook]) -> Self:
         """The median of several looks."""
-        return cls(*(np.median([look[part] for look in looks], axis=0) for part in range(3)))
+        return cls(
+            np.median([look.colour for look in looks], axis=0),
+            float(np.median([look.size for look in looks])),
+            np.median([look.place for look in looks], axis=0),
+        )
 
     def has_colour_of(self, other: FaceLook) -> bool:
         """Whether both have one colour, or one is too dark to tell."""
