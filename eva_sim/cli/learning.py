@@ -58,7 +58,8 @@ def train(
         str,
         typer.Option(
             help="direct: landmarks to commands. image: landmarks to a picture that the robot imagines of "
-            "itself, and from the picture to commands. linear: ridge regression"
+            "itself, and from the picture to commands. linear: ridge regression. history: direct, "
+            "corrected by what was asked, sent and read lately"
         ),
     ] = "direct",
 ) -> None:
