@@ -228,8 +228,8 @@ def babble(
             open_face=opener[0], spec=spec,
         )  # fmt: skip
         with (
-            progress(does="babble", total=plan.manifest.samples, unit="faces") as bar,
-            contextlib.closing(_record_missing(plan, opener, workers, bar.update)) as recorded,
+            progress(does="babble", total=plan.manifest.samples, unit="faces", workers=workers) as bar,
+            contextlib.closing(_record_missing(plan, opener, workers, bar.skip)) as recorded,
         ):
             for index in recorded:
                 bar.update(plan.manifest.rows(index))

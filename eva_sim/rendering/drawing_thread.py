@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from eva_sim.errors import RenderError
+from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.forks import ForkMark
 
 P = ParamSpec("P")
@@ -133,7 +133,7 @@ def load_pyrender() -> Any:
         with _on_egl():
             import pyrender
     except ModuleNotFoundError as error:
-        raise RenderError(f"no picture can be made ({error}); install eva-sim again.") from error
+        raise RenderError(f"no picture can be made ({error}); install eva-sim again. {SEE_DOCTOR}") from error
     except Exception as error:  # PyOpenGL raises whatever the loader did
         raise RenderError(
             f"no picture can be made: OpenGL did not load ({cause(error)}). {opengl_advice()}"
@@ -172,7 +172,9 @@ def _device(platform: Any) -> Any:
         raise RenderError(f"no picture can be made: EGL finds no device. {opengl_advice()}")
     if not (chosen.isdecimal() and int(chosen) < len(devices)):
         there = "0" if len(devices) == 1 else f"0 to {len(devices) - 1}"
-        raise RenderError(f"EGL_DEVICE_ID={chosen!r} is no device of EGL; unset it, or choose {there}.")
+        raise RenderError(
+            f"EGL_DEVICE_ID={chosen!r} is no device of EGL; unset it, or choose {there}. {SEE_DOCTOR}"
+        )
     return devices[int(chosen)]
 
 
@@ -186,6 +188,10 @@ def cause(error: BaseException) -> str:
 
 def opengl_advice() -> str:
     """Returns what to do where OpenGL does not work, by what is found on this machine."""
+    return f"{_advice()} {SEE_DOCTOR}"
+
+
+def _advice() -> str:
     missing = [package for library, package in _LIBRARIES.items() if not _loads(library)]
     if missing:
         return f"On Debian: apt install {' '.join(missing)}."

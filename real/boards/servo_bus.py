@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.host_managed import HostManagedBoard, SensorReading
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError, RobotError
+from eva_sim.real.boards.host_managed import HostManagedBoard
+from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
@@ -37,7 +38,7 @@ class ServoReading:
         torque: whether it holds its position.
         errors: its errors, in words.
         position: [ticks].
-        load: share of its stall torque.
+        load: share of its stall torque; its sign is its direction.
         voltage: [V].
         temperature: [degrees Celsius].
         held: whether its own watchdog has stopped it.
@@ -130,7 +131,9 @@ class BusBoard(HostManagedBoard):
 
     @abc.abstractmethod
     def _set_up(self) -> None:
-        """Switches all torque off, checks how the servos are set, and starts the watchdogs.
+        """Checks the servos, switches all torque off, checks their settings, and starts the watchdogs.
+
+        Nothing is written before it is known that every servo has the registers of this driver.
 
         Raises:
             LinkError: a servo does not answer.
@@ -215,7 +218,8 @@ class BusBoard(HostManagedBoard):
         """
         answers = self._read(address, length, self.ids)
         if missing := [self._named(i) for i in self.ids if i not in answers]:
-            raise LinkError(f"no answer from {', '.join(missing[:4])}: check power, cable, id and baud rate.")
+            silent = ", ".join(missing[:4])
+            raise LinkError(f"no answer from {silent}: check power, cable, id and baud rate. {SEE_DOCTOR}")
         return answers
 
     def _named(self, number: int) -> str:
@@ -224,7 +228,7 @@ class BusBoard(HostManagedBoard):
     def _read_sensors(self, fully: bool) -> SensorReading:
         answers = self._read(*self._reading, self.ids)
         if not answers:
-            raise LinkError("no servo answers; check power, cable and baud rate.")
+            raise NoAnswerError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
         reading = SensorReading(self._unknown(), self._unknown())
         position, volts, self._held = self._unknown(), self._unknown(), False
         for i, number in enumerate(self.ids):
@@ -259,7 +263,7 @@ class BusBoard(HostManagedBoard):
             if len(answers) == len(self.ids) and not any(a[0] for a in answers.values()):
                 return
         if not answers:
-            raise LinkError("no servo answers; check power, cable and baud rate.")
+            raise LinkError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
         if holding := [self._named(i) for i, a in answers.items() if a[0]]:
             raise LinkError(f"{', '.join(holding)} keeps its torque; switch off the servos' power.")
 

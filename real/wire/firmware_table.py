@@ -3,13 +3,13 @@
 Host and firmware compare the CRC-32 of `packed_table(spec)`, little-endian. For each channel, in order: the
 narrowest and widest pulse a calibration may take, the nominal rest [quarters of a us], the fastest slew
 [quarters of a us per 20 ms] (u16 each), arming group, exclusion partner (255: none), exclusion limit [1/64]
-(u8 each). Then hold, limp [ms], supply limit [mV], how long it may sag, gap between arming groups [ms] (u16).
+(u8 each). Then hold, limp [ms], lowest and highest supply [mV], how long it may be outside [ms], good time
+that makes up for one outside, gap between arming groups [ms] (u16).
 """
 
 from __future__ import annotations
 
 import struct
-import tomllib
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,10 +17,15 @@ from typing import Any, NamedTuple
 
 from eva_sim.contract import Actuator, FaceSpec
 from eva_sim.errors import DataError
+from eva_sim.tables import read_table
 
+#: Limits of `[safety]` in robot.toml that are numbers above zero.
+_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
+           "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
+           "pause_first", "pause_most", "forget_after")  # fmt: skip
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
-_ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHH")
+_ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHHHH")
 
 
 class ChannelRow(NamedTuple):
@@ -51,15 +56,19 @@ class BoardTiming(NamedTuple):
     Attributes:
         hold: silence until the board holds [ms].
         limp: silence until the board is limp [ms].
-        supply: lowest voltage of the servos [mV].
-        sag: time for which the supply may be below that [ms].
+        supply_low: lowest voltage of the servos [mV].
+        supply_high: highest voltage of the servos [mV].
+        sag: time for which the supply may be outside these, in all [ms].
+        recovery: time of good supply that makes up for one outside [1].
         arm_gap: time between two arming groups [ms].
     """
 
     hold: int
     limp: int
-    supply: int
+    supply_low: int
+    supply_high: int
     sag: int
+    recovery: int
     arm_gap: int
 
 
@@ -68,13 +77,23 @@ def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
     """The face's `robot.toml`, parsed.
 
     Raises:
-        DataError: the face's folder has no such file, or it is no TOML.
+        DataError: the face's folder has no such file, or a safety limit in it is none.
     """
     path = spec.file("robot.toml")
-    try:
-        return tomllib.loads(path.read_text())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path} is no TOML ({error}); compare it with assets/robot.toml.") from error
+    table = read_table(path)
+    limits = {name: table.get("safety", {}).get(name) for name in _SAFETY}
+    wrong = [f"{name} = {value!r}" for name, value in limits.items() if not _is_positive(value)]
+    if not wrong and limits["hold_after"] >= limits["limp_after"]:
+        wrong = ["limp_after is not above hold_after"]
+    if not wrong and limits["supply_low"] >= limits["supply_high"]:
+        wrong = ["supply_high is not above supply_low"]
+    if wrong:
+        raise DataError(f"{path}, [safety]: {wrong[0]}; write a number above 0, as in assets/robot.toml.")
+    return table
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 @lru_cache(maxsize=8)
@@ -103,10 +122,17 @@ def channel_rows(spec: FaceSpec) -> tuple[ChannelRow, ...]:
 
 @lru_cache(maxsize=8)
 def board_timing(spec: FaceSpec) -> BoardTiming:
-    """Timing and lowest supply voltage, from `robot.toml`."""
+    """Timing and limits of the supply voltage, from `robot.toml`."""
     safety = robot_config(spec)["safety"]
-    names = ("hold_after", "limp_after", "supply_low", "supply_for", "arm_gap")
-    return BoardTiming(*(round(1000 * safety[name]) for name in names))
+    return BoardTiming(
+        hold=round(1000 * safety["hold_after"]),
+        limp=round(1000 * safety["limp_after"]),
+        supply_low=round(1000 * safety["supply_low"]),
+        supply_high=round(1000 * safety["supply_high"]),
+        sag=round(1000 * safety["supply_for"]),
+        recovery=round(safety["supply_recovery"]),
+        arm_gap=round(1000 * safety["arm_gap"]),
+    )
 
 
 def packed_table(spec: FaceSpec) -> bytes:
@@ -187,8 +213,10 @@ _HEADER = """\
 #define PERIOD_MS {period}
 #define HOLD_MS {hold}
 #define LIMP_MS {limp}
-#define SUPPLY_LOW_MV {supply}
+#define SUPPLY_LOW_MV {supply_low}
+#define SUPPLY_HIGH_MV {supply_high}
 #define SUPPLY_SAG_MS {sag}
+#define SUPPLY_RECOVERY {recovery}
 #define ARM_GAP_MS {arm_gap}
 
 /* low, high, rest, slew, arming group, exclusion partner, exclusion limit [1/64] */

@@ -308,4 +308,21 @@ RECORDINGS = [
     ("export session --image-size nanxinf --out {out}", r"is no size of a picture"),
     ("export session --task '' --out {out}", r"the argument after --task is empty"),
 ]
-MISTAKES = [*EVA, *LOOK, *BABBLE, *TRAIN, *FIT, *EVALUATE, *EXPORT_MODEL, *MIRROR, *ROBOT, *RECORDINGS]
+DOCTOR = [
+    ("doctor me", r"unexpected extra argument"),
+    ("doctor --prot auto", r"Did you mean .*--port"),
+    ("doctor --camera", r"'--camera' requires an argument"),
+]
+MISTAKES = [
+    *EVA,
+    *LOOK,
+    *DOCTOR,
+    *BABBLE,
+    *TRAIN,
+    *FIT,
+    *EVALUATE,
+    *EXPORT_MODEL,
+    *MIRROR,
+    *ROBOT,
+    *RECORDINGS,
+]
