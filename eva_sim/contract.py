@@ -96,7 +96,7 @@ class FaceSpec:
 
     @property
     def expressive(self) -> NDArray[np.intp]:
-        """Indices of the actuators that move landmarks: cables, jaw and lids; gaze and head pose do not."""
+        """Indices of the actuators that move landmarks, which are cables, jaw and lids, not eyes and neck."""
         return self.where("cable", "jaw", "lid")
 
     def file(self, name: str) -> Path:

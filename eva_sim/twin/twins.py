@@ -28,7 +28,7 @@ UNSETTLED = "the skin did not settle; the face was reset"
 
 
 class Readings(NamedTuple):
-    """The answers of N faces: `Reading`s, stacked.
+    """The answers of N faces, stacked. Each is as in `Reading`.
 
     Attributes:
         time: since each face's reset, (N,) [s].
