@@ -86,7 +86,7 @@ class RobotFace(Face):
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
         self._reader = LandmarkReader(camera, face.neutral, self.calibration.neutral_landmarks)
-        self._filter = CommandFilter(self.spec, self.calibration)
+        self._filter = CommandFilter(self.spec, self.calibration, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
         self._due = self._start = self.clock.now()
@@ -332,8 +332,20 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=self._all_faults(observation.faults),
+            temperature=self._temperature(),
         )
+
+    def _all_faults(self, seen: tuple[str, ...]) -> tuple[str, ...]:
+        """What filter, board and camera report, each once."""
+        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *seen]
+        return tuple(dict.fromkeys(reported))
+
+    def _temperature(self) -> NDArray[np.float32]:
+        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
+        measured = self._status.temperature
+        known = np.isfinite(measured)
+        return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
