@@ -11,14 +11,15 @@ import numpy as np
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.boards.interface import BoardState, BoardStatus
+from eva_sim.real.boards.interface import UNANSWERED, BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.real.wire.link import Link
-from eva_sim.testing.fault_injection import UNANSWERED, LineFilter
+from eva_sim.testing.fault_injection import LineFilter
 from eva_sim.testing.pulse_watcher import GRAIN, PulseWatcher
 
 PERIOD = 0.02
@@ -136,11 +137,11 @@ class Bench:
         self.board = FirmwareBoard(SPEC, self.link)
         arm = self.board.arm
 
-        def counted(actuators: Any) -> BoardStatus:
+        def counted(actuators: Any, act: ArmingAct | None = None) -> BoardStatus:
             """Only what somebody armed may start."""
             self.watcher.armable = set(ALL)
             try:
-                return arm(actuators)
+                return arm(actuators, act)
             except Exception:
                 self.watcher.armable = set()
                 raise

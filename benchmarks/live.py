@@ -2,8 +2,9 @@
 
     python -m benchmarks.live [--json FILE] [--seconds 20] [--fps 30]
 
-Pictures that come while a step is made are dropped, as a camera drops them. The robot is the twin, drawn as
-`eva mirror 0` draws it. A step is one picture of the person that was answered.
+The clip's pictures are stamped one control period apart, so that each of them asks for a control step, and
+come by the wall clock. Pictures that come while no one waits for them are dropped, as a camera drops them.
+The robot is the twin, drawn as `eva mirror 0` draws it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from eva_sim.agents.mirroring.metrics import tabulate_stages
 from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.mirroring.stage_times import ANSWER, MOVE, summarise
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.files import asset, write_json
 from eva_sim.media.sources import Frames, FrameSource, open_file
 from eva_sim.twin import Twin
+
+#: How long a picture waits in the camera until it is taken.
+WAIT = "wait in the camera"
 
 
 class ClipAsCamera(FrameSource):
@@ -34,33 +40,48 @@ class ClipAsCamera(FrameSource):
         clip: file.
         fps: pictures per second.
         seconds: time after which it ends; a shorter clip is played again.
+        period: between the time stamps of two pictures [s].
+
+    Attributes:
+        waits: how long after it was due each picture was taken [s].
     """
 
     live = True
 
-    def __init__(self, clip: Path, fps: float, seconds: float) -> None:
-        self.name, self.fps, self._seconds = f"{clip.name} as a camera", fps, seconds
+    def __init__(self, clip: Path, fps: float, seconds: float, period: float) -> None:
+        self.name, self.fps, self._seconds, self._period = f"{clip.name} as a camera", fps, seconds, period
         self._pictures = [picture for _, picture in open_file(clip)]
-        self.sent = 0
+        self.waits: list[float] = []
 
     def __iter__(self) -> Frames:
         start, last = perf_counter(), -1
         while last + 1 < self._seconds * self.fps:
             due = max(last + 1, int((perf_counter() - start) * self.fps))
             sleep(max(0.0, due / self.fps - (perf_counter() - start)))
-            self.sent, last = self.sent + 1, due
-            yield due / self.fps, self._pictures[due % len(self._pictures)]
+            self.waits.append(max(0.0, perf_counter() - start - due / self.fps))
+            last = due
+            yield due * self._period, self._pictures[due % len(self._pictures)]
 
 
 def measure(fps: float, seconds: float) -> dict[str, Any]:
-    """Returns rates [1/s], times of all stages [ms], and the load at the beginning."""
+    """Returns the rate of answered pictures [1/s], times of all stages [ms], and the load at the beginning.
+
+    A picture reaches the skin when it has waited in the camera, was answered, and the servos' delay has
+    passed; `picture_to_skin_ms` sums the 95th percentiles.
+    """
     load = os.getloadavg()[0]
-    camera = ClipAsCamera(asset("samples/person.mp4"), fps, seconds)
     with Twin(style="fast") as twin, tempfile.TemporaryDirectory() as out:
+        period = twin.spec.control_dt
+        camera = ClipAsCamera(asset("samples/person.mp4"), fps, seconds, period)
         metrics = mirror(camera, load_model(asset(SHIPPED_MODEL)), twin, out)
+        time = np.load(Path(out) / "traces.npz")["time"]
+        delay = twin.spec.column("delay").max() * period
+    stages = {WAIT: summarise(camera.waits), **metrics["stages"]}
+    answered, duration = stages[ANSWER]["count"], (time[-1] - time[0]) / period / fps
     return {
         "load": load, "cores": os.cpu_count(), "pictures_per_second": fps, "seconds": seconds,
-        "answered_per_second": camera.sent / seconds, "stages": metrics["stages"],
+        "answered_per_second": (answered - 1) / duration, "stages": stages,
+        "picture_to_skin_ms": 1000 * float(delay) + sum(stages[name]["p95"] for name in (WAIT, ANSWER, MOVE)),
     }  # fmt: skip
 
 
@@ -72,11 +93,13 @@ def main() -> None:
     given = parser.parse_args()
     found = measure(given.fps, given.seconds)
     headings, *rows = tabulate_stages(found["stages"])
-    answered = f"{found['answered_per_second']:.1f} of {found['pictures_per_second']:g} pictures/s answered"
-    table = Table(*headings, title=f"{answered}; load {found['load']:.1f} on {found['cores']} cores")
+    title = f"{found['answered_per_second']:.1f} of {found['pictures_per_second']:g} pictures/s answered"
+    table = Table(*headings, title=f"{title}; load {found['load']:.1f} on {found['cores']} cores")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"picture to skin: at most {found['picture_to_skin_ms']:.0f} ms, 95 % of each stage")
     if given.json:
         write_json(given.json, found)
 

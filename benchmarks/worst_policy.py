@@ -5,8 +5,8 @@
 First random commands are settled without limits, ends of travel above all. Of these, those that load a cable,
 a patch or the skin most are kept, one for each quantity, beside all cables at their ends. The policy jumps
 among them: it holds one for up to three seconds, or turns every actuator round at every step for as long.
-Each command is legal, -1 to 1. A face that goes limp from heat is armed again, as warm as it is, as soon as it
-has cooled to where it would not be slowed. Both runs get the same commands.
+Each command is legal, -1 to 1. A face that goes limp from heat is armed again, as warm as it is, as soon as
+it has cooled to where it would not be slowed. Both runs get the same commands.
 """
 
 from __future__ import annotations

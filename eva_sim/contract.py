@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.clock import Clock
 from eva_sim.errors import CommandError, DataError, known_names
 from eva_sim.files import Closing, asset
+from eva_sim.tables import parse_table
+from eva_sim.telemetry import Telemetry
 
 Floats = NDArray[np.floating[Any]]
 
@@ -232,6 +233,7 @@ class Reading:
         faults: sentences that say what is wrong; empty when all is well.
         temperature: of each servo, float32 (25,) [degrees Celsius], measured or else modelled by its load;
             None if the body has no model.
+        telemetry: raw values of a physical body; None of any other.
     """
 
     time: float
@@ -243,6 +245,7 @@ class Reading:
     image: NDArray[np.uint8] | None = None
     faults: tuple[str, ...] = ()
     temperature: NDArray[np.float32] | None = None
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,9 @@ class Face(Closing, abc.ABC):
         Raises:
             RenderError: no OpenGL library, or no camera.
         """
+
+    def hold_still(self) -> None:
+        """Tells a body in real time to stay where it is, every wire period; see `eva_sim.holding`."""
 
     def describe(self) -> dict[str, Any]:
         """Returns what identifies this body, as JSON; recordings keep it."""
@@ -364,9 +370,8 @@ def parse_spec(text: str, folder: Path | None = None) -> FaceSpec:
         DataError: the text is no actuator table, or contradicts itself.
     """
     try:
-        table = tomllib.loads(text)
-        return _build(table, text, folder)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        return _build(parse_table(text, "face.toml"), text, folder)
+    except (KeyError, TypeError) as error:
         raise DataError(
             f"face.toml is no actuator table ({error!r}); compare it with assets/face.toml."
         ) from error

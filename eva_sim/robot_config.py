@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from eva_sim.contract import FaceSpec
 from eva_sim.errors import DataError
+from eva_sim.tables import read_table
 
 NAME = "robot.toml"
+#: Limits of `[safety]` in robot.toml that are numbers above zero.
+_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
+           "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
+           "torque_limit", "pause_first", "pause_most", "forget_after")  # fmt: skip
 
 
 @lru_cache(maxsize=8)
@@ -18,13 +22,23 @@ def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
     """The face's `robot.toml`, parsed.
 
     Raises:
-        DataError: the face's folder has no such file, or it is no TOML.
+        DataError: the face's folder has no such file, or a safety limit in it is none.
     """
     path = spec.file(NAME)
-    try:
-        return tomllib.loads(path.read_text())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path} is no TOML ({error}); compare it with assets/robot.toml.") from error
+    table = read_table(path)
+    limits = {name: table.get("safety", {}).get(name) for name in _SAFETY}
+    wrong = [f"{name} = {value!r}" for name, value in limits.items() if not _is_positive(value)]
+    if not wrong and limits["hold_after"] >= limits["limp_after"]:
+        wrong = ["limp_after is not above hold_after"]
+    if not wrong and limits["supply_low"] >= limits["supply_high"]:
+        wrong = ["supply_high is not above supply_low"]
+    if wrong:
+        raise DataError(f"{path}, [safety]: {wrong[0]}; write a number above 0, as in assets/robot.toml.")
+    return table
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def has_robot_config(spec: FaceSpec) -> bool:

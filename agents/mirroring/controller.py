@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -20,6 +20,7 @@ from eva_sim.agents.models.image_route import ImageRoute
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
+from eva_sim.holding import iterate_while_held
 from eva_sim.idle import IdleMotion
 from eva_sim.media.encoding import Picture, PictureStore
 
@@ -110,6 +111,7 @@ class MirrorController:
 
     Attributes:
         control_dt: time between two steps [s].
+        pictures: as given.
         picture: the latest picture of the body.
         tracker: follows the person; None before `begin`.
         frame: the person's latest frame; None before the first one.
@@ -133,7 +135,7 @@ class MirrorController:
                 "the model was trained on a face with another face.toml (other spec digest); "
                 "train one for this face with `eva babble` and `eva train`."
             )
-        self._model, self._face, self._pictures, self._size = model, face, pictures, size
+        self._model, self._face, self.pictures, self._size = model, face, pictures, size
         self._retarget = Retargeter(
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
@@ -170,10 +172,14 @@ class MirrorController:
         """
         if duration is not None:
             self.expected_steps = sum(1 for _ in ControlClock(self.control_dt).times_up_to(duration))
-        self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest())
+        self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest(), np.zeros(3))
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()
         self._face.reset()
+
+    def held_while_waiting(self, frames: Iterable[DetectedFrame]) -> Iterator[DetectedFrame]:
+        """Yields a camera's frames; a robot is held while the camera is slow."""
+        return iterate_while_held(self._face, frames)
 
     def observe(self, frame: DetectedFrame) -> None:
         """Takes the person's next frame; `step` mirrors what they do in it."""
@@ -211,7 +217,7 @@ class MirrorController:
             "time": time, "frame": self.frame.number, "found": tracker.found, "person": person.expression,
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
             "person_turn": person.head.turn, "person_gaze": person.head.gaze,
-            "robot_turn": robot.turn, "robot_gaze": robot.gaze, "picture": len(self._pictures) - 1,
+            "robot_turn": robot.turn, "robot_gaze": robot.gaze, "picture": len(self.pictures) - 1,
         })  # fmt: skip
 
     def _map(self, person: PersonState) -> tuple[Floats, NDArray[np.float32]]:
@@ -221,7 +227,8 @@ class MirrorController:
         """
         if self._mapped is None or self._mapped[0] is not person:
             target = self._retarget(person.expression, self._tracker().neutral)
-            command = self._neck_and_eyes.set_command(self._model.predict(target), person.head)
+            head = person.head._replace(turn=person.head_ahead)
+            command = self._neck_and_eyes.set_command(self._model.predict(target), head)
             self._mapped = person, target, command
         return self._mapped[1:]
 
@@ -242,7 +249,7 @@ class MirrorController:
         self.picture = self._render()
         if target is not None and isinstance(self._model, ImageRoute):
             self.picture = add_inset(self.picture, self._model.imagine(target), "imagined")
-        self._pictures.add(self.picture)
+        self.pictures.add(self.picture)
 
     def _render(self) -> Picture:
         picture, _, _ = resize_to_panel(self._face.render(self._size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from math import inf
 from time import perf_counter
@@ -67,7 +67,7 @@ class FrameDetector:
         """Notes an assumption about the person, in words."""
         self._notes.append(text)
 
-    def frames(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[DetectedFrame]:
+    def frames(self, stopped: Callable[[], bool] = lambda: False) -> Generator[DetectedFrame, None, None]:
         """Yields the frames as they come, until the source ends or `stopped` returns True."""
         mode: Mode = "picture" if isinstance(self.source, StillSource) else "video"
         detector = Detector(mode, scores=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from itertools import takewhile
 from time import perf_counter
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, RestLearner
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
+from eva_sim.agents.mirroring.read_ahead import read_ahead
 from eva_sim.detector import DetectedFace
 from eva_sim.errors import MediaError, RenderError
 from eva_sim.interrupts import interruptible
@@ -46,8 +48,11 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
     Raises:
         MediaError: no face stayed in view for `NEUTRAL_DURATION`; the body was not moved.
     """
-    with MirrorDisplay(detector.mirror_image) as screen:
-        frames = detector.frames(lambda: screen.stopped)
+    with (
+        MirrorDisplay(detector.mirror_image) as screen,
+        closing(read_ahead(detector.frames(lambda: screen.stopped))) as detected,
+    ):
+        frames = takewhile(lambda _: not screen.stopped, detected)
 
         def show(frame: DetectedFrame, accepted: bool, prompt: str) -> None:
             person, face = detector.pictures[frame.number], detector.faces[frame.number]
@@ -62,7 +67,8 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
             show(frame, accepted, MIRRORING_PROMPT)
 
         controller.begin(wait_for_neutral(show_each()))
-        mirror_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
+        waiting = controller.held_while_waiting(frames)
+        mirror_live_frames(controller, progress(waiting, "mirror", unit="frames"), show_step)
     return "stopped by the user"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -33,8 +33,11 @@ class StageTimes:
         self._times.setdefault(stage, []).append(seconds)
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Returns `median` and `p95` of each stage [ms]."""
-        return {
-            stage: {name: 1000 * float(np.percentile(times, at)) for name, at in _PERCENTILES.items()}
-            for stage, times in self._times.items()
-        }
+        """Returns how often each stage was run, `count`, and `median` and `p95` of its times [ms]."""
+        return {stage: summarise(times) for stage, times in self._times.items()}
+
+
+def summarise(times: Sequence[float]) -> dict[str, float]:
+    """Returns `count` of times given in [s], and their `median` and `p95` [ms]."""
+    percentiles = {name: 1000 * float(np.percentile(times, at)) for name, at in _PERCENTILES.items()}
+    return {"count": len(times), **percentiles}

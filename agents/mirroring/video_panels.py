@@ -111,7 +111,11 @@ def resize_to_panel(picture: Picture) -> tuple[Picture, float, Floats]:
     width = round(picture.shape[1] * scale)
     place = min(max(width, MIN_WIDTH), MAX_WIDTH)
     if place == width:
-        return np.asarray(Image.fromarray(picture).resize((width, HEIGHT))), scale, np.zeros(3)
+        import cv2  # ten times faster than Pillow, and live every picture comes through here
+
+        smoothing = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        panel: Any = cv2.resize(picture, (width, HEIGHT), interpolation=smoothing)
+        return panel, scale, np.zeros(3)
     panel, scale, (left, top) = fit_with_bars(picture, place, HEIGHT)
     return panel, scale, np.array([left, -top, 0.0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from fractions import Fraction
@@ -43,12 +44,16 @@ def decode_jpeg(jpeg: bytes) -> Picture:
 
 
 class PictureStore(Closing):
-    """Pictures set aside as JPEG in a file without a name, which `close` deletes. A context manager."""
+    """Pictures set aside as JPEG in a file without a name, which `close` deletes. A context manager.
+
+    One thread may add pictures while another one reads.
+    """
 
     def __init__(self) -> None:
         with _explain_errors():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._starts = [0]
+        self._turn = threading.Lock()  # of using the file's position
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -59,17 +64,20 @@ class PictureStore(Closing):
         Raises:
             DataError: the disk is full.
         """
-        with _explain_errors():
+        jpeg = encode_jpeg(picture)
+        with _explain_errors(), self._turn:
             self._file.seek(self._starts[-1])
-            self._file.write(encode_jpeg(picture))
+            self._file.write(jpeg)
             self._file.flush()
-        self._starts.append(self._file.tell())
+            self._starts.append(self._file.tell())
 
     def __getitem__(self, index: int) -> Picture:
         index = range(len(self))[index]  # an IndexError where a loop over the pictures ends
         start, end = self._starts[index : index + 2]
-        self._file.seek(start)
-        return decode_jpeg(self._file.read(end - start))
+        with self._turn:
+            self._file.seek(start)
+            jpeg = self._file.read(end - start)
+        return decode_jpeg(jpeg)
 
     def close(self) -> None:
         """Deletes the pictures."""

@@ -29,8 +29,6 @@ from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.recording.reader import Recording, load_recording
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Fault that a board reports after one lost frame.
-UNANSWERED = "the board did not answer the last targets"
 #: Time of one byte on the wire at 500,000 baud [s].
 BYTE = 20e-6
 

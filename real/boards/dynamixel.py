@@ -80,8 +80,8 @@ class Dynamixel(BusBoard):
     def _set_up(self) -> None:
         self._sdk = import_optional("dynamixel_sdk", "dynamixel", RobotError)
         self._handler = self._sdk.Protocol2PacketHandler()
+        self._full_load = self._read_setup()  # first, so that nothing is written to another series
         self._torque_off()
-        self._full_load = self._read_setup()
         self._limit_torque()
         self._set_indirect_addresses()
         self._start_watchdogs()

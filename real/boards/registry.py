@@ -12,6 +12,7 @@ from eva_sim.contract import FaceSpec
 from eva_sim.errors import EvaError, LinkError, RobotError, known_names
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
+from eva_sim.real.wire.known_ports import remember_devices
 from eva_sim.real.wire.port_lookup import PortLookup
 
 if TYPE_CHECKING:
@@ -77,7 +78,13 @@ def board_opener(
         most = "1 port" if kind.max_ports == 1 else f"{kind.max_ports} ports"
         raise RobotError(f"board={board!r} has {most} at most, not {', '.join(named)}.")
     ports = PortLookup(named, lambda: kind.find(spec), not kind.has_id)
-    return lambda: kind.open(spec, ports.paths(), robot_id, clock or WallClock())
+
+    def open_board() -> Board:
+        opened = kind.open(spec, ports.paths(), robot_id, clock or WallClock())
+        remember_devices(board, ports.named_devices)
+        return opened
+
+    return open_board
 
 
 def board_kind(board: str) -> BoardKind:
@@ -156,11 +163,11 @@ def _on_bus(driver: Callable[[], type[BusBoard]]) -> OpenBoard:
 def _finder(board: str) -> Callable[[FaceSpec], str]:
     """A function that finds the port of a board by USB id; if several ports have it, by the answers.
 
-    Asking makes servos limp, so ports with another USB id are not opened.
+    Asking makes servos limp, so ports with another USB id are not opened, nor adapters that may be anything.
     """
 
     def find(spec: FaceSpec) -> str:
-        from eva_sim.real.wire.serial_ports import likely_ports
+        from eva_sim.real.wire.serial_ports import describe_unasked, likely_ports
 
         likely = likely_ports(board)
         if len(likely) == 1:
@@ -170,12 +177,10 @@ def _finder(board: str) -> Callable[[FaceSpec], str]:
         if len(answering) == 1:
             return answering[0]
         listed = "; ".join(f"{path}: {problem or 'answers'}" for path, problem in problems.items())
+        listed = (listed or "no port has its USB id") + describe_unasked(board)
         count = f"several {board} boards answer" if answering else f"no {board} board answers"
         hint = ", or both of two: --port FIRST,SECOND" if BOARDS[board].max_ports > 1 else ""
-        raise LinkError(
-            f"{count} ({listed or 'no port has its USB id'}). Plug it in, or name its port, "
-            f"as in --port PATH{hint}."
-        )
+        raise LinkError(f"{count} ({listed}). Plug it in, or name its port, as in --port PATH{hint}.")
 
     return find
 

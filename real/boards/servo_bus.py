@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.host_managed import HostManagedBoard, SensorReading
+from eva_sim.errors import LinkError, NoAnswerError, RobotError
+from eva_sim.real.boards.host_managed import HostManagedBoard
+from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.real.wire.firmware_table import robot_config
@@ -38,7 +39,7 @@ class ServoReading:
         torque: whether it holds its position.
         errors: its errors, in words.
         position: [ticks].
-        load: share of its stall torque.
+        load: share of its stall torque; its sign is its direction.
         voltage: [V].
         temperature: [degrees Celsius].
         held: whether its own watchdog has stopped it.
@@ -131,7 +132,9 @@ class BusBoard(HostManagedBoard):
 
     @abc.abstractmethod
     def _set_up(self) -> None:
-        """Switches all torque off, checks how the servos are set, and starts the watchdogs.
+        """Checks the servos, switches all torque off, checks their settings, and starts the watchdogs.
+
+        Nothing is written before it is known that every servo has the registers of this driver.
 
         Raises:
             LinkError: a servo does not answer.
@@ -246,7 +249,7 @@ class BusBoard(HostManagedBoard):
     def _read_sensors(self, fully: bool) -> SensorReading:
         answers = self._read(*self._reading, self.ids)
         if not answers:
-            raise LinkError("no servo answers; check power, cable and baud rate.")
+            raise NoAnswerError("no servo answers; check power, cable and baud rate.")
         reading = SensorReading(self._unknown(), self._unknown())
         position, volts, self._held = self._unknown(), self._unknown(), False
         for i, number in enumerate(self.ids):

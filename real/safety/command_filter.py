@@ -135,10 +135,11 @@ class CommandFilter:
         ]
 
     def _stalled(self, status: BoardStatus) -> list[str]:
-        if not np.fmax.reduce(status.load) > self._safety["stall_load"]:  # false for NaN
+        effort = status.effort
+        if not np.fmax.reduce(effort) > self._safety["stall_load"]:  # false for NaN
             self._stall_time[:] = 0
             return []
-        stalled = status.load > self._safety["stall_load"]
+        stalled = effort > self._safety["stall_load"]
         self._stall_time = np.where(stalled, self._stall_time + self._period, 0.0)
         too_long = np.flatnonzero(self._stall_time > self._safety["stall_for"])
         return [f"{self._spec.names[i]} is stalled" for i in too_long]

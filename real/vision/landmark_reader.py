@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,12 +29,14 @@ class FaceObservation(NamedTuple):
         found: whether they could be read.
         image: the picture, or None.
         faults: reasons why not, in words.
+        time: time of exposure of the picture by the robot's clock [s]; NaN without a picture.
     """
 
     landmarks: NDArray[np.float32]
     found: bool
     image: Picture | None
     faults: tuple[str, ...]
+    time: float = math.nan
 
 
 class LandmarkReader:
@@ -84,7 +87,7 @@ class LandmarkReader:
         except MediaError as error:
             return _not_found(None, f"camera lost: {error}")
         if self._last is None or time > self._time:  # each picture is read once
-            self._time, self._last = time, self._read_picture(time, picture)
+            self._time, self._last = time, self._read_picture(time, picture)._replace(time=time)
         return self._last
 
     def render(self, size: int) -> Picture:

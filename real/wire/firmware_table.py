@@ -3,7 +3,8 @@
 Host and firmware compare the CRC-32 of `packed_table(spec)`, little-endian. For each channel, in order: the
 narrowest and widest pulse a calibration may take, the nominal rest [quarters of a us], the fastest slew
 [quarters of a us per 20 ms] (u16 each), arming group, exclusion partner (255: none), exclusion limit [1/64]
-(u8 each). Then hold, limp [ms], supply limit [mV], how long it may sag, gap between arming groups [ms] (u16).
+(u8 each). Then hold, limp [ms], lowest and highest supply [mV], how long it may be outside [ms], good time
+that makes up for one outside, gap between arming groups [ms] (u16).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ NO_PARTNER = 255
 #: Sum of two shares of travel from which a pair is no exclusion: both may be at their ends.
 _BOTH = 1.99
 _ROUNDING = 1e-6
-_ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHH")
+_ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHHHH")
 
 
 class ChannelRow(NamedTuple):
@@ -55,15 +56,19 @@ class BoardTiming(NamedTuple):
     Attributes:
         hold: silence until the board holds [ms].
         limp: silence until the board is limp [ms].
-        supply: lowest voltage of the servos [mV].
-        sag: time for which the supply may be below that [ms].
+        supply_low: lowest voltage of the servos [mV].
+        supply_high: highest voltage of the servos [mV].
+        sag: time for which the supply may be outside these, in all [ms].
+        recovery: time of good supply that makes up for one outside [1].
         arm_gap: time between two arming groups [ms].
     """
 
     hold: int
     limp: int
-    supply: int
+    supply_low: int
+    supply_high: int
     sag: int
+    recovery: int
     arm_gap: int
 
 
@@ -108,10 +113,17 @@ def channel_rows(spec: FaceSpec) -> tuple[ChannelRow, ...]:
 
 @lru_cache(maxsize=8)
 def board_timing(spec: FaceSpec) -> BoardTiming:
-    """Timing and lowest supply voltage, from `robot.toml`."""
+    """Timing and limits of the supply voltage, from `robot.toml`."""
     safety = robot_config(spec)["safety"]
-    names = ("hold_after", "limp_after", "supply_low", "supply_for", "arm_gap")
-    return BoardTiming(*(round(1000 * safety[name]) for name in names))
+    return BoardTiming(
+        hold=round(1000 * safety["hold_after"]),
+        limp=round(1000 * safety["limp_after"]),
+        supply_low=round(1000 * safety["supply_low"]),
+        supply_high=round(1000 * safety["supply_high"]),
+        sag=round(1000 * safety["supply_for"]),
+        recovery=round(safety["supply_recovery"]),
+        arm_gap=round(1000 * safety["arm_gap"]),
+    )
 
 
 def packed_table(spec: FaceSpec) -> bytes:
@@ -192,8 +204,10 @@ _HEADER = """\
 #define PERIOD_MS {period}
 #define HOLD_MS {hold}
 #define LIMP_MS {limp}
-#define SUPPLY_LOW_MV {supply}
+#define SUPPLY_LOW_MV {supply_low}
+#define SUPPLY_HIGH_MV {supply_high}
 #define SUPPLY_SAG_MS {sag}
+#define SUPPLY_RECOVERY {recovery}
 #define ARM_GAP_MS {arm_gap}
 
 /* low, high, rest, slew, arming group, exclusion partner, exclusion limit [1/64] */

@@ -88,7 +88,7 @@ class Link:
             LinkError: the port is lost.
         """
         for _ in range(tries):
-            self._sequence = (self._sequence + 1) & 0xFFFF
+            self._sequence = (self._sequence + 1) & 0xFFFFFFFF
             self._counters.sent += 1
             self._send(encode_frame(message, self._sequence))
             found = self._await(answer, self.clock.now() + timeout)
@@ -123,7 +123,7 @@ class Link:
         while left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
             self._use_port(self.clock.wait, self._port, left)
             for frame in self._decoder.feed(self._receive()):
-                if frame.sequence == self._sequence and isinstance(frame.message, answer):
+                if isinstance(frame.message, answer) and frame.sequence == answer.number(self._sequence):
                     return frame.message
                 self._counters.late += 1
             left = deadline - self.clock.now()

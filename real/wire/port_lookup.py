@@ -7,34 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 from eva_sim.errors import LinkError
+from eva_sim.real.wire.known_ports import UsbDevice
 from eva_sim.real.wire.serial_ports import listed_ports
-
-
-class UsbDevice(NamedTuple):
-    """What stays the same of a USB device while its path changes.
-
-    Attributes:
-        vendor: USB id of the vendor.
-        product: USB id of the product.
-        serial_number: serial number, by which devices of one kind differ.
-        interface: which of the device's ports, such as `1.0`; empty if it has only one.
-    """
-
-    vendor: int
-    product: int
-    serial_number: str
-    interface: str
-
-    @classmethod
-    def of(cls, port: Any) -> UsbDevice | None:
-        """The device of a port that pyserial lists; None if it has no serial number."""
-        if port.vid is None or not port.serial_number:
-            return None
-        interface = str(port.location or "").partition(":")[2]
-        return cls(port.vid, port.pid, str(port.serial_number), interface)
 
 
 class PortLookup:
@@ -58,6 +34,11 @@ class PortLookup:
         self._named = tuple(named)
         self._checked: list[str] | None = self._look()
         self._devices = [_device_at(path) for path in self._checked]
+
+    @property
+    def named_devices(self) -> list[UsbDevice]:
+        """The USB devices behind ports that the user named, as far as they have serial numbers."""
+        return [device for device in self._devices if device] if self._named else []
 
     def paths(self) -> list[str]:
         """Returns the paths of the ports as they are now.

@@ -145,8 +145,10 @@ def test_a_camera_is_mirrored_live_until_ctrl_c(
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
     messages = capsys.readouterr().err
     assert messages.index(CALM_PROMPT) < messages.index(MIRRORING_PROMPT)
-    # One move while each frame is there: live, not after the end.
-    assert moved_at == list(range(round(NEUTRAL_DURATION / DT) + 2, FRAMES))
+    # One move for each frame while it is the latest but two at most: live, not after the end. One frame is
+    # being read and one may wait.
+    read_later = np.subtract(moved_at, range(round(NEUTRAL_DURATION / DT) + 2, FRAMES))
+    assert read_later.min() >= 0 and read_later.max() <= 2
     traces = np.load(tmp_path / "traces.npz")
     np.testing.assert_allclose(np.diff(traces["time"]), DT)
     assert traces["found"].all()
@@ -273,7 +275,7 @@ def test_a_window_shows_both_and_q_ends(
 ) -> None:
     metrics = mirror(open_source("0"), model, FakeFace(), tmp_path)
     assert metrics["ended"] == "stopped by the user"
-    assert len(shown) == 70 == capture.opened[0].count - 1
+    assert len(shown) == 70 and 1 <= capture.opened[0].count - 70 <= 3
     assert {picture.shape for picture in shown} == {(480 + 36, 640 + 480, 3)}
     person = [picture[:480, :640].astype(int) for picture in shown]
     assert np.abs(person[5] - person[69]).mean() > 1

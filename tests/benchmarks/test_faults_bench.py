@@ -28,7 +28,7 @@ def test_no_fault_does_harm(body: str) -> None:
     results = faults.try_all(faults.ROWS, body, quick=True, quiet=True)
     assert [(r["fault"], r["wrong"]) for r in results if not r.get("ok", "skipped" in r)] == []
     skipped = [r["fault"] for r in results if "skipped" in r]
-    assert len(skipped) == (3 if body == "mock" else 0)
+    assert len(skipped) == (4 if body == "mock" else 0)
     assert faults.table(results, body).row_count == len(faults.ROWS)
 
 
