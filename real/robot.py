@@ -95,7 +95,7 @@ class RobotFace(Face):
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
         self._reader = LandmarkReader(self.spec, camera, face.neutral, self.calibration.neutral_landmarks)
-        self._filter = CommandFilter(self.spec, self.calibration)
+        self._filter = CommandFilter(self.spec, self.calibration, self.clock)
         self._cooldown = Cooldown(self.spec, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
@@ -367,11 +367,21 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(
-                dict.fromkeys([*self._filter.faults, *back, *self._status.faults, *observation.faults])
-            ),
+            faults=self._all_faults((*back, *observation.faults)),
+            temperature=self._temperature(),
             telemetry=self._telemetry(observation.time),
         )
+
+    def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """What filter, board and others report, each once."""
+        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *others]
+        return tuple(dict.fromkeys(reported))
+
+    def _temperature(self) -> NDArray[np.float32]:
+        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
+        measured = self._status.temperature
+        known = np.isfinite(measured)
+        return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
     def _telemetry(self, picture_time: float) -> Telemetry:
         status = self._status
