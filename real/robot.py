@@ -17,6 +17,7 @@ from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
@@ -94,7 +95,7 @@ class RobotFace(Face):
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
         self._reader = LandmarkReader(self.spec, camera, face.neutral, self.calibration.neutral_landmarks)
-        self._filter = CommandFilter(self.spec, self.calibration)
+        self._filter = CommandFilter(self.spec, self.calibration, self.clock)
         self._cooldown = Cooldown(self.spec, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
@@ -355,6 +356,7 @@ class RobotFace(Face):
             now, sent = self.clock.now(), self._filter.sent
             observation = work_while_held(self, lambda: self._reader.read(now, sent))
         output = self.calibration.to_command(self._status.output)
+        back = describe_plugged(self._connect) if self._lost else ()
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -365,9 +367,21 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=self._all_faults((*back, *observation.faults)),
+            temperature=self._temperature(),
             telemetry=self._telemetry(observation.time),
         )
+
+    def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """What filter, board and others report, each once."""
+        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *others]
+        return tuple(dict.fromkeys(reported))
+
+    def _temperature(self) -> NDArray[np.float32]:
+        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
+        measured = self._status.temperature
+        known = np.isfinite(measured)
+        return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
     def _telemetry(self, picture_time: float) -> Telemetry:
         status = self._status
