@@ -172,6 +172,7 @@ def serve(kind: str) -> None:
         watch.start()
         for words in sys.stdin:
             what, *rest = words.split()
+            watch.look()
             if what == "late":
                 lines[0].delays.append(float(rest[0]))
             answers = {
