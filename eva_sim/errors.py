@@ -79,6 +79,10 @@ class LinkError(RobotError):
     """The link to the robot's board is lost, or no device answers."""
 
 
+class NoAnswerError(LinkError):
+    """An answer did not come in time; the line itself is there."""
+
+
 def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> None:
     """Checks the keyword arguments of a call that passes them on.
 

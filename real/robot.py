@@ -13,18 +13,21 @@ from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
+from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
+from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
 from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
-from eva_sim.real.vision.landmark_reader import LandmarkReader
+from eva_sim.real.vision.landmark_reader import LandmarkReader, RestView
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.telemetry import Telemetry
 
-#: Longest time for arming, beyond the gaps between its groups [s].
+#: Longest time for arming, beyond the gaps between its groups and the way to rest [s].
 _ARMING_TIME = 1.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
@@ -91,8 +94,8 @@ class RobotFace(Face):
         self.calibration.check(self.identity)
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
-        self._reader = LandmarkReader(camera, face.neutral, self.calibration.neutral_landmarks)
-        self._filter = CommandFilter(self.spec, self.calibration)
+        self._reader = LandmarkReader(self.spec, camera, face.neutral, self.calibration.neutral_landmarks)
+        self._filter = CommandFilter(self.spec, self.calibration, self.clock)
         self._cooldown = Cooldown(self.spec, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
@@ -173,12 +176,24 @@ class RobotFace(Face):
         self._end_act("stopped")
         self._status = self._exchange(self._end_motion, self._board.stop)
 
+    def hold_still(self) -> None:
+        """Tells an armed robot to stay where it is. It never arms; the next `move` tells what went wrong.
+
+        A robot is held for `held_for` of robot.toml after its last command; then it goes limp by silence.
+        """
+        self._check_open()
+        held_for = robot_config(self.spec)["safety"]["held_for"]
+        if self._armed_once and not self._filter.faults and self.clock.now() < self._due + held_for:
+            with contextlib.suppress(LinkError):
+                self._send(self._raw)
+                self._disarm_on_fault()
+
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         self._made.check(RobotError, _FORKED)
         try:
             with self._shutdown:
-                return self._reader.render(size)
+                return work_while_held(self, lambda: self._reader.render(size))
         except MediaError as error:
             raise RenderError(str(error)) from error
 
@@ -263,7 +278,10 @@ class RobotFace(Face):
     def _await_armed(self) -> None:
         """Sends the rest position until all groups are armed."""
         safety = robot_config(self.spec)["safety"]
-        deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING_TIME
+        limits = self.calibration.limits
+        way = float(((limits.high - limits.low) / load_motion_rules(self.spec).arming_slew(limits)).max())
+        allowed = len(safety["arm_groups"]) * safety["arm_gap"] + way * self._period + _ARMING_TIME
+        deadline = self.clock.now() + allowed
         while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._shutdown:
                 self._send(self._raw)
@@ -280,22 +298,18 @@ class RobotFace(Face):
         """Moves to neutral and waits for the servos; learns the resting face if it is not known."""
         while not self._filter.faults and np.abs(self._filter.sent - self.spec.neutral).max() > 1e-6:
             self._go(self._filter.command(self.spec.neutral))
-        for _ in range(_SETTLING_STEPS):
-            self._rest_step()
-        if not (self._reader.knows_neutral or self._filter.faults):
-            self._reader.learn_neutral(
-                [points for _ in range(_NEUTRAL_PICTURES) for points in self._rest_step()]
-            )
+        new = not self._reader.knows_neutral
+        steps = _SETTLING_STEPS + (_NEUTRAL_PICTURES if new else 0)
+        views = [view for left in range(steps, 0, -1) for view in self._rest_step(new or left == 1)]
+        if not self._filter.faults:  # the last pictures are of a face that has settled
+            self._reader.learn_rest(views[-_NEUTRAL_PICTURES:] if new else views[-1:])
 
-    def _rest_step(self) -> list[Floats]:
-        """One control period at neutral; returns the landmarks of the camera, if there are any."""
+    def _rest_step(self, look: bool) -> list[RestView]:
+        """One control period at neutral; returns the face in the camera's picture, if that is asked for."""
         if not self._filter.faults:
             self._go(self._filter.command(self.spec.neutral))
-        if self._reader.knows_neutral:
-            return []
         with self._shutdown:
-            points = self._reader.detect()
-        return [] if points is None else [points]
+            return work_while_held(self, self._reader.view_rest) if look and self._reader.has_camera else []
 
     def _go(self, sent: NDArray[np.float32]) -> None:
         """One control period: one target per wire period, interpolated from the last command to this one."""
@@ -339,8 +353,10 @@ class RobotFace(Face):
 
     def _read(self) -> Reading:
         with self._shutdown:
-            observation = self._reader.read()
+            now, sent = self.clock.now(), self._filter.sent
+            observation = work_while_held(self, lambda: self._reader.read(now, sent))
         output = self.calibration.to_command(self._status.output)
+        back = describe_plugged(self._connect) if self._lost else ()
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -351,9 +367,21 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=self._all_faults((*back, *observation.faults)),
+            temperature=self._temperature(),
             telemetry=self._telemetry(observation.time),
         )
+
+    def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """What filter, board and others report, each once."""
+        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *others]
+        return tuple(dict.fromkeys(reported))
+
+    def _temperature(self) -> NDArray[np.float32]:
+        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
+        measured = self._status.temperature
+        known = np.isfinite(measured)
+        return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
     def _telemetry(self, picture_time: float) -> Telemetry:
         status = self._status

@@ -9,8 +9,8 @@ from eva_sim.errors import ArgumentValueError
 
 #: Largest lag that is looked for [s].
 LARGEST_LAG = 1.0
-#: Rows that a lag needs at least, of those that both motions share once shifted.
-_LEAST_SHARED = 8
+#: Rows that a lag needs at least, of those that both motions share once shifted, and in all.
+_LEAST_SHARED, LEAST_ROWS = 8, 16
 
 
 def lag_between(reference: Floats, follower: Floats, dt: float) -> float:
@@ -31,9 +31,9 @@ def lag_between(reference: Floats, follower: Floats, dt: float) -> float:
     Raises:
         ArgumentValueError: different shapes, or too few rows.
     """
-    if reference.shape != follower.shape or len(reference) < 2 * _LEAST_SHARED:
+    if reference.shape != follower.shape or len(reference) < LEAST_ROWS:
         raise ArgumentValueError(
-            f"a lag needs two motions of equal shape, with {2 * _LEAST_SHARED} rows or more, "
+            f"a lag needs two motions of equal shape, with {LEAST_ROWS} rows or more, "
             f"not {reference.shape} and {follower.shape}."
         )
     first, second = (np.asarray(each, float).reshape(len(each), -1) for each in (reference, follower))

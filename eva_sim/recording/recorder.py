@@ -181,6 +181,9 @@ class RecordedFace(Face):
             raise
         return self._kept(command, reading)
 
+    def hold_still(self) -> None:
+        self.face.hold_still()
+
     def render(self, size: int) -> NDArray[np.uint8]:
         return self.face.render(size)
 

@@ -13,6 +13,7 @@ from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -240,7 +241,7 @@ class FirmwareBoard(Board):
             told = f"the board has not answered for {quiet:.2f} s; check its cable and its power."
             raise LinkError(f"{told} {SEE_DOCTOR}")
         status = self._last_status or self.status()
-        return replace(status, faults=(*status.faults, "the board did not answer the last targets"))
+        return replace(status, faults=(*status.faults, UNANSWERED))
 
     def _describe_faults(self, status: wire.Status) -> list[str]:
         faults = [description for bit, description in _FAULTS.items() if status.faults & bit]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import LinkError, NoAnswerError, RobotError
 from eva_sim.forks import ForkMark
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.guarded_lines import GuardedLines
@@ -27,13 +27,19 @@ from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
     BoardState,
     BoardStatus,
 )
-from eva_sim.real.boards.motion_rules import checked_targets, limits_on_grid, load_motion_rules
+from eva_sim.real.boards.motion_rules import (
+    checked_actuators,
+    checked_targets,
+    limits_on_grid,
+    load_motion_rules,
+)
 from eva_sim.real.wire.bus_port import BusPort
 
 SILENCE = f"{TARGETS_STOPPED}: the face held or went limp; arm again"
@@ -71,8 +77,9 @@ class HostManagedBoard(Board):
         self._state, self._limits = BoardState.LIMP, None
         self._torque_off_pending = self._closed = False
         self._faults, self._arming = FaultLog(), ArmingSequence()
+        self._last_reading: SensorReading | None = None
         self.enabled, self.sent = np.zeros(len(spec), dtype=bool), self._unknown()
-        self._last_step_at = self._clock.now()
+        self._last_step_at = self._answered_at = self._clock.now()
         self._watchdog = HostWatchdog(self._beat, self.disarm, owner)
         self._lines: GuardedLines | None = None
 
@@ -138,7 +145,7 @@ class HostManagedBoard(Board):
                 )
             if self._limits is None:
                 raise RobotError("the board has no limits yet; configure it with a calibration first.")
-            chosen = self._checked_actuators(actuators)
+            chosen = checked_actuators(self._spec, actuators)
             reading = self._check_sensors()
             if self._state is BoardState.FAULT:
                 raise RobotError(f"not armed, in fault: {self._faults}.")
@@ -158,7 +165,7 @@ class HostManagedBoard(Board):
             self.tick()
             if self._act:
                 self._act.renew(began)
-            reading = self._check_sensors()
+            reading = self._sense_while_moving()
             self._check_silence()  # sensing takes time, and the host may have been frozen meanwhile
             if self._state in DRIVEN:
                 self._state = BoardState.ARMING if self._arming.active else BoardState.ACTIVE
@@ -233,9 +240,6 @@ class HostManagedBoard(Board):
         """One NaN for each actuator."""
         return np.full(len(self._spec), np.nan)
 
-    def _names(self, actuators: NDArray[np.intp]) -> str:
-        return ", ".join(self._spec.names[i] for i in actuators)
-
     def _beat(self) -> None:
         """The watchdog thread watches the host's thread; the guard watches the watchdog thread."""
         self.tick()
@@ -276,18 +280,28 @@ class HostManagedBoard(Board):
         if self._state is not BoardState.LIMP or self._torque_off_pending:
             raise RobotError(f"not {action}: the face is {self._state.name.lower()}; disarm it first.")
 
-    def _checked_actuators(self, actuators: Collection[int]) -> NDArray[np.intp]:
-        chosen = np.array(sorted(set(actuators)), dtype=np.intp)
-        last = len(self._spec) - 1
-        if not chosen.size or chosen[0] < 0 or chosen[-1] > last:
-            raise RobotError(f"actuators to arm are numbers from 0 to {last}, not {list(actuators)}.")
-        return chosen
-
     def _check_sensors(self, fully: bool = False) -> SensorReading:
         """Reads the sensors; any fault makes the face limp."""
         reading = self._read_sensors(fully)
         if reading.faults:
             self._fail(reading.faults)
+        return reading
+
+    def _sense_while_moving(self) -> SensorReading:
+        """Reads the sensors; one late answer is no reason to stop, silence as long as the hold time is.
+
+        Raises:
+            LinkError: the line is lost, or has been silent for so long.
+        """
+        try:
+            reading = self._check_sensors()
+        except NoAnswerError:
+            quiet = self._clock.now() - self._answered_at
+            if self._last_reading is None or quiet > self._rules.hold_after:
+                raise
+            self._faults.unanswered = UNANSWERED
+            return self._last_reading
+        self._last_reading, self._answered_at, self._faults.unanswered = reading, self._clock.now(), ""
         return reading
 
     def _fail(self, faults: list[str]) -> None:
@@ -364,15 +378,17 @@ class HostManagedBoard(Board):
         assert self._limits is not None
         limits, rules, now = self._limits, self._rules, self._clock.now()
         before = np.where(self.enabled, self.sent, limits.rest)
-        if self._arming.active and self.identity.measured:
+        gliding = self._arming.active and self.identity.measured
+        if gliding:
             targets = limits.rest
         allowed = rules.limit_pairs(np.clip(targets, limits.low, limits.high), limits)
         periods = min((now - self._last_step_at) / rules.period, rules.most_periods)
-        reach = limits.slew * periods
+        reach = periods * (rules.arming_slew(limits) if gliding else limits.slew)
         step = rules.hold_back_pairs(before + np.clip(allowed - before, -reach, reach), before, limits)
         self.sent, self._last_step_at = np.where(self.enabled, step, np.nan), now
         clamped = np.flatnonzero(self.enabled & (np.abs(targets - allowed) > self._grid))
-        self._faults.clamped = f"clamped: {self._names(clamped)}" if clamped.size else ""
+        names = ", ".join(self._spec.names[i] for i in clamped)
+        self._faults.clamped = f"clamped: {names}" if names else ""
         assert self._lines is not None
         with self._lines.driving(self._act):
             self._send_positions(self.sent)

@@ -21,6 +21,8 @@ from eva_sim.real.boards.arming import ArmingAct
 
 #: How every board begins its report that it held or went limp because the host was silent.
 TARGETS_STOPPED = "targets stopped"
+#: How every board reports that one answer was late or lost, which is no reason to stop.
+UNANSWERED = "the board did not answer the last targets"
 
 
 class BoardState(enum.IntEnum):

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.config import config_folder
 from eva_sim.contract import Actuator, FaceSpec, Floats
 from eva_sim.errors import DataError, RobotError
 from eva_sim.files import read_arrays, read_json, write_json
@@ -30,6 +31,8 @@ VERSION = 1
 ADVICE = "make a new one with `eva calibrate`"
 #: Smallest and largest outer-eye distance of a face [m].
 OUTER_EYE = (0.03, 0.2)
+#: Largest pull of a cable at rest, share of its nominal travel: horns are set by hand [choice].
+RESTING_PULL = 0.25
 #: Tolerance of the check of ends and slew against robot.toml [raw].
 _ROUNDING = 1e-6
 
@@ -305,10 +308,8 @@ class _LinearMaps:
 
 
 def default_path(robot_id: str) -> Path:
-    """Path of a robot's calibration file, in `EVA_CONFIG` or the user's configuration folder."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    folder = Path(os.environ.get("EVA_CONFIG") or Path(base) / "eva-sim")
-    return folder / f"{robot_id}.json"
+    """Path of a robot's calibration file, see `eva_sim.config`."""
+    return config_folder() / f"{robot_id}.json"
 
 
 def designed_face(spec: FaceSpec) -> Aligner:
@@ -328,6 +329,29 @@ def _nominal_actuator(spec: FaceSpec, actuator: Actuator, unit: str) -> Actuator
     return ActuatorCalibration(actuator.channel, drive_mode, offset, low, high, slew)
 
 
+#: What is wrong with a cable that pulls at rest, in words; its argument is the pull.
+TAUT_AT_REST = "pulls its cable by {:.0%} of its travel at rest: its ends are swapped, or its horn is askew"
+
+
+def resting_pull(spec: FaceSpec, actuator: Actuator, rest: float, unit: str) -> float:
+    """Pull of a cable at a position that is to be its rest, share of its nominal travel; 0 for no cable.
+
+    Which way a servo pulls is known from the `direction` of face.toml only. Two cables that are slack at rest
+    cannot fight there.
+
+    Args:
+        spec: the face.
+        actuator: its row of the table.
+        rest: the position [raw].
+        unit: of the position, `"us"` or `"ticks"`.
+    """
+    if actuator.kind != "cable":
+        return 0.0
+    ends = [pulse_to_raw(pulse, unit) for pulse in robot_config(spec)["pulse"][actuator.kind]]
+    slack, tight = ends if actuator.direction > 0 else ends[::-1]
+    return float((rest - slack) / (tight - slack))
+
+
 def _check_actuator(spec: FaceSpec, actuator: Actuator, joint: ActuatorCalibration, unit: str) -> None:
     """Checks that a calibrated servo stays within the limits of robot.toml.
 
@@ -344,6 +368,8 @@ def _check_actuator(spec: FaceSpec, actuator: Actuator, joint: ActuatorCalibrati
         problem = f"has channel {joint.id} and drive mode {joint.drive_mode}"
     elif not np.isfinite(numbers).all() or not joint.range_min < joint.range_max or joint.slew <= 0:
         problem = "has no travel or no slew"
+    elif (pull := resting_pull(spec, actuator, joint.rest, unit)) > RESTING_PULL:
+        problem = f"{TAUT_AT_REST.format(pull)} (`--again {actuator.name}`)"
     elif not joint.range_min - 0.125 <= joint.rest <= joint.range_max + 0.125:
         problem = "rests outside its range"
     else:

@@ -12,7 +12,7 @@ from eva_sim.real.wire.firmware_table import robot_config
 
 
 class Cooldown:
-    """The pauses of one robot, by `cooldown` of robot.toml.
+    """The pauses of one robot, by robot.toml.
 
     The first arming after a fault needs no pause. Each further one needs twice the pause of the one before,
     counted from the last arming. A robot that was armed for long without a fault begins anew.
@@ -23,7 +23,7 @@ class Cooldown:
     """
 
     def __init__(self, spec: FaceSpec, clock: Clock) -> None:
-        self._rule, self._clock = robot_config(spec)["safety"]["cooldown"], clock
+        self._rule, self._clock = robot_config(spec)["safety"], clock
         self._count, self._armed_at = 0, clock.now()
 
     def check(self) -> None:
@@ -51,4 +51,4 @@ class Cooldown:
         """Pause between the last arming and the next one after a fault [s]."""
         if not self._count:
             return 0.0
-        return float(min(self._rule["first"] * 2 ** min(self._count - 1, 16), self._rule["most"]))
+        return float(min(self._rule["pause_first"] * 2 ** min(self._count - 1, 16), self._rule["pause_most"]))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from eva_sim.errors import SEE_DOCTOR, LinkError
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError
 from eva_sim.real.wire.link import PORT_ERRORS
 from eva_sim.real.wire.serial_ports import open_port
 
@@ -68,7 +68,7 @@ class BusPort:
         """Reads exactly `count` bytes.
 
         Raises:
-            LinkError: they did not arrive in time.
+            NoAnswerError: they did not arrive in time.
         """
         self.setPacketTimeout(count)
         received = b""
@@ -76,7 +76,7 @@ class BusPort:
             received += self.readPort(count - len(received))
             if len(received) < count and self.isPacketTimeout():
                 told = f"{self.name} sent {len(received)} of {count} bytes; check power and cable."
-                raise LinkError(f"{told} {SEE_DOCTOR}")
+                raise NoAnswerError(f"{told} {SEE_DOCTOR}")
         return received
 
     @contextmanager

@@ -48,7 +48,7 @@ def test_what_rests_has_no_lag() -> None:
 @pytest.mark.parametrize("shapes", [((20, 3), (20, 2)), ((5,), (5,))])
 def test_motions_that_cannot_be_compared_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ArgumentValueError, match="a lag needs two motions of equal shape"):
-        lag_between(*(np.zeros(shape) for shape in shapes), DT)
+        lag_between(np.zeros(shapes[0]), np.zeros(shapes[1]), DT)
 
 
 def test_the_jerk_of_a_cubic_is_its_third_derivative() -> None:

@@ -19,7 +19,7 @@ from eva_sim import make_face
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError, LinkError, RenderError, RobotError
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.boards.interface import UNANSWERED, BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
@@ -27,7 +27,6 @@ from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.fault_injection import (
-    UNANSWERED,
     FailingCamera,
     LineFilter,
     disturb_exchange,

@@ -27,8 +27,9 @@ def changed(folder: Path, file: str, pattern: str, line: str) -> FaceSpec:
     return load_spec(folder)
 
 
-NAMES = ("hold_after", "limp_after", "watchdog", "supply_low", "supply_for", "arm_gap", "too_hot",
-         "stall_load", "stall_for", "ease")  # fmt: skip
+NAMES = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
+         "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
+         "pause_first", "pause_most", "forget_after")  # fmt: skip
 
 
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "+inf", "0.0", "-1.0", "'1'", "true", "[]"])
