@@ -56,15 +56,25 @@ def test_the_wheel_works_in_an_empty_environment(version: str, tmp_path: Path) -
         pytest.skip(f"no python{version} here")
     place, dist = ROOT / "out" / "clients" / f"python{version}", tmp_path / "dist"
     here = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, ROOT]
+    build: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        dist,
+        ROOT,
+    ]
     subprocess.run(build, check=True, timeout=INSTALLING, capture_output=True)
     if not place.exists():
         subprocess.run([str(python), "-m", "venv", place], check=True, timeout=INSTALLING, env=here)
-    pip = [place / "bin/python", "-m", "pip", "install", "--quiet"]
+    pip: list[str | Path] = [place / "bin/python", "-m", "pip", "install", "--quiet"]
     (wheel,) = dist.glob("*.whl")
     subprocess.run([*pip, wheel], check=True, timeout=INSTALLING, env=here)
     subprocess.run([*pip, "--no-deps", "--force-reinstall", wheel], check=True, timeout=INSTALLING, env=here)
-    for command in ([place / "bin/python", "-c", CHECK], [place / "bin/eva", "doctor"]):
+    commands: list[list[str | Path]] = [[place / "bin/python", "-c", CHECK], [place / "bin/eva", "doctor"]]
+    for command in commands:
         done = subprocess.run(
             command, cwd=tmp_path, env=here, timeout=RUNNING, text=True, capture_output=True
         )
