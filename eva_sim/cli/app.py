@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from eva_sim import __version__
 from eva_sim.cli import (
     calibration,
+    conformance,
     doctor,
     learning,
     mirroring,
@@ -76,6 +77,7 @@ SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
     "Use a robot, real or virtual": {
         "robot": robot.tour,
         "calibrate": calibration.calibrate,
+        "conform": conformance.conform,
         "transfer": transfer.transfer,
     },
 }
