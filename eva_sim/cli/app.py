@@ -14,7 +14,7 @@ import typer.main
 from rich.console import Console
 
 from eva_sim import __version__
-from eva_sim.cli import calibration, learning, mirroring, models, pictures, recordings, robot, transfer
+from eva_sim.cli import calibration, learning, live, mirroring, models, pictures, recordings, robot, transfer
 from eva_sim.command_start import ENDING_SIGNALS
 from eva_sim.errors import EvaError, describe_error
 from eva_sim.interrupts import (
@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": learning.demo,
     "fit": learning.solve_command,
     "mirror": mirroring.mirror,
+    "live": live.live,
     "evaluate": models.evaluate,
     "export-model": models.export_model,
     "robot": robot.tour,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.agents.mirroring.controller import MirrorController
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame
 from eva_sim.agents.mirroring.live import (
     CALM_PROMPT,
     NO_FACE_HINT,
@@ -34,8 +35,8 @@ from eva_sim.live.camera_feed import CameraFeed, SeenFrame
 from eva_sim.live.exports import export_animation, export_pose
 from eva_sim.live.scene import LiveScene
 from eva_sim.live.wire import Request, RequestError, Update, pack_update
-from eva_sim.recording.replay import replay_commands
 from eva_sim.recording.reader import load_recording
+from eva_sim.recording.replay import replay_commands
 from eva_sim.twin import Twin
 
 #: What the face does: holds the sliders, mirrors the person, or plays the latest recording.
@@ -72,6 +73,7 @@ class Session:
     Attributes:
         body: through which all commands pass.
         mode: one of `MODES`.
+        shown_frame: number of the person's frame that was sent to pages last.
     """
 
     def __init__(
@@ -84,14 +86,14 @@ class Session:
         feed: CameraFeed | None = None,
         model: RouteModel | None = None,
     ) -> None:
-        self.body = LiveBody(face, shown, self._attend, self._publish)
+        self.body = LiveBody(face, shown, self._attend, self._after)
         self._pages, self._scene, self._folder, self._feed, self._model = pages, scene, folder, feed, model
         self.mode, self._command = "panel", face.spec.neutral
         self._idle_on, self._idle = True, IdleMotion(face.spec)
         self._numbers, self._prompt = count(1), ""
         self._controller: MirrorController | None = None
         self._recorded: Path | None = None
-        self._sent_frame = -1
+        self.shown_frame = -1
         self._handlers: dict[str, Callable[[Request], None]] = {
             "mode": self._set_mode, "slider": self._set_slider, "expression": self._set_expression,
             "neutral": self._set_neutral, "idle": self._set_idle, "arm": self._arm, "stop": self._stop,
@@ -122,14 +124,14 @@ class Session:
         """Mirrors the person until another mode is asked for, or no more pictures come."""
         assert self._feed is not None and self._model is not None
         self.body.paced, self._prompt = False, CALM_PROMPT
-        frames = self._feed.frames(self._wait_for_frame, lambda: stopped() or self.mode != "mirror")
+        frames = self._feed.frames(self._attend, lambda: stopped() or self.mode != "mirror")
         try:
             controller = MirrorController(
                 self._model, self.body, None, stages=self._feed.detector.stages, history=1
             )
             controller.begin(wait_for_neutral(self._shown(frame) for frame in frames))
             self._controller = controller
-            mirror_live_frames(controller, frames, lambda frame, accepted: None)
+            mirror_live_frames(controller, frames, self._show)
         except EvaError as error:
             if self.mode == "mirror":
                 self._prompt = str(error)
@@ -145,14 +147,19 @@ class Session:
         self._tell_all(f"Mirroring ended: {reason}")
         self.mode, self._command = "panel", self.body.latest.sent.clip(-1, 1)
 
-    def _shown(self, frame: Any) -> Any:
+    def _shown(self, frame: DetectedFrame) -> DetectedFrame:
         """Shows a frame from which the person is learned, while the body holds still."""
         self._attend()
         self._publish(self.body.latest)
         return frame
 
-    def _wait_for_frame(self) -> None:
-        self._attend()
+    def _show(self, frame: DetectedFrame, accepted: bool) -> None:
+        self._publish(self.body.latest)
+
+    def _after(self, reading: Reading) -> None:
+        """Shows the face after a command; mirroring shows it once a frame, however many steps that takes."""
+        if self._controller is None:
+            self._publish(reading)
 
     def _replay(self, stopped: Callable[[], bool]) -> None:
         """Plays the latest recording."""
@@ -268,8 +275,8 @@ class Session:
         arrival = controller.frame.arrival if controller is not None and controller.frame else None
         number = next(self._numbers)
         header = self._header(number, reading, seen)
-        picture = seen.jpeg if seen is not None and seen.frame.number != self._sent_frame else b""
-        self._sent_frame = -1 if seen is None else seen.frame.number
+        picture = seen.jpeg if seen is not None and seen.frame.number != self.shown_frame else b""
+        self.shown_frame = -1 if seen is None else seen.frame.number
         vertices = self._scene.update(self.body.shown)
         self._pages.publish(Update(number, pack_update(header, vertices, picture), arrival))
 

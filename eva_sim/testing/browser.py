@@ -49,7 +49,8 @@ class Browser(Closing):
         self._profile = tempfile.TemporaryDirectory(prefix="eva-browser-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [
-                program, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={self._profile.name}",
+                program, "--headless=new", "--remote-debugging-port=0",
+                f"--user-data-dir={self._profile.name}",
                 "--no-first-run", "--no-sandbox", "--disable-dev-shm-usage", "--disable-extensions",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--no-default-browser-check", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
