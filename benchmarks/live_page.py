@@ -47,7 +47,8 @@ def measure(fps: float, seconds: float, pictures: Path | None) -> dict[str, Any]
     with tempfile.TemporaryDirectory() as folder, Twin() as twin:
         camera = ClipAsCamera(asset("samples/person.mp4"), fps, period=twin.spec.control_dt)
         model = load_model(asset(SHIPPED_MODEL))
-        with open_session(twin, Path(folder), camera, model, title="twin") as (session, server):
+        fine = pictures is not None
+        with open_session(twin, Path(folder), camera, model, title="twin", fine=fine) as (session, server):
             done = threading.Event()
 
             def browse() -> None:

@@ -61,6 +61,7 @@ class CameraFeed:
     Attributes:
         name: of the source.
         detector: with the times of the stages.
+        given: the frame that `frames` yielded last; None before.
         ended: why no more frames come, in words; empty while they come.
     """
 
@@ -68,6 +69,7 @@ class CameraFeed:
         self.name, self.ended = source.name, ""
         self.detector = FrameDetector(source, _NewestPicture(), mirror_image, history=1)
         self._newest: SeenFrame | None = None
+        self.given: SeenFrame | None = None
         self._changed, self._closed = threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
@@ -91,7 +93,7 @@ class CameraFeed:
                     self._changed.wait(_PATIENCE)
                 newest = self._newest
             if newest is not None and newest is not last:
-                last = newest
+                last = self.given = newest
                 yield newest.frame
             elif self.ended:
                 return

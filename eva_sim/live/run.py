@@ -28,6 +28,7 @@ def open_session(
     port: int = 0,
     mirror_image: bool = False,
     title: str = "",
+    fine: bool = False,
 ) -> Iterator[tuple[Session, PageServer]]:
     """Serves a page for a face.
 
@@ -40,6 +41,7 @@ def open_session(
         port: to listen at; 0 for any.
         mirror_image: whether the robot's right side does what the person's left side does.
         title: of the page.
+        fine: whether the skin is subdivided, as in stills; an update is three times as large.
 
     Yields:
         The session, which the caller runs, and the server.
@@ -51,7 +53,7 @@ def open_session(
     with ExitStack() as stack:
         shown = face if isinstance(face, Twin) else stack.enter_context(Twin(spec=face.spec))
         shown.reset()
-        scene = LiveScene(shown)
+        scene = LiveScene(shown, fine)
         page = build_page(describe_panel(face.spec), title)
         server = stack.enter_context(PageServer(page, lambda: scene.fixed, host, port))
         feed = None

@@ -26,6 +26,7 @@ from eva_sim.rendering.studio_light import (
 )
 from eva_sim.rendering.studio_parts import StudioPart, StudioParts
 from eva_sim.rendering.studio_scene import look_of, pack_texture, parts_by
+from eva_sim.skin.kernel_cache import kernel
 from eva_sim.twin import Twin
 
 #: Metres that the largest number of a coordinate stands for; the smallest step is 0.02 mm.
@@ -72,15 +73,10 @@ class LiveScene:
         placed = self._studio.place(skin, twin.head.pose)
         self._vertices.move_parts(placed.parts)
         self._vertices.update_normals(placed.folds)
-        directions = self._vertices.directions
-        normals = directions[:, :3]
-        numbers = np.zeros((self.size, COLUMNS), np.float32)
-        numbers[:, :3] = self._vertices.places / PLACE_SCALE
-        displacement = np.linalg.norm(skin - self._rest, axis=1)
-        numbers[self._head, 3] = self._studio.of_skin(displacement) / DISPLACEMENT_SCALE
-        numbers[:, 4:7] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-        numbers[:, 7] = directions[:, 3]
-        return (np.clip(numbers, -1, 1) * _LARGEST).astype("<i2").tobytes()
+        moved = self._studio.of_skin(np.linalg.norm(skin - self._rest, axis=1))
+        packed = np.zeros((self.size, COLUMNS), "<i2")
+        _pack(self._vertices.places, self._vertices.directions, moved, self._head.start, packed)
+        return packed.tobytes()
 
     @cached_property
     def fixed(self) -> bytes:
@@ -140,6 +136,21 @@ class LiveScene:
         rows = landmark_rows(13, 14)
         nearest = self._corners[rows, self._shares[rows].argmax(axis=1)]
         return (self._head.start + nearest).tolist()
+
+
+@kernel(nogil=True)
+def _pack(places, directions, moved, first, out):  # type: ignore[no-untyped-def]
+    """Writes the columns of all vertices, (V, 8), as shares of their scales; the head begins at `first`."""
+    for i in range(len(places)):
+        x, y, z = directions[i, 0], directions[i, 1], directions[i, 2]
+        size = max(np.sqrt(x * x + y * y + z * z), 1e-20)
+        for k in range(3):
+            share = places[i, k] / PLACE_SCALE
+            out[i, k] = _LARGEST * min(max(share, -1.0), 1.0)
+            out[i, 4 + k] = _LARGEST * directions[i, k] / size
+        out[i, 7] = _LARGEST * min(max(directions[i, 3], -1.0), 1.0)
+    for i in range(len(moved)):
+        out[first + i, 3] = _LARGEST * min(moved[i] / DISPLACEMENT_SCALE, 1.0)
 
 
 def _text(name: str, constants: str = "") -> str:

@@ -271,7 +271,8 @@ class Session:
 
     def _publish(self, reading: Reading) -> None:
         """Sends the face as it is now to all pages."""
-        controller, seen = self._controller, self._feed.newest if self._feed else None
+        controller, feed = self._controller, self._feed
+        seen = None if feed is None else feed.given if self.mode == "mirror" else feed.newest
         arrival = controller.frame.arrival if controller is not None and controller.frame else None
         number = next(self._numbers)
         header = self._header(number, reading, seen)

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
         "agents.optimisation",
     },
     "live": {
-        "core", "media", "recording", "rendering", "twin", "agents.models", "agents.mirroring",
+        "core", "media", "recording", "rendering", "skin", "twin", "agents.models", "agents.mirroring",
     },
     "real.wire": {"core"},
     "real.vision": {"core", "media"},
