@@ -98,7 +98,7 @@ class PageServer(Closing):
         if isinstance(started, OSError):
             raise ServerError(
                 f"nothing can listen at {host}, port {port} ({started.strerror or started}); "
-                "choose another --port, or --host."
+                "choose another --web-port, or --host."
             )
         self.port = started
 

@@ -114,7 +114,7 @@ def test_each_start_has_a_new_token() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no.such.host.invalid"])
 def test_what_cannot_be_listened_at_is_said(server: PageServer, host: str) -> None:
-    with pytest.raises(ServerError, match="choose another --port, or --host"):
+    with pytest.raises(ServerError, match="choose another --web-port, or --host"):
         PageServer("", lambda: b"", host=host, port=server.port)
 
 
