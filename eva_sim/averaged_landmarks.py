@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from eva_sim.contract import Face, Floats, Reading
 from eva_sim.detector import Detector
 from eva_sim.errors import MediaError
+from eva_sim.holding import work_while_held
 from eva_sim.landmarks import Aligner
 
 Picture = NDArray[np.uint8]
@@ -62,8 +63,14 @@ def averaged_neutral(
     Raises:
         MediaError: a face is missing in a picture.
     """
-    found = [averaged_landmarks(picture(face.move(face.spec.neutral)), detector) for _ in range(count)]
+    readings = (face.move(face.spec.neutral) for _ in range(count))
+    found = [_read_while_held(face, detector, picture(reading)) for reading in readings]
     return Aligner.of(np.mean(require_faces(found), axis=0))
+
+
+def _read_while_held(face: Face, detector: Detector, picture: Picture) -> Floats | None:
+    """Reads a picture in nine places, which takes a robot's picture a quarter of a second."""
+    return work_while_held(face, lambda: averaged_landmarks(picture, detector))
 
 
 def require_faces(found: Sequence[Floats | None]) -> list[Floats]:
@@ -94,11 +101,11 @@ def reading_landmarks(face: Face) -> Iterator[ReadLandmarks]:
     if face.reset().image is None:
         yield _own_landmarks
         return
-    with Detector() as detector:
+    with work_while_held(face, Detector) as detector:
         aligner = averaged_neutral(face, detector, _image)
 
         def read(reading: Reading) -> Floats:
-            points = averaged_landmarks(_image(reading), detector)
+            points = _read_while_held(face, detector, _image(reading))
             if points is None:
                 raise MediaError("no face in the picture; check camera and light, then continue.")
             return aligner(points)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from eva_sim.errors import SEE_DOCTOR
 from eva_sim.streams import tell
 
 
@@ -73,7 +74,8 @@ def choose_cache_folder(bases: Iterable[Path | None], name: str, what: str, vari
             return base / name
     temporary = temporary_folder()
     if temporary is not None and _make_private(temporary) and is_writable(temporary / name):
-        tell(f"eva: {what} are kept in {temporary}; set {variable} to a folder that can be written.")
+        wish = f"set {variable} to a folder that can be written. {SEE_DOCTOR}"
+        tell(f"eva: {what} are kept in {temporary}; {wish}")
         return temporary / name
     return None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,8 +19,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
-from eva_sim.errors import CommandError, DataError, known_names
+from eva_sim.errors import SEE_DOCTOR, CommandError, DataError, known_names
 from eva_sim.files import Closing, asset
+from eva_sim.tables import parse_table
+from eva_sim.telemetry import Telemetry
 
 Floats = NDArray[np.floating[Any]]
 
@@ -95,7 +96,7 @@ class FaceSpec:
 
     @property
     def expressive(self) -> NDArray[np.intp]:
-        """Indices of the actuators that move landmarks: cables, jaw and lids; gaze and head pose do not."""
+        """Indices of the actuators that move landmarks, which are cables, jaw and lids, not eyes and neck."""
         return self.where("cable", "jaw", "lid")
 
     def file(self, name: str) -> Path:
@@ -110,9 +111,8 @@ class FaceSpec:
             )
         path = self.folder / name
         if not path.exists():
-            raise DataError(
-                f"{name} is missing from {self.folder}; reinstall eva-sim, or complete the folder."
-            )
+            told = f"{name} is missing from {self.folder}; reinstall eva-sim, or complete the folder."
+            raise DataError(f"{told} {SEE_DOCTOR}")
         return path
 
     @property
@@ -230,6 +230,9 @@ class Reading:
         found: whether the landmarks could be read.
         image: the camera's picture, uint8 (height, width, 3), or None without a camera.
         faults: sentences that say what is wrong; empty when all is well.
+        temperature: of each servo, float32 (25,) [degrees Celsius], measured or else modelled by its load;
+            None if the body has no model.
+        telemetry: raw values of a physical body; None of any other.
     """
 
     time: float
@@ -240,6 +243,8 @@ class Reading:
     found: bool = True
     image: NDArray[np.uint8] | None = None
     faults: tuple[str, ...] = ()
+    temperature: NDArray[np.float32] | None = None
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -299,6 +304,9 @@ class Face(Closing, abc.ABC):
         Raises:
             RenderError: no OpenGL library, or no camera.
         """
+
+    def hold_still(self) -> None:
+        """Tells a body in real time to stay where it is, every wire period; see `eva_sim.holding`."""
 
     def describe(self) -> dict[str, Any]:
         """Returns what identifies this body, as JSON; recordings keep it."""
@@ -361,9 +369,8 @@ def parse_spec(text: str, folder: Path | None = None) -> FaceSpec:
         DataError: the text is no actuator table, or contradicts itself.
     """
     try:
-        table = tomllib.loads(text)
-        return _build(table, text, folder)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        return _build(parse_table(text, "face.toml"), text, folder)
+    except (KeyError, TypeError) as error:
         raise DataError(
             f"face.toml is no actuator table ({error!r}); compare it with assets/face.toml."
         ) from error

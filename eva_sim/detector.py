@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from eva_sim.contract import Floats
-from eva_sim.errors import DataError, RenderError
+from eva_sim.errors import SEE_DOCTOR, DataError, RenderError, missing_module
 from eva_sim.files import Closing, asset
 from eva_sim.forks import ForkMark
 from eva_sim.landmarks import POINTS
@@ -180,7 +180,7 @@ def canonical_face() -> Floats:
     size = 5 * _VERTICES[0] * _VERTICES[1]
     fields = np.frombuffer(raw[_HEAD : _HEAD + size], np.uint8).reshape(-1, 5)
     if len(set(fields[:, 0])) != 1:
-        raise DataError(f"{_MODEL} is not the bundle of this version; reinstall eva-sim.")
+        raise DataError(f"{_MODEL} is not the bundle of this version; reinstall eva-sim. {SEE_DOCTOR}")
     vertices = np.ascontiguousarray(fields[:, 1:]).view("<f4").reshape(_VERTICES)
     return vertices[_POINTS, :3].astype(float)
 
@@ -213,12 +213,12 @@ def _create(video: bool, faces: int, scores: bool) -> Any:
         )
         with silence_stderr():
             return vision.FaceLandmarker.create_from_options(options)
-    except ModuleNotFoundError:
-        raise  # MediaPipe itself is missing
+    except ModuleNotFoundError as error:
+        raise RenderError(missing_module(error.name or "mediapipe", "[mirror]")) from error
     except (ImportError, OSError) as error:
         raise RenderError(
             f"the face detector lacks a system library ({error}); on Debian: "
-            "apt install libgl1 libegl1 libgles2 libglib2.0-0."
+            f"apt install libgl1 libegl1 libgles2 libglib2.0-0. {SEE_DOCTOR}"
         ) from error
 
 

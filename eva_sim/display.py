@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.errors import RenderError
+from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.files import Closing
 
 #: Time after which a window that does not answer is given up [s]: until it opens, and for each picture.
@@ -62,7 +62,7 @@ class DisplayWindow(Closing):
 
     def __init__(self, title: str = "EVA", slider_steps: int = 0) -> None:
         if not display_available():
-            raise RenderError("there is no display for render_mode='human'; use 'rgb_array'.")
+            raise RenderError(f"there is no display for render_mode='human'; use 'rgb_array'. {SEE_DOCTOR}")
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_PROGRAM), title, str(slider_steps)],
             stdin=subprocess.PIPE,
@@ -129,6 +129,7 @@ class DisplayWindow(Closing):
             self.close()
             shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
             raise RenderError(
-                f"the display {shown!r} shows no window; check the variable DISPLAY, or do without a window."
+                f"the display {shown!r} shows no window; check the variable DISPLAY, or do without a window. "
+                f"{SEE_DOCTOR}"
             )
         return WindowReply(**json.loads(line))

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+#: Ends each message about this machine rather than about what was asked: what it lacks, or does not answer.
+SEE_DOCTOR = "`eva doctor` checks this machine."
 #: Seeds are less than this, so that a file can hold them.
 SEED_LIMIT = 2**63
 #: Characters of a name that are compared with known ones; comparing takes their number squared.
@@ -77,6 +79,10 @@ class LinkError(RobotError):
     """The link to the robot's board is lost, or no device answers."""
 
 
+class NoAnswerError(LinkError):
+    """An answer did not come in time; the line itself is there."""
+
+
 def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> None:
     """Checks the keyword arguments of a call that passes them on.
 
@@ -99,7 +105,20 @@ def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> Non
 EXTRAS = {
     "torch": "train", "matplotlib": "train", "serial": "real", "scservo_sdk": "feetech",
     "dynamixel_sdk": "dynamixel", "pyarrow": "lerobot", "websockets": "web",
+    "av": "mirror", "cv2": "mirror", "mediapipe": "mirror",
 }  # fmt: skip
+
+
+def missing_module(module: str, extra: str = "") -> str:
+    """Returns the message about a Python module that is not installed.
+
+    Args:
+        module: its name.
+        extra: extra of eva-sim that installs it, in square brackets; empty for none.
+    """
+    return (
+        f"the Python module {module} is missing; install it with: pip install 'eva-sim{extra}'. {SEE_DOCTOR}"
+    )
 
 
 def describe_error(error: Exception) -> str:
@@ -107,13 +126,13 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     if isinstance(error, MemoryError):
-        return "there is not enough memory; close other programs, or ask for less."
+        return f"there is not enough memory; close other programs, or ask for less. {SEE_DOCTOR}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         module = error.name.partition(".")[0]
         extra = f"[{EXTRAS[module]}]" if module in EXTRAS else ""
-        return f"the Python module {module} is missing; install it with: pip install 'eva-sim{extra}'"
+        return missing_module(module, extra)
     if isinstance(error, ImportError):
-        return f"a library cannot be loaded ({error}); reinstall it, or install what it needs."
+        return f"a library cannot be loaded ({error}); reinstall it, or install what it needs. {SEE_DOCTOR}"
     return " ".join(str(error).split())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec
 from eva_sim.errors import CommandError, DataError, known_names
+from eva_sim.tables import read_table
 
 #: Intensities of the three numbers in `expressions.toml`; 0 is rest. Between them commands are interpolated.
 INTENSITIES = (1 / 3, 2 / 3, 1.0)
@@ -27,13 +27,9 @@ def load_expressions(spec: FaceSpec, intensity: float = 1.0) -> dict[str, NDArra
     if not 0 <= intensity <= 1:
         raise CommandError(f"intensity={intensity} is not in 0..1.")
     path = spec.file("expressions.toml")
-    try:
-        table = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not valid TOML: {error}.") from error
     return {
         name: _at(spec, _section(spec, values, f"{path}, [{name}]"), intensity)
-        for name, values in table.items()
+        for name, values in read_table(path).items()
     }
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from eva_sim.errors import DataError
+from eva_sim.errors import SEE_DOCTOR, DataError
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -70,7 +70,7 @@ def asset(name: str) -> Path:
     """
     path = _ASSETS / name
     if not path.exists():
-        raise DataError(f"{name} is missing from the installation; reinstall eva-sim.")
+        raise DataError(f"{name} is missing from the installation; reinstall eva-sim. {SEE_DOCTOR}")
     return path
 
 
@@ -121,7 +121,7 @@ def check_free_space(folder: str | os.PathLike[str], size: float, contents: str)
     if size > free:
         raise DataError(
             f"{contents} need about {_in_words(size)}, and the disk of {folder} has {_in_words(free)} free; "
-            "ask for less, free some space, or choose another folder."
+            f"ask for less, free some space, or choose another folder. {SEE_DOCTOR}"
         )
 
 
@@ -154,6 +154,9 @@ _WRITE_ADVICE = {
     errno.EIO: "check the disk",
 }
 
+#: Those of them that are of the disk, and not of the name or its folder.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
 
 @contextmanager
 def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
@@ -172,7 +175,8 @@ def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         if number is None:
             raise
         reason, advice = os.strerror(number), _WRITE_ADVICE[number]
-        raise DataError(f"{path} cannot be written ({reason}); {advice}.") from error
+        doctor = f" {SEE_DOCTOR}" if number in _OF_THE_DISK else ""
+        raise DataError(f"{path} cannot be written ({reason}); {advice}.{doctor}") from error
 
 
 def _write_error_number(error: BaseException | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from eva_sim.errors import EvaError
+from eva_sim.errors import SEE_DOCTOR, EvaError, missing_module
 
 
 def import_optional(module: str, extra: str, error: type[EvaError] = EvaError) -> Any:
@@ -22,8 +22,8 @@ def import_optional(module: str, extra: str, error: type[EvaError] = EvaError) -
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as missing:
-        raise error(
-            f"the Python module {module} is missing; install it with: pip install 'eva-sim[{extra}]'"
-        ) from missing
+        raise error(missing_module(module, f"[{extra}]")) from missing
     except ImportError as broken:
-        raise error(f"the Python module {module} cannot be loaded ({broken}); reinstall it.") from broken
+        raise error(
+            f"the Python module {module} cannot be loaded ({broken}); reinstall it. {SEE_DOCTOR}"
+        ) from broken

@@ -6,7 +6,6 @@ to skin and drive; noise and camera parameters are applied where they are read.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ import numpy as np
 from eva_sim.actuators import ActuatorParameters
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
+from eva_sim.tables import read_table
 
 #: Values by name: one number () or one for each cable, actuator or axis.
 Parameters = Mapping[str, Floats]
@@ -60,7 +60,7 @@ def load_randomisation(spec: FaceSpec) -> tuple[RandomisedParameter, ...]:
     Raises:
         DataError: a row has no meaning.
     """
-    table = tomllib.loads(spec.file("randomise.toml").read_text())
+    table = read_table(spec.file("randomise.toml"))
     lines = tuple(RandomisedParameter(**row) for row in table["lines"])
     for line in lines:
         if line.distribution not in ("uniform", "log-uniform", "integer") or line.low > line.high:

@@ -13,18 +13,26 @@ from eva_sim.clock import Clock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
+from eva_sim.holding import work_while_held
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
+from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
+from eva_sim.real.safety.cooldown import Cooldown
 from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
-from eva_sim.real.vision.landmark_reader import LandmarkReader
+from eva_sim.real.vision.landmark_reader import LandmarkReader, RestView
 from eva_sim.real.wire.firmware_table import robot_config
+from eva_sim.telemetry import Telemetry
 
-#: Longest time for arming, beyond the gaps between its groups [s].
+#: Longest time for arming, beyond the gaps between its groups and the way to rest [s].
 _ARMING_TIME = 1.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
+#: What the filter latches when a person ends the motion; everything else is a fault.
+_BY_A_PERSON = ("disarmed", "stopped")
 _FORKED = "this robot belongs to the parent process; open it after the fork, in the process that moves it."
 
 
@@ -71,6 +79,7 @@ class RobotFace(Face):
         self._period = robot_config(self.spec)["wire"]["period"]
         self._release = release
         self._lost = self._armed_once = self._closed = False
+        self._act: ArmingAct | None = None
         self._board = connect()
         try:
             self._get_ready(camera)
@@ -85,8 +94,9 @@ class RobotFace(Face):
         self.calibration.check(self.identity)
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
-        self._reader = LandmarkReader(camera, face.neutral, self.calibration.neutral_landmarks)
-        self._filter = CommandFilter(self.spec, self.calibration)
+        self._reader = LandmarkReader(self.spec, camera, face.neutral, self.calibration.neutral_landmarks)
+        self._filter = CommandFilter(self.spec, self.calibration, self.clock)
+        self._cooldown = Cooldown(self.spec, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
         self._due = self._start = self.clock.now()
@@ -137,35 +147,53 @@ class RobotFace(Face):
 
         Raises:
             RobotError: the board refuses, for example because the cause of a fault is still there; another
-                robot is at the port; or the calibration is another one than when the robot was opened.
+                robot is at the port; the calibration is another one than when the robot was opened; a stop
+                came meanwhile; or it was armed after a fault so often that it must cool down first.
             DataError: the file of the calibration was removed or damaged.
         """
         self._check_open()
+        self._act = act = ArmingAct(self.clock, robot_config(self.spec)["safety"]["limp_after"])
+        after_fault = any(fault not in _BY_A_PERSON for fault in self._filter.faults)
+        if after_fault:
+            self._cooldown.check()
         if self._lost or not self._answers():
             self._reconnect()
         self._check_calibration()
-        self._status = self._exchange(self._arm_board)
+        self._status = self._exchange(self._arm_board, act)
         self._armed_once = True
+        self._cooldown.armed(after_fault)
         self._filter.begin()
         self._raw, self._position = self.calibration.limits.rest, self.spec.neutral
         self._await_armed()
 
     def disarm(self) -> None:
         """Makes the robot limp at once, until `arm`. May be called at any time, also twice."""
-        self._filter.latch("disarmed")
+        self._end_act("disarmed")
         self._status = self._exchange(self._end_motion, self._board.disarm)
 
     def stop(self) -> None:
         """Emergency stop: limp, and latched on the board as well, until `arm`."""
-        self._filter.latch("stopped")
+        self._end_act("stopped")
         self._status = self._exchange(self._end_motion, self._board.stop)
+
+    def hold_still(self) -> None:
+        """Tells an armed robot to stay where it is. It never arms; the next `move` tells what went wrong.
+
+        A robot is held for `held_for` of robot.toml after its last command; then it goes limp by silence.
+        """
+        self._check_open()
+        held_for = robot_config(self.spec)["safety"]["held_for"]
+        if self._armed_once and not self._filter.faults and self.clock.now() < self._due + held_for:
+            with contextlib.suppress(LinkError):
+                self._send(self._raw)
+                self._disarm_on_fault()
 
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""
         self._made.check(RobotError, _FORKED)
         try:
             with self._shutdown:
-                return self._reader.render(size)
+                return work_while_held(self, lambda: self._reader.render(size))
         except MediaError as error:
             raise RenderError(str(error)) from error
 
@@ -173,7 +201,7 @@ class RobotFace(Face):
         identity = self.identity
         return {
             "kind": identity.kind, "robot": identity.robot_id, "version": identity.version,
-            "calibration": self.calibration.crc,
+            "calibration": self.calibration.crc, "calibration_file": self.calibration.to_json(),
         }  # fmt: skip
 
     def close(self) -> None:
@@ -194,14 +222,20 @@ class RobotFace(Face):
         else:
             self.arm()
 
-    def _arm_board(self) -> BoardStatus:
+    def _arm_board(self, act: ArmingAct) -> BoardStatus:
         status = self._board.status()
         if status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._board.clear()
         elif status.state != BoardState.LIMP:
             self._board.disarm()
         self._board.configure(self.calibration.limits, self.calibration.crc)
-        return self._board.arm(range(len(self.spec)))
+        return self._board.arm(range(len(self.spec)), act)
+
+    def _end_act(self, reason: str) -> None:
+        """Ends the act of arming, whichever board it reaches, also while another thread still arms."""
+        self._filter.latch(reason)
+        if self._act:
+            self._act.end(reason)
 
     def _end_motion(self, end: Callable[[], None]) -> BoardStatus:
         end()
@@ -244,7 +278,10 @@ class RobotFace(Face):
     def _await_armed(self) -> None:
         """Sends the rest position until all groups are armed."""
         safety = robot_config(self.spec)["safety"]
-        deadline = self.clock.now() + len(safety["arm_groups"]) * safety["arm_gap"] + _ARMING_TIME
+        limits = self.calibration.limits
+        way = float(((limits.high - limits.low) / load_motion_rules(self.spec).arming_slew(limits)).max())
+        allowed = len(safety["arm_groups"]) * safety["arm_gap"] + way * self._period + _ARMING_TIME
+        deadline = self.clock.now() + allowed
         while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._shutdown:
                 self._send(self._raw)
@@ -261,22 +298,18 @@ class RobotFace(Face):
         """Moves to neutral and waits for the servos; learns the resting face if it is not known."""
         while not self._filter.faults and np.abs(self._filter.sent - self.spec.neutral).max() > 1e-6:
             self._go(self._filter.command(self.spec.neutral))
-        for _ in range(_SETTLING_STEPS):
-            self._rest_step()
-        if not (self._reader.knows_neutral or self._filter.faults):
-            self._reader.learn_neutral(
-                [points for _ in range(_NEUTRAL_PICTURES) for points in self._rest_step()]
-            )
+        new = not self._reader.knows_neutral
+        steps = _SETTLING_STEPS + (_NEUTRAL_PICTURES if new else 0)
+        views = [view for left in range(steps, 0, -1) for view in self._rest_step(new or left == 1)]
+        if not self._filter.faults:  # the last pictures are of a face that has settled
+            self._reader.learn_rest(views[-_NEUTRAL_PICTURES:] if new else views[-1:])
 
-    def _rest_step(self) -> list[Floats]:
-        """One control period at neutral; returns the landmarks of the camera, if there are any."""
+    def _rest_step(self, look: bool) -> list[RestView]:
+        """One control period at neutral; returns the face in the camera's picture, if that is asked for."""
         if not self._filter.faults:
             self._go(self._filter.command(self.spec.neutral))
-        if self._reader.knows_neutral:
-            return []
         with self._shutdown:
-            points = self._reader.detect()
-        return [] if points is None else [points]
+            return work_while_held(self, self._reader.view_rest) if look and self._reader.has_camera else []
 
     def _go(self, sent: NDArray[np.float32]) -> None:
         """One control period: one target per wire period, interpolated from the last command to this one."""
@@ -320,8 +353,10 @@ class RobotFace(Face):
 
     def _read(self) -> Reading:
         with self._shutdown:
-            observation = self._reader.read()
+            now, sent = self.clock.now(), self._filter.sent
+            observation = work_while_held(self, lambda: self._reader.read(now, sent))
         output = self.calibration.to_command(self._status.output)
+        back = describe_plugged(self._connect) if self._lost else ()
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -332,12 +367,32 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=self._all_faults((*back, *observation.faults)),
+            temperature=self._temperature(),
+            telemetry=self._telemetry(observation.time),
         )
+
+    def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """What filter, board and others report, each once."""
+        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *others]
+        return tuple(dict.fromkeys(reported))
+
+    def _temperature(self) -> NDArray[np.float32]:
+        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
+        measured = self._status.temperature
+        known = np.isfinite(measured)
+        return np.where(known, measured, self._filter.temperature).astype(np.float32)
+
+    def _telemetry(self, picture_time: float) -> Telemetry:
+        status = self._status
+        target, output, temperature, load = (
+            np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
+        )
+        return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
-        self._filter.latch("disarmed by a signal, or because the program ends")
+        self._end_act("disarmed by a signal, or because the program ends")
         with contextlib.suppress(Exception):
             self._board.disarm()
 

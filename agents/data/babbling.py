@@ -144,7 +144,7 @@ def plan_babbling(
     """Prepares a folder for a data set, without recording it; `babble` does both.
 
     Use it to record with processes of your own, also on several computers that share a disk. Any process may
-    record any missing shard:
+    record any missing shard::
 
         plan = plan_babbling("out/data", 4000)
         for index in plan.missing_shards():
@@ -228,8 +228,8 @@ def babble(
             open_face=opener[0], spec=spec,
         )  # fmt: skip
         with (
-            progress(does="babble", total=plan.manifest.samples, unit="faces") as bar,
-            contextlib.closing(_record_missing(plan, opener, workers, bar.update)) as recorded,
+            progress(does="babble", total=plan.manifest.samples, unit="faces", workers=workers) as bar,
+            contextlib.closing(_record_missing(plan, opener, workers, bar.skip)) as recorded,
         ):
             for index in recorded:
                 bar.update(plan.manifest.rows(index))

@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 
-from eva_sim.errors import EvaError
+from eva_sim.errors import SEE_DOCTOR, EvaError
 
 #: Opens what a worker needs for all of its jobs; yields the function that does a job.
 OpenWork = Callable[[], AbstractContextManager[Callable[[int], None]]]
@@ -107,7 +107,8 @@ class _Worker:
 def _describe_death(code: int | None) -> str:
     again = "Run the same command to continue."
     if code == -signal.SIGKILL:
-        return f"a worker was killed, as the system does when memory is short; use fewer --workers. {again}"
+        cause = "a worker was killed, as the system does when memory is short; use fewer --workers"
+        return f"{cause}. {again} {SEE_DOCTOR}"
     if code is not None and code < 0:
         return f"a worker was ended by {signal.Signals(-code).name}. {again}"
     return f"a worker ended unexpectedly, with exit code {code}; it may have said why above. {again}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -17,10 +17,12 @@ from eva_sim.agents.mirroring.person_tracker import PersonState, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.mirroring.stage_times import ANSWER, DRAW, MAP, MOVE, TRACK, StageTimes
 from eva_sim.agents.mirroring.video_panels import add_inset, resize_to_panel
+from eva_sim.agents.models.following import open_follower
 from eva_sim.agents.models.image_route import ImageRoute
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
+from eva_sim.holding import iterate_while_held
 from eva_sim.idle import IdleMotion
 from eva_sim.media.encoding import Picture, PictureStore
 
@@ -112,6 +114,7 @@ class MirrorController:
 
     Attributes:
         control_dt: time between two steps [s].
+        pictures: as given.
         picture: the latest picture of the body; of a body that is not drawn, one without height and width.
         steps: number of control steps made so far.
         tracker: follows the person; None before `begin`.
@@ -138,7 +141,8 @@ class MirrorController:
                 "the model was trained on a face with another face.toml (other spec digest); "
                 "train one for this face with `eva babble` and `eva train`."
             )
-        self._model, self._face, self._pictures, self._size = model, face, pictures, size
+        self._model, self._face, self.pictures, self._size = model, face, pictures, size
+        self._follower = open_follower(model)
         self._retarget = Retargeter(
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
@@ -151,7 +155,7 @@ class MirrorController:
         self.person: PersonState | None = None
         self.frame: DetectedFrame | None = None
         self._unanswered: float | None = None
-        self._mapped: tuple[PersonState, Floats, NDArray[np.float32]] | None = None
+        self._mapped: tuple[PersonState, Floats] | None = None
         self.expected_steps: int | None = None
         self.picture: Picture = self._render()
 
@@ -172,10 +176,15 @@ class MirrorController:
         """
         if duration is not None:
             self.expected_steps = sum(1 for _ in ControlClock(self.control_dt).times_up_to(duration))
-        self.tracker, self.person = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest())
+        self.tracker = tracker
+        self.person = PersonState(tracker.neutral, HeadAndGaze.at_rest(), np.zeros(3))
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()
-        self._face.reset()
+        self._follower.reset(self._face.reset())
+
+    def held_while_waiting(self, frames: Iterable[DetectedFrame]) -> Iterator[DetectedFrame]:
+        """Yields a camera's frames; a robot is held while the camera is slow."""
+        return iterate_while_held(self._face, frames)
 
     def observe(self, frame: DetectedFrame) -> None:
         """Takes the person's next frame; `step` mirrors what they do in it."""
@@ -205,6 +214,7 @@ class MirrorController:
             self._unanswered = None
         with self._stages.measure(MOVE):
             reading = self._face.move(command)
+            self._follower.read(reading)
         robot = self._neck_and_eyes.read(reading.position)
         if render:
             with self._stages.measure(DRAW):
@@ -214,20 +224,19 @@ class MirrorController:
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
             "person_turn": person.head.turn, "person_gaze": person.head.gaze,
             "robot_turn": robot.turn, "robot_gaze": robot.gaze,
-            "picture": -1 if self._pictures is None else len(self._pictures) - 1,
+            "picture": -1 if self.pictures is None else len(self.pictures) - 1,
         })  # fmt: skip
         self.steps += 1
 
     def _map(self, person: PersonState) -> tuple[Floats, NDArray[np.float32]]:
-        """Returns the face to ask for and its command; the latest ones where the person is as before.
+        """Returns the face to ask for, the latest one where the person is as before, and the next command.
 
         Live, several control periods may pass between two pictures.
         """
         if self._mapped is None or self._mapped[0] is not person:
-            target = self._retarget(person.expression, self._tracker().neutral)
-            command = self._neck_and_eyes.set_command(self._model.predict(target), person.head)
-            self._mapped = person, target, command
-        return self._mapped[1:]
+            self._mapped = person, self._retarget(person.expression, self._tracker().neutral)
+        target, head = self._mapped[1], person.head._replace(turn=person.head_ahead)
+        return target, self._neck_and_eyes.set_command(self._follower(target), head)
 
     def trace(self) -> MirrorTrace:
         """Returns all steps so far, or the latest ones; at least one must have been made."""
@@ -243,15 +252,15 @@ class MirrorController:
 
     def _take_picture(self, target: Floats | None = None) -> None:
         """Takes a picture of the body, and beside it what a model that imagines has imagined of a target."""
-        if self._pictures is None:
+        if self.pictures is None:
             return
         self.picture = self._render()
         if target is not None and isinstance(self._model, ImageRoute):
             self.picture = add_inset(self.picture, self._model.imagine(target), "imagined")
-        self._pictures.add(self.picture)
+        self.pictures.add(self.picture)
 
     def _render(self) -> Picture:
-        if self._pictures is None:
+        if self.pictures is None:
             return np.empty((0, 0, 3), np.uint8)
         picture, _, _ = resize_to_panel(self._face.render(self._size))
         return picture

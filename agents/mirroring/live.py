@@ -67,7 +67,8 @@ def mirror_camera(detector: FrameDetector, controller: MirrorController) -> str:
             show(frame, accepted, MIRRORING_PROMPT)
 
         controller.begin(wait_for_neutral(show_each()))
-        mirror_live_frames(controller, progress(frames, "mirror", unit="frames"), show_step)
+        waiting = controller.held_while_waiting(frames)
+        mirror_live_frames(controller, progress(waiting, "mirror", unit="frames"), show_step)
     return "stopped by the user"
 
 

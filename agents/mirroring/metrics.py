@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eva_sim.agents.mirroring.controller import MirrorTrace
+from eva_sim.agents.mirroring.motion_metrics import LEAST_ROWS, lag_between
 from eva_sim.contract import Face, Floats
 from eva_sim.landmarks import face_measurements
 
@@ -49,7 +50,8 @@ def compute_metrics(trace: MirrorTrace, face: Face) -> dict[str, Any]:
     """Computes the metrics; all but the error in millimetres can be computed again from `traces.npz`.
 
     A correlation does not show how far the robot goes, so `amplitude` has the range of each measurement,
-    1st to 99th percentile [neutral outer-eye distances, rad], and the robot's share of the person's.
+    1st to 99th percentile [neutral outer-eye distances, rad], and the robot's share of the person's. `lag` is
+    how late the robot's measurement follows the person's, as it is filtered [s]; None if either rests.
     """
     found = trace.found
     person, robot = measure_both(trace)
@@ -58,6 +60,7 @@ def compute_metrics(trace: MirrorTrace, face: Face) -> dict[str, Any]:
     return _common_metrics(trace, face) | {
         "correlation": {name: _correlation(*pair) if moved[name] else None for name, pair in pairs.items()},
         "amplitude": {name: _amplitude(*pair, bool(moved[name])) for name, pair in pairs.items()},
+        "lag": {name: _lag(*pair, trace.time) if moved[name] else None for name, pair in pairs.items()},
     }
 
 
@@ -114,13 +117,14 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 for name, each in changes
             ),
         ]
-    rows: list[tuple[str, ...]] = [("measurement", "correlation", "robot's range / person's")]
+    rows: list[tuple[str, ...]] = [("measurement", "correlation", "robot's range / person's", "lag")]
     for name, value in metrics["correlation"].items():
-        share = metrics["amplitude"][name]["share"]
-        moved = value is not None and share is not None
-        rows.append(
-            (_in_words(name), *((f"{value:.2f}", f"{100 * share:.0f} %") if moved else ("at rest", "")))
-        )
+        share, lag = metrics["amplitude"][name]["share"], metrics["lag"][name]
+        if value is None or share is None:
+            cells = ["at rest", "", ""]
+        else:
+            cells = [f"{value:.2f}", f"{100 * share:.0f} %", "" if lag is None else f"{1000 * lag:.0f} ms"]
+        rows.append((_in_words(name), *cells))
     return rows
 
 
@@ -136,6 +140,13 @@ def _tell(name: str, value: float) -> str:
 
 def _in_words(name: str) -> str:
     return {"jaw_opening": "mouth opening"}.get(name, name.replace("_", " "))
+
+
+def _lag(person: Floats, robot: Floats, time: Floats) -> float | None:
+    if len(person) < LEAST_ROWS:
+        return None
+    lag = lag_between(person, robot, float(np.median(np.diff(time))))
+    return lag if np.isfinite(lag) else None
 
 
 def _amplitude(person: Floats, robot: Floats, moved: bool) -> dict[str, float | None]:

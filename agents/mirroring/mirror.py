@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -25,6 +26,7 @@ from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face
 from eva_sim.errors import EvaError, MediaError
 from eva_sim.files import check_output_folder
+from eva_sim.holding import work_while_held
 from eva_sim.interrupts import describe_interruption
 from eva_sim.media.encoding import PictureStore
 from eva_sim.media.sources import FrameSource, StillSource
@@ -76,24 +78,39 @@ def mirror(
         ended, complete = _run(detector, controller)
         if controller.tracker is None or not controller.steps:
             raise MediaError(f"{source.name} was stopped before anything was mirrored.")
-        trace = controller.trace()
-        still = isinstance(source, StillSource)
-        person_neutral = controller.tracker.neutral
-        measured = (
-            compute_still_metrics(trace, face, person_neutral) if still else compute_metrics(trace, face)
+        duration = perf_counter() - started
+        # Video and plots take seconds: a robot is held meanwhile, and so does not sink before it is closed.
+        return work_while_held(
+            face, lambda: _finish(face, detector, controller, folder, (ended, complete), duration)
         )
-        metrics = measured | {
-            "source": source.name,
-            "assumed": detector.assumed,
-            "ended": ended,
-            "complete": complete,
-            "expected_steps": controller.expected_steps,
-            "spec": face.spec.digest,
-            "stages": detector.stages.summary(),
-            "seconds_per_step": (perf_counter() - started) / len(trace.time),
-        }
-        neutral = {"person": person_neutral, "robot": face.neutral_landmarks}
-        write_results(folder, detector, robot_pictures, trace, neutral, metrics, face.spec)
+
+
+def _finish(
+    face: Face,
+    detector: FrameDetector,
+    controller: MirrorController,
+    folder: Path,
+    end: tuple[str, bool],
+    duration: float,
+) -> dict[str, Any]:
+    """Measures what was mirrored, and writes it; returns the metrics."""
+    trace, (ended, complete) = controller.trace(), end
+    assert controller.tracker is not None and controller.pictures is not None  # there are steps
+    person_neutral = controller.tracker.neutral
+    still = isinstance(detector.source, StillSource)
+    measured = compute_still_metrics(trace, face, person_neutral) if still else compute_metrics(trace, face)
+    metrics = measured | {
+        "source": detector.source.name,
+        "assumed": detector.assumed,
+        "ended": ended,
+        "complete": complete,
+        "expected_steps": controller.expected_steps,
+        "spec": face.spec.digest,
+        "stages": detector.stages.summary(),
+        "seconds_per_step": duration / len(trace.time),
+    }
+    neutral = {"person": person_neutral, "robot": face.neutral_landmarks}
+    write_results(folder, detector, controller.pictures, trace, neutral, metrics, face.spec)
     return metrics
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, gaze_angles, iris_offsets
+from eva_sim.agents.mirroring.head_predictor import HeadPredictor
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, RestLearner, rms_distance
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace
@@ -77,10 +78,13 @@ class PersonState(NamedTuple):
     Attributes:
         expression: aligned landmarks, (N, 3) [neutral outer-eye distances].
         head: turn of head and eyes from rest.
+        head_ahead: turn of the head as predicted for the time when the robot's head moves, (3,) [rad], see
+            `HeadPredictor`.
     """
 
     expression: Floats
     head: HeadAndGaze
+    head_ahead: Floats
 
 
 class PersonTracker:
@@ -105,8 +109,9 @@ class PersonTracker:
         self.at_rest, self.found = rest, False
         self._max_residual, self._learner = max_residual, learner
         self._filter = OneEuroFilter()
-        # One array holds all that moves, so that all of it is filtered, held and eased alike: landmarks,
-        # irises from rest, and the turn of the head [rad]; the last two in axes that face the camera.
+        self._predictor = HeadPredictor()
+        # One array holds all that moves, so that all of it is held and eased alike: landmarks, irises from
+        # rest, the turn of the head [rad], and that turn predicted; all but landmarks face the camera.
         self._accepted: Floats | None = None
         self._accepted_at, self._held, self._state = -np.inf, self._resting(), self._resting()
 
@@ -130,9 +135,12 @@ class PersonTracker:
             self._state = self._ease(time)
             return _split(self._state)
         if not was_found and np.isfinite(self._accepted_at):  # return from the face that is shown
-            self._filter.restart(max(self._accepted_at, time - HOLD), self._state)
+            since = max(self._accepted_at, time - HOLD)
+            self._filter.restart(since, self._state[:-1])
+            self._predictor.restart(since, self._state[-1])
         self._accepted, self._accepted_at = read, time
-        self._held = self._state = self._filter(time, read)
+        ahead = self._predictor(time, read[-1])
+        self._held = self._state = np.concatenate([self._filter(time, read), ahead[None]])
         if self._learner is not None and face is not None:
             self.at_rest = self._learner(time, face)
         return _split(self._state)
@@ -158,8 +166,9 @@ class PersonTracker:
         return self._resting() + left * (self._held - self._resting())
 
     def _resting(self) -> Floats:
-        return np.concatenate([self.neutral, np.zeros((3, 3))])
+        return np.concatenate([self.neutral, np.zeros((4, 3))])
 
 
 def _split(state: Floats) -> PersonState:
-    return PersonState(state[:-3], HeadAndGaze(state[-1], gaze_angles(state[-3:-1])))
+    expression, irises, (turn, ahead) = np.split(state, [-4, -2])
+    return PersonState(expression, HeadAndGaze(turn, gaze_angles(irises)), ahead)

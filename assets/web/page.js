@@ -95,6 +95,9 @@ function showState(header) {
     $("state").classList.toggle("trouble", Boolean(header.trouble));
   }
   header.sent.forEach((value, i) => showSlider(PANEL.face[i], value));
+  (header.temperature || []).forEach((degrees, i) => {
+    sliders[PANEL.face[i]].heat.textContent = degrees === null ? "" : ` ${degrees.toFixed(0)} °C`;
+  });
   const highest = 16;  // N, a full bar
   header.tension.forEach((value, i) => {
     const row = $("tension").children[i];
@@ -156,12 +159,14 @@ function makeSlider(about) {
   const name = document.createElement("b"), codes = document.createElement("small");
   name.textContent = about.name.replaceAll("_", " ");
   codes.textContent = `${about.codes} ${about.meaning}`;
+  const heat = document.createElement("i");
+  name.append(heat);
   text.append(name, codes);
   const input = document.createElement("input"), output = document.createElement("output");
   Object.assign(input, {type: "range", min: -1, max: 1, step: 0.01, value: about.neutral, id: `slider-${about.name}`});
   output.textContent = about.neutral.toFixed(2);
   row.append(text, input, output);
-  sliders[about.name] = {input, output, until: 0};
+  sliders[about.name] = {input, output, heat, until: 0};
   input.addEventListener("pointerdown", () => { held = about.name; });
   input.addEventListener("pointerup", () => { held = null; });
   input.addEventListener("input", () => {

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
 import typer.main
 from rich.console import Console
+from typer.core import TyperGroup
 
 from eva_sim import __version__
-from eva_sim.cli import calibration, learning, live, mirroring, models, pictures, recordings, robot, transfer
+from eva_sim.cli import (
+    calibration,
+    conformance,
+    doctor,
+    learning,
+    live,
+    mirroring,
+    models,
+    pictures,
+    recordings,
+    robot,
+    transfer,
+)
+from eva_sim.cli.output import JsonOption, QuietOption, choose_output, print_result, with_output_options
 from eva_sim.command_start import ENDING_SIGNALS
 from eva_sim.errors import EvaError, describe_error
 from eva_sim.interrupts import (
@@ -25,50 +41,100 @@ from eva_sim.interrupts import (
 )
 from eva_sim.streams import replace_missing_streams
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="EVA: a robot face in simulation.",
-    rich_markup_mode=None,  # markup would hide units in brackets
-    # Upper case is accepted: `eva LOOK --Out face.png`.
-    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": str.lower},
-)
-
 #: Base of the mistakes in a command line that typer finds.
 UsageError: Any = typer.BadParameter.__base__
+#: Variable in which a shell's completion script says what it wants.
+_COMPLETION = "_EVA_COMPLETE"
 #: Longest error that is printed whole [characters]; names on the command line may be of any length.
 LONGEST = 1000
 
-#: Every subcommand by name, in the order of `eva --help`.
-COMMANDS: dict[str, Callable[..., None]] = {
-    "actuators": pictures.print_actuators,
-    "look": pictures.render_expression,
-    "expressions": pictures.render_expressions,
-    "muscles": pictures.render_actuators,
-    "babble": learning.babble,
-    "train": learning.train,
-    "demo": learning.demo,
-    "fit": learning.solve_command,
-    "mirror": mirroring.mirror,
-    "live": live.live,
-    "evaluate": models.evaluate,
-    "export-model": models.export_model,
-    "robot": robot.tour,
-    "record": recordings.record,
-    "replay": recordings.replay,
-    "export": recordings.export,
-    "transfer": transfer.transfer,
-    "calibrate": calibration.calibrate,
+#: Every subcommand by name, in the order of `eva --help`; each title is followed by the commands below it.
+SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
+    "Start here": {
+        "doctor": doctor.doctor,
+        "demo": learning.demo,
+    },
+    "See the face": {
+        "look": pictures.render_expression,
+        "expressions": pictures.render_expressions,
+        "muscles": pictures.render_actuators,
+        "actuators": pictures.print_actuators,
+    },
+    "Learn it": {
+        "babble": learning.babble,
+        "train": learning.train,
+        "evaluate": models.evaluate,
+        "fit": learning.solve_command,
+        "export-model": models.export_model,
+    },
+    "Mirror a person": {
+        "mirror": mirroring.mirror,
+        "live": live.live,
+    },
+    "Keep what a face does": {
+        "record": recordings.record,
+        "replay": recordings.replay,
+        "export": recordings.export,
+    },
+    "Use a robot, real or virtual": {
+        "robot": robot.tour,
+        "calibrate": calibration.calibrate,
+        "conform": conformance.conform,
+        "transfer": transfer.transfer,
+    },
 }
+COMMANDS = {name: function for section in SECTIONS.values() for name, function in section.items()}
+
+_TOUR = """\b
+EVA is a robot face. Here it is simulated: it learns its own face and mirrors yours.
+
+\b
+  eva doctor                              what works on this machine
+  eva look joy jaw=0.2                    a picture of an expression: out/look.png
+  eva mirror me.mp4                       the robot mirrors a clip; 0 for your camera
+  eva COMMAND --help                      the options of a command
+"""
+_ENDS = """\b
+Every command has --json and --quiet. Results go to out/ unless --out names another place.
+Exit codes: 0 done; 1 an error, or work that is not whole; 2 a mistake in the command line;
+128 + signal where a signal ended it (130: Ctrl-C).
+"""
+
+
+class _Sections(TyperGroup):
+    """The group of all commands, whose help lists them by section."""
+
+    def format_commands(self, context: Any, formatter: Any) -> None:
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                told = {name: self.commands[name].get_short_help_str(70) for name in section}
+                formatter.write_dl(list(told.items()))
+
+
+app = typer.Typer(
+    cls=_Sections,
+    no_args_is_help=True,
+    help=_TOUR,
+    epilog=_ENDS,
+    rich_markup_mode=None,  # markup would hide units in brackets
+    # Upper case is accepted: `eva LOOK --Out face.png`.
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": str.lower,
+        "max_content_width": 100,
+    },
+)
 for _name, _function in COMMANDS.items():
-    app.command(_name)(_function)
-app.command("mimic", hidden=True)(mirroring.mirror)
+    _command = app.command(_name)(with_output_options(_function))
+    if _name == "mirror":
+        app.command("mimic", hidden=True)(_command)
 
 
 @app.command("version", hidden=True)
+@with_output_options
 def print_version() -> None:
     """Prints the version, as `eva --version` does."""
-    _print_version(True)
+    print_result({"version": __version__}, __version__)
 
 
 def _print_version(wanted: bool) -> None:
@@ -82,8 +148,11 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
     ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """EVA: a robot face in simulation."""
+    """Holds the options of `eva` itself."""
+    choose_output(as_json, quiet)
 
 
 def main() -> None:
@@ -93,6 +162,8 @@ def main() -> None:
         SystemExit: with the exit code, see `run`.
     """
     replace_missing_streams()
+    if _COMPLETION in os.environ:  # the shell asks what may follow
+        app(prog_name="eva")
     _escape_what_the_terminal_lacks()
     try:
         code = run(sys.argv[1:])
@@ -113,7 +184,7 @@ def run(arguments: list[str]) -> int:
     """
     with interruptions() as interrupted:
         try:
-            code = _run(arguments)
+            code = copy_context().run(_run, arguments)  # what one command chooses ends with it
         except KeyboardInterrupt as interruption:
             kept = " ".join(getattr(interruption, "__notes__", ["Run the same command to start again."]))
             ended = describe_interruption(interruption)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.output import print_result, warn
 from eva_sim.cli.preparation import work_on
+from eva_sim.clock import WallClock
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.files import check_output_file
 from eva_sim.progress import report
@@ -58,13 +59,13 @@ def calibrate(
         spec.index(name)
     doubts = list[str]()
     with work_on(out, f"{out} keeps the measurements.", goes_on=True), stoppable(spec, out):
-        operator = WindowUI() if window else TerminalUI(out.with_suffix(".png"))
-        session = calibrate_servos(spec, choice, operator, out, resume, again or ())
         distance = None if outer_eye is None else outer_eye / 1000
-        # Saved already here, so that a robot whose camera fails later is calibrated nevertheless.
+        with WindowUI() if window else TerminalUI(out.with_suffix(".png")) as operator:
+            session = calibrate_servos(spec, choice, operator, out, resume, again or ())
+            if see and choice.camera_device is not None:
+                doubts = calibrate_camera(choice, session, operator, distance, partial)
+        # Only now, since the camera may contradict the ends.
         path = build_calibration(session, distance, partial).save()
-        if see and choice.camera_device is not None:
-            path, doubts = calibrate_camera(choice, session, distance, partial)
     guessed = len(spec) - len(session.endpoints)
     doubts += (
         [f"{guessed} servos have the nominal endpoints of the table; theirs were not measured."]
@@ -72,8 +73,8 @@ def calibrate(
         else []
     )
     for doubt in doubts:
-        Console(stderr=True).print(doubt, style="yellow", markup=False, soft_wrap=True)
-    Console().print(f"{path}", soft_wrap=True)
+        warn(doubt)
+    print_result({"file": path, "doubts": doubts}, f"{path}")
 
 
 def calibrate_servos(
@@ -108,7 +109,6 @@ def calibrate_servos(
         connection = stack.enter_context(connect_robot(spec, choice))
         board = connection.connect()
         stack.callback(board.close)
-        stack.enter_context(operator)
         identity, config = board.identity, robot_config(spec)
         check_output_file(default_path(identity.robot_id))  # where the calibration goes in the end
         session = CalibrationSession.open(spec, path, identity.robot_id, identity.kind, identity.unit, resume)
@@ -136,12 +136,25 @@ def connect_robot(spec: FaceSpec, choice: BodyChoice) -> RobotConnection:
 
 
 def calibrate_camera(
-    choice: BodyChoice, session: CalibrationSession, outer_eye: float | None, partial: bool = False
-) -> tuple[Path, list[str]]:
-    """Measures by camera; returns the file of the calibration, and findings that a person should check."""
+    choice: BodyChoice,
+    session: CalibrationSession,
+    operator: OperatorUI,
+    outer_eye: float | None,
+    partial: bool = False,
+) -> list[str]:
+    """Measures by camera, if the operator lets the whole face be armed.
+
+    Returns:
+        Findings that a person should check, in words.
+
+    Raises:
+        CalibrationStopped: the operator wants to end.
+    """
+    from eva_sim.real.calibration.operator_ui import may_arm_face
     from eva_sim.real.calibration.procedure import build_calibration, measure_by_camera
 
     nominal = build_calibration(session, outer_eye, partial)
     with replace(choice, calibration=nominal).open() as face:
-        doubts = measure_by_camera(session, face)
-    return build_calibration(session, outer_eye, partial).save(), doubts
+        if not may_arm_face(operator, WallClock(), "moves by itself for minutes, before the camera"):
+            return ["The camera measured nothing: the calibration has no backlash, delay and resting face."]
+        return measure_by_camera(session, face)

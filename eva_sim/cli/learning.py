@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from eva_sim.cli.options import one_of
+from eva_sim.cli.output import as_json, print_result, remark
 from eva_sim.cli.preparation import work_in
 from eva_sim.progress import report
 
@@ -48,7 +49,7 @@ def babble(
     least = SHARDS_TO_TRAIN * babbling.SHARD_SIZE
     if samples < least:
         report(f"{out} has {samples} expressions; training needs {least}. Add some with --samples {least}.")
-    Console().print(f"{out}", soft_wrap=True)
+    print_result({"folder": out, "samples": samples}, f"{out}")
 
 
 def train(
@@ -58,7 +59,9 @@ def train(
         str,
         typer.Option(
             help="direct: landmarks to commands. image: landmarks to a picture that the robot imagines of "
-            "itself, and from the picture to commands. linear: ridge regression"
+            "itself, and from the picture to commands. linear: ridge regression. history: direct, "
+            "corrected by what was asked, sent and read lately",
+            autocompletion=one_of(["direct", "image", "linear", "history"]),
         ),
     ] = "direct",
 ) -> None:
@@ -79,7 +82,7 @@ def train(
 
     with work_in(out, kept, goes_on=True):
         train_model(load_dataset(data), out, route)
-    Console().print(f"{out}", soft_wrap=True)
+    print_result({"folder": out, "route": route}, f"{out}")
 
 
 def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Path("out/demo")) -> None:
@@ -90,7 +93,9 @@ def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Pat
     from eva_sim.agents import demo as whole_path
 
     with work_in(out, f"{out} keeps the finished stages.", goes_on=True):
-        whole_path.demo(out)
+        metrics = whole_path.demo(out)
+    if as_json():
+        print_result({"folder": out, "metrics": metrics})
 
 
 def solve_command(
@@ -106,5 +111,5 @@ def solve_command(
 
     with work_in(out, f"Nothing was written to {out}."):
         solution = write_solution(target, out)
-    Console().print_json(data=solution)
-    Console(stderr=True).print(f"Done: fit.json and fit.png are in {out}.", soft_wrap=True)
+    print_result(solution)
+    remark(f"Done: fit.json and fit.png are in {out}.")

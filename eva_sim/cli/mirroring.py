@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from eva_sim.cli import options
 from eva_sim.cli.model_choice import ModelOption, choose_model
+from eva_sim.cli.output import as_json, print_result, print_text, remark, warn
 from eva_sim.cli.preparation import work_in
 
 
@@ -42,9 +42,10 @@ def mirror(
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
 ) -> None:
-    """Lets a face mirror a clip, a picture or a camera: expression, head and gaze.
+    """Lets a face mirror a clip, a picture or a camera.
 
-    A camera is mirrored live, until q or Ctrl-C. `eva mimic` is the same command.
+    It follows expression, head and gaze. A camera is mirrored live, until q or Ctrl-C.
+    `eva mimic` is the same command.
     """
     from eva_sim import make_face
     from eva_sim.agents.mirroring.mirror import mirror as mirror_source
@@ -71,11 +72,10 @@ def _report(metrics: dict[str, Any], out: Path, live: bool) -> None:
     from eva_sim.agents.mirroring.metrics import tabulate_metrics, tabulate_stages
 
     if metrics["assumed"]:
-        told = f"assumed: {'; '.join(metrics['assumed'])}"
-        Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
-    _print_table(tabulate_metrics(metrics))
-    if live:
-        _print_table(tabulate_stages(metrics["stages"]))
+        warn(f"assumed: {'; '.join(metrics['assumed'])}")
+    print_result({"folder": out, **metrics}, _table(tabulate_metrics(metrics)))
+    if live and not as_json():
+        print_text(_table(tabulate_stages(metrics["stages"])))
     if metrics["complete"]:
         told = f"Done: mirror.mp4, mirror.png (a plot), metrics.json and traces.npz are in {out}."
     else:
@@ -83,12 +83,12 @@ def _report(metrics: dict[str, Any], out: Path, live: bool) -> None:
             f"Ended early ({metrics['ended']}): what was mirrored until then is in {out}. "
             "Run the same command to mirror the whole."
         )
-    Console(stderr=True).print(told, soft_wrap=True)
+    remark(told)
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Prints rows of text, of which the first has the headings."""
+def _table(rows: Sequence[tuple[str, ...]]) -> Table:
+    """Returns a table of rows of text, of which the first has the headings."""
     table = Table(*rows[0])
     for row in rows[1:]:
         table.add_row(*row)
-    Console().print(table)
+    return table

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from eva_sim.cli.output import remark
 from eva_sim.files import asset
 
 _HELP = (
@@ -45,5 +45,5 @@ def default_model() -> Path:
 
     folder = next((folder for folder in _MODELS if folder.is_dir()), None)
     told = f"that of {folder}" if folder else "the one that comes with the package"
-    Console(stderr=True).print(f"The model is {told}.", soft_wrap=True)
+    remark(f"The model is {told}.")
     return folder or asset(SHIPPED_MODEL)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from eva_sim.cli.model_choice import ModelArgument, choose_model
+from eva_sim.cli.output import as_json, print_result, remark
 from eva_sim.cli.preparation import work_in
 
 
@@ -36,8 +36,10 @@ def evaluate(
     with work_in(out, f"{out} keeps the finished seeds.", goes_on=True):
         chosen = load_model(choose_model(model))
         fitted = None if data is None else load_dataset(data)
-        evaluate_model(chosen, out, EvaluationConfig(faces, seeds, noise), fitted)
-    Console(stderr=True).print(f"Done: {REPORT_FILE} and {SHEET_FILE} are in {out}.", soft_wrap=True)
+        report = evaluate_model(chosen, out, EvaluationConfig(faces, seeds, noise), fitted)
+    if as_json():
+        print_result({"folder": out, **report})
+    remark(f"Done: {REPORT_FILE} and {SHEET_FILE} are in {out}.")
 
 
 def export_model(
@@ -52,5 +54,6 @@ def export_model(
     from eva_sim.agents.models.onnx_export import CONTRACT_FILE, ONNX_FILE, export_onnx
 
     with work_in(out, f"Nothing was written to {out}."):
-        export_onnx(InverseModel.load(choose_model(model)), out)
-    Console().print(f"Done: {ONNX_FILE} and its contract {CONTRACT_FILE} are in {out}.", soft_wrap=True)
+        contract = export_onnx(InverseModel.load(choose_model(model)), out)
+    told = f"Done: {ONNX_FILE} and its contract {CONTRACT_FILE} are in {out}."
+    print_result({"folder": out, "contract": contract}, told)

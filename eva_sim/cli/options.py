@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock")]
-RobotBody = Annotated[str, typer.Option(help="robot, virtual or mock")]
+from eva_sim.contract import load_spec
+from eva_sim.faces import BODIES
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """Returns a completion for the shell: the names that begin as the word does, upper case aside."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete.lower())]
+
+
+def complete_pose(incomplete: str) -> list[str]:
+    """Completes an expression, or the actuator of `actuator=value`, for the shell."""
+    actuators = [f"{actuator.name}=" for actuator in load_spec().actuators]
+    return complete_expression(incomplete) + one_of(actuators)(incomplete)
+
+
+def complete_expression(incomplete: str) -> list[str]:
+    """Completes the name of an expression for the shell."""
+    from eva_sim.expressions import load_expressions
+
+    return one_of(list(load_expressions(load_spec())))(incomplete)
+
+
+BOARD_NAMES = ("firmware", "maestro", "feetech", "dynamixel")
+
+Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock", autocompletion=one_of(list(BODIES)))]
+RobotBody = Annotated[
+    str,
+    typer.Option(help="robot, virtual or mock", autocompletion=one_of(["robot", "virtual", "mock"])),
+]
 Board = Annotated[
     str,
     typer.Option(
-        help="board of the physical robot: firmware (ours, with two PCA9685), maestro, feetech or dynamixel"
+        help="board of the physical robot: firmware (ours, with two PCA9685), maestro, feetech or dynamixel",
+        autocompletion=one_of(BOARD_NAMES),
     ),
 ]
 Port = Annotated[
@@ -33,9 +62,19 @@ RobotId = Annotated[
     str | None, typer.Option(help="name of the physical robot, if its board has no USB serial number")
 ]
 Style = Annotated[
-    str, typer.Option(help="of the picture: plain; fast or fine, in studio light with folds of the skin")
+    str,
+    typer.Option(
+        help="of the picture: plain; fast or fine, in studio light with folds of the skin",
+        autocompletion=one_of(["plain", "fast", "fine"]),
+    ),
 ]
-Material = Annotated[str, typer.Option(help="of the skin: blue; in studio light also grey or human")]
+Material = Annotated[
+    str,
+    typer.Option(
+        help="of the skin: blue; in studio light also grey or human",
+        autocompletion=one_of(["blue", "grey", "human"]),
+    ),
+]
 
 Calibration = Annotated[
     Path | None,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from eva_sim.cli import options
+from eva_sim.cli.output import print_result, remark
 from eva_sim.cli.preparation import work_on
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
@@ -59,12 +60,14 @@ def print_actuators() -> None:
         travel = (f"{value:g}" for value in (a.low, a.high, a.neutral))
         units = " ".join(a.action_units[:2]) + (" .." if len(a.action_units) > 2 else "")
         table.add_row(str(number), a.name, *travel, a.unit, f"{rest:+.2f}", units)
-    Console().print(table)
-    Console().print("A command is -1 at low and +1 at high.")
+    print_result({"actuators": [asdict(actuator) for actuator in spec.actuators]}, table)
+    remark("A command is -1 at low and +1 at high.")
 
 
 def render_expression(
-    words: Annotated[list[str] | None, typer.Argument(help=WORDS)] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(help=WORDS, autocompletion=options.complete_pose)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="picture to write; out/look.png, or out/look.mp4 with --alive")
     ] = None,
@@ -93,7 +96,7 @@ def render_expression(
             _film(twin, command, out, size, seconds, seed)
         else:
             write_still(twin, command, out, size)
-    Console().print(f"{out}")
+    print_result({"file": out}, f"{out}")
 
 
 def _film(twin: Twin, command: NDArray[np.float32], out: Path, size: int, seconds: float, seed: int) -> None:
@@ -123,7 +126,7 @@ def render_expressions(
 
     with _picture(out), Twin(style=style.lower(), material=material.lower()) as twin:
         write_expression_sheet(twin, out, size, intensity)
-    Console().print(f"{out}")
+    print_result({"file": out}, f"{out}")
 
 
 def render_actuators(
@@ -140,4 +143,4 @@ def render_actuators(
     import_optional("matplotlib", "train")  # for the colours
     with _picture(out), Twin() as twin:
         write_actuator_sheet(twin, out, size)
-    Console().print(f"{out}")
+    print_result({"file": out}, f"{out}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.output import as_json, print_result, remark, warn
 from eva_sim.cli.preparation import explain_interruption, work_on
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def record(
-    names: Annotated[list[str], typer.Argument(help="expressions, one after another")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="expressions, one after another", autocompletion=options.complete_expression),
+    ],
     out: Annotated[Path, typer.Option(help="folder for the recording")] = Path("out/session"),
     hold: Annotated[float, typer.Option(help="duration of each expression [s]")] = 2.0,
     body: options.Body = "twin",
@@ -50,7 +53,7 @@ def record(
         choice.open() as face,
     ):
         played = play_and_record(face, commands, out, {"body": choice.body, "expressions": names})
-    _report_end(played, f": {out}")
+    _report_end(played, out)
 
 
 def replay(
@@ -80,7 +83,7 @@ def replay(
         make_room_for_recording(out, len(loaded))
     with explain_interruption("The face is at rest."), choice.open() as face:
         played = play_and_record(face, loaded, out, {"body": choice.body, "replay": str(recording)})
-    _report_end(played)
+    _report_end(played, out)
 
 
 def export(
@@ -100,10 +103,9 @@ def export(
     check_export(out)
     with work_on(out, f"{out} was not made."):  # it is made beside its place, and appears when it is whole
         loaded = [_load(folder) for folder in recordings]
-        info = export_lerobot(loaded, out, task, size, _warn)
-    Console().print(
-        f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}", soft_wrap=True
-    )
+        info = export_lerobot(loaded, out, task, size, warn)
+    told = f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}"
+    print_result({"folder": out, **info}, told)
 
 
 def _load(folder: Path) -> Recording:
@@ -118,20 +120,21 @@ def _load(folder: Path) -> Recording:
     if not len(recording):
         raise DataError(f"{folder} holds no frames ({'; '.join(recording.cut)}); record again.")
     for lack in (*recording.cut, *recording.stops):
-        _warn(f"{folder}: {lack}")
+        warn(f"{folder}: {lack}")
     return recording
 
 
-def _warn(line: str) -> None:
-    Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True)
-
-
-def _report_end(played: ReplayResult, place: str = "") -> None:
-    """Prints the end of a motion.
+def _report_end(played: ReplayResult, folder: Path | None) -> None:
+    """Prints the end of a motion, and where it is recorded.
 
     Raises:
         Exit: Ctrl-C ended it.
     """
-    Console(stderr=True).print(f"{played.summary}{place}", markup=False, soft_wrap=True)
+    if as_json():
+        print_result(
+            {"folder": folder, "ended": played.ended, "played": played.played, "faults": played.faults}
+        )
+    say = warn if played.ended == "stopped" else remark
+    say(f"{played.summary}: {folder}" if folder else played.summary)
     if played.ended == "stopped":
         raise typer.Exit(128 + signal.SIGINT)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.output import print_result, remark
 from eva_sim.cli.preparation import work_in
 from eva_sim.errors import EvaError
 
@@ -38,9 +38,9 @@ def tour(
     with work_in(out, f"The robot is limp, and nothing was written to {out}."), choice.open() as face:
         assert isinstance(face, RobotFace)
         for name, description in describe_robot_face(face).items():
-            Console(stderr=True).print(f"{name}: {description}", soft_wrap=True)
+            remark(f"{name}: {description}")
         results = run_tour(face, out)
-    Console().print_json(data=results)
-    Console(stderr=True).print(f"The results are in {out}", soft_wrap=True)
+    print_result(results)
+    remark(f"The results are in {out}")
     if results["faults"]:
-        raise typer.Exit(2)
+        raise typer.Exit(1)

@@ -13,10 +13,11 @@ from eva_sim.expressions import expression_command
 from eva_sim.files import atomic_files, check_output_folder, write_json
 from eva_sim.progress import report
 from eva_sim.real.robot import RobotFace
+from eva_sim.recording.trajectories import eased_commands
 
-#: Expressions of the tour, and duration of each [control periods].
+#: Expressions of the tour, and how long each is held once it is reached [control periods].
 EXPRESSIONS = ("joy", "sadness", "surprise", "anger")
-HOLD = 15
+HOLD = 10
 #: Side of a picture in the strip [pixels].
 _SIDE = 320
 
@@ -34,7 +35,7 @@ def describe_robot_face(face: RobotFace) -> dict[str, str]:
 
 
 def run_tour(face: RobotFace, out: Path, names: Sequence[str] = EXPRESSIONS) -> dict[str, Any]:
-    """Arms, makes expressions, and comes back to neutral.
+    """Arms, makes expressions, and comes back to neutral. All motion is eased: it may be a head's first one.
 
     Args:
         face: an open robot.
@@ -48,15 +49,20 @@ def run_tour(face: RobotFace, out: Path, names: Sequence[str] = EXPRESSIONS) -> 
     report("The robot is armed.")
     rest = face.reset()
     faults, moved, tiles = list(rest.faults), dict[str, float | None](), []
+    at = face.spec.neutral
     tiles.append(("neutral", rest.image))
     for number, name in enumerate(names, 1):
         report(f"{number}/{len(names)} {name}")
-        for _ in range(HOLD):
-            reading = face.move(expression_command(face.spec, name))
+        goal = expression_command(face.spec, name)
+        for command in (*eased_commands(at, goal, face.spec), *[goal] * HOLD):
+            reading = face.move(command)
             faults += reading.faults
+        at = goal
         shift = np.linalg.norm(reading.landmarks - face.neutral_landmarks, axis=1)
         moved[name] = round(1000 * face.outer_eye * float(shift.mean()), 2) if reading.found else None
         tiles.append((name, reading.image))
+    for command in eased_commands(at, face.spec.neutral, face.spec):
+        faults += face.move(command).faults
     face.reset()
     results = {"faults": list(dict.fromkeys(faults)), "moved_mm": moved}
     with atomic_files(out) as part:

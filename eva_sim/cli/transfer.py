@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from eva_sim.cli import options
+from eva_sim.cli.output import print_result, remark
 from eva_sim.cli.preparation import work_in
 
 
@@ -45,5 +45,5 @@ def transfer(
         report = run_transfer(
             spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume
         )
-    Console().print(report_table(report))
-    Console(stderr=True).print(f"{out}", soft_wrap=True)
+    print_result({"folder": out, **report}, report_table(report))
+    remark(f"{out}")

@@ -51,6 +51,7 @@ class LiveBody(Face):
         trouble: why a robot does not move, in words; empty if nothing is wrong.
         paced: whether `move` waits for its control period, for a body without a clock.
         heard: when each page was heard last, by `time.perf_counter` [s].
+        commanded: when the body got its last command, by `time.perf_counter` [s].
         recorder: of the recording under way.
         latest: the latest reading of the body.
         shown_reading: the latest reading of the twin that is shown.
@@ -68,6 +69,7 @@ class LiveBody(Face):
         self.heard: dict[int, float] = {}
         self.recorder: Recorder | None = None
         self._due = 0.0
+        self.commanded = -np.inf
         self.latest = self.shown_reading = shown.reset()
 
     @property
@@ -129,6 +131,7 @@ class LiveBody(Face):
         return self.latest
 
     def _send(self, asked: NDArray[np.float32]) -> None:
+        self.commanded = perf_counter()
         try:
             self.latest = self.face.move(asked)
         except PhysicsError:
@@ -177,7 +180,7 @@ class LiveBody(Face):
         if recorder is None:
             return ""
         recorder.close()
-        return recorder.failed
+        return recorder.losses
 
     def _keep(self, asked: ArrayLike, reading: Reading, start: bool = False) -> None:
         if self.recorder is not None:

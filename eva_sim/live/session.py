@@ -41,6 +41,8 @@ from eva_sim.twin import Twin
 
 #: What the face does: holds the sliders, mirrors the person, or plays the latest recording.
 MODES = ("panel", "mirror", "replay")
+#: A robot is commanded again after this time, also when no picture came [s].
+_LONGEST_WAIT = 0.2
 
 
 class Pages(Protocol):
@@ -124,7 +126,7 @@ class Session:
         """Mirrors the person until another mode is asked for, or no more pictures come."""
         assert self._feed is not None and self._model is not None
         self.body.paced, self._prompt = False, CALM_PROMPT
-        frames = self._feed.frames(self._attend, lambda: stopped() or self.mode != "mirror")
+        frames = self._feed.frames(self._wait_for_frame, lambda: stopped() or self.mode != "mirror")
         try:
             controller = MirrorController(
                 self._model, self.body, None, stages=self._feed.detector.stages, history=1
@@ -152,6 +154,14 @@ class Session:
         self._attend()
         self._publish(self.body.latest)
         return frame
+
+    def _wait_for_frame(self) -> None:
+        """Holds a robot while the camera is slow, since a board that hears nothing goes limp."""
+        silent = perf_counter() - self.body.commanded > _LONGEST_WAIT
+        if self.body.robot and self.body.may_move and silent:
+            self.body.move(self.body.latest.sent.clip(-1, 1))
+        else:
+            self._attend()
 
     def _show(self, frame: DetectedFrame, accepted: bool) -> None:
         self._publish(self.body.latest)
@@ -288,6 +298,7 @@ class Session:
             "number": number, "time": round(perf_counter(), 4), "mode": self.mode, "idle": self._idle_on,
             "prompt": self._advice(seen), "sent": _rounded(reading.sent),
             "position": _rounded(reading.position),
+            "temperature": None if reading.temperature is None else _finite(reading.temperature),
             "tension": _rounded(body.shown.skin.tension), "mouth": _mouth(body.shown_reading.landmarks),
             "person_mouth": None if person is None else _mouth(person),
             "points": None if seen is None or seen.points is None else _rounded(seen.points.ravel()),
@@ -310,6 +321,11 @@ class Session:
 def _mouth(landmarks: NDArray[Any]) -> float:
     """Returns the gap of the lips [outer-eye distances]."""
     return round(float(face_measurements(landmarks)["jaw_opening"]), 5)
+
+
+def _finite(numbers: NDArray[Any]) -> list[float | None]:
+    """Returns one number each, or None where it is not known."""
+    return [round(float(number), 1) if np.isfinite(number) else None for number in numbers]
 
 
 def _rounded(numbers: NDArray[Any]) -> list[float]:

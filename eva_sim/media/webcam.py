@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.errors import MediaError
+from eva_sim.errors import SEE_DOCTOR, MediaError
 from eva_sim.media.frame_reader import believable_fps
 from eva_sim.media.local_file import printable
+from eva_sim.optional import import_optional
 from eva_sim.streams import silence_stderr
 
 
@@ -34,8 +35,7 @@ class Webcam:
     """
 
     def __init__(self, device: int | str) -> None:
-        import cv2
-
+        cv2 = import_optional("cv2", "mirror", MediaError)
         self.name = f"camera {printable(str(device))}"
         number = camera_number(device)
         camera: Any = None
@@ -44,7 +44,7 @@ class Webcam:
                 camera = cv2.VideoCapture(number)
         if camera is None or not camera.isOpened():
             raise MediaError(
-                f"no {self.name}; is it plugged in and free? Name another, or a clip or picture."
+                f"no {self.name}; is it plugged in and free? Name another, or a clip or picture. {SEE_DOCTOR}"
             )
         self._camera = camera
         self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -59,7 +59,7 @@ class Webcam:
         """
         found, frame = self._camera.read()
         if not found:
-            raise MediaError(f"{self.name} stopped sending pictures.")
+            raise MediaError(f"{self.name} stopped sending pictures. {SEE_DOCTOR}")
         return np.ascontiguousarray(frame[:, :, ::-1])
 
     def release(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import repeat
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -63,8 +65,42 @@ def count_sizes(frames: Iterable[tuple[Recording, int]]) -> Counter[PictureSize 
     Returns:
         Number of frames of each size; None stands for frames without a picture.
     """
-    sizes = (recording.picture_size(index) for recording, index in frames)
-    return Counter(None if size is None else PictureSize(*size) for size in sizes)
+    return Counter(picture_size(recording, index) for recording, index in frames)
+
+
+def picture_size(recording: Recording, index: int) -> PictureSize | None:
+    """Size of the picture of one frame, from its header; None if it has none, or a damaged one."""
+    with suppress(DataError):
+        size = recording.picture_size(index)
+        return None if size is None else PictureSize(*size)
+    return None
+
+
+def held_pictures(recording: Recording, rows: Sequence[int]) -> Iterator[Picture]:
+    """Yields a picture for each of some frames, of which at least one has a picture.
+
+    A frame without a picture, or with a damaged one, gets the picture before it; the first ones get that of
+    the first frame that has one.
+
+    Raises:
+        DataError: none of the pictures can be read.
+    """
+    pending, last = 0, None
+    for index in rows:
+        picture = _readable(recording, index)
+        last = last if picture is None else picture
+        pending += 1
+        if last is not None:
+            yield from repeat(last, pending)
+            pending = 0
+    if pending:
+        raise DataError(f"no picture of the frames {rows[0]} to {rows[-1]} can be read; record again.")
+
+
+def _readable(recording: Recording, index: int) -> Picture | None:
+    with suppress(DataError):
+        return recording.picture(index)
+    return None
 
 
 def even_size(size: PictureSize) -> PictureSize:

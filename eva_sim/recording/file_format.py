@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+import re
 import struct
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,20 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.errors import DataError
+from eva_sim.telemetry import Telemetry
 
-FORMAT = 1
+#: Version that is written, and versions that are read: 1 has no telemetry.
+FORMAT, READABLE = 2, (1, 2)
 MAGIC = b"EVAREC\r\n"  # a text-mode copy breaks the \r\n, and is noticed
 MARK = b"\xe7EV\xa5"  # no UTF-8 text and no JPEG begins so; found again after damage
 FRAME, NOTE = 1, 2
-#: A new file is begun when one has grown to this size [bytes].
-CHUNK = 64 << 20
+#: The file that describes a recording, in the folder of its frames.
+DESCRIPTION = "session.json"
 
 _HEAD = struct.Struct("<4sBII")  # mark, kind, length of the body, CRC-32 of kind, length and body
 _CHECKED = struct.Struct("<BI")
 _FRAME = struct.Struct("<IBdd")  # number, flags, wall time [s], the face's time [s]
-_MEASURED, _FOUND, _START = 1, 2, 4
+_MEASURED, _FOUND, _START, _TELEMETRY = 1, 2, 4, 8
+_SCALARS = struct.Struct("<ddf")  # the board's time [s], the picture's time [s], supply [V]
 #: Largest length of a record [bytes]; a greater one is damage.
 _LONGEST = 64 << 20
+#: Fields that readers need of some notes, beside those of all.
+_NOTE_FIELDS: dict[str, dict[str, type]] = {"stopped": {"played": int, "of": int}, "lost": {"told": str}}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class RecordedFrame:
         found: whether the landmarks could be read.
         faults: in words.
         jpeg: the picture; empty for none.
+        telemetry: raw values of a physical body; None of any other.
     """
 
     number: int
@@ -68,6 +72,7 @@ class RecordedFrame:
     found: bool
     faults: tuple[str, ...]
     jpeg: bytes
+    telemetry: Telemetry | None = None
 
 
 class RawRecord(NamedTuple):
@@ -112,23 +117,38 @@ def pack_note(note: dict[str, Any]) -> bytes:
 def pack_frame(frame: RecordedFrame) -> bytes:
     """Packs one frame as a record."""
     flags = _MEASURED * frame.measured | _FOUND * frame.found | _START * frame.start
+    flags |= _TELEMETRY * (frame.telemetry is not None)
     faults = json.dumps(frame.faults).encode()
     parts = [_FRAME.pack(frame.number, flags, frame.wall, frame.time)]
     parts += [np.asarray(a, "<f4").tobytes() for a in (frame.asked, frame.sent, frame.position)]
-    parts += [np.asarray(frame.landmarks, "<f4").tobytes(), struct.pack("<I", len(faults)), faults]
-    return pack_record(FRAME, b"".join([*parts, frame.jpeg]))
+    parts += [np.asarray(frame.landmarks, "<f4").tobytes(), *_pack_telemetry(frame.telemetry)]
+    return pack_record(FRAME, b"".join([*parts, struct.pack("<I", len(faults)), faults, frame.jpeg]))
+
+
+def _pack_telemetry(telemetry: Telemetry | None) -> list[bytes]:
+    if telemetry is None:
+        return []
+    rows = (telemetry.target, telemetry.output, telemetry.temperature, telemetry.load)
+    scalars = _SCALARS.pack(telemetry.board_time, telemetry.picture_time, telemetry.supply)
+    return [scalars, *(np.asarray(row, "<f4").tobytes() for row in rows)]
 
 
 def unpack_note(body: bytes) -> dict[str, Any]:
-    """Unpacks a note.
+    """Unpacks a note: what happened, before which frame, and more.
 
     Raises:
         DataError: the body is no note.
     """
     try:
-        return dict(json.loads(body))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"a note of the recording is not readable ({error}).") from error
+        note = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"a note is not readable ({error})") from error
+    if not isinstance(note, dict):
+        raise DataError(f"a note is no JSON object but {note!r:.40}")
+    for name, kind in {"what": str, "frame": int, **_NOTE_FIELDS.get(str(note.get("what")), {})}.items():
+        if type(note.get(name)) is not kind:
+            raise DataError(f"a note has {name}={note.get(name)!r:.40}")
+    return note
 
 
 def unpack_frame(body: bytes, commands: int, points: int) -> RecordedFrame:
@@ -140,26 +160,42 @@ def unpack_frame(body: bytes, commands: int, points: int) -> RecordedFrame:
         points: number of landmarks.
 
     Raises:
-        DataError: the body is of another face.
+        DataError: the body is no frame of this face.
     """
     sizes = [commands, commands, commands, 3 * points]
-    fixed = _FRAME.size + 4 * sum(sizes)
-    if len(body) < fixed + 4:
-        raise DataError("a frame is too short for this face; was it recorded with another face.toml?")
-    number, flags, wall, time = _FRAME.unpack_from(body)
-    numbers = np.frombuffer(body, "<f4", sum(sizes), _FRAME.size).astype(np.float32)
-    asked, sent, position, flat = np.split(numbers, np.cumsum(sizes)[:-1])
-    picture = fixed + 4 + struct.unpack_from("<I", body, fixed)[0]
     try:
-        faults = tuple(json.loads(body[fixed + 4 : picture]))
-    except ValueError as error:
-        raise DataError(
-            "a frame's faults are not readable; was it recorded with another face.toml?"
-        ) from error
+        number, flags, wall, time = _FRAME.unpack_from(body)
+        asked, sent, position, flat = _rows(body, _FRAME.size, sizes)
+        at = _FRAME.size + 4 * sum(sizes)
+        telemetry = _unpack_telemetry(body, at, commands) if flags & _TELEMETRY else None
+        at += _telemetry_size(commands) if flags & _TELEMETRY else 0
+        picture = at + 4 + struct.unpack_from("<I", body, at)[0]
+        faults = json.loads(body[at + 4 : picture])
+    except (struct.error, ValueError, TypeError, RecursionError) as error:
+        raise DataError("a frame does not fit this face; was it recorded with another face.toml?") from error
+    listed = isinstance(faults, list) and all(isinstance(fault, str) for fault in faults)
+    if picture > len(body) or not listed:
+        raise DataError("a frame's faults are not readable; was it recorded with another face.toml?")
     return RecordedFrame(
         number, bool(flags & _START), wall, time, asked, sent, position, bool(flags & _MEASURED),
-        flat.reshape(points, 3), bool(flags & _FOUND), faults, body[picture:],
+        flat.reshape(points, 3), bool(flags & _FOUND), tuple(faults), body[picture:], telemetry,
     )  # fmt: skip
+
+
+def _unpack_telemetry(body: bytes, at: int, commands: int) -> Telemetry:
+    board_time, picture_time, supply = _SCALARS.unpack_from(body, at)
+    target, output, temperature, load = _rows(body, at + _SCALARS.size, [commands] * 4)
+    return Telemetry(target, output, temperature, load, supply, board_time, picture_time)
+
+
+def _telemetry_size(commands: int) -> int:
+    return _SCALARS.size + 4 * 4 * commands
+
+
+def _rows(body: bytes, at: int, sizes: Sequence[int]) -> list[NDArray[np.float32]]:
+    """Arrays of 32-bit numbers, one after another."""
+    numbers = np.frombuffer(body, "<f4", sum(sizes), at).astype(np.float32)
+    return np.split(numbers, np.cumsum(sizes)[:-1])
 
 
 def scan_records(data: bytes) -> Iterator[RawRecord | Damage]:
@@ -201,7 +237,14 @@ def chunk_path(folder: Path, index: int) -> Path:
 
 def chunk_paths(folder: Path) -> list[Path]:
     """Paths of all files of a recording, in order."""
-    return sorted(folder.glob("frames-*.evr"))
+    found = (path for path in folder.glob("frames-*.evr") if path.is_file() and chunk_index(path) >= 0)
+    return sorted(found, key=chunk_index)
+
+
+def chunk_index(path: Path) -> int:
+    """Number of a file of a recording; -1 for another file."""
+    digits = re.fullmatch(r"frames-([0-9]{4,6})", path.stem)
+    return int(digits[1]) if digits else -1
 
 
 def holds_frames(folder: Path) -> bool:
@@ -221,85 +264,3 @@ def is_being_written(folder: Path) -> bool:
             except OSError:  # a file system without locks
                 return False
     return False
-
-
-class ChunkWriter:
-    """Appends records to numbered files.
-
-    `write` hands the record to the operating system, so the death of this process loses nothing of it.
-    `sync` brings it to the disk, and may run in another thread, so that a slow disk delays nothing.
-
-    Raises:
-        DataError: the folder holds a recording already.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        if chunk_path(folder, 0).exists():
-            raise DataError(f"{folder} holds a recording already; choose another folder.")
-        self._folder, self._index = folder, 0
-        self._lock, self._full = threading.Lock(), list[int]()
-        self._open()
-
-    def write(self, record: bytes) -> None:
-        """Appends one record.
-
-        Raises:
-            OSError: the disk is full or gone.
-        """
-        if self._size >= CHUNK:
-            with self._lock:
-                self._full.append(self._file)
-                self._index += 1
-                self._open()
-        self._append(record)
-
-    def sync(self) -> None:
-        """Waits until everything written before is on the disk.
-
-        Raises:
-            OSError: the disk is full or gone.
-        """
-        with self._lock:
-            files = [*self._full, os.dup(self._file)]
-            self._full = []
-        with ExitStack() as closing:
-            for file in files:
-                closing.callback(os.close, file)
-            for file in files:
-                os.fsync(file)
-
-    def close(self) -> None:
-        """Writes everything to the disk and closes the file.
-
-        Raises:
-            OSError: the disk is full or gone.
-        """
-        try:
-            self.sync()
-        finally:
-            os.close(self._file)
-
-    def _open(self) -> None:
-        path = chunk_path(self._folder, self._index)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the file is closed
-        self._size = 0
-        self._append(MAGIC)
-        sync_path(self._folder)
-
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            done = os.write(self._file, view)
-            self._size += done
-            view = view[done:]
-
-
-def sync_path(path: Path) -> None:
-    """Writes a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

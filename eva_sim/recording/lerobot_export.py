@@ -22,9 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.errors import DataError, EvaError
+from eva_sim.errors import SEE_DOCTOR, DataError, EvaError
 from eva_sim.files import atomic_folder, check_output_folder, write_json
-from eva_sim.recording.export_pictures import PictureSize, count_sizes, even_size, fit_picture
+from eva_sim.recording.export_pictures import (
+    PictureSize,
+    count_sizes,
+    even_size,
+    fit_picture,
+    held_pictures,
+    picture_size,
+)
 from eva_sim.recording.lerobot_files import (
     CHUNK_FILES,
     DATA,
@@ -73,21 +80,23 @@ class Episode:
         before = slice(self.rows.start, self.rows.stop)
         after = slice(self.rows.start + 1, self.rows.stop + 1)
         r = self.recording
+        seen = [picture_size(r, index) is not None for index in self.rows]
         return {
             "action": r.sent[after],
             "observation.state": r.position[before],
             LANDMARKS: r.landmarks[before].reshape(len(self), -1),
             "asked_action": r.asked[after],
             "landmarks_found": r.found[before].astype(np.float32),
+            "picture_found": np.array(seen, np.float32),
             "reading_time": r.time[before].astype(np.float32),
         }
 
     def pictures(self, size: PictureSize) -> Iterator[Picture]:
-        """Yields the picture of each row at this size, uint8 (size.height, size.width, 3)."""
-        for index in self.rows:
-            picture = self.recording.picture(index)
-            assert picture is not None  # `_choose_size` has looked
-            yield fit_picture(picture, size)
+        """Yields the picture of each row at this size, uint8 (size.height, size.width, 3).
+
+        A row without one shows the picture before it; the first rows of an episode that of a later row.
+        """
+        yield from (fit_picture(picture, size) for picture in held_pictures(self.recording, self.rows))
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,8 @@ def export_lerobot(
     `control_dt` says, which LeRobot demands; `reading_time` is the true time of each reading.
 
     Args:
-        recordings: of the same face. Pictures are exported if every frame of all has one, and landmarks if
-            any frame has them.
+        recordings: of the same face. Pictures are exported if every episode has one, and landmarks if any
+            frame has them. A frame without a picture shows the one before it; `picture_found` is zero there.
         out: folder to make; must not exist.
         task: the task in words, for policies that take text.
         image_size: size of all pictures; by default that of the first one. Other pictures are scaled, and
@@ -168,7 +177,8 @@ def need_pyarrow() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ModuleNotFoundError as error:
-        raise EvaError("the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'") from error
+        wanted = "the export needs pyarrow; install it with: pip install 'eva-sim[lerobot]'"
+        raise EvaError(f"{wanted}. {SEE_DOCTOR}") from error
 
 
 def _check(recordings: Sequence[Recording]) -> None:
@@ -210,13 +220,15 @@ def _choose_layout(
 def _choose_size(
     episodes: Sequence[Episode], given: PictureSize | None, tell: Callable[[str], None]
 ) -> PictureSize | None:
-    """Size of all pictures of a data set; None if it has none, since a frame has none."""
+    """Size of all pictures of a data set; None if it has none, since an episode has none."""
     sizes = count_sizes((e.recording, index) for e in episodes for index in e.rows)
     without = sizes.pop(None, 0)
-    if without:
+    if not all(any(picture_size(e.recording, index) for index in e.rows) for e in episodes):
         if sizes or given:
             tell(f"pictures are left out: {without} of {without + sizes.total()} frames have none.")
         return None
+    if without:
+        tell(f"{without} of {without + sizes.total()} frames have no picture; each shows the one before it.")
     size = given or even_size(next(iter(sizes)))  # type: ignore[arg-type]  # None is no longer in it
     if set(sizes) != {size} and (given or len(sizes) > 1):
         listed = ", ".join(f"{found}: {count} frames" for found, count in sizes.items())
@@ -289,6 +301,8 @@ def _indexed(episode: Episode, number: int, first: int, layout: Layout) -> Colum
     columns = episode.columns()
     if not layout.has_landmarks:
         del columns[LANDMARKS]
+    if not layout.picture_size:
+        del columns["picture_found"]
     return {**columns, **indices}
 
 
@@ -301,6 +315,7 @@ def _features(episode: Episode, layout: Layout) -> dict[str, dict[str, Any]]:
     features = {name: _feature("float32", len(names), names) for name, names in vectors.items()}
     features |= {name: _feature("float32", 1, None) for name in ("landmarks_found", "reading_time")}
     if layout.picture_size:
+        features["picture_found"] = _feature("float32", 1, None)
         width, height = layout.picture_size
         features[PICTURE] = {
             "dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"],

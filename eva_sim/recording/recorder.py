@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,18 +21,17 @@ from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import Face, Floats, Reading, SimulatedFace
 from eva_sim.errors import CopyError, DataError
 from eva_sim.files import check_free_space, check_output_folder, explain_write_errors
-from eva_sim.media.encoding import encode_jpeg
+from eva_sim.forks import ForkMark
 from eva_sim.progress import report
 from eva_sim.recording import file_format
-from eva_sim.recording.file_format import ChunkWriter, RecordedFrame
+from eva_sim.recording.chunk_writer import ChunkWriter
+from eva_sim.recording.file_format import RecordedFrame
+from eva_sim.recording.frame_writer import FrameWriter
 from eva_sim.recording.reader import RecordingInfo, load_recording
-
-#: Interval between two writes to the disk [s]; well under the second that may be lost.
-SYNC = 0.4
-
 
 #: Size of a recorded frame with its picture, about [bytes].
 FRAME_SIZE = 14e3
+_FORKED = "this recording belongs to the parent process; record in the process that opened it."
 
 
 def make_room_for_recording(folder: Path, frames: int = 0) -> None:
@@ -95,78 +93,69 @@ def _move_aside(folder: Path) -> Path:
 class Recorder:
     """Appends frames and notes to a folder.
 
-    A full disk never stops a robot: writing then ends, and `failed` gives the reason.
+    A full disk, a removed folder or an odd picture never stops a body, and costs only what it hits: the rest
+    goes on, see `FrameWriter`. `take_faults` and `losses` say what is missing.
 
     Args:
         folder: folder to fill; made if missing, and may hold no recording.
         info: constant description of the recording.
         clock: clock of the frames' wall time.
         pictures: whether pictures are kept.
-
-    Attributes:
-        failed: reason why writing ended, in words; empty while all is well.
+        waits: whether `frame` waits until the frame is written; must be False for a body in real time.
 
     Raises:
         DataError: the folder holds a recording, or cannot be written.
     """
 
     def __init__(
-        self, folder: Path, info: RecordingInfo, clock: Clock | None = None, pictures: bool = True
+        self,
+        folder: Path,
+        info: RecordingInfo,
+        clock: Clock | None = None,
+        pictures: bool = True,
+        waits: bool = True,
     ) -> None:
         with explain_write_errors(folder):
-            check_output_folder(folder).mkdir(parents=True, exist_ok=True)
-            self._chunks = ChunkWriter(folder)
-            info.write(folder)
-        self._clock, self._pictures = clock or WallClock(), pictures
-        self._count, self.failed = 0, ""
-        self._closing = threading.Event()
-        self._syncer = threading.Thread(target=self._sync, name="recording", daemon=True)
-        self._syncer.start()
+            self._writer = FrameWriter(ChunkWriter(check_output_folder(folder), info.to_bytes()), waits)
+        self._clock, self._pictures, self._made = clock or WallClock(), pictures, ForkMark()
+        self._count, self._closed = 0, False
+
+    @property
+    def losses(self) -> str:
+        """All that is missing, in words; empty if nothing is."""
+        lost = [f"{self._writer.lost} frames are missing"] if self._writer.lost else []
+        return "; ".join([*lost, *self._writer.losses])
+
+    def take_faults(self) -> tuple[str, ...]:
+        """What is wrong with the recording, in words; what is over is told once."""
+        return self._writer.take_faults()
 
     def frame(self, asked: ArrayLike, reading: Reading, start: bool = False) -> None:
-        """Appends the command that was asked for, (A,), and the face's reading."""
-        jpeg = b"" if reading.image is None or not self._pictures else encode_jpeg(reading.image)
+        """Appends the command that was asked for, (A,), and the face's reading.
+
+        Raises:
+            DataError: this process was forked from the one that records.
+        """
+        self._made.check(DataError, _FORKED)
+        asked, sent, position = (np.array(x, np.float32) for x in (asked, reading.sent, reading.position))
         frame = RecordedFrame(
-            self._count, start, self._clock.now(), reading.time, np.asarray(asked, np.float32),
-            reading.sent, reading.position, reading.measured, reading.landmarks, reading.found,
-            reading.faults, jpeg,
+            self._count, start, self._clock.now(), reading.time, asked, sent, position, reading.measured,
+            np.array(reading.landmarks, np.float32), reading.found, reading.faults, b"", reading.telemetry,
         )  # fmt: skip
         self._count += 1
-        self._write(file_format.pack_frame(frame))
+        self._writer.add_frame(frame, reading.image if self._pictures else None)
 
     def note(self, what: str, **more: Any) -> None:
         """Appends an event between frames, e.g. a reset with its seed; must be JSON."""
-        self._write(file_format.pack_note({"what": what, "frame": self._count, **more}))
+        self._made.check(DataError, _FORKED)
+        self._writer.add_note({"what": what, "frame": self._count, **more})
 
     def close(self) -> None:
         """Ends the recording. May be called twice."""
-        if self._closing.is_set():
-            return
-        self.note("end")
-        self._closing.set()
-        self._syncer.join()
-        try:
-            self._chunks.close()
-        except OSError as error:
-            self._fail(error)
-
-    def _write(self, record: bytes) -> None:
-        if self.failed or self._closing.is_set():
-            return
-        try:
-            self._chunks.write(record)
-        except OSError as error:
-            self._fail(error)
-
-    def _sync(self) -> None:
-        while not self._closing.wait(SYNC):
-            try:
-                self._chunks.sync()
-            except OSError as error:
-                return self._fail(error)
-
-    def _fail(self, error: OSError) -> None:
-        self.failed = self.failed or f"recording stopped: {error.strerror or error}"
+        if not (self._closed or self._made.crossed):
+            self._closed = True
+            self.note("end")
+            self._writer.close()
 
 
 class RecordedFace(Face):
@@ -191,6 +180,9 @@ class RecordedFace(Face):
             self.recorder.note("error", told=str(error), kind=type(error).__name__)
             raise
         return self._kept(command, reading)
+
+    def hold_still(self) -> None:
+        self.face.hold_still()
 
     def render(self, size: int) -> NDArray[np.uint8]:
         return self.face.render(size)
@@ -217,9 +209,8 @@ class RecordedFace(Face):
 
     def _kept(self, asked: ArrayLike, reading: Reading, start: bool = False) -> Reading:
         self.recorder.frame(asked, reading, start)
-        if self.recorder.failed:
-            return dataclasses.replace(reading, faults=(*reading.faults, self.recorder.failed))
-        return reading
+        faults = self.recorder.take_faults()
+        return dataclasses.replace(reading, faults=(*reading.faults, *faults)) if faults else reading
 
 
 class RecordedSimulatedFace(RecordedFace, SimulatedFace):
@@ -269,7 +260,8 @@ def record_face(
         DataError: the folder holds a recording already; or, at the end, it could not be written whole.
     """
     info = RecordingInfo.of(face, {**face.describe(), **(about or {})})
-    recorder = Recorder(Path(folder), info, clock or face.clock, pictures)
+    waits = not isinstance(face.clock, WallClock)
+    recorder = Recorder(Path(folder), info, clock or face.clock, pictures, waits)
     recorded = (
         RecordedSimulatedFace(face, recorder)
         if isinstance(face, SimulatedFace)
@@ -279,5 +271,5 @@ def record_face(
         yield recorded
     finally:
         recorder.close()
-    if recorder.failed:
-        raise DataError(f"{folder}: {recorder.failed}; what was written before is whole.")
+    if recorder.losses:
+        raise DataError(f"{folder} is not whole: {recorder.losses}. All else was recorded.")

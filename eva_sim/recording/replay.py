@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CommandError, DataError
 from eva_sim.interrupts import interruptible
-from eva_sim.progress import progress
+from eva_sim.progress import progress, report
 from eva_sim.recording.reader import Recording, load_recording
 from eva_sim.recording.recorder import record_face
 from eva_sim.recording.trajectories import eased_commands
@@ -35,7 +35,7 @@ class ReplayResult:
 
     asked: Commands
     readings: tuple[Reading, ...]
-    part: NDArray[np.str_]
+    part: NDArray
     ended: str
 
     @property
@@ -68,7 +68,8 @@ def replay_commands(
     """Plays commands, each through `Face.move`, so that all of the face's own safety applies.
 
     Of a recording, the commands that were asked for are played. Each of its runs (between resets and lost
-    frames) is eased into. Commands are interpolated if the recording has another rate than the face.
+    frames) is eased into. Commands are interpolated if the recording has another rate than the face. What
+    differs between the recorded body and this one is reported.
 
     Args:
         face: any body.
@@ -81,6 +82,9 @@ def replay_commands(
         DataError: the recording is of another face or empty; nothing was sent.
     """
     runs = _runs(source, face.spec)
+    if isinstance(source, Recording):
+        for difference in describe_differences(source, face):
+            report(difference)
     at = (face.reset() if start is None else start).sent
     steps, ended = list[tuple[Commands, Reading, str]](), "finished"
     for part, command in progress(list(_schedule(runs, at, face.spec)), "play", unit="steps"):
@@ -126,6 +130,30 @@ def play_and_record(
         return played
 
 
+def describe_differences(recording: Recording, face: Face) -> list[str]:
+    """Says what differs between the recorded body and this one, in sentences.
+
+    Commands are shares of each actuator's travel, so they fit every robot of the same actuator table. The
+    same command is another position on another robot, or with another calibration.
+    """
+    about, body, dt = recording.info.about, face.describe(), recording.info.control_dt
+    found = []
+    if dt != face.spec.control_dt:
+        found.append(
+            f"The recording has a command every {1000 * dt:g} ms; it is interpolated to "
+            f"{1000 * face.spec.control_dt:g} ms."
+        )
+    robots = about.get("robot"), body.get("robot")
+    if robots[0] != robots[1]:
+        was, now = (f"robot {robot}" if robot else "a body in simulation" for robot in robots)
+        found.append(f"The recording is of {was}, and {now} plays it: the same commands, other positions.")
+    elif about.get("calibration") != body.get("calibration"):
+        found.append(
+            "This robot was calibrated anew after the recording: the same commands are other positions."
+        )
+    return found
+
+
 def _count(source: Recording | ArrayLike) -> int:
     """Number of commands to play."""
     return len(source) if isinstance(source, Recording) else len(np.asarray(source))
@@ -143,11 +171,11 @@ def _schedule(runs: list[Commands], at: Commands, spec: FaceSpec) -> Iterator[tu
 def _runs(source: Recording | ArrayLike, spec: FaceSpec) -> list[Commands]:
     """Returns the runs to play, all checked before anything moves."""
     if isinstance(source, Recording):
-        runs = [_resampled(source, run, spec) for run in source.runs()]
-        if source.info.digest != spec.digest:
+        if source.info.digest != spec.digest or source.info.actuators != spec.names:
             raise DataError(
                 "the recording was made with another assets/face.toml; it does not fit this face."
             )
+        runs = [_resampled(source, run, spec) for run in source.runs()]
     else:
         runs = [np.asarray(source)]
     if not runs or not all(len(run) for run in runs):

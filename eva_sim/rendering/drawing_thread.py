@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from eva_sim.errors import RenderError
+from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.forks import ForkMark
 
 P = ParamSpec("P")
@@ -131,14 +131,28 @@ def load_pyrender() -> Any:
     vars(np).setdefault("infty", np.inf)  # pyrender 0.1.45 was written for numpy 1
     try:
         with _on_egl():
+            _register_references()
             import pyrender
     except ModuleNotFoundError as error:
-        raise RenderError(f"no picture can be made ({error}); install eva-sim again.") from error
+        raise RenderError(f"no picture can be made ({error}); install eva-sim again. {SEE_DOCTOR}") from error
     except Exception as error:  # PyOpenGL raises whatever the loader did
         raise RenderError(
             f"no picture can be made: OpenGL did not load ({cause(error)}). {opengl_advice()}"
         ) from error
     return pyrender
+
+
+def _register_references() -> None:
+    """Lets PyOpenGL take references of ctypes on Python 3.12 and later.
+
+    PyOpenGL 3.1.0, the version that pyrender asks for, knows their class by the name of its module, which was
+    `builtins` then.
+    """
+    from OpenGL.plugins import FormatHandler
+
+    known, name = FormatHandler.by_name("ctypesparameter").check, "_ctypes.CArgObject"
+    if name not in known:
+        known.append(name)
 
 
 class _KeepAsserts(SourceFileLoader):
@@ -172,7 +186,9 @@ def _device(platform: Any) -> Any:
         raise RenderError(f"no picture can be made: EGL finds no device. {opengl_advice()}")
     if not (chosen.isdecimal() and int(chosen) < len(devices)):
         there = "0" if len(devices) == 1 else f"0 to {len(devices) - 1}"
-        raise RenderError(f"EGL_DEVICE_ID={chosen!r} is no device of EGL; unset it, or choose {there}.")
+        raise RenderError(
+            f"EGL_DEVICE_ID={chosen!r} is no device of EGL; unset it, or choose {there}. {SEE_DOCTOR}"
+        )
     return devices[int(chosen)]
 
 
@@ -186,6 +202,10 @@ def cause(error: BaseException) -> str:
 
 def opengl_advice() -> str:
     """Returns what to do where OpenGL does not work, by what is found on this machine."""
+    return f"{_advice()} {SEE_DOCTOR}"
+
+
+def _advice() -> str:
     missing = [package for library, package in _LIBRARIES.items() if not _loads(library)]
     if missing:
         return f"On Debian: apt install {' '.join(missing)}."

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eva_sim.contract import Floats
-from eva_sim.errors import RenderError
+from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.files import asset
 from eva_sim.rendering.drawing_thread import cause, opengl_advice
 from eva_sim.rendering.studio_light import (
@@ -55,9 +55,8 @@ class Programs:
             # Any: each member of a program has a type of its own, which only the shader says.
             context: Any = moderngl.create_context(standalone=True, **_EGL)
         except ImportError as error:
-            raise RenderError(
-                f"no picture in studio light can be made ({error}); install eva-sim again, or use 'plain'."
-            ) from error
+            told = f"no picture in studio light can be made ({error}); install eva-sim again, or use 'plain'."
+            raise RenderError(f"{told} {SEE_DOCTOR}") from error
         except Exception as error:  # glcontext raises plain exceptions
             raise RenderError(
                 f"no picture can be made: EGL gave no context ({cause(error)}). {opengl_advice()}"

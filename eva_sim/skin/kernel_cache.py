@@ -26,7 +26,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
 from eva_sim.cache import cache_folders, choose_cache_folder, user_cache_folder
-from eva_sim.errors import EvaError
+from eva_sim.errors import SEE_DOCTOR, EvaError
 from eva_sim.files import atomic_path
 from eva_sim.streams import tell
 
@@ -72,13 +72,13 @@ class KernelCache(_Cache):
     @property
     def cache_path(self) -> str:
         """The first folder that is read."""
-        return str(_folders()[0])
+        return str(kernel_folders()[0])
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Returns the compiled function for a signature; None if there is no sound file of it."""
         target_context.refresh()
         key = self._key(sig, target_context.codegen())
-        for folder in _folders() if self._enabled else ():
+        for folder in kernel_folders() if self._enabled else ():
             try:
                 checksum, content = _split((folder / self._file(key)).read_bytes())
                 if checksum == _CHECKSUM(key + content).digest():
@@ -148,8 +148,8 @@ def _bases() -> tuple[Path | None, ...]:
 
 
 @lru_cache(maxsize=1)
-def _folders() -> list[Path]:
-    """All folders that kernels are read from."""
+def kernel_folders() -> list[Path]:
+    """Returns all folders that kernels are read from, in this order."""
     return cache_folders(_bases(), _folder_name())
 
 
@@ -162,5 +162,6 @@ def _writable_folder() -> Path | None:
     what, variable = "compiled functions of the skin", "NUMBA_CACHE_DIR"
     chosen = choose_cache_folder(_bases(), _folder_name(), what, variable)
     if chosen is None:
-        tell(f"eva: {what} are not kept for the next start; set {variable} to a folder that can be written.")
+        wish = f"set {variable} to a folder that can be written. {SEE_DOCTOR}"
+        tell(f"eva: {what} are not kept for the next start; {wish}")
     return chosen

@@ -10,6 +10,7 @@ import pytest
 
 from eva_sim.clock import SimulatedClock
 from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
 from eva_sim.real.calibration.servo_bench import ServoBench
 from eva_sim.real.calibration.session import CalibrationSession
@@ -24,6 +25,7 @@ class RecordingBoard(Board):
     identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
 
     def __init__(self) -> None:
+        super().__init__(SimulatedClock(), 1.0)
         self.armed = frozenset[int]()
         self.sent, self.history = list[Floats](), list[frozenset[int]]()
         self.limits: BoardLimits | None = None
@@ -33,12 +35,13 @@ class RecordingBoard(Board):
         assert not self.armed and calibration != 0
         self.limits = limits
 
-    def arm(self, actuators: Collection[int]) -> BoardStatus:
+    def _arm(self, actuators: Collection[int], act: ArmingAct) -> BoardStatus:
         assert not self.armed
+        self._use(act)
         self.armed = frozenset(actuators)
         return self._status(BoardState.ARMING)
 
-    def send(self, raw: Floats) -> BoardStatus:
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
         self.sent.append(raw.copy())
         self.history.append(self.armed)
         if self.fails_after == len(self.sent):
@@ -48,10 +51,13 @@ class RecordingBoard(Board):
     def status(self) -> BoardStatus:
         return self._status(BoardState.ACTIVE if self.armed else BoardState.LIMP)
 
-    def disarm(self) -> None:
+    def _disarm(self) -> None:
         self.armed = frozenset()
 
-    stop = close = disarm
+    def close(self) -> None:
+        self.disarm()
+
+    _stop = _disarm
 
     def clear(self) -> BoardStatus:
         return self.status()

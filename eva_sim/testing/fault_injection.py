@@ -1,4 +1,4 @@
-"""Faults that are injected on purpose, for the tests of faults and for benchmarks/faults.py.
+"""Faults that are injected on purpose, for the tests of faults and for `conformance/`.
 
 A machine is a `MockBoard` or a `SimulatedBoard` of `eva_sim.real.simulation.virtual_board`.
 """
@@ -29,8 +29,6 @@ from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.recording.reader import Recording, load_recording
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Fault that a board reports after one lost frame.
-UNANSWERED = "the board did not answer the last targets"
 #: Time of one byte on the wire at 500,000 baud [s].
 BYTE = 20e-6
 

@@ -11,9 +11,9 @@ from eva_sim.real.wire.firmware_table import channel_rows
 
 HELLO, TARGETS, ARM, DISARM, STOP, CLEAR, LIMITS, COMMIT, QUERY, READ = range(1, 11)
 IDENT, STATUS, CHANNEL = 0x81, 0x82, 0x8A
-TAKEN, WRONG_SESSION, STALE, WRONG_STATE, BAD_VALUE, NOT_CALIBRATED = range(6)
+TAKEN, WRONG_SESSION, STALE, WRONG_STATE, BAD_VALUE, NOT_CALIBRATED, BAD_SUPPLY = range(7)
 LIMP, ARMING, ACTIVE, HOLD, STOPPED, FAULT = range(6)
-SUPPLY, BUS, WATCHDOG, SILENCE, UNCALIBRATED, CLAMPED = (1 << bit for bit in range(6))
+SUPPLY, BUS, WATCHDOG, SILENCE, UNCALIBRATED, CLAMPED, OVERVOLTAGE = (1 << bit for bit in range(7))
 KEY = 0x5241454C
 ALL = (1 << 25) - 1
 
@@ -30,6 +30,9 @@ class Ident(NamedTuple):
     table: int
     calibration: int
     cause: int
+    before: int
+    build: int
+    chip: bytes
 
 
 class Status(NamedTuple):
@@ -39,11 +42,13 @@ class Status(NamedTuple):
     state: int
     faults: int
     armed: int
+    session: int
     supply: int
     uptime: int
     worst: int
     bad: int
     stale: int
+    repeats: int
     pulses: tuple[int, ...]
 
 
@@ -65,9 +70,14 @@ class Message(NamedTuple):
     content: Any
 
 
+def _head(kind: int) -> str:
+    """HELLO and IDENT look as in version 1: only their sequence numbers are short."""
+    return "<BH" if kind in (HELLO, IDENT) else "<BI"
+
+
 def frame(kind: int, sequence: int, payload: bytes = b"") -> bytes:
     """Bytes of a frame, with the zero that ends it."""
-    body = struct.pack("<BH", kind, sequence) + payload
+    body = struct.pack(_head(kind), kind, sequence) + payload
     return encode(body + struct.pack("<H", binascii.crc_hqx(body, 0xFFFF))) + b"\0"
 
 
@@ -89,17 +99,17 @@ def parse(raw: bytes) -> Message:
     """Decodes a frame without its zero; a bad frame fails the test."""
     body = decode(raw)
     assert binascii.crc_hqx(body[:-2], 0xFFFF) == struct.unpack("<H", body[-2:])[0]
-    kind, sequence = struct.unpack_from("<BH", body)
-    return Message(sequence, _content(kind, body[3:-2]))
+    kind, sequence = struct.unpack_from(_head(body[0]), body)
+    return Message(sequence, _content(kind, body[struct.calcsize(_head(kind)) : -2]))
 
 
 def _content(kind: int, payload: bytes) -> Any:
     if kind == IDENT:
-        return Ident(*struct.unpack("<BBB8sHBIIB", payload))
+        return Ident(*struct.unpack("<BBB8sIBIIBBI16s", payload))
     if kind == STATUS:
-        assert len(payload) == 70
-        head = struct.unpack_from("<BBHIHIHHH", payload)
-        return Status._make([*head, struct.unpack_from("<25H", payload, 20)])
+        assert len(payload) == 76
+        head = struct.unpack_from("<BBHIIHIHHHH", payload)
+        return Status._make([*head, struct.unpack_from("<25H", payload, 26)])
     assert kind == CHANNEL
     return Channel(*struct.unpack("<BHHHHB", payload))
 
@@ -118,7 +128,7 @@ class Host:
 
     def ask(self, kind: int, payload: bytes = b"", sequence: int | None = None) -> Any:
         """Sends a message and returns the answer's content, or None without an answer."""
-        self.sequence = (self.sequence + 1) & 0xFFFF
+        self.sequence += 1
         number = self.sequence if sequence is None else sequence
         self._send(frame(kind, number, payload))
         return self.answer(number)
@@ -135,14 +145,17 @@ class Host:
         return None
 
     def hello(self) -> Ident:
-        """Opens a session."""
-        ident: Ident = self.ask(HELLO, b"\1")
+        """Opens a session; a new board first has to keep its numbers."""
+        for _ in range(200):
+            ident: Ident = self.ask(HELLO, b"\2")
+            if ident.session:
+                break
         self.session = ident.session
         return ident
 
     def in_session(self, kind: int, payload: bytes = b"") -> Status:
         """Sends a message that begins with the session number."""
-        status: Status = self.ask(kind, struct.pack("<H", self.session) + payload)
+        status: Status = self.ask(kind, struct.pack("<I", self.session) + payload)
         return status
 
     def targets(self, pulses: Any) -> Status:

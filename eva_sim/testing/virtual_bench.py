@@ -69,7 +69,7 @@ class VirtualBench:
         self.machine.listen(self.monitor)
         self.host = Host(lambda data: self.machine.port.write(data), self.wait)
         self.sleep = self.machine.clock.sleep
-        self.sleep(0.05)
+        self.sleep(0.15)  # until EEPROM keeps the first session numbers
 
     def now(self) -> float:
         """Virtual time [s]."""

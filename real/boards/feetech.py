@@ -1,8 +1,10 @@
 """Feetech STS servos (STS3215 and its kin) on one half-duplex line, through Feetech's `scservo_sdk`.
 
 Registers by Feetech's "Magnetic Encoded STS Servo - Memory Table Parsing", sections 2.2 to 2.4 and 3.1.
-Two properties of these servos determine the driver: writing a goal switches the torque on, so goals are sent
-to enabled servos only; and a servo may power up with torque on, so the first command switches it off.
+Three properties of these servos determine the driver. Writing a goal switches the torque on, so goals are
+sent to enabled servos only. A servo may power up with torque on, so the first write switches it off. The SCS
+series answers the same packets but has the other byte order, so nothing is written before every servo was
+read and is known to be an STS.
 """
 
 from __future__ import annotations
@@ -13,21 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
+    TICKS,
     TRIES,
     BusBoard,
     ServoReading,
     describe_error_bits,
 )
 
+ORDER, SERIES = 2, 3  # byte order, 0 for low byte first; main version of the servo, by series
 LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
-TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
+MOST_TORQUE = 16  # EEPROM: u16 in 0.1 % of stall torque, which TORQUE_LIMIT takes at power-up
+TORQUE, GOAL, TORQUE_LIMIT, LOCK, STATUS = 40, 42, 48, 55, 65
 READING = (TORQUE, STATUS - TORQUE + 1)
 FINE_SPEED = 1 << 2  # bit of PHASE: the unit of speed is one tick per second
 COARSE = 50  # unit of speed without that bit [ticks/s]
 FASTEST = 0x7FFF
+#: Series by the main version of a servo. Those with the registers of this driver are in `KNOWN`.
+NAMES = {5: "SCS", 8: "SMS", 9: "STS", 10: "HLS"}
+KNOWN = ("SMS", "STS")
 ERRORS = {
     0: "voltage outside its limits",
     1: "position sensor fault",
@@ -42,7 +50,7 @@ class Feetech(BusBoard):
 
     Raises:
         LinkError: a servo does not answer.
-        RobotError: a servo is not in position mode, or `scservo_sdk` is missing.
+        RobotError: a servo is of another series or not in position mode, or `scservo_sdk` is missing.
     """
 
     KIND = "feetech"
@@ -55,13 +63,30 @@ class Feetech(BusBoard):
                 "scservo_sdk is an old copy (feetech-servo-sdk); uninstall that, install eva-sim[feetech]."
             )
         self._handler = self._sdk.protocol_packet_handler(self._port, 0)  # 0: low byte first, as STS does
+        self._check_series()
         self._torque_off()
         self._unit = self._read_setup()
+        self._limit_torque()
         self._start_watchdogs()
 
     _reading = READING
     _torque_register = TORQUE
     _limits_at = LIMITS
+
+    def _check_series(self) -> None:
+        """Checks that every servo has this driver's registers and byte order; nothing is written.
+
+        Raises:
+            RobotError: a servo is of another series.
+        """
+        for number, data in self._read_all(ORDER, LIMITS + 4 - ORDER).items():
+            series = NAMES.get(data[SERIES - ORDER], f"unknown ({data[SERIES - ORDER]})")
+            highest = int.from_bytes(data[LIMITS + 2 - ORDER : LIMITS + 4 - ORDER], "little")
+            if data[0] or series not in KNOWN or highest >= TICKS:
+                raise RobotError(
+                    f"{self._named(number)} is no STS servo: series {series}, byte order {data[0]}, greatest "
+                    f"position {highest}. This driver would move it wrongly; nothing was written."
+                )
 
     def _read_setup(self) -> Floats:
         """Checks the mode of each servo; returns the unit of its speed register [ticks/s]."""
@@ -72,12 +97,22 @@ class Feetech(BusBoard):
         phases = [answers[i][PHASE - LIMITS] for i in self.ids]
         return np.array([1.0 if phase & FINE_SPEED else COARSE for phase in phases])
 
+    def _limit_torque(self) -> None:
+        """Writes the torque limit of robot.toml: for now, and into EEPROM for the next power-up."""
+        most = dict.fromkeys(self.ids, round(1000 * self._torque_limit).to_bytes(2, "little"))
+        self._keep(MOST_TORQUE, most, "torque limit")
+        self._sync_write(TORQUE_LIMIT, most)
+        self._check_kept(TORQUE_LIMIT, most, "torque limit")
+
     def _packed(self, low: int, high: int) -> bytes:
         return low.to_bytes(2, "little") + high.to_bytes(2, "little")
 
     def _write_eeprom(self, number: int, address: int, data: bytes) -> None:
-        for at, written in ((LOCK, b"\0"), (address, data), (LOCK, b"\1")):
-            self._write(number, at, written)
+        self._write(number, LOCK, b"\0")
+        if self._read(LOCK, 1, [number]).get(number) != b"\0":  # then only the copy in memory would change
+            raise LinkError(f"{self._named(number)} keeps its EEPROM locked, and would forget its limits.")
+        self._write(number, address, data)
+        self._write(number, LOCK, b"\1")
 
     def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
         self._send_goals(channels, start)
@@ -132,7 +167,7 @@ class Feetech(BusBoard):
             result, _error = self._handler.writeTxRx(number, address, len(data), list(data))
             if result == self._sdk.COMM_SUCCESS:
                 return
-        raise LinkError(f"{self._named(number)} does not confirm; check power and cable.")
+        raise LinkError(f"{self._named(number)} does not confirm; check power and cable. {SEE_DOCTOR}")
 
 
 def _signed(data: bytes, address: int, bit: int) -> int:

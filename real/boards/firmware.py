@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
+    DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -40,12 +43,22 @@ _FAULTS = {
     Fault.CLAMPED: "the board clamped a target",
 }
 _REFUSALS = {
-    Answer.WRONG_SESSION: "the board has begun another session: it was reset, or another program uses it",
+    Answer.WRONG_SESSION: "the board was reset, which ended its session",
     Answer.STALE: "the board rejected a message as an old one",
     Answer.WRONG_STATE: "the board is in another state",
     Answer.BAD_VALUE: "a value is outside the limits in the board's flash",
     Answer.NOT_CALIBRATED: "the board holds no calibration",
 }
+#: Reports of a takeover, to the program that took the board over and to the one that lost it.
+TOOK_OVER = (
+    "the board was moving when this program connected: another program had it, or this one a moment ago"
+)
+TAKEN_OVER = "another program has taken the board over; end one of the two, then arm again"
+NOISY_BUS = (
+    "a write to the servo drivers had to be repeated: keep the I2C wires short and away from servo leads"
+)
+#: A new board keeps its first session numbers before it opens a session [s].
+_SESSION_PAUSE, _SESSION_TRIES = 0.05, 40
 
 
 class FirmwareBoard(Board):
@@ -61,28 +74,38 @@ class FirmwareBoard(Board):
     """
 
     def __init__(self, spec: FaceSpec, link: Link) -> None:
+        safety = robot_config(spec)["safety"]
+        super().__init__(link.clock, safety["limp_after"])
         self._spec, self._link = spec, link
         self._channels = spec.column("channel").astype(int).tolist()
         self._unknown = np.full(len(spec), np.nan)
-        self._hold_after = robot_config(spec)["safety"]["hold_after"]
+        self._hold_after, self._supply = safety["hold_after"], (safety["supply_low"], safety["supply_high"])
         #: For each channel, once configured: index of its actuator, and its limits in quarters of a us.
         self._limits: list[tuple[int, int, int]] | None = None
         self._last_status: BoardStatus | None = None
-        self._last_answer_at, self._missed, self._closed = 0.0, 0, False
+        self._last_answer_at, self._missed, self._repeats = 0.0, 0, 0
+        self._closed, self._took_over = False, False
         link.expect_channels(len(spec))
         self._open_session()
 
     def _open_session(self) -> None:
         """Opens a session, which makes the board limp."""
         hello = wire.Hello()
-        self._ident = self._link.demand(hello, wire.Ident, HELLO_PATIENCE, HELLO_TRIES)
-        _check_firmware(self._spec, self._ident)
+        for _ in range(_SESSION_TRIES):
+            self._ident = self._link.demand(hello, wire.Ident, HELLO_PATIENCE, HELLO_TRIES)
+            _check_firmware(self._spec, self._ident)
+            if self._ident.session:
+                break
+            self._link.clock.sleep(_SESSION_PAUSE)
+        else:
+            raise RobotError("the board cannot keep session numbers; its EEPROM is worn out, so replace it.")
         self._session = self._ident.session
+        self._took_over = self._took_over or self._ident.before in DRIVEN
         self._last_answer_at = self._link.clock.now()
         self.identity = BoardIdentity(
             kind="firmware",
             robot_id=self._ident.robot.hex(),
-            version=f"{self._ident.major}.{self._ident.minor}",
+            version=_describe_version(self._ident),
             calibration=self._ident.calibration or None,
             unit="us",
             measured=False,
@@ -113,13 +136,14 @@ class FirmwareBoard(Board):
         self._open_session()
         return self.identity.calibration
 
-    def arm(self, actuators: Collection[int]) -> BoardStatus:
+    def _arm(self, actuators: Collection[int], act: ArmingAct) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
         bits = sum(1 << self._channels[i] for i in set(actuators))
+        self._use(act)
         return self._request(wire.Arm(self._session, bits), "arm")
 
-    def send(self, raw: Floats) -> BoardStatus:
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
         if self._limits is None:
             raise RobotError("the board has no limits yet; give it a calibration before moving.")
         wanted = np.asarray(raw, dtype=float).tolist()  # lists cost less than arrays for so few numbers
@@ -127,6 +151,8 @@ class FirmwareBoard(Board):
             pulses = [min(max(round(4 * wanted[i]), low), high) for i, low, high in self._limits]
         except (ValueError, OverflowError):  # NaN and infinity have no nearest pulse
             raise RobotError("targets must be numbers; nothing was sent.") from None
+        if self._act:
+            self._act.renew(began)
         message = wire.Targets(self._session, tuple(pulses))
         answer = self._link.ask(message, wire.Status, TARGETS_PATIENCE)
         return self._unanswered() if answer is None else self._update(answer)
@@ -134,12 +160,22 @@ class FirmwareBoard(Board):
     def status(self) -> BoardStatus:
         return self._update(self._link.demand(wire.Query(), wire.Status, PATIENCE, tries=3))
 
-    def disarm(self) -> None:
+    def _disarm(self) -> None:
         if not self._closed:
-            self._update(self._link.demand(wire.Disarm(self._session), wire.Status, PATIENCE, tries=3))
+            self._make_limp(wire.Disarm())
 
-    def stop(self) -> None:
-        self._update(self._link.demand(wire.Stop(), wire.Status, PATIENCE, tries=3))
+    def _stop(self) -> None:
+        self._make_limp(wire.Stop())
+
+    def _make_limp(self, message: wire.Message) -> None:
+        """Also makes a board limp that another program has taken over; that program learns of it."""
+        answer = self._link.demand(message, wire.Status, PATIENCE, tries=3)
+        if answer.state in DRIVEN:
+            raise RobotError(
+                f"the board does not obey {type(message).__name__.upper()}: it is "
+                f"{BoardState(answer.state).name}; switch the servo supply off."
+            )
+        self._describe(answer)
 
     def clear(self) -> BoardStatus:
         return self._request(wire.Clear(self._session), "clear its fault", tries=3)
@@ -148,35 +184,53 @@ class FirmwareBoard(Board):
         if self._closed:
             return
         try:
-            self.disarm()
+            if self._is_mine():  # a board that another program has taken over is left to it
+                self.disarm()
         except LinkError:  # it goes limp by itself
             pass
         finally:
             self._closed = True
             self._link.close()
 
+    def _is_mine(self) -> bool:
+        """Whether no other program is known to have taken the board over."""
+        answer = self._link.ask(wire.Query(), wire.Status, PATIENCE)
+        return answer is None or answer.session in (self._session, 0)
+
     def _request(
         self, message: wire.Message, action: str, patience: float = PATIENCE, tries: int = 1
     ) -> BoardStatus:
         answer = self._link.demand(message, wire.Status, patience, tries)
-        if answer.answer == Answer.WRONG_SESSION and isinstance(message, wire.Arm | wire.Clear):
+        if not answer.session and isinstance(message, wire.Arm | wire.Clear):
             self._open_session()  # the board was reset; only arming and clearing may begin a new session
             message = replace(message, session=self._session)
             answer = self._link.demand(message, wire.Status, patience, tries)
         status = self._update(answer)
         if answer.answer != Answer.TAKEN:
-            reasons = "; ".join(dict.fromkeys([_refusal(answer), *status.faults]))
+            reasons = "; ".join(dict.fromkeys([self._refusal(answer), *status.faults]))
             raise RobotError(f"the board refuses to {action}: {reasons}. It is {status.state.name}.")
         return status
 
     def _update(self, answer: wire.Status) -> BoardStatus:
+        """The status of an answer.
+
+        Raises:
+            LinkError: the answer belongs to the session of another program.
+        """
+        if answer.session not in (self._session, 0):
+            raise LinkError(f"{TAKEN_OVER}.")
+        return self._describe(answer)
+
+    def _describe(self, answer: wire.Status) -> BoardStatus:
         self._last_answer_at, self._missed = self._link.clock.now(), 0
-        faults = _describe_faults(answer.faults) if answer.faults else []
+        faults = self._describe_faults(answer)
         if answer.answer not in (Answer.TAKEN, Answer.WRONG_STATE):
-            faults.append(_refusal(answer))
+            faults.append(self._refusal(answer))
         output = np.array([answer.pulses[channel] / 4 or np.nan for channel in self._channels])
-        state, supply = BoardState(answer.state), answer.supply / 1000
-        self._last_status = BoardStatus(state, output, tuple(faults), supply, self._unknown, self._unknown)
+        state, supply, time = BoardState(answer.state), answer.supply / 1000, answer.uptime / 1000
+        self._last_status = BoardStatus(
+            state, output, tuple(faults), supply, self._unknown, self._unknown, time
+        )
         return self._last_status
 
     def _unanswered(self) -> BoardStatus:
@@ -184,9 +238,30 @@ class FirmwareBoard(Board):
         quiet = self._link.clock.now() - self._last_answer_at
         self._missed += 1  # counted as well, since a busy computer may sleep through one answer
         if self._missed >= _MISSES and quiet > self._hold_after:
-            raise LinkError(f"the board has not answered for {quiet:.2f} s; check its cable and its power.")
+            told = f"the board has not answered for {quiet:.2f} s; check its cable and its power."
+            raise LinkError(f"{told} {SEE_DOCTOR}")
         status = self._last_status or self.status()
-        return replace(status, faults=(*status.faults, "the board did not answer the last targets"))
+        return replace(status, faults=(*status.faults, UNANSWERED))
+
+    def _describe_faults(self, status: wire.Status) -> list[str]:
+        faults = [description for bit, description in _FAULTS.items() if status.faults & bit]
+        if status.faults & Fault.OVERVOLTAGE:
+            faults.append(f"the servo supply was above {self._supply[1]:g} V")
+        if self._took_over:
+            faults.append(TOOK_OVER)
+        if status.repeats > self._repeats:
+            faults.append(NOISY_BUS)
+        self._repeats = status.repeats
+        return faults
+
+    def _refusal(self, status: wire.Status) -> str:
+        if status.answer == Answer.BAD_SUPPLY:
+            low, high = self._supply
+            return f"the servo supply is {status.supply / 1000:.2f} V and must be {low:g} to {high:g} V"
+        try:
+            return _REFUSALS.get(Answer(status.answer), "")
+        except ValueError:
+            return f"answer {status.answer}, which this version does not know"
 
     def _by_channel(self, values: Floats) -> Floats:
         out = np.empty(len(self._spec))
@@ -194,25 +269,19 @@ class FirmwareBoard(Board):
         return out
 
 
-def _describe_faults(faults: int) -> list[str]:
-    return [description for bit, description in _FAULTS.items() if faults & bit]
-
-
-def _refusal(status: wire.Status) -> str:
-    try:
-        return _REFUSALS.get(Answer(status.answer), "")
-    except ValueError:
-        return f"answer {status.answer}, which this version does not know"
+def _describe_version(ident: wire.Ident) -> str:
+    chip = ident.chip.rstrip(b"\0").decode("ascii", "replace")
+    return f"{ident.major}.{ident.minor} on {chip}, build {ident.build:08x}"
 
 
 def _check_firmware(spec: FaceSpec, ident: wire.Ident) -> None:
     if ident.version != wire.VERSION:
         raise RobotError(
             f"the board uses version {ident.version} of the protocol, and this package {wire.VERSION}; "
-            "flash the firmware of this package, see real/firmware/README.md."
+            f"flash the firmware of this package, see real/firmware/README.md. {SEE_DOCTOR}"
         )
     if ident.table != table_crc(spec) or ident.channels != len(spec):
         raise RobotError(
             "the board's firmware was compiled for other tables than those of this face; "
-            "flash the firmware of this package, see real/firmware/README.md."
+            f"flash the firmware of this package, see real/firmware/README.md. {SEE_DOCTOR}"
         )

@@ -12,51 +12,37 @@ import atexit
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import LinkError, NoAnswerError, RobotError
 from eva_sim.forks import ForkMark
-from eva_sim.real.boards.host_state import ArmingSequence, FaultLog
+from eva_sim.real.boards.arming import ArmingAct
+from eva_sim.real.boards.guarded_lines import GuardedLines
+from eva_sim.real.boards.host_state import ArmingSequence, FaultLog, SensorReading
 from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import (
+    DRIVEN,
     TARGETS_STOPPED,
+    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
     BoardState,
     BoardStatus,
 )
-from eva_sim.real.boards.motion_rules import checked_targets, limits_on_grid, load_motion_rules
-from eva_sim.real.boards.watchdog_process import WatchdogProcess
+from eva_sim.real.boards.motion_rules import (
+    checked_actuators,
+    checked_targets,
+    limits_on_grid,
+    load_motion_rules,
+)
 from eva_sim.real.wire.bus_port import BusPort
 
-#: States in which servos are driven.
-DRIVEN = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
 SILENCE = f"{TARGETS_STOPPED}: the face held or went limp; arm again"
-
-
-@dataclass
-class SensorReading:
-    """Values that a driver read in one exchange, one for each actuator of the face where it is an array.
-
-    Attributes:
-        temperature: of each servo [degrees Celsius]; NaN if unknown.
-        load: of each servo, share of the stall torque; NaN if unknown.
-        faults: faults in words; any of them makes the face limp.
-        position: measured positions [raw]; None on boards that measure nothing.
-        supply: lowest supply voltage of the servos [V]; NaN if unknown.
-    """
-
-    temperature: Floats
-    load: Floats
-    faults: list[str] = field(default_factory=list)
-    position: Floats | None = None
-    supply: float = float("nan")
 
 
 class HostManagedBoard(Board):
@@ -84,16 +70,18 @@ class HostManagedBoard(Board):
         clock: Clock | None = None,
         owner: threading.Thread | None = None,
     ) -> None:
+        self._rules = load_motion_rules(spec)
+        super().__init__(clock or WallClock(), self._rules.limp_after)
         self._spec, self.identity, self._grid, self._widest = spec, identity, grid, widest
-        self._clock, self._rules = clock or WallClock(), load_motion_rules(spec)
         self._lock, self._made = threading.RLock(), ForkMark()
         self._state, self._limits = BoardState.LIMP, None
         self._torque_off_pending = self._closed = False
         self._faults, self._arming = FaultLog(), ArmingSequence()
+        self._last_reading: SensorReading | None = None
         self.enabled, self.sent = np.zeros(len(spec), dtype=bool), self._unknown()
-        self._last_command_at = self._last_step_at = self._clock.now()
+        self._last_step_at = self._answered_at = self._clock.now()
         self._watchdog = HostWatchdog(self._beat, self.disarm, owner)
-        self._watchdog_process: WatchdogProcess | None = None
+        self._lines: GuardedLines | None = None
 
     _state: BoardState
     _limits: BoardLimits | None
@@ -135,10 +123,7 @@ class HostManagedBoard(Board):
 
     def _start_watchdogs(self) -> None:
         """Starts both watchdogs. A constructor calls this last, when the face is limp."""
-        packets = self._torque_off_packets().items()
-        by_file = {n: packet for port, packet in packets if (n := port.file_number()) is not None}
-        if by_file:
-            self._watchdog_process = WatchdogProcess(by_file, self._rules.limp_after)
+        self._lines = GuardedLines(self._torque_off_packets(), self._limp_after)
         atexit.register(self.close)
         self._watchdog.start()
 
@@ -151,7 +136,7 @@ class HostManagedBoard(Board):
             self._store_limits(rounded)
             self._limits = rounded
 
-    def arm(self, actuators: Collection[int]) -> BoardStatus:
+    def _arm(self, actuators: Collection[int], act: ArmingAct) -> BoardStatus:
         with self._exchange():
             self._refuse_unless_limp("armed")
             if not self._is_watched():
@@ -160,25 +145,29 @@ class HostManagedBoard(Board):
                 )
             if self._limits is None:
                 raise RobotError("the board has no limits yet; configure it with a calibration first.")
-            chosen = self._checked_actuators(actuators)
+            chosen = checked_actuators(self._spec, actuators)
             reading = self._check_sensors()
             if self._state is BoardState.FAULT:
                 raise RobotError(f"not armed, in fault: {self._faults}.")
+            self._use(act)
+            assert self._lines is not None  # it is watched
+            self._lines.guard.grant(act)
             self._faults.clear_notices()
             now = self._clock.now()
             self._arming.begin(self._rules.groups, chosen, now)
-            self._state = BoardState.ARMING
-            self._last_command_at = self._last_step_at = now
+            self._state, self._last_step_at = BoardState.ARMING, now
             self.tick()
             return self._report(reading)
 
-    def send(self, raw: Floats) -> BoardStatus:
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
         with self._exchange():
             targets = checked_targets(self._spec, raw)
             self.tick()
-            reading = self._check_sensors()
+            if self._act:
+                self._act.renew(began)
+            reading = self._sense_while_moving()
+            self._check_silence()  # sensing takes time, and the host may have been frozen meanwhile
             if self._state in DRIVEN:
-                self._last_command_at = self._clock.now()
                 self._state = BoardState.ARMING if self._arming.active else BoardState.ACTIVE
                 self._enable_next_group()  # its time may have come during silence
                 self._step_towards(targets)
@@ -190,13 +179,13 @@ class HostManagedBoard(Board):
             self.tick()
             return self._report(self._check_sensors(fully=True))
 
-    def disarm(self) -> None:
+    def _disarm(self) -> None:
         with self._lock:
             if not self._closed:
                 with self._exchange():
                     self._make_limp(BoardState.LIMP)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         with self._exchange():
             self._state = BoardState.STOPPED  # first, so that it holds even if the link fails now
             self._make_limp(BoardState.STOPPED)
@@ -221,8 +210,8 @@ class HostManagedBoard(Board):
             self._closed = True
             with suppress(LinkError):
                 self._make_limp(BoardState.LIMP)
-            if self._watchdog_process:
-                self._watchdog_process.close(torque_off=self._torque_off_pending)
+            if self._lines:
+                self._lines.guard.close(torque_off=self._torque_off_pending)
             with suppress(LinkError):
                 self._close_port()
         self._watchdog.close()
@@ -239,6 +228,7 @@ class HostManagedBoard(Board):
             try:
                 if self._torque_off_pending:
                     self._make_limp(self._state)
+                self._check_guard()
                 self._check_silence()
                 self._enable_next_group()
             except LinkError as error:
@@ -250,19 +240,25 @@ class HostManagedBoard(Board):
         """One NaN for each actuator."""
         return np.full(len(self._spec), np.nan)
 
-    def _names(self, actuators: NDArray[np.intp]) -> str:
-        return ", ".join(self._spec.names[i] for i in actuators)
-
     def _beat(self) -> None:
-        """The watchdog thread watches the host's thread; its process watches the watchdog thread."""
+        """The watchdog thread watches the host's thread; the guard watches the watchdog thread."""
         self.tick()
-        if self._watchdog_process:
-            self._watchdog_process.beat()
+        if self._lines:
+            self._lines.guard.beat()
 
     def _is_watched(self) -> bool:
         """Whether both watchdogs run."""
-        process = self._watchdog_process
-        return self._watchdog.watching and (process is None or process.watching)
+        return self._watchdog.watching and self._lines is not None and self._lines.guard.watching
+
+    def _check_guard(self) -> None:
+        """Follows what the guard did by itself."""
+        if self._lines is None:
+            return
+        if self._lines.ended_by_itself() and self._state in DRIVEN:
+            self._faults.silence = SILENCE
+            self._make_limp(BoardState.LIMP)
+        if self._state in DRIVEN and not self._lines.guard.watching:
+            self._fail(["the process that guards the line has ended; connect again"])
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
@@ -284,18 +280,28 @@ class HostManagedBoard(Board):
         if self._state is not BoardState.LIMP or self._torque_off_pending:
             raise RobotError(f"not {action}: the face is {self._state.name.lower()}; disarm it first.")
 
-    def _checked_actuators(self, actuators: Collection[int]) -> NDArray[np.intp]:
-        chosen = np.array(sorted(set(actuators)), dtype=np.intp)
-        last = len(self._spec) - 1
-        if not chosen.size or chosen[0] < 0 or chosen[-1] > last:
-            raise RobotError(f"actuators to arm are numbers from 0 to {last}, not {list(actuators)}.")
-        return chosen
-
     def _check_sensors(self, fully: bool = False) -> SensorReading:
         """Reads the sensors; any fault makes the face limp."""
         reading = self._read_sensors(fully)
         if reading.faults:
             self._fail(reading.faults)
+        return reading
+
+    def _sense_while_moving(self) -> SensorReading:
+        """Reads the sensors; one late answer is no reason to stop, silence as long as the hold time is.
+
+        Raises:
+            LinkError: the line is lost, or has been silent for so long.
+        """
+        try:
+            reading = self._check_sensors()
+        except NoAnswerError:
+            quiet = self._clock.now() - self._answered_at
+            if self._last_reading is None or quiet > self._rules.hold_after:
+                raise
+            self._faults.unanswered = UNANSWERED
+            return self._last_reading
+        self._last_reading, self._answered_at, self._faults.unanswered = reading, self._clock.now(), ""
         return reading
 
     def _fail(self, faults: list[str]) -> None:
@@ -312,6 +318,9 @@ class HostManagedBoard(Board):
         Torque-off is read back and stays pending, to be retried, until the board has confirmed it.
         """
         self._torque_off_pending = True
+        self._end_act("the face went limp")
+        if self._lines:
+            self._lines.guard.end()
         self._arming.cancel()
         self.enabled[:], self.sent[:] = False, np.nan
         if self._state in DRIVEN:
@@ -320,12 +329,12 @@ class HostManagedBoard(Board):
         self._torque_off_pending = False
 
     def _check_silence(self) -> None:
-        if self._state not in DRIVEN:
+        if self._state not in DRIVEN or self._act is None:
             return
-        silence = self._clock.now() - self._last_command_at
+        silence = self._act.silence
         if silence >= self._rules.hold_after:
             self._faults.silence = SILENCE
-        if silence >= self._rules.limp_after:
+        if self._act.is_over():
             self._make_limp(BoardState.LIMP)
         elif silence >= self._rules.hold_after:
             self._state = BoardState.HOLD  # servos keep their last position by themselves; arming pauses
@@ -336,10 +345,13 @@ class HostManagedBoard(Board):
         if self._state is not BoardState.ARMING or not self._arming.is_due(now):
             return
         start = self._start_positions()
-        if self._arming.groups:  # a fault that the sensors reported has cancelled arming
+        self._check_silence()
+        if self._arming.groups:  # a fault that the sensors reported, or silence, has cancelled arming
             group = self._arming.groups.pop(0)
             self.enabled[group], self.sent[group] = True, start[group]
-            self._enable(group, start)
+            assert self._lines is not None
+            with self._lines.driving(self._act):
+                self._enable(group, start)
             self._arming.next_at = now + self._rules.arm_gap
             self._finish_arming()
 
@@ -366,16 +378,20 @@ class HostManagedBoard(Board):
         assert self._limits is not None
         limits, rules, now = self._limits, self._rules, self._clock.now()
         before = np.where(self.enabled, self.sent, limits.rest)
-        if self._arming.active and self.identity.measured:
+        gliding = self._arming.active and self.identity.measured
+        if gliding:
             targets = limits.rest
         allowed = rules.limit_pairs(np.clip(targets, limits.low, limits.high), limits)
         periods = min((now - self._last_step_at) / rules.period, rules.most_periods)
-        reach = limits.slew * periods
+        reach = periods * (rules.arming_slew(limits) if gliding else limits.slew)
         step = rules.hold_back_pairs(before + np.clip(allowed - before, -reach, reach), before, limits)
         self.sent, self._last_step_at = np.where(self.enabled, step, np.nan), now
         clamped = np.flatnonzero(self.enabled & (np.abs(targets - allowed) > self._grid))
-        self._faults.clamped = f"clamped: {self._names(clamped)}" if clamped.size else ""
-        self._send_positions(self.sent)
+        names = ", ".join(self._spec.names[i] for i in clamped)
+        self._faults.clamped = f"clamped: {names}" if names else ""
+        assert self._lines is not None
+        with self._lines.driving(self._act):
+            self._send_positions(self.sent)
 
     def _report(self, reading: SensorReading) -> BoardStatus:
         position = self.sent if reading.position is None else reading.position

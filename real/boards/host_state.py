@@ -1,4 +1,4 @@
-"""State that the host keeps for a board that keeps none: the order of arming, and the faults."""
+"""State that the host keeps for a board that keeps none: arming, faults, and what was read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from eva_sim.contract import Floats
 
 
 @dataclass
@@ -44,11 +46,13 @@ class FaultLog:
     Attributes:
         latched: faults that stay until `clear`; each makes the face limp.
         silence: notice that the board held or went limp because targets stopped; "" if it did not.
+        unanswered: notice that the last targets were not answered in time; "" if they were.
         clamped: notice of the targets that were clamped last; "" if none was.
     """
 
     latched: list[str] = field(default_factory=list)
     silence: str = ""
+    unanswered: str = ""
     clamped: str = ""
 
     def latch(self, faults: Sequence[str]) -> None:
@@ -61,12 +65,31 @@ class FaultLog:
 
     def clear_notices(self) -> None:
         """Ends the notices, as arming does."""
-        self.silence = self.clamped = ""
+        self.silence = self.unanswered = self.clamped = ""
 
     @property
     def all(self) -> tuple[str, ...]:
         """Faults and notices."""
-        return (*self.latched, *filter(None, (self.silence, self.clamped)))
+        return (*self.latched, *filter(None, (self.silence, self.unanswered, self.clamped)))
 
     def __str__(self) -> str:
         return "; ".join(self.latched)
+
+
+@dataclass
+class SensorReading:
+    """Values that a driver read in one exchange, one for each actuator of the face where it is an array.
+
+    Attributes:
+        temperature: of each servo [degrees Celsius]; NaN if unknown.
+        load: of each servo, share of the stall torque with its sign; NaN if unknown.
+        faults: faults in words; any of them makes the face limp.
+        position: measured positions [raw]; None on boards that measure nothing.
+        supply: lowest supply voltage of the servos [V]; NaN if unknown.
+    """
+
+    temperature: Floats
+    load: Floats
+    faults: list[str] = field(default_factory=list)
+    position: Floats | None = None
+    supply: float = float("nan")

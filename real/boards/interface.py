@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import abc
 import enum
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from eva_sim.clock import Clock
 from eva_sim.contract import Floats
+from eva_sim.real.boards.arming import ArmingAct
 
 #: How every board begins its report that it held or went limp because the host was silent.
 TARGETS_STOPPED = "targets stopped"
+#: How every board reports that one answer was late or lost, which is no reason to stop.
+UNANSWERED = "the board did not answer the last targets"
 
 
 class BoardState(enum.IntEnum):
@@ -27,6 +34,10 @@ class BoardState(enum.IntEnum):
     HOLD = 3
     STOPPED = 4
     FAULT = 5
+
+
+#: States in which servos are driven.
+DRIVEN = (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD)
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,9 @@ class BoardStatus:
         faults: faults in words; empty if there are none.
         supply: supply voltage of the servos [V]; NaN if the board does not measure it.
         temperature: of each servo [degrees Celsius]; NaN if the board does not measure it.
-        load: of each servo, share of its stall torque; NaN if the board does not measure it.
+        load: of each servo, share of its stall torque, whose sign is its direction; NaN if the board does not
+            measure it. Compare `effort` with limits.
+        time: the board's own time of this status, since it was switched on [s]; NaN if it has no clock.
     """
 
     state: BoardState
@@ -89,12 +102,61 @@ class BoardStatus:
     supply: float
     temperature: Floats
     load: Floats
+    time: float = math.nan
+
+    @property
+    def effort(self) -> Floats:
+        """Magnitude of the load of each servo: a servo works as hard in either direction."""
+        return np.abs(self.load)
 
 
 class Board(abc.ABC):
-    """A servo board. Nothing moves before `arm`, and after it went limp only `arm` makes it move again."""
+    """A servo board. Nothing moves before `arm`, and after it went limp only `arm` makes it move again.
+
+    This class keeps the rule of `eva_sim.real.boards.arming` for every board: servos are driven only under an
+    act of arming, and every stop ends that act.
+
+    Args:
+        clock: clock of the board.
+        limp_after: silence after which the face must be limp [s].
+    """
 
     identity: BoardIdentity
+
+    def __init__(self, clock: Clock, limp_after: float) -> None:
+        self._clock, self._limp_after = clock, limp_after
+        self._act: ArmingAct | None = None
+
+    def arm(self, actuators: Collection[int], act: ArmingAct | None = None) -> BoardStatus:
+        """Starts to arm these actuators, from limp, group by group, each at its rest. Returns at once.
+
+        Args:
+            actuators: indices in the actuator table.
+            act: the act of arming; this call if None.
+
+        Raises:
+            RobotError: not limp, not configured, stopped, in fault, or the act is over.
+        """
+        return self._checked(self._arm(actuators, act or ArmingAct(self._clock, self._limp_after)))
+
+    def send(self, raw: Floats) -> BoardStatus:
+        """Sends a target for each actuator, which is also a sign of life, and returns the status.
+
+        Raises:
+            LinkError: the board is gone or does not answer.
+        """
+        began = self._clock.now()  # not later: the host may be frozen at any line from here on
+        return self._checked(self._send(raw, began))
+
+    def disarm(self) -> None:
+        """Makes the face limp at once. May be called at any time, also twice."""
+        self._end_act("disarmed")
+        self._disarm()
+
+    def stop(self) -> None:
+        """Emergency stop: the face is limp until `clear` and a new `arm`."""
+        self._end_act("stopped")
+        self._stop()
 
     @abc.abstractmethod
     def configure(self, limits: BoardLimits, calibration: int) -> None:
@@ -105,32 +167,8 @@ class Board(abc.ABC):
         """
 
     @abc.abstractmethod
-    def arm(self, actuators: Collection[int]) -> BoardStatus:
-        """Starts to arm these actuators, from limp, group by group, each at its rest. Returns at once.
-
-        Raises:
-            RobotError: not limp, not configured, stopped, or in fault.
-        """
-
-    @abc.abstractmethod
-    def send(self, raw: Floats) -> BoardStatus:
-        """Sends a target for each actuator, which is also a sign of life, and returns the status.
-
-        Raises:
-            LinkError: the board is gone or does not answer.
-        """
-
-    @abc.abstractmethod
     def status(self) -> BoardStatus:
         """Asks for the status. This has no other effect, and is no sign of life."""
-
-    @abc.abstractmethod
-    def disarm(self) -> None:
-        """Makes the face limp at once. May be called at any time, also twice."""
-
-    @abc.abstractmethod
-    def stop(self) -> None:
-        """Emergency stop: the face is limp until `clear` and a new `arm`."""
 
     @abc.abstractmethod
     def clear(self) -> BoardStatus:
@@ -139,3 +177,49 @@ class Board(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Disarms if possible, and closes the port. May be called twice."""
+
+    # What a driver adds to `arm`, `send`, `disarm` and `stop`.
+
+    @abc.abstractmethod
+    def _arm(self, actuators: Collection[int], act: ArmingAct) -> BoardStatus:
+        """Arms, see `arm`; calls `_use` right before the board drives its first servo."""
+
+    @abc.abstractmethod
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
+        """Sends, see `send`; `began` is the time of the call, and the sign of life [s]."""
+
+    @abc.abstractmethod
+    def _disarm(self) -> None:
+        """Makes the face limp, see `disarm`."""
+
+    @abc.abstractmethod
+    def _stop(self) -> None:
+        """Makes the face limp and stays so, see `stop`."""
+
+    # The rule.
+
+    def _use(self, act: ArmingAct) -> None:
+        """Drives servos under this act from here on.
+
+        Raises:
+            RobotError: the act is over, or too old.
+        """
+        act.use()
+        self._act = act
+
+    def _end_act(self, reason: str) -> None:
+        """Ends the act under which servos are driven: the face is limp, or is about to be."""
+        if self._act:
+            self._act.end(reason)
+
+    def _checked(self, status: BoardStatus) -> BoardStatus:
+        """A status after an exchange. Makes the face limp if servos are driven but the act has ended."""
+        if self._act is None:
+            return status
+        if status.state not in DRIVEN:
+            self._act.end("the face went limp")
+            return status
+        if not self._act.is_over():
+            return status
+        self._disarm()
+        return self.status()

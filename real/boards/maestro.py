@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.host_managed import HostManagedBoard, SensorReading
+from eva_sim.real.boards.host_managed import HostManagedBoard
+from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.boards.motion_rules import load_motion_rules
 from eva_sim.real.wire.bus_port import BusPort

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,8 @@ class MotionRules:
         hold_after: silence until the face holds [s].
         limp_after: silence until it is limp [s].
         arm_gap: time between arming groups [s].
+        arm_speed: fastest way to rest of servos that measure themselves, when they are armed [travels per
+            second].
         groups: indices of the actuators of each arming group, in their order.
         pairs: (one, other, limit) of cables whose pulls may not add up to more than the limit.
         widest: smallest and greatest pulse of any calibration [us].
@@ -35,9 +38,14 @@ class MotionRules:
     hold_after: float
     limp_after: float
     arm_gap: float
+    arm_speed: float
     groups: tuple[NDArray[np.intp], ...]
     pairs: tuple[tuple[int, int, float], ...]
     widest: tuple[float, float]
+
+    def arming_slew(self, limits: BoardLimits) -> Floats:
+        """Largest change in one wire period on the way to rest, one for each actuator [raw]."""
+        return np.minimum(limits.slew, self.arm_speed * self.period * (limits.high - limits.low))
 
     def limit_pairs(self, targets: Floats, limits: BoardLimits) -> Floats:
         """Scales down the targets of pairs that would pull beyond their limit [raw]."""
@@ -105,10 +113,24 @@ def load_motion_rules(spec: FaceSpec) -> MotionRules:
         hold_after=safety["hold_after"],
         limp_after=safety["limp_after"],
         arm_gap=safety["arm_gap"],
+        arm_speed=safety["arm_speed"],
         groups=tuple(spec.where(*kinds) for kinds in safety["arm_groups"]),
         pairs=exclusion_pairs(spec),
         widest=(pulse["narrowest"], pulse["widest"]),
     )
+
+
+def checked_actuators(spec: FaceSpec, actuators: Collection[int]) -> NDArray[np.intp]:
+    """Indices of actuators to arm, rising, each once.
+
+    Raises:
+        RobotError: there is none, or one that the face does not have.
+    """
+    chosen = np.array(sorted(set(actuators)), dtype=np.intp)
+    last = len(spec) - 1
+    if not chosen.size or chosen[0] < 0 or chosen[-1] > last:
+        raise RobotError(f"actuators to arm are numbers from 0 to {last}, not {list(actuators)}.")
+    return chosen
 
 
 def checked_targets(spec: FaceSpec, raw: Floats) -> Floats:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec
-from eva_sim.errors import EvaError, LinkError, RobotError, known_names
+from eva_sim.errors import SEE_DOCTOR, EvaError, LinkError, RobotError, known_names
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.interface import Board
+from eva_sim.real.wire.known_ports import remember_devices
 from eva_sim.real.wire.port_lookup import PortLookup
 
 if TYPE_CHECKING:
@@ -42,13 +43,35 @@ class BoardKind:
     library: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class BoardOpener:
+    """Opens one board, again and again.
+
+    Attributes:
+        open: opens it, wherever it is then.
+        plugged: paths of its ports if it is plugged in now, found by identity; nothing is opened.
+    """
+
+    open: Callable[[], Board]
+    plugged: Callable[[], list[str]]
+
+    def __call__(self) -> Board:
+        return self.open()
+
+
+def describe_plugged(connect: Callable[[], Board]) -> tuple[str, ...]:
+    """Tells where a lost board is plugged in again, if its connection knows that; only arming connects."""
+    ports = connect.plugged() if isinstance(connect, BoardOpener) else []
+    return (f"the board is plugged in again, at {', '.join(ports)}: arm() connects",) if ports else ()
+
+
 def board_opener(
     spec: FaceSpec,
     board: str = "firmware",
     port: str | Sequence[str] | None = None,
     robot_id: str | None = None,
     clock: Clock | None = None,
-) -> Callable[[], Board]:
+) -> BoardOpener:
     """Checks the choice of a board before anything is opened.
 
     Args:
@@ -60,8 +83,8 @@ def board_opener(
         clock: clock of the board; the wall clock if None.
 
     Returns:
-        A function that opens the board. It may be called again after the board was closed, and then looks
-        up the port anew, see `PortLookup`.
+        What opens the board. It may be called again after the board was closed, and then looks up the port
+        anew, see `PortLookup`.
 
     Raises:
         RobotError: no such board, too many ports, a bad id, or its library is missing; when opening:
@@ -77,7 +100,13 @@ def board_opener(
         most = "1 port" if kind.max_ports == 1 else f"{kind.max_ports} ports"
         raise RobotError(f"board={board!r} has {most} at most, not {', '.join(named)}.")
     ports = PortLookup(named, lambda: kind.find(spec), not kind.has_id)
-    return lambda: kind.open(spec, ports.paths(), robot_id, clock or WallClock())
+
+    def open_board() -> Board:
+        opened = kind.open(spec, ports.paths(), robot_id, clock or WallClock())
+        remember_devices(board, ports.named_devices)
+        return opened
+
+    return BoardOpener(open_board, ports.plugged)
 
 
 def board_kind(board: str) -> BoardKind:
@@ -156,11 +185,11 @@ def _on_bus(driver: Callable[[], type[BusBoard]]) -> OpenBoard:
 def _finder(board: str) -> Callable[[FaceSpec], str]:
     """A function that finds the port of a board by USB id; if several ports have it, by the answers.
 
-    Asking makes servos limp, so ports with another USB id are not opened.
+    Asking makes servos limp, so ports with another USB id are not opened, nor adapters that may be anything.
     """
 
     def find(spec: FaceSpec) -> str:
-        from eva_sim.real.wire.serial_ports import likely_ports
+        from eva_sim.real.wire.serial_ports import describe_unasked, likely_ports
 
         likely = likely_ports(board)
         if len(likely) == 1:
@@ -170,11 +199,11 @@ def _finder(board: str) -> Callable[[FaceSpec], str]:
         if len(answering) == 1:
             return answering[0]
         listed = "; ".join(f"{path}: {problem or 'answers'}" for path, problem in problems.items())
+        listed = (listed or "no port has its USB id") + describe_unasked(board)
         count = f"several {board} boards answer" if answering else f"no {board} board answers"
         hint = ", or both of two: --port FIRST,SECOND" if BOARDS[board].max_ports > 1 else ""
         raise LinkError(
-            f"{count} ({listed or 'no port has its USB id'}). Plug it in, or name its port, "
-            f"as in --port PATH{hint}."
+            f"{count} ({listed}). Plug it in, or name its port, as in --port PATH{hint}. {SEE_DOCTOR}"
         )
 
     return find
@@ -185,7 +214,7 @@ def _problem(spec: FaceSpec, board: str, path: str) -> str:
     try:
         BOARDS[board].open(spec, [path], "asked", WallClock()).close()
     except EvaError as error:
-        return str(error)
+        return str(error).removesuffix(f" {SEE_DOCTOR}")  # the list ends with that
     return ""
 
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.host_managed import HostManagedBoard, SensorReading
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError, RobotError
+from eva_sim.real.boards.host_managed import HostManagedBoard
+from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.wire.bus_port import BusPort
+from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
 
 TICKS = 4096  # ticks of one turn, in both families
@@ -37,7 +39,7 @@ class ServoReading:
         torque: whether it holds its position.
         errors: its errors, in words.
         position: [ticks].
-        load: share of its stall torque.
+        load: share of its stall torque; its sign is its direction.
         voltage: [V].
         temperature: [degrees Celsius].
         held: whether its own watchdog has stopped it.
@@ -130,7 +132,9 @@ class BusBoard(HostManagedBoard):
 
     @abc.abstractmethod
     def _set_up(self) -> None:
-        """Switches all torque off, checks how the servos are set, and starts the watchdogs.
+        """Checks the servos, switches all torque off, checks their settings, and starts the watchdogs.
+
+        Nothing is written before it is known that every servo has the registers of this driver.
 
         Raises:
             LinkError: a servo does not answer.
@@ -185,18 +189,39 @@ class BusBoard(HostManagedBoard):
             return np.array([self._servo(i, answers[i]).position for i in self.ids])
 
     def _store_limits(self, limits: BoardLimits) -> None:
-        """Writes limits into each servo's EEPROM where they differ; EEPROM wears with every write."""
+        """Writes the ends of travel into each servo's EEPROM."""
         ends = zip(self.ids, limits.low.astype(int), limits.high.astype(int), strict=True)
-        wanted = {i: self._packed(int(low), int(high)) for i, low, high in ends}
-        for number in self._differing(wanted):
-            self._write_eeprom(number, self._limits_at, wanted[number])
-        if others := [self._named(i) for i in self._differing(wanted)]:
-            raise LinkError(f"{', '.join(others)} did not keep the limits; connect again.")
+        self._keep(self._limits_at, {i: self._packed(int(low), int(high)) for i, low, high in ends}, "limits")
 
-    def _differing(self, wanted: Mapping[int, bytes]) -> list[int]:
-        """Ids of the servos that have other limits."""
-        answers = self._read_all(self._limits_at, len(next(iter(wanted.values()))))
+    def _keep(self, address: int, wanted: Mapping[int, bytes], what: str) -> None:
+        """Writes each servo's EEPROM where it differs, and reads it back; EEPROM wears with every write.
+
+        Raises:
+            LinkError: a servo does not answer, or keeps something else.
+        """
+        for number in self._differing(address, wanted):
+            self._write_eeprom(number, address, wanted[number])
+        self._check_kept(address, wanted, what)
+
+    def _check_kept(self, address: int, wanted: Mapping[int, bytes], what: str) -> None:
+        """Reads registers back.
+
+        Raises:
+            LinkError: a servo does not answer, or has something else.
+        """
+        if others := [self._named(i) for i in self._differing(address, wanted)]:
+            raise LinkError(f"{', '.join(others)} did not keep the {what}; connect again.")
+
+    def _differing(self, address: int, wanted: Mapping[int, bytes]) -> list[int]:
+        """Ids of the servos that have other bytes at this address."""
+        answers = self._read_all(address, len(next(iter(wanted.values()))))
         return [i for i, data in wanted.items() if answers[i] != data]
+
+    @property
+    def _torque_limit(self) -> float:
+        """Greatest torque of any servo, share of its stall torque."""
+        share: float = robot_config(self._spec)["safety"]["torque_limit"]
+        return share
 
     def _read(self, address: int, length: int, ids: Collection[int]) -> dict[int, bytes]:
         """Reads registers of these servos; a servo whose answer was lost is asked again."""
@@ -215,7 +240,8 @@ class BusBoard(HostManagedBoard):
         """
         answers = self._read(address, length, self.ids)
         if missing := [self._named(i) for i in self.ids if i not in answers]:
-            raise LinkError(f"no answer from {', '.join(missing[:4])}: check power, cable, id and baud rate.")
+            silent = ", ".join(missing[:4])
+            raise LinkError(f"no answer from {silent}: check power, cable, id and baud rate. {SEE_DOCTOR}")
         return answers
 
     def _named(self, number: int) -> str:
@@ -224,7 +250,7 @@ class BusBoard(HostManagedBoard):
     def _read_sensors(self, fully: bool) -> SensorReading:
         answers = self._read(*self._reading, self.ids)
         if not answers:
-            raise LinkError("no servo answers; check power, cable and baud rate.")
+            raise NoAnswerError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
         reading = SensorReading(self._unknown(), self._unknown())
         position, volts, self._held = self._unknown(), self._unknown(), False
         for i, number in enumerate(self.ids):
@@ -259,7 +285,7 @@ class BusBoard(HostManagedBoard):
             if len(answers) == len(self.ids) and not any(a[0] for a in answers.values()):
                 return
         if not answers:
-            raise LinkError("no servo answers; check power, cable and baud rate.")
+            raise LinkError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
         if holding := [self._named(i) for i, a in answers.items() if a[0]]:
             raise LinkError(f"{', '.join(holding)} keeps its torque; switch off the servos' power.")
 

@@ -18,6 +18,7 @@ from eva_sim.atlas import load_atlas
 from eva_sim.averaged_landmarks import ReadLandmarks, median_face, reading_landmarks, require_faces
 from eva_sim.contract import Face, FaceSpec, Floats
 from eva_sim.detector import Detector
+from eva_sim.holding import work_while_held
 from eva_sim.landmarks import POINTS
 from eva_sim.recording.trajectories import eased_commands
 
@@ -201,7 +202,8 @@ def _with_delay(
     for level in np.linspace(-1, low, 8):
         before = _hold(face, read, actuator, level)
     top = _with(face.spec, actuator, high)
-    after = [read(face.move(top)) for _ in range(OBSERVED)]
+    observed = [face.move(top) for _ in range(OBSERVED)]  # read later: by the wall clock, reading takes time
+    after = [read(reading) for reading in observed]
     _glide(face, top, _with(face.spec, actuator, -1.0))
     share = _projection(up[0].mean(0), up[-1].mean(0) - up[0].mean(0))
     progress = share(np.array(after)) - share(np.array(before)).mean()
@@ -248,7 +250,7 @@ def resting_face(face: Face, count: int = 10) -> Floats:
         MediaError: a face is missing in a picture.
     """
     face.reset()
-    with Detector("video") as detector:
+    with work_while_held(face, lambda: Detector("video")) as detector:
         found = [_neutral_points(face, detector) for _ in range(count)]
     return median_face(require_faces(found)).neutral
 
@@ -257,4 +259,4 @@ def _neutral_points(face: Face, detector: Detector) -> Floats | None:
     """Landmarks of a face after one more step at rest, (N, 3) [pixels]; None for no face."""
     reading = face.move(face.spec.neutral)
     picture = face.render(SIZE) if reading.image is None else reading.image
-    return detector.landmarks(picture, reading.time)
+    return work_while_held(face, lambda: detector.landmarks(picture, reading.time))

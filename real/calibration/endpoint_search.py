@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from eva_sim.contract import Actuator
+from eva_sim.contract import Actuator, FaceSpec
+from eva_sim.errors import RobotError
+from eva_sim.real.calibration.model import RESTING_PULL, TAUT_AT_REST, resting_pull
 from eva_sim.real.calibration.operator_ui import (
     Confirm,
     MoveTo,
@@ -21,6 +23,9 @@ from eva_sim.real.calibration.session import CalibrationSession, CalibrationStop
 
 #: Travel below this share of what robot.toml allows is a mistake, not a servo.
 SMALLEST_TRAVEL = 0.15
+
+#: Number of times that impossible ends of a servo are asked again.
+_MOST_TRIES = 3
 
 #: The face at both endpoints, by what an actuator moves; shown to the operator.
 ENDPOINT_MEANINGS: Mapping[str, tuple[str, str]] = {
@@ -59,12 +64,11 @@ def find_endpoints(
     for actuator in session.spec.actuators:
         if actuator.name in session.endpoints and actuator.name not in again:
             continue
-        search = EndpointSearch(
-            bench, session.spec.index(actuator.name), actuator, operator, camera_view, session.unit
-        )
+        search = EndpointSearch(bench, session.spec, actuator, operator, camera_view, session.unit)
         endpoints = search.run()
         if endpoints is not None:
             session.endpoints[actuator.name] = endpoints
+            session.responses.pop(actuator.name, None)  # what the camera saw belongs to the old ends
             session.save()
 
 
@@ -76,7 +80,7 @@ class EndpointSearch:
 
     Args:
         bench: of the robot.
-        index: position of the actuator in the table.
+        spec: the face.
         actuator: its row of the table.
         operator: user interface of the operator.
         camera_view: returns the newest picture, or None.
@@ -86,13 +90,14 @@ class EndpointSearch:
     def __init__(
         self,
         bench: ServoBench,
-        index: int,
+        spec: FaceSpec,
         actuator: Actuator,
         operator: OperatorUI,
         camera_view: Callable[[], Picture | None],
         unit: str,
     ) -> None:
-        self._bench, self._index, self._actuator = bench, index, actuator
+        self._bench, self._spec, self._actuator = bench, spec, actuator
+        self._index = index = spec.index(actuator.name)
         self._operator, self._camera_view, self._unit = operator, camera_view, unit
         self._low, self._rest, self._high = (
             float(column[index]) for column in (bench.widest.low, bench.widest.rest, bench.widest.high)
@@ -125,7 +130,7 @@ class EndpointSearch:
             self._bench.idle()
 
     def _find(self) -> ServoEndpoints | None:
-        while True:
+        for _ in range(_MOST_TRIES):
             found: dict[Subject, float] = {}
             for subject in self._positions_to_find():
                 raw = self._seek(subject)
@@ -138,6 +143,10 @@ class EndpointSearch:
                 self._report_direction(endpoints)
                 return endpoints
             self._operator.tell(f"{self._actuator.name}: {problem}; once more.")
+        raise RobotError(
+            f"{self._actuator.name} was found wrong {_MOST_TRIES} times, and is limp now: {problem}. "
+            "Look at its horn and its cable, then run `eva calibrate` again."
+        )
 
     def _positions_to_find(self) -> tuple[Subject, ...]:
         """Low and high, and neutral unless it is an end of travel, as for cables and jaw."""
@@ -149,6 +158,7 @@ class EndpointSearch:
         bench, name, unit = self._bench, self._actuator.name, self._unit
         while True:
             bench.tick()
+            self._report_notice()
             match self._ask(subject, endpoint_meaning(self._actuator, subject), bench.raw, bench.goal):
                 case MoveTo(raw):
                     bench.go(raw)
@@ -162,6 +172,11 @@ class EndpointSearch:
                     )
                 case SkipServo():
                     return None
+
+    def _report_notice(self) -> None:
+        notice, self._bench.notice = self._bench.notice, ""
+        if notice:
+            self._operator.tell(f"{self._actuator.name} {notice} {self._unit}; it stays there.")
 
     def _ask(self, subject: Subject, meaning: str, raw: float, goal: float) -> OperatorAnswer | None:
         question = OperatorQuestion(
@@ -190,7 +205,8 @@ class EndpointSearch:
             return "both ends are nearly the same place"
         if not low <= endpoints.neutral <= high:
             return "neutral is not between the ends"
-        return ""
+        pull = resting_pull(self._spec, self._actuator, endpoints.neutral, self._unit)
+        return TAUT_AT_REST.format(pull) if pull > RESTING_PULL else ""
 
     def _report_direction(self, endpoints: ServoEndpoints) -> None:
         if (endpoints.high > endpoints.low) != (self._actuator.direction > 0):

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.config import config_folder
 from eva_sim.contract import Actuator, FaceSpec, Floats
 from eva_sim.errors import DataError, RobotError
 from eva_sim.files import read_arrays, read_json, write_json
@@ -30,6 +31,8 @@ VERSION = 1
 ADVICE = "make a new one with `eva calibrate`"
 #: Smallest and largest outer-eye distance of a face [m].
 OUTER_EYE = (0.03, 0.2)
+#: Largest pull of a cable at rest, share of its nominal travel: horns are set by hand [choice].
+RESTING_PULL = 0.25
 #: Tolerance of the check of ends and slew against robot.toml [raw].
 _ROUNDING = 1e-6
 
@@ -119,8 +122,11 @@ class Calibration:
             )
         for actuator in self.spec.actuators:
             _check_actuator(self.spec, actuator, self.actuators[actuator.name], self.unit)
-        if self.neutral_landmarks is not None and self.neutral_landmarks.shape != (len(POINTS), 3):
-            raise DataError(f"{owner} has other landmarks; {ADVICE}.")
+        if self.neutral_landmarks is not None:
+            if self.neutral_landmarks.shape != (len(POINTS), 3):
+                raise DataError(f"{owner} has other landmarks; {ADVICE}.")
+            if not _is_face(self.neutral_landmarks):
+                raise DataError(f"{owner} has landmarks that are no face; {ADVICE}.")
 
     @classmethod
     def nominal(
@@ -146,7 +152,7 @@ class Calibration:
     @property
     def crc(self) -> int:
         """CRC-32 of the content; the board stores it beside the limits. Never 0, which means none."""
-        return _crc(self._content()) or 1
+        return _crc(self.to_json()) or 1
 
     def to_raw(self, command: ArrayLike) -> Floats:
         """Converts commands, (A,) in [-1, 1], to raw positions; linear on either side of rest."""
@@ -186,7 +192,7 @@ class Calibration:
     def save(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Writes the file atomically, by default to `default_path`, and returns its path."""
         place = default_path(self.robot_id) if path is None else Path(path)
-        content = self._content()
+        content = self.to_json()
         write_json(place, {**content, "crc": _crc(content)})
         return place
 
@@ -208,23 +214,36 @@ class Calibration:
             raise DataError(f"{path} is no calibration of version {VERSION}; {ADVICE}.")
         if content.pop("crc", None) != _crc(content):
             raise DataError(f"{path} is damaged: its CRC does not fit its content; {ADVICE}.")
-        return cls._from_content(content, path, spec)
+        return cls.from_json(content, spec, path)
 
     @classmethod
-    def _from_content(cls, content: dict[str, Any], path: object, spec: FaceSpec) -> Self:
+    def from_json(cls, content: Mapping[str, Any], spec: FaceSpec, path: object = "this content") -> Self:
+        """Restores what `to_json` returned, e.g. out of a recording.
+
+        Args:
+            content: of a file, without its CRC.
+            spec: the face it must have been made for.
+            path: where the content is from, for errors.
+
+        Raises:
+            DataError: it is not whole, contradicts itself, or is of another face.
+        """
         try:
             joints = {name: ActuatorCalibration(**row) for name, row in content["actuators"].items()}
             neutral = content["neutral_landmarks"]
             landmarks = None if neutral is None else np.array(neutral, dtype=float)
             digest, robot_id = content["spec"], content["robot"]
             others = {name: content[name] for name in _SAME_KEY}
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path} is not a whole calibration ({error!r}); {ADVICE}.") from error
+            if wrong := [name for name in ("robot", *_SAME_KEY) if not _fits(name, content[name])]:
+                raise ValueError(f"{wrong[0]} is {content[wrong[0]]!r}")
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"{path} is not a whole calibration ({error!r:.200}); {ADVICE}.") from error
         if digest != spec.digest:
             raise DataError(f"the calibration of {robot_id} is of another actuator table; {ADVICE}.")
         return cls(spec, robot_id, actuators=joints, neutral_landmarks=landmarks, **others)
 
-    def _content(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of the file, which recordings keep, too; `from_json` reads it."""
         neutral = self.neutral_landmarks
         return {
             "version": VERSION,
@@ -238,6 +257,8 @@ class Calibration:
 
 #: Attributes that have the same name in the file.
 _SAME_KEY = ("board", "unit", "outer_eye", "date")
+#: Greatest coordinate of an aligned landmark, and smallest extent of a face [outer-eye distances].
+_FARTHEST, _SMALLEST = 10.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -287,10 +308,8 @@ class _LinearMaps:
 
 
 def default_path(robot_id: str) -> Path:
-    """Path of a robot's calibration file, in `EVA_CONFIG` or the user's configuration folder."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    folder = Path(os.environ.get("EVA_CONFIG") or Path(base) / "eva-sim")
-    return folder / f"{robot_id}.json"
+    """Path of a robot's calibration file, see `eva_sim.config`."""
+    return config_folder() / f"{robot_id}.json"
 
 
 def designed_face(spec: FaceSpec) -> Aligner:
@@ -310,6 +329,29 @@ def _nominal_actuator(spec: FaceSpec, actuator: Actuator, unit: str) -> Actuator
     return ActuatorCalibration(actuator.channel, drive_mode, offset, low, high, slew)
 
 
+#: What is wrong with a cable that pulls at rest, in words; its argument is the pull.
+TAUT_AT_REST = "pulls its cable by {:.0%} of its travel at rest: its ends are swapped, or its horn is askew"
+
+
+def resting_pull(spec: FaceSpec, actuator: Actuator, rest: float, unit: str) -> float:
+    """Pull of a cable at a position that is to be its rest, share of its nominal travel; 0 for no cable.
+
+    Which way a servo pulls is known from the `direction` of face.toml only. Two cables that are slack at rest
+    cannot fight there.
+
+    Args:
+        spec: the face.
+        actuator: its row of the table.
+        rest: the position [raw].
+        unit: of the position, `"us"` or `"ticks"`.
+    """
+    if actuator.kind != "cable":
+        return 0.0
+    ends = [pulse_to_raw(pulse, unit) for pulse in robot_config(spec)["pulse"][actuator.kind]]
+    slack, tight = ends if actuator.direction > 0 else ends[::-1]
+    return float((rest - slack) / (tight - slack))
+
+
 def _check_actuator(spec: FaceSpec, actuator: Actuator, joint: ActuatorCalibration, unit: str) -> None:
     """Checks that a calibrated servo stays within the limits of robot.toml.
 
@@ -317,10 +359,17 @@ def _check_actuator(spec: FaceSpec, actuator: Actuator, joint: ActuatorCalibrati
         DataError: see the message.
     """
     problem, numbers = None, (joint.homing_offset, joint.range_min, joint.range_max, joint.slew)
-    if joint.id != actuator.channel or joint.drive_mode not in (0, 1):
+    measured = [n for n in (joint.backlash, joint.hysteresis, joint.delay) if n is not None]
+    if not all(map(_is_number, (*numbers, *measured))):
+        problem = "has a value that is no number"
+    elif not all(0 <= n < np.inf for n in measured):
+        problem = "has a measurement that is negative or infinite"
+    elif joint.id != actuator.channel or joint.drive_mode not in (0, 1):
         problem = f"has channel {joint.id} and drive mode {joint.drive_mode}"
     elif not np.isfinite(numbers).all() or not joint.range_min < joint.range_max or joint.slew <= 0:
         problem = "has no travel or no slew"
+    elif (pull := resting_pull(spec, actuator, joint.rest, unit)) > RESTING_PULL:
+        problem = f"{TAUT_AT_REST.format(pull)} (`--again {actuator.name}`)"
     elif not joint.range_min - 0.125 <= joint.rest <= joint.range_max + 0.125:
         problem = "rests outside its range"
     else:
@@ -331,6 +380,21 @@ def _check_actuator(spec: FaceSpec, actuator: Actuator, joint: ActuatorCalibrati
             problem = f"leaves {low:g}..{high:g} {unit} or {slew:g} {unit} a period"
     if problem:
         raise DataError(f"calibration: {actuator.name} {problem}; {ADVICE}.")
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a value of the file is of the type that its name has."""
+    return _is_number(value) if name == "outer_eye" else isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _is_face(landmarks: Floats) -> bool:
+    """Whether these can be the aligned landmarks of a face, (N, 3); False for NaN."""
+    near = bool((np.abs(landmarks) <= _FARTHEST).all())
+    return near and bool(np.ptp(landmarks[:, :2], axis=0).min() >= _SMALLEST)
 
 
 def _crc(content: dict[str, Any]) -> int:

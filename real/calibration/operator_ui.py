@@ -20,15 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from eva_sim.clock import Clock
 from eva_sim.contact_sheet import load_font
 from eva_sim.display import DisplayWindow
-from eva_sim.errors import RenderError, RobotError
+from eva_sim.errors import SEE_DOCTOR, RenderError, RobotError
 from eva_sim.files import Closing, atomic_path
+from eva_sim.real.calibration.session import CalibrationStopped
 from eva_sim.streams import tell
 
 Picture = NDArray[np.uint8]
 #: Subject of a question: whether the servo may be armed, an end of travel, or the neutral position.
 Subject = Literal["arm", "low", "neutral", "high"]
+
+
+#: Name in a question about all servos at once, and time between two looks at the answer [s].
+WHOLE_FACE, _GLANCE = "all servos", 0.05
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class OperatorQuestion:
     @property
     def text(self) -> str:
         """The question in one line."""
+        if self.actuator == WHOLE_FACE:
+            return f"All servos are next. When armed, the face {self.meaning}. Keep your hands away."
         if self.subject == "arm":
             return f"{self.actuator} is next. When armed, it {self.meaning}. Keep your hands away."
         place = f"now {self.raw:.0f} of {self.low:.0f}..{self.high:.0f} {self.unit}"
@@ -102,6 +110,29 @@ class OperatorUI(Closing, abc.ABC):
 
     def close(self) -> None:
         """Releases screen and keyboard."""
+
+
+def may_arm_face(operator: OperatorUI, clock: Clock, meaning: str) -> bool:
+    """Asks whether the whole face may be armed, until the operator answers; False if this part is skipped.
+
+    Args:
+        operator: user interface of the operator.
+        clock: clock that waits between two looks.
+        meaning: what the face does once it is armed, in words.
+
+    Raises:
+        CalibrationStopped: the operator wants to end.
+    """
+    question = OperatorQuestion(WHOLE_FACE, "arm", meaning, 0.0, 0.0, 0.0, 1.0, "")
+    while True:
+        match operator.poll(question, None):
+            case Confirm():
+                return True
+            case SkipServo():
+                return False
+            case StopCalibration():
+                raise CalibrationStopped("the operator stopped; everything found so far is kept.")
+        clock.sleep(_GLANCE)
 
 
 class ScriptedOperator(OperatorUI):
@@ -146,6 +177,7 @@ class TerminalUI(OperatorUI):
 
     HELP = "type a position, +20 or -20 to move; ok when it is right; skip for the next servo; stop to end"
     ARM = "Enter to arm it; skip for the next servo; stop to end"
+    ARM_ALL = "Enter to arm them; skip to go on without; stop to end"
 
     def __init__(
         self, picture: Path | None = None, lines: TextIO | Iterable[str] | None = None, every: int = 25
@@ -159,14 +191,14 @@ class TerminalUI(OperatorUI):
         self._start()
         if self._last != (question.actuator, question.subject):
             self._last = (question.actuator, question.subject)
-            self.tell(f"{question.text}\n  {self.ARM if question.subject == 'arm' else self.HELP}")
+            self.tell(f"{question.text}\n  {self._help(question)}")
         self._show(picture)
         try:
             line = self._typed.get_nowait().strip().lower()
         except queue.Empty:
             return None
         if question.subject == "arm":
-            return self._answer_to_arm(line)
+            return self._answer_to_arm(line, self._help(question))
         answer = parse_answer(line, question.goal)
         if answer is None:
             self.tell(f"  {line!r} is not understood; {self.HELP}")
@@ -174,10 +206,15 @@ class TerminalUI(OperatorUI):
             return self._within_limits(answer, question)
         return answer
 
-    def _answer_to_arm(self, line: str) -> OperatorAnswer | None:
+    def _help(self, question: OperatorQuestion) -> str:
+        if question.actuator == WHOLE_FACE:
+            return self.ARM_ALL
+        return self.ARM if question.subject == "arm" else self.HELP
+
+    def _answer_to_arm(self, line: str, hint: str) -> OperatorAnswer | None:
         answer = parse_answer(line or "ok", 0.0)
         if answer is None or isinstance(answer, MoveTo):
-            self.tell(f"  {line!r} is not accepted before the servo is armed; {self.ARM}")
+            self.tell(f"  {line!r} is not accepted before the servo is armed; {hint}")
             return None
         return answer
 
@@ -244,7 +281,7 @@ class WindowUI(OperatorUI):
             self._window = DisplayWindow(self._TITLE, self._STEPS)
         except RenderError as error:
             raise RobotError(
-                "there is no display for a window; use the terminal guide, without --window."
+                f"there is no display for a window; use the terminal guide, without --window. {SEE_DOCTOR}"
             ) from error
         self._last: tuple[str, str] = ("", "")
         self._slider = 0

@@ -49,6 +49,21 @@ def swept_actuators(spec: FaceSpec) -> list[str]:
     return [spec.names[i] for i in spec.expressive]
 
 
+def _check_directions(session: CalibrationSession) -> None:
+    """Refuses ends that the camera contradicts, before a calibration with them is saved.
+
+    Raises:
+        DataError: an actuator moves the face opposite to the twin.
+    """
+    opposite = [name for name, response in session.responses.items() if response.sign == -1]
+    if opposite:
+        names = " ".join(f"--again {name}" for name in opposite)
+        raise DataError(
+            f"the camera sees {', '.join(opposite)} move the face opposite to the twin: ends or cables are "
+            f"swapped. No calibration was written; repeat them: `eva calibrate {names}`."
+        )
+
+
 def describe_doubt(name: str, response: ActuatorResponse) -> str:
     """A finding that a person should check, in words; empty if there is none."""
     if response.up is None:
@@ -72,8 +87,10 @@ def build_calibration(
         partial: whether servos without endpoints may take the nominal ones, for boards that count in us.
 
     Raises:
-        DataError: servos have no endpoints, or the measurements contradict robot.toml.
+        DataError: servos have no endpoints, the camera contradicts them, or the measurements contradict
+            robot.toml.
     """
+    _check_directions(session)
     missing = [name for name in session.spec.names if name not in session.endpoints]
     guessable = session.unit == "us"  # the ends of a bus servo that nobody moved are unknown
     if missing and not (partial and guessable):

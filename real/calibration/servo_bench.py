@@ -17,8 +17,11 @@ from eva_sim.real.wire.firmware_table import channel_rows
 
 #: Speed of a servo on the bench [shares of the allowed travel per second].
 BENCH_SPEED = 0.2
-#: Load above which a servo backs off, where the board measures it [share of stall torque].
-BACK_OFF_LOAD = 0.5
+#: Effort above which a servo gives way, where the board measures it, and effort at which it stays again
+#: [share of stall torque].
+GIVE_WAY, RELEASED = 0.5, 0.2
+#: Longest way back [share of the allowed travel], and longest time of effort without a way back [s].
+_WAY_BACK, _STUCK_FOR = 0.2, 0.5
 #: Longest time for arming [s]: a bus servo wakes at its present position and glides to rest, at most its
 #: whole travel.
 _ARMING_TIME = 1 / BENCH_SPEED + 2.0
@@ -42,6 +45,7 @@ class ServoBench:
         widest: limits that no servo may leave.
         raw: current target of the armed servo [raw].
         goal: position to which the target moves [raw]; set it with `go`.
+        notice: what happened to the servo since somebody emptied this, for the operator; usually empty.
 
     Raises:
         RobotError: the board refuses.
@@ -58,6 +62,10 @@ class ServoBench:
         self._armed: int | None = None
         self._targets = widest.rest.astype(float).copy()
         self.raw = self.goal = 0.0
+        self.notice = ""
+        self._way = 0.0  # direction of its last move, -1 or 1; 0 before the first one
+        self._hard_at: float | None = None  # position from which it is giving way [raw]
+        self._hard_for = 0.0  # time of effort so far [s]
 
     @contextmanager
     def armed(self, actuator: int) -> Iterator[None]:
@@ -68,7 +76,8 @@ class ServoBench:
         """
         self._targets = self.widest.rest.astype(float).copy()
         self._armed, self.raw = actuator, float(self.widest.rest[actuator])
-        self.goal = self.raw
+        self.goal, self._way, self._hard_at, self._hard_for = self.raw, 0.0, None, 0.0
+        self.notice = ""
         try:
             status = self.board.arm({actuator})
             until = self.clock.now() + _ARMING_TIME
@@ -86,9 +95,11 @@ class ServoBench:
         self.clock.sleep(self._period)
 
     def go(self, raw: float) -> None:
-        """Sets the goal of the armed servo [raw], clipped to its limits."""
+        """Sets the goal of the armed servo [raw], clipped to its limits; not while it gives way."""
         actuator = self._armed_actuator()
-        self.goal = float(np.clip(raw, self.widest.low[actuator], self.widest.high[actuator]))
+        if self._hard_at is not None:
+            return
+        self.goal = self._clipped(actuator, raw)
 
     @property
     def arrived(self) -> bool:
@@ -96,21 +107,47 @@ class ServoBench:
         return self.raw == self.goal
 
     def tick(self) -> BoardStatus:
-        """Moves the target for one wire period.
+        """Moves the target for one wire period. A servo that works hard gives way, see `notice`.
 
         Raises:
-            RobotError: the servo is hot or no longer active; leave `armed`, which makes it limp.
+            RobotError: the servo is hot, no longer active, or works hard wherever it goes; leave `armed`,
+                which makes it limp.
         """
         actuator = self._armed_actuator()
         slew = float(self.widest.slew[actuator])
         step = float(np.clip(self.goal - self.raw, -slew, slew))
         self.raw += step
+        self._way = float(np.sign(step)) or self._way
         self._targets[actuator] = self.raw
         status = self._send()
         self._check(status)
-        if status.load[actuator] > BACK_OFF_LOAD:  # at its end stop: back to where it did not push
-            self.go(self.raw - 5 * slew * np.sign(step))
+        self._give_way(actuator, float(status.effort[actuator]))
         return status
+
+    def _give_way(self, actuator: int, effort: float) -> None:
+        """Sends a servo that works hard back the way it came, until its effort has fallen; it stays there."""
+        if self._hard_at is None:
+            self._hard_for = self._hard_for + self._period if effort > GIVE_WAY else 0.0
+            if self._hard_for > _STUCK_FOR:
+                raise self._works_hard(self.raw)
+            if effort > GIVE_WAY and self._way:
+                self._hard_at, back = self.raw, _WAY_BACK * (self.widest.high - self.widest.low)[actuator]
+                self.goal = self._clipped(actuator, self.raw - self._way * back)
+        elif effort < RELEASED:
+            self.notice = f"met resistance at {self._hard_at:.0f} and went back to {self.raw:.0f}"
+            self.goal, self._hard_at = self.raw, None
+        elif self.arrived:
+            raise self._works_hard(self._hard_at)
+
+    def _works_hard(self, first: float) -> RobotError:
+        places = dict.fromkeys((f"{first:.0f}", f"{self.raw:.0f}"))
+        return RobotError(
+            f"the servo was made limp: it works hard at {' and at '.join(places)}. "
+            "Check its horn and its cable, then run `eva calibrate` again."
+        )
+
+    def _clipped(self, actuator: int, raw: float) -> float:
+        return float(np.clip(raw, self.widest.low[actuator], self.widest.high[actuator]))
 
     def _send(self) -> BoardStatus:
         status = self.board.send(self._targets.copy())

@@ -6,12 +6,16 @@
 #include "pca9685.h"
 #include "store.h"
 
+/* When pulses come out in their period: by then they are written and read back, even if twice, so that noise shifts no move. */
+#define WRITE_MS 11
+
 static enum state state;
 static uint8_t latched, passing; /* faults: until CLEAR, and until they pass */
 static uint32_t wanted, armed;   /* channels of the last ARM; those that were started */
 static uint8_t group;            /* next to arm */
-static uint32_t group_at, life_at, supply_at;
+static uint32_t group_at, life_at, supply_at, moved_at, shown_at;
 static uint16_t supply;
+static uint32_t strain; /* time with a supply outside its limits, see board_supply */
 static bool off; /* whether the PCA9685 were switched off since the last pulse */
 
 enum state board_state(void) { return state; }
@@ -42,6 +46,7 @@ static void fail(enum fault fault) {
 void board_start(void) {
     latched = passing = 0;
     supply = 0;
+    strain = 0;
     supply_at = hal_millis();
     go_limp(LIMP);
     if (!pca9685_start()) fail(FAULT_BUS);
@@ -51,10 +56,13 @@ void board_limp(void) { go_limp(state == STOPPED || state == FAULT ? state : LIM
 
 void board_stop(void) { go_limp(STOPPED); }
 
+static bool supplied(void) { return SUPPLY_LOW_MV <= supply && supply <= SUPPLY_HIGH_MV; }
+
 enum answer board_arm(uint32_t channels) {
     if (state != LIMP) return WRONG_STATE;
     if (channels == 0 || channels & ~ALL_CHANNELS) return BAD_VALUE;
     if (!store_calibration()) return NOT_CALIBRATED;
+    if (!supplied()) return BAD_SUPPLY;
     wanted = channels;
     group = 0;
     group_at = life_at = hal_millis();
@@ -91,7 +99,7 @@ enum answer board_aim(const uint8_t *pulses) {
 
 enum answer board_clear(void) {
     if (moving()) return WRONG_STATE;
-    if (latched & FAULT_SUPPLY && supply < SUPPLY_LOW_MV) return WRONG_STATE;
+    if (latched & (FAULT_SUPPLY | FAULT_OVERVOLTAGE) && !supplied()) return WRONG_STATE;
     if (latched & FAULT_BUS && !pca9685_start()) return WRONG_STATE;
     latched = 0;
     go_limp(LIMP);
@@ -120,27 +128,46 @@ static void arm_next_group(void) {
     if (++group == ARM_GROUPS) state = ACTIVE;
 }
 
-/* Pulses start only after the PCA9685 were off, so that none begins with what stood there before. */
-static bool write_pulses(void) {
-    if (!armed) return off = pca9685_off();
-    off = false;
-    return pca9685_write();
-}
-
 static void need_bus(bool well) {
     if (!well && !(latched & FAULT_BUS)) fail(FAULT_BUS);
 }
 
 void board_move(void) {
+    moved_at = hal_millis();
     motion_step();
     if (state == ARMING && (off || armed) && (int32_t)(hal_millis() - group_at) >= 0) arm_next_group();
-    need_bus(write_pulses());
-    hal_outputs(armed != 0);
-    need_bus(pca9685_awake()); /* last, so that pulses keep their time */
+    if (armed) {
+        off = false;
+        pca9685_begin();
+    } else { /* pulses start only after the PCA9685 were off, so that none begins with what stood there before */
+        off = pca9685_off();
+        need_bus(off && pca9685_awake());
+    }
 }
 
+void board_write(void) {
+    enum writing now = pca9685_step();
+    if (now == FAILED) need_bus(false);
+    if (now != READY || hal_millis() - moved_at < WRITE_MS || hal_millis() - shown_at < PERIOD_MS - 1) return;
+    shown_at = hal_millis(); /* one that came late does not bring the next one nearer */
+    need_bus(pca9685_show());
+    hal_outputs(armed != 0);
+}
+
+/* A leaky sum, so that short dips count together: a millisecond outside the limits is made up for by SUPPLY_RECOVERY
+ * of them within. The time since the last measurement counts as what is measured now. */
 void board_supply(uint16_t millivolts) {
+    uint32_t passed = hal_millis() - supply_at;
     supply = millivolts;
-    if (millivolts >= SUPPLY_LOW_MV) supply_at = hal_millis();
-    else if (hal_millis() - supply_at >= SUPPLY_SAG_MS && !(latched & FAULT_SUPPLY)) fail(FAULT_SUPPLY);
+    supply_at += passed;
+    if (supplied()) {
+        strain -= passed < strain ? passed : strain;
+        return;
+    }
+    const uint32_t most = (uint32_t)SUPPLY_SAG_MS * SUPPLY_RECOVERY;
+    strain += passed * SUPPLY_RECOVERY;
+    if (strain < most) return;
+    strain = most;
+    enum fault fault = millivolts < SUPPLY_LOW_MV ? FAULT_SUPPLY : FAULT_OVERVOLTAGE;
+    if (!(latched & fault)) fail(fault);
 }

@@ -15,6 +15,8 @@ void board_start(void);
 void board_watch(void);
 /* Arming and pulses; every PERIOD_MS. */
 void board_move(void);
+/* One step of putting pulses out; each loop. */
+void board_write(void);
 /* A new measurement of the servo supply. */
 void board_supply(uint16_t millivolts);
 

@@ -1,5 +1,5 @@
 /* Drives the core from text, for tests. Lines in: reset CAUSE, erase, rx HEX, run MS, supply MV, boards BITS, cut BOARD,
- * parts BITS. After each comes one line: bytes sent in hex (or -), /OE enabled, times the watchdog was fed, counts of all channels. */
+ * flip BITS, spoil ADDRESS of EEPROM, parts BITS. After each comes one line: bytes sent in hex (or -), /OE enabled, times the watchdog was fed, counts of all channels. */
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +42,8 @@ static int obey(const char *word, const char *value) {
     else if (!strcmp(word, "supply")) host_set_supply((uint16_t)number);
     else if (!strcmp(word, "boards")) host_set_boards((uint8_t)number);
     else if (!strcmp(word, "cut")) host_cut_board((uint8_t)number);
+    else if (!strcmp(word, "flip")) host_flip(number);
+    else if (!strcmp(word, "spoil")) host_spoil((uint16_t)number);
     else if (!strcmp(word, "parts")) host_set_parts((uint8_t)number);
     else return 1;
     return 0;

@@ -26,18 +26,25 @@ static void refuse(void) {
     if (bad < UINT16_MAX) bad++;
 }
 
+static uint8_t head_of(uint8_t type) { return type == HELLO || type == IDENT ? FRAME_HEAD_OLD : FRAME_HEAD; }
+
+static uint32_t sequence_of(const uint8_t *frame) {
+    return head_of(frame[0]) == FRAME_HEAD ? get32(frame + 1) : get16(frame + 1);
+}
+
 /* Length of a whole and right frame in `received`, or 0. */
 static uint8_t decode(void) {
     if (count > ENCODED_MAX) return 0;
     uint8_t length = cobs_decode(received, count);
-    if (length < FRAME_HEAD + FRAME_CRC) return 0;
+    if (length < FRAME_HEAD_OLD + FRAME_CRC || length < head_of(received[0]) + FRAME_CRC) return 0;
     uint16_t crc = crc16(CRC_START, received, length - FRAME_CRC);
     return crc == get16(received + length - FRAME_CRC) ? length : 0;
 }
 
 static void end(void) {
     uint8_t length = decode();
-    if (!length || !handle_message(received[0], get16(received + 1), received + FRAME_HEAD, length - FRAME_HEAD - FRAME_CRC))
+    uint8_t head = head_of(received[0]);
+    if (!length || !handle_message(received[0], sequence_of(received), received + head, length - head - FRAME_CRC))
         refuse();
 }
 
@@ -52,9 +59,10 @@ void frames_take(uint8_t byte) {
     }
 }
 
-void frames_send(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
+void frames_send(uint8_t type, uint32_t sequence, const uint8_t *payload, uint8_t length) {
     uint8_t frame[FRAME_MAX], line[ENCODED_MAX];
-    uint8_t *end = put16(put8(frame, type), sequence);
+    put32(put8(frame, type), sequence);
+    uint8_t *end = frame + head_of(type); /* of a short head the lower half of the number */
     memcpy(end, payload, length);
     end += length;
     end = put16(end, crc16(CRC_START, frame, (uint16_t)(end - frame)));

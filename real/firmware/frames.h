@@ -10,7 +10,7 @@ void frames_start(void);
 void frames_take(uint8_t byte);
 
 /* Sends a message; drops it if the line is that far behind, since waiting would hold up the servos. */
-void frames_send(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length);
+void frames_send(uint8_t type, uint32_t sequence, const uint8_t *payload, uint8_t length);
 
 /* Frames that were too long, did not decode, failed the CRC, or had the wrong length; stays at 65535. */
 uint16_t frames_bad(void);

@@ -14,11 +14,13 @@
 
 #define MUST(what) ((what) ? (void)0 : (fprintf(stderr, "broken: %s\n", #what), abort()))
 
-static uint16_t session, sequence, before[CHANNELS];
+static uint32_t session, sequence;
+static uint16_t before[CHANNELS];
 
 static void feed_frame(uint8_t type, const uint8_t *payload, uint8_t length) {
     uint8_t frame[FRAME_MAX], line[FRAME_MAX + 2];
-    uint8_t *at = put16(put8(frame, type), sequence);
+    put32(put8(frame, type), sequence);
+    uint8_t *at = frame + (type == HELLO || type == IDENT ? FRAME_HEAD_OLD : FRAME_HEAD);
     memcpy(at, payload, length);
     at += length;
     at = put16(at, crc16(CRC_START, frame, (uint16_t)(at - frame)));
@@ -69,22 +71,36 @@ static void run(uint16_t milliseconds) {
     }
 }
 
-/* EEPROM was erased to FF, so that the first session is 1. */
+/* The session number that IDENT tells; 0 if none came. */
+static void read_session(void) {
+    uint8_t sent[4096], *from = sent;
+    size_t count = host_sent(sent, sizeof sent);
+    for (size_t i = 0; i < count; i++) {
+        if (sent[i]) continue;
+        uint8_t length = cobs_decode(from, (uint8_t)(sent + i - from));
+        if (length > FRAME_HEAD_OLD + 15 && from[0] == IDENT) session = get32(from + FRAME_HEAD_OLD + 11);
+        from = sent + i + 1;
+    }
+}
+
 static void calibrate(void) {
-    uint8_t payload[11];
+    uint8_t payload[13];
+    run(100); /* until EEPROM keeps a block of session numbers */
     feed_frame(HELLO, &(uint8_t){PROTOCOL_VERSION}, 1);
     run(1);
-    put16(payload, ++session);
+    read_session();
+    MUST(session);
+    put32(payload, session);
     for (uint8_t c = 0; c < CHANNELS; c++) {
         struct limits l = table_row(c).limits;
-        put16(put16(put16(put16(put8(payload + 2, c), l.low), l.high), l.rest), l.slew);
+        put16(put16(put16(put16(put8(payload + 4, c), l.low), l.high), l.rest), l.slew);
         sequence++;
-        feed_frame(LIMITS, payload, 11);
+        feed_frame(LIMITS, payload, 13);
         run(1);
     }
     sequence++;
-    put32(payload + 2, 1);
-    feed_frame(COMMIT, payload, 6);
+    put32(payload + 4, 1);
+    feed_frame(COMMIT, payload, 8);
     run(1);
 }
 
@@ -111,8 +127,7 @@ static size_t piece(const uint8_t *data, size_t size) {
     else if (what == 13) host_cut_board(length & 1);
     else {
         sequence++;
-        if (what <= COMMIT && length >= 2 && !(data[0] & 0x80)) put16(payload, session);
-        if (what == HELLO && length == 1 && payload[0] == PROTOCOL_VERSION) session++;
+        if (what <= COMMIT && length >= 4 && !(data[0] & 0x80)) put32(payload, session);
         feed_frame(what, payload, length);
     }
     run(pause(data[1]));
@@ -120,13 +135,12 @@ static size_t piece(const uint8_t *data, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    uint8_t sent[4096];
     start();
     while (size > 3) {
         size_t used = piece(data, size);
         data += used;
         size -= used;
-        host_sent(sent, sizeof sent);
+        read_session();
     }
     return 0;
 }

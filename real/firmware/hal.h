@@ -10,6 +10,9 @@ void hal_start(void);
 /* Why the last reset happened, bits as in MCUSR: 1 power, 2 external, 4 brown-out, 8 watchdog. */
 uint8_t hal_reset_cause(void);
 
+/* Name of the microcontroller, filled up with zeros to CHIP_SIZE of protocol.h. */
+extern const char hal_chip[16];
+
 uint32_t hal_millis(void);
 /* Microseconds, for short spans only: it wraps after 32.768 ms. */
 uint16_t hal_micros(void);
@@ -21,10 +24,13 @@ int16_t hal_receive(void);
 uint8_t hal_room(void);
 void hal_send(uint8_t byte);
 
-/* Writes to an I2C device; false if it does not answer or the bus is stuck, at most a few milliseconds later. */
+/* Writes to an I2C device; false if it does not answer or the bus is stuck, at most a few milliseconds later. The
+ * bus stays claimed until hal_bus_end, so that what was written can be read before it acts. */
 bool hal_bus_write(uint8_t address, const uint8_t *bytes, uint8_t count);
-/* Reads one register of an I2C device; false as above. */
-bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *value);
+/* Reads registers of an I2C device from `where` on; as above. */
+bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *bytes, uint8_t count);
+/* The stop: PCA9685 put out what was written since the last one. */
+bool hal_bus_end(void);
 /* Frees a bus that a device holds because it was cut off in the middle of a byte. Only between transfers. */
 void hal_bus_free(void);
 /* Drives /OE of both PCA9685: low if enabled. */

@@ -20,6 +20,8 @@
 #define FREE_INPUT 1     /* ADC1, left open */
 #define FULL_SCALE_MV 10000UL
 
+const char hal_chip[16] = "ATmega2560";
+
 static volatile uint8_t rx[256], tx[256]; /* rings whose 8-bit indices wrap by themselves */
 static volatile uint8_t rx_in, rx_out, tx_in, tx_out;
 static volatile uint32_t milliseconds;
@@ -102,12 +104,19 @@ void hal_send(uint8_t byte) {
     UCSR0B |= _BV(UDRIE0);
 }
 
+/* A stuck bus is let go; one on which a device does not answer stays claimed, since that may look like a stop. */
+static bool late(uint16_t began) {
+    if ((uint16_t)(TCNT1 - began) <= BUS_WAIT) return false;
+    TWCR = 0;
+    return true;
+}
+
 /* Lets the bus do something and returns its status; 0xF8 (TW_NO_INFO) if it did not within its time. */
 static uint8_t bus(uint8_t control) {
     TWCR = control | _BV(TWINT) | _BV(TWEN);
     uint16_t began = TCNT1;
     while (!(TWCR & _BV(TWINT)))
-        if ((uint16_t)(TCNT1 - began) > BUS_WAIT) return TW_NO_INFO;
+        if (late(began)) return TW_NO_INFO;
     return TW_STATUS;
 }
 
@@ -117,40 +126,37 @@ static uint8_t bus_byte(uint8_t byte) {
 }
 
 /* A stop raises no flag; the bit that asks for it clears. */
-static bool bus_stop(void) {
+bool hal_bus_end(void) {
     TWCR = _BV(TWINT) | _BV(TWEN) | _BV(TWSTO);
     uint16_t began = TCNT1;
     while (TWCR & _BV(TWSTO))
-        if ((uint16_t)(TCNT1 - began) > BUS_WAIT) return false;
+        if (late(began)) return false;
     return true;
 }
 
-static bool bus_write(uint8_t address, const uint8_t *bytes, uint8_t count) {
-    if (bus(_BV(TWSTA)) != TW_START) return false;
-    bool taken = bus_byte(address << 1 | TW_WRITE) == TW_MT_SLA_ACK;
-    while (taken && count--) taken = bus_byte(*bytes++) == TW_MT_DATA_ACK;
-    return bus_stop() && taken;
+static bool bus_start(void) {
+    uint8_t status = bus(_BV(TWSTA));
+    return status == TW_START || status == TW_REP_START;
 }
 
 bool hal_bus_write(uint8_t address, const uint8_t *bytes, uint8_t count) {
-    bool taken = bus_write(address, bytes, count);
-    if (!taken) TWCR = 0; /* lets go of a stuck bus */
+    bool taken = bus_start() && bus_byte(address << 1 | TW_WRITE) == TW_MT_SLA_ACK;
+    while (taken && count--) taken = bus_byte(*bytes++) == TW_MT_DATA_ACK;
     return taken;
 }
 
-static bool bus_read(uint8_t address, uint8_t where, uint8_t *value) {
-    if (bus(_BV(TWSTA)) != TW_START) return false;
-    bool answered = bus_byte(address << 1 | TW_WRITE) == TW_MT_SLA_ACK && bus_byte(where) == TW_MT_DATA_ACK &&
-                    bus(_BV(TWSTA)) == TW_REP_START && bus_byte(address << 1 | TW_READ) == TW_MR_SLA_ACK &&
-                    bus(0) == TW_MR_DATA_NACK; /* one byte is enough */
-    *value = TWDR;
-    return bus_stop() && answered;
+/* All bytes but the last are acknowledged, which asks for one more. */
+static bool bus_take(uint8_t *bytes, uint8_t count) {
+    for (; count; count--) {
+        if (bus(count > 1 ? _BV(TWEA) : 0) != (count > 1 ? TW_MR_DATA_ACK : TW_MR_DATA_NACK)) return false;
+        *bytes++ = TWDR;
+    }
+    return true;
 }
 
-bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *value) {
-    bool answered = bus_read(address, where, value);
-    if (!answered) TWCR = 0;
-    return answered;
+bool hal_bus_read(uint8_t address, uint8_t where, uint8_t *bytes, uint8_t count) {
+    return hal_bus_write(address, &where, 1) && bus_start() && bus_byte(address << 1 | TW_READ) == TW_MR_SLA_ACK &&
+           bus_take(bytes, count);
 }
 
 static void pull(uint8_t pin) {

@@ -19,6 +19,10 @@ void host_set_supply(uint16_t millivolts);
 void host_set_boards(uint8_t answering);
 /* A PCA9685 without power for a moment. */
 void host_cut_board(uint8_t board);
+/* A byte of EEPROM becomes another one. */
+void host_spoil(uint16_t address);
+/* Flips one of the bits that pass on the bus from now on. */
+void host_flip(int bits);
 /* Whether ADC and EEPROM work: 1 and 2. */
 void host_set_parts(uint8_t working);
 

@@ -6,8 +6,8 @@
 #include "messages.h"
 #include "store.h"
 
-/* Most bytes in a round, so that a babbling line cannot hold up the rest. More than arrive in 2 ms. */
-#define BYTES_MOST 128
+/* Most bytes in a round, so that a babbling line cannot hold up the rest. More than arrive while pulses are written. */
+#define BYTES_MOST 255
 
 /* Parts that must have run before the watchdog is fed: a timer or an ADC that stands still resets the board as well. */
 enum part { RECEIVED = 1, MOVED = 2, MEASURED = 4, STORED = 8, ALL = 15 };
@@ -66,6 +66,7 @@ void loop_once(void) {
     board_watch();
     measure();
     move();
+    board_write();
     store();
     feed();
     uint16_t took = (hal_micros() - began) & HAL_MICROS_MASK;

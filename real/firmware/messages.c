@@ -8,35 +8,41 @@
 #include "hal.h"
 #include "loop.h"
 #include "motion.h"
+#include "pca9685.h"
 #include "store.h"
 
-static uint16_t session, last, stale; /* session 0: none was opened since the reset */
+static uint32_t session, last; /* session 0: none was opened since the reset */
+static uint16_t stale;
 
 void messages_start(void) { session = last = stale = 0; }
 
 /* Handles the part of a message that follows the session number. */
 typedef enum answer (*action)(const uint8_t *rest);
 
-static void answer_status(uint16_t sequence, enum answer answer) {
+static void answer_status(uint32_t sequence, enum answer answer) {
     uint8_t payload[PAYLOAD_MAX], *at = payload;
     at = put8(put8(at, answer), board_state());
-    at = put32(put16(at, board_faults()), board_armed());
+    at = put32(put32(put16(at, board_faults()), board_armed()), session);
     at = put32(put16(at, board_millivolts()), hal_millis());
-    at = put16(put16(put16(at, loop_worst()), frames_bad()), stale);
+    at = put16(put16(put16(put16(at, loop_worst()), frames_bad()), stale), pca9685_repeats());
     for (uint8_t c = 0; c < CHANNELS; c++) at = put16(at, motion_pulse(c));
     frames_send(STATUS, sequence, payload, (uint8_t)(at - payload));
 }
 
-static void answer_ident(uint16_t sequence) {
+/* `before`: state until then, so that a host learns that it took the board over from another one. */
+static void answer_ident(uint32_t sequence, enum state before) {
     uint8_t payload[PAYLOAD_MAX], *at = payload;
     at = put8(put8(put8(at, PROTOCOL_VERSION), FIRMWARE_MAJOR), FIRMWARE_MINOR);
     memcpy(at, store_id(), ID_SIZE);
-    at = put8(put16(at + ID_SIZE, session), CHANNELS);
-    at = put8(put32(put32(at, TABLE_CRC), store_calibration()), hal_reset_cause());
+    at = put8(put32(at + ID_SIZE, session), CHANNELS);
+    at = put8(put32(put32(at, TABLE_CRC), store_kept()), hal_reset_cause());
+    at = put32(put8(at, before), BUILD);
+    memcpy(at, hal_chip, CHIP_SIZE);
+    at += CHIP_SIZE;
     frames_send(IDENT, sequence, payload, (uint8_t)(at - payload));
 }
 
-static void answer_channel(uint16_t sequence, uint8_t channel) {
+static void answer_channel(uint32_t sequence, uint8_t channel) {
     uint8_t payload[PAYLOAD_MAX], *at = payload;
     const struct limits *l = motion_limits(channel);
     at = put16(put16(put16(put8(at, channel), l->low), l->high), l->rest);
@@ -45,25 +51,20 @@ static void answer_channel(uint16_t sequence, uint8_t channel) {
 }
 
 /* A host of another protocol version gets the answer, but no session. */
-static void hello(uint16_t sequence, uint8_t version) {
+static void hello(uint32_t sequence, uint8_t version) {
+    enum state before = board_state();
     if (version == PROTOCOL_VERSION) {
         board_limp();
         store_restore();
         session = store_next_session();
-        last = sequence;
+        last = 0;
     }
-    answer_ident(sequence);
+    answer_ident(sequence, before);
 }
 
 static enum answer targets(const uint8_t *rest) { return board_aim(rest); }
 
 static enum answer arm(const uint8_t *rest) { return board_arm(get32(rest)); }
-
-static enum answer disarm(const uint8_t *rest) {
-    (void)rest;
-    board_limp();
-    return TAKEN;
-}
 
 static enum answer clear(const uint8_t *rest) { return get32(rest) == CLEAR_KEY ? board_clear() : BAD_VALUE; }
 
@@ -85,35 +86,36 @@ static enum answer commit(const uint8_t *rest) {
     return TAKEN;
 }
 
-/* Numbers 1 to 0x7FFF ahead are fresh. A number is used up whatever the answer, so that no copy works later. */
-static bool fresh(uint16_t sequence) {
-    uint16_t ahead = sequence - last;
-    if (ahead == 0 || ahead > 0x7FFF) return false;
+/* Numbers only grow, and never wrap within a session. One is used up whatever the answer, so that no copy works later. */
+static bool fresh(uint32_t sequence) {
+    if (sequence <= last) return false;
     last = sequence;
     return true;
 }
 
-static enum answer guarded(action act, uint16_t sequence, const uint8_t *payload) {
-    if (session == 0 || get16(payload) != session) return WRONG_SESSION;
-    if (fresh(sequence)) return act(payload + 2);
+static enum answer guarded(action act, uint32_t sequence, const uint8_t *payload) {
+    if (session == 0 || get32(payload) != session) return WRONG_SESSION;
+    if (fresh(sequence)) return act(payload + 4);
     if (stale < UINT16_MAX) stale++;
     return STALE;
 }
 
 /* Messages that begin with a session number, from TARGETS on. */
 static const struct { action act; uint8_t length; } GUARDED[] = {
-    [TARGETS] = {targets, 2 + 2 * CHANNELS}, [ARM] = {arm, 6},       [DISARM] = {disarm, 2},
-    [CLEAR] = {clear, 6},                    [LIMITS] = {limits, 11}, [COMMIT] = {commit, 6},
+    [TARGETS] = {targets, 4 + 2 * CHANNELS}, [ARM] = {arm, 8},       [CLEAR] = {clear, 8},
+    [LIMITS] = {limits, 13},                 [COMMIT] = {commit, 8},
 };
 
-static bool simple(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
+/* Whoever wants the face limp is heard: DISARM and STOP need no session. */
+static bool simple(uint8_t type, uint32_t sequence, const uint8_t *payload, uint8_t length) {
     if (type == HELLO && length == 1) {
         hello(sequence, payload[0]);
     } else if (type == READ && length == 1 && payload[0] < CHANNELS) {
         answer_channel(sequence, payload[0]);
     } else if (type == READ && length == 1) {
         answer_status(sequence, BAD_VALUE);
-    } else if ((type == STOP || type == QUERY) && length == 0) {
+    } else if ((type == DISARM || type == STOP || type == QUERY) && length == 0) {
+        if (type == DISARM) board_limp();
         if (type == STOP) board_stop();
         answer_status(sequence, TAKEN);
     } else {
@@ -122,7 +124,7 @@ static bool simple(uint8_t type, uint16_t sequence, const uint8_t *payload, uint
     return true;
 }
 
-bool handle_message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length) {
+bool handle_message(uint8_t type, uint32_t sequence, const uint8_t *payload, uint8_t length) {
     if (type > COMMIT || !GUARDED[type].act) return simple(type, sequence, payload, length);
     if (length != GUARDED[type].length) return false;
     answer_status(sequence, guarded(GUARDED[type].act, sequence, payload));

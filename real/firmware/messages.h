@@ -8,6 +8,6 @@
 void messages_start(void);
 
 /* False if there is no such message, or it has another length. */
-bool handle_message(uint8_t type, uint16_t sequence, const uint8_t *payload, uint8_t length);
+bool handle_message(uint8_t type, uint32_t sequence, const uint8_t *payload, uint8_t length);
 
 #endif

@@ -11,18 +11,25 @@
 /* Where things lie, in EEPROM and in its image here. */
 #define ID 0
 #define ID_CRC (ID + ID_SIZE)
-#define SESSION (ID_CRC + 2)
-#define CALIBRATION (SESSION + 2)
+#define SESSIONS (ID_CRC + 2) /* two copies, since power may go while one is written */
+#define SESSIONS_SIZE 6       /* number and CRC */
+#define CALIBRATION (SESSIONS + 2 * SESSIONS_SIZE)
 #define LIMITS_AT (CALIBRATION + 4)
 #define LIMITS_SIZE 8
 #define CALIBRATION_CRC (LIMITS_AT + CHANNELS * LIMITS_SIZE)
 #define SIZE (CALIBRATION_CRC + 2)
 
 #define NOISY_BYTES 64
+#define BLOCK 256 /* session numbers that are kept as used at once */
 
 static uint8_t image[SIZE];
 static uint16_t next = SIZE; /* byte of the image to compare with EEPROM */
 static uint32_t in_force;
+static uint32_t session;  /* the last one that was given out */
+static uint32_t reserved; /* the last one that the image keeps as used */
+static uint32_t granted;  /* the same of EEPROM */
+static uint8_t newest;    /* copy of the two */
+static bool lost;         /* whether the other copy was damaged and may have been the newer one */
 
 static uint16_t crc_of(uint16_t from, uint16_t to) { return crc16(CRC_START, image + from, to - from); }
 
@@ -41,12 +48,50 @@ static void make_id(void) {
     seal(ID, ID_CRC);
 }
 
+/* Keeps the next block as used, in the older copy. */
+static void reserve(void) {
+    newest = !newest;
+    uint16_t at = SESSIONS + newest * SESSIONS_SIZE;
+    reserved += BLOCK;
+    put32(image + at, reserved);
+    seal(at, at + 4);
+}
+
+static bool copy_of(uint8_t which, uint32_t *number) {
+    uint16_t at = SESSIONS + which * SESSIONS_SIZE;
+    *number = get32(image + at);
+    return sealed(at, at + 4);
+}
+
+/* No number comes twice: after a reset they begin beyond all that were ever granted. The copies are always one block
+ * apart, so a lost one is written anew with the most it may have had, before the next block is kept. Without any the chip
+ * was erased: noise, so that the numbers of its earlier life hardly return. */
+static void start_sessions(void) {
+    uint32_t number[2];
+    bool known[2] = {copy_of(0, &number[0]), copy_of(1, &number[1])};
+    newest = known[1] && (!known[0] || number[1] > number[0]);
+    reserved = known[newest] ? number[newest] : (uint32_t)(hal_noise() & 0x7F) << 24 | (uint32_t)hal_noise() << 16;
+    lost = !known[!newest];
+    session = granted = reserved;
+    reserve();
+}
+
 void store_start(void) {
     next = SIZE;
     while (!hal_eeprom_ready()) {} /* a write goes on through a reset */
     for (uint16_t i = 0; i < SIZE; i++) image[i] = hal_eeprom_read(i);
     if (!sealed(ID, ID_CRC)) make_id();
+    start_sessions();
     store_restore();
+}
+
+/* EEPROM has both copies. */
+static void grant(void) {
+    granted = reserved;
+    if (!lost) return;
+    lost = false;
+    session = granted;
+    reserve();
 }
 
 void store_step(void) {
@@ -56,19 +101,26 @@ void store_step(void) {
         hal_eeprom_write(next, image[next]);
         return; /* the same byte is read again, so what did not take is written again */
     }
+    if (next >= CALIBRATION && granted != reserved) grant();
 }
 
 const uint8_t *store_id(void) { return image + ID; }
 
-uint16_t store_next_session(void) {
-    uint16_t session = get16(image + SESSION) + 1;
-    if (session == 0) session = 1;
-    put16(image + SESSION, session);
-    next = 0;
+uint32_t store_next_session(void) {
+    if (session == granted) return 0;
+    if (++session == granted) reserve();
     return session;
 }
 
 uint32_t store_calibration(void) { return in_force; }
+
+/* EEPROM itself is read, not its image: a worn byte does not take, and a write takes a while. */
+uint32_t store_kept(void) {
+    if (!hal_eeprom_ready()) return 0;
+    for (uint16_t i = CALIBRATION; i < SIZE; i++)
+        if (hal_eeprom_read(i) != image[i]) return 0;
+    return in_force;
+}
 
 void store_changed(void) { in_force = 0; }
 

@@ -13,11 +13,13 @@ void store_start(void);
 void store_step(void);
 
 const uint8_t *store_id(void);
-/* Counts the session number up, never to 0, and keeps it. */
-uint16_t store_next_session(void);
+/* A session number that never comes again; 0 while EEPROM does not keep yet that it is used. */
+uint32_t store_next_session(void);
 
 /* Number of the calibration in force; 0: none, or limits were changed and not kept since. */
 uint32_t store_calibration(void);
+/* The same number if EEPROM holds every byte of that calibration now; 0 while it is written, or if a byte does not take. */
+uint32_t store_kept(void);
 /* Puts the calibration last kept in force again, if there is one. */
 void store_restore(void);
 /* Says that limits were changed. */

@@ -3,7 +3,7 @@
 #ifndef TABLE_H
 #define TABLE_H
 
-#define TABLE_CRC 0x235738AFUL
+#define TABLE_CRC 0x19D4E53EUL
 #define CHANNELS 25
 #define ARM_GROUPS 4
 #define BAUD 500000UL
@@ -11,7 +11,9 @@
 #define HOLD_MS 200
 #define LIMP_MS 1000
 #define SUPPLY_LOW_MV 4500
+#define SUPPLY_HIGH_MV 6500
 #define SUPPLY_SAG_MS 60
+#define SUPPLY_RECOVERY 8
 #define ARM_GAP_MS 100
 
 /* low, high, rest, slew, arming group, exclusion partner, exclusion limit [1/64] */

@@ -178,6 +178,7 @@ static void connect(void) {
 void chip_start(const char *elf, uint64_t seed) {
     avr_global_logger_set(quiet);
     chip.noise = seed;
+    chip.flip = -1;
     chip.avr = avr_make_mcu_by_name("atmega2560");
     if (!chip.avr) exit(1);
     avr_init(chip.avr);

@@ -21,6 +21,7 @@ struct chip {
     struct line in, out;          /* of the UART */
     struct pca9685 board[2];
     bool stuck;                   /* SDA held low for good: no transfer ends */
+    int64_t flip;                 /* bits that pass on the bus until one is flipped; -1: none is */
     uint8_t held;                 /* clocks for which a board that was cut off will hold SDA */
     double width[CHANNELS];       /* of the pulses that servos see */
     struct event *events;

@@ -101,11 +101,12 @@ static void break_bus(uint8_t how) {
 
 static void obey(char command) {
     uint32_t number = 0;
-    if (strchr("SBL", command)) need(&number, 4);
+    if (strchr("SBLF", command)) need(&number, 4);
     switch (command) {
         case 'R': run(); break;
         case 'S': chip_supply(number); break;
         case 'B': break_bus((uint8_t)number); break;
+        case 'F': chip.flip = number; break;
         case 'L': chip_baud(number); break;
         case 'H': chip_hang(); break;
         case 'P': chip_power_cycle(); break;

@@ -50,11 +50,17 @@ static avr_cycle_count_t done(avr_t *avr, avr_cycle_count_t when, void *param) {
     return 0;
 }
 
+/* PCA9685 put out what they were sent. */
+static void stop(void) {
+    for (int b = 0; b < 2; b++) pca9685_stop(&chip.board[b]);
+    chip_outputs();
+}
+
 static avr_cycle_count_t stopped(avr_t *avr, avr_cycle_count_t when, void *param) {
     (void)avr, (void)when, (void)param;
     data()[TWCR] &= ~TWSTO;
     show(status = IDLE);
-    chip_outputs(); /* a PCA9685 takes what it was sent at the stop */
+    stop();
     return 0;
 }
 
@@ -73,9 +79,19 @@ static bool tell(uint8_t byte) {
     return first || second;
 }
 
+/* A byte as it arrives at the other end. */
+static uint8_t wire(uint8_t byte) {
+    bool here = 0 <= chip.flip && chip.flip < 8;
+    uint8_t mask = here ? (uint8_t)(1 << chip.flip) : 0;
+    if (chip.flip >= 0) chip.flip = here ? -1 : chip.flip - 8;
+    return byte ^ mask;
+}
+
 /* An address, or a byte for a board. */
 static void send(void) {
-    bool address = addressing(), reading = address && data()[TWDR] & 1, acknowledged = tell(data()[TWDR]);
+    uint8_t byte = wire(data()[TWDR]);
+    bool address = addressing(), reading = address && data()[TWDR] & 1, acknowledged = tell(byte);
+    acknowledged &= !address || (byte & 1) == (data()[TWDR] & 1); /* a board that wants the other direction garbles it */
     if (address) status = acknowledged ? SENT_ADDRESS : SENT_ADDRESS + 8;
     else status = acknowledged ? SENT_BYTE : SENT_BYTE + 8;
     if (reading) status += READING;
@@ -84,7 +100,7 @@ static void send(void) {
 /* A byte from the board that was asked; without an acknowledgement it is the last. */
 static void receive(bool more) {
     for (int b = 0; b < 2; b++)
-        if (chip.board[b].reading) incoming = pca9685_tell(&chip.board[b]);
+        if (chip.board[b].reading) incoming = wire(pca9685_tell(&chip.board[b]));
     status = more ? GOT_BYTE : GOT_BYTE + 8;
 }
 
@@ -114,6 +130,7 @@ static void write_control(avr_t *avr, avr_io_addr_t address, uint8_t value, void
     if (!(value & TWEN)) {
         avr_cycle_timer_cancel(avr, done, NULL);
         avr_cycle_timer_cancel(avr, stopped, NULL);
+        if (status != IDLE && !chip.stuck && !chip.held) stop(); /* both wires are let go, which looks like a stop */
         show(status = IDLE);
     } else if (value & TWINT) {
         avr_clear_interrupt(avr, &simavr->twi);

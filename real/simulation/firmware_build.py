@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eva_sim.cache import cache_folders, choose_cache_folder, user_cache_folder
-from eva_sim.errors import RobotError
+from eva_sim.errors import SEE_DOCTOR, RobotError
 
 #: Programs and headers that `build_firmware` needs, and their Debian packages.
 NEEDS = {
@@ -56,8 +56,7 @@ def build_firmware() -> FirmwareBuild:
     Raises:
         RobotError: a compiler or library is missing, compiling failed, or there is no place for the results.
     """
-    given = os.environ.get("EVA_CACHE")
-    bases = (Path(given).absolute() / "eva-sim" if given else user_cache_folder(),)
+    bases = firmware_bases()
     name = f"firmware-{_digest()}"
     for folder in cache_folders(bases, name):
         built = _built_in(folder)
@@ -66,9 +65,17 @@ def build_firmware() -> FirmwareBuild:
     _check_compilers()
     chosen = choose_cache_folder(bases, name, "programs of the virtual robot", "EVA_CACHE")
     if chosen is None:
-        raise RobotError("no folder can be written to compile the virtual robot in; set EVA_CACHE to one.")
+        raise RobotError(
+            f"no folder can be written to compile the virtual robot in; set EVA_CACHE to one. {SEE_DOCTOR}"
+        )
     _compile(chosen)
     return _built_in(chosen)
+
+
+def firmware_bases() -> tuple[Path | None, ...]:
+    """Returns where the compiled programs may be kept: the folder of EVA_CACHE, or else the user's."""
+    given = os.environ.get("EVA_CACHE")
+    return (Path(given).absolute() / "eva-sim" if given else user_cache_folder(),)
 
 
 def _built_in(folder: Path) -> FirmwareBuild:
@@ -89,7 +96,7 @@ def _check_compilers() -> None:
     if missing := missing_packages():
         raise RobotError(
             f"the virtual robot is compiled on this machine, which lacks {', '.join(missing)}: "
-            f"apt-get install {' '.join(missing)}, or use the body 'mock'."
+            f"apt-get install {' '.join(missing)}, or use the body 'mock'. {SEE_DOCTOR}"
         )
 
 
@@ -115,4 +122,4 @@ def _make(sources: Path, goal: str) -> None:
     command = ["make", "-s", "OUT=build", f"build/{goal}"]
     done = subprocess.run(command, cwd=sources, env=own, capture_output=True, text=True)
     if done.returncode:
-        raise RobotError(f"compiling {sources.name} failed: {done.stderr.strip()[-2000:]}")
+        raise RobotError(f"compiling {sources.name} failed: {done.stderr.strip()[-2000:]} {SEE_DOCTOR}")

@@ -51,7 +51,7 @@ class FirmwareRules:
         emit: called with time [ms], channel and pulse [quarters of a us, 0 for limp] at every change.
 
     Attributes:
-        supply: voltage of the servos [mV].
+        supply: voltage of the servos [mV]; `set_supply` changes it.
     """
 
     def __init__(self, spec: FaceSpec, robot_id: bytes, emit: Callable[[int, int, int], None]) -> None:
@@ -68,7 +68,8 @@ class FirmwareRules:
         """Powers up; only the EEPROM is remembered."""
         self._channels = [_Channel() for _ in self._rows]
         self._state, self._latched, self._passing = BoardState.LIMP, Fault(0), Fault(0)
-        self._session = self._last = self._stale = self._now = self._life = self._sag = 0
+        self._session = self._last = self._stale = self._now = self._life = 0
+        self._supply_at, self._strain = 0, 0
         self._wanted = self._group = self._group_at = 0
         self._restore()
         self._show()
@@ -83,9 +84,17 @@ class FirmwareRules:
             self._arm_group()
         self._show()
 
+    def set_supply(self, millivolts: int, now: int) -> None:
+        """From now on the servos have another voltage."""
+        self._now = now
+        self._watch_supply()
+        self.supply = millivolts
+        self._show()
+
     def receive(self, message: Message, sequence: int, now: int, bad: int) -> Message:
         """Acts on a message and returns the answer."""
         self._now = now
+        self._watch_supply()
         self._watch_silence()  # not only once a period
         answer = self._act(message, sequence)
         self._show()
@@ -93,31 +102,34 @@ class FirmwareRules:
 
     def _act(self, message: Message, sequence: int) -> Answer | Message:
         if isinstance(message, wire.Hello):
-            return self._hello(message, sequence)
+            return self._hello(message)
         if isinstance(message, wire.Read):
             return self._read(message.channel)
+        if isinstance(message, wire.Disarm):
+            self._disarm()
         if isinstance(message, wire.Stop):
             self._limp(BoardState.STOPPED)
-        if isinstance(message, wire.Stop | wire.Query):
+        if isinstance(message, wire.Disarm | wire.Stop | wire.Query):
             return Answer.TAKEN
         return self._guarded(message, sequence)
 
-    def _hello(self, message: wire.Hello, sequence: int) -> Message:
+    def _hello(self, message: wire.Hello) -> Message:
+        before = self._state
         if message.version == wire.VERSION:
             self._disarm()
             self._restore()
-            self._sessions = self._sessions % 0xFFFF + 1
-            self._session, self._last = self._sessions, sequence
+            self._sessions += 1
+            self._session, self._last = self._sessions, 0
         return wire.Ident(
             wire.VERSION,
-            0,
-            0,
-            self._robot_id,
-            self._session,
-            len(self._rows),
-            self._table_crc,
-            self._calibration,
-            1,
+            robot=self._robot_id,
+            session=self._session,
+            channels=len(self._rows),
+            table=self._table_crc,
+            calibration=self._calibration,
+            reset=1,
+            before=before,
+            chip=b"mock".ljust(16, b"\0"),
         )
 
     def _restore(self) -> None:
@@ -136,14 +148,13 @@ class FirmwareRules:
         """Acts on a message that begins with a session number."""
         if not self._session or message.session != self._session:
             return Answer.WRONG_SESSION
-        if not 1 <= (sequence - self._last) & 0xFFFF <= 0x7FFF:
+        if sequence <= self._last:
             self._stale = min(self._stale + 1, 0xFFFF)
             return Answer.STALE
         self._last = sequence
         acts: dict[type[Message], Callable[[Any], Answer]] = {
             wire.Targets: self._targets,
             wire.Arm: self._arm,
-            wire.Disarm: lambda _: self._disarm(),
             wire.Clear: self._clear,
             wire.Limits: self._limits,
             wire.Commit: self._commit,
@@ -178,18 +189,23 @@ class FirmwareRules:
             return Answer.BAD_VALUE
         if not self._calibration:
             return Answer.NOT_CALIBRATED
+        if not self._is_supplied():
+            return Answer.BAD_SUPPLY
         self._wanted, self._group, self._group_at = message.channels, 0, self._now
         self._state, self._life, self._passing = BoardState.ARMING, self._now, Fault(0)
         return Answer.TAKEN
 
-    def _disarm(self) -> Answer:
+    def _disarm(self) -> None:
         self._limp(self._state if self._state in (BoardState.STOPPED, BoardState.FAULT) else BoardState.LIMP)
-        return Answer.TAKEN
+
+    def _is_supplied(self) -> bool:
+        return self._timing.supply_low <= self.supply <= self._timing.supply_high
 
     def _clear(self, message: wire.Clear) -> Answer:
         if message.key != wire.CLEAR_KEY:
             return Answer.BAD_VALUE
-        if self._state in _DRIVEN or (self._latched & Fault.SUPPLY and self.supply < self._timing.supply):
+        unsupplied = self._latched & (Fault.SUPPLY | Fault.OVERVOLTAGE) and not self._is_supplied()
+        if self._state in _DRIVEN or unsupplied:
             return Answer.WRONG_STATE
         self._latched = Fault(0)
         self._limp(BoardState.LIMP)
@@ -271,10 +287,16 @@ class FirmwareRules:
                 c.aim = c.out
 
     def _watch_supply(self) -> None:
-        if self.supply >= self._timing.supply:
-            self._sag = self._now
-        elif self._now - self._sag >= self._timing.sag and not self._latched & Fault.SUPPLY:
-            self._latched |= Fault.SUPPLY
+        """A leaky sum, so that short dips count together; see `board_supply` of real/firmware/board.c."""
+        passed, self._supply_at = self._now - self._supply_at, self._now
+        if self._is_supplied():
+            self._strain = max(0, self._strain - passed)
+            return
+        most = self._timing.sag * self._timing.recovery
+        self._strain = min(most, self._strain + passed * self._timing.recovery)
+        fault = Fault.SUPPLY if self.supply < self._timing.supply_low else Fault.OVERVOLTAGE
+        if self._strain == most and not self._latched & fault:
+            self._latched |= fault
             self._limp(BoardState.STOPPED if self._state == BoardState.STOPPED else BoardState.FAULT)
 
     def _limp(self, state: BoardState) -> None:
@@ -293,6 +315,7 @@ class FirmwareRules:
         armed = sum(1 << number for number, c in enumerate(self._channels) if c.armed)
         faults = self._latched | self._passing | (Fault(0) if self._calibration else Fault.UNCALIBRATED)
         pulses = tuple(c.out for c in self._channels)
+        counters = (0, min(bad, 0xFFFF), self._stale, 0)
         return wire.Status(
-            answer, self._state, faults, armed, self.supply, self._now, 0, bad & 0xFFFF, self._stale, pulses
+            answer, self._state, faults, armed, self._session, self.supply, self._now, *counters, pulses
         )

@@ -7,6 +7,7 @@ and listeners to them. By default time is virtual: it passes only during a sleep
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -41,13 +42,13 @@ class MockBoard:
         self.spec = spec
         self.clock: Clock = WallClock() if realtime else SimulatedClock()
         self._listeners: list[Listener] = []
+        self._lock = threading.RLock()  # in real time a camera may be read by another thread
         self._pulses = np.full(len(spec), np.nan)
         self._period = round(1000 * robot_config(spec)["wire"]["period"])  # ms
         self._started_at, self._booted = self.clock.now(), 0
         self._ticked = -self._period // 2  # half a period off the host's, so that neither waits for the other
         self._decoder = wire.Decoder(wire.TO_BOARD, len(spec))
-        robot_id = hashlib.sha256(f"mock {seed}".encode()).digest()[:8]
-        self.firmware = FirmwareRules(spec, robot_id, self._emit)
+        self.firmware = FirmwareRules(spec, bytes.fromhex(mock_id(seed)), self._emit)
         self.port = MockPort(self)
 
     @property
@@ -69,7 +70,7 @@ class MockBoard:
     def supply(self, volts: float) -> None:
         """Sets the voltage of the servos."""
         self.advance()
-        self.firmware.supply = round(1000 * volts)
+        self.firmware.set_supply(round(1000 * volts), self._ms() - self._booted)
 
     def power_cycle(self) -> None:
         """Switches the power off and on again."""
@@ -80,19 +81,21 @@ class MockBoard:
 
     def advance(self) -> None:
         """Runs the rules up to now."""
-        now = self._ms()
-        while self._ticked + self._period <= now:
-            self._ticked += self._period
-            self.firmware.tick(self._ticked - self._booted)
+        with self._lock:
+            now = self._ms()
+            while self._ticked + self._period <= now:
+                self._ticked += self._period
+                self.firmware.tick(self._ticked - self._booted)
 
     def answer(self, data: bytes) -> bytes:
         """Bytes that the board answers to some bytes."""
-        self.advance()
-        now, out = self._ms() - self._booted, b""
-        for sequence, message in self._decoder.feed(data):
-            reply = self.firmware.receive(message, sequence, now, self._decoder.bad)
-            out += wire.encode_frame(reply, sequence)
-        return out
+        with self._lock:
+            self.advance()
+            now, out = self._ms() - self._booted, b""
+            for sequence, message in self._decoder.feed(data):
+                reply = self.firmware.receive(message, sequence, now, self._decoder.bad)
+                out += wire.encode_frame(reply, sequence)
+            return out
 
     def _ms(self) -> int:
         return int(1000 * (self.clock.now() - self._started_at) + 1e-6)
@@ -102,6 +105,11 @@ class MockBoard:
         self._pulses[channel] = width
         for listener in self._listeners:
             listener((at + self._booted) / 1000, channel, width)
+
+
+def mock_id(seed: int) -> str:
+    """Id of the mock robot of a seed."""
+    return hashlib.sha256(f"mock {seed}".encode()).digest()[:8].hex()
 
 
 class MockPort:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,10 @@ from eva_sim.real.wire.firmware_table import robot_config
 
 #: Number of channels of one servo driver.
 _PER_BOARD = 16
+#: Greatest number of control steps that a picture in real time waits for.
+_MOST_STEPS = 5
+#: Time [s], channel and width [us] of a pulse; NaN for limp.
+Pulse = tuple[float, int, float]
 #: Two times that differ by less count as one [s].
 _INSTANT = 1e-6
 
@@ -44,25 +49,27 @@ class Plant:
     Attributes:
         follow: `follow(time, channel, width)`: from `time` [s] on the pulse of a channel is `width` [us],
             NaN for limp. Times must not go back.
-        picture: `picture(time)`: picture of the camera at that time, uint8 (size, size, 3).
+        picture: `picture(time, most_steps)`: picture of the camera at that time, uint8 (size, size, 3). With
+            `most_steps`, no more control steps are computed; the others of the time that passed are left
+            out, and the robot is the slower by them.
     """
 
     __slots__ = ("follow", "picture")
 
     follow: Callable[[float, int, float], None]
-    picture: Callable[[float], NDArray[np.uint8]]
+    picture: Callable[..., NDArray[np.uint8]]
 
     def __init__(self, spec: FaceSpec, seed: int = 0, size: int = 320) -> None:
-        hidden = _Hidden(spec, seed, size)
-        lock = threading.Lock()  # a board in real time reports pulses from its own thread
+        hidden, lock = _Hidden(spec, seed, size), threading.Lock()
+        pulses = deque[Pulse]()
 
         def follow(time: float, channel: int, width: float) -> None:
-            with lock:
-                hidden.follow(time, channel, width)
+            # Only noted: a board must not wait for the physics, which may take longer than a second.
+            pulses.append((time, channel, width))
 
-        def picture(time: float) -> NDArray[np.uint8]:
+        def picture(time: float, most_steps: float = np.inf) -> NDArray[np.uint8]:
             with lock:
-                return hidden.picture(time)
+                return hidden.picture(time, pulses, most_steps)
 
         self.follow, self.picture = follow, picture
 
@@ -78,12 +85,14 @@ class PlantCamera(CameraSource):
     def __init__(self, plant: Plant, machine: Any) -> None:
         self._picture, self._machine = plant.picture, machine
         # A board counts its time from 0, and so does its clock, unless that is the wall clock.
-        self._start = machine.clock.now() if isinstance(machine.clock, WallClock) else 0.0
+        self._real_time = isinstance(machine.clock, WallClock)
+        self._start = machine.clock.now() if self._real_time else 0.0
 
     def latest_image(self) -> TimedImage:
         _ = self._machine.pulses  # a mock runs up to now when it is accessed
         now = self._machine.clock.now()
-        return TimedImage(now, self._picture(now - self._start))
+        # In real time a computer that is too slow must not fall behind more and more.
+        return TimedImage(now, self._picture(now - self._start, _MOST_STEPS if self._real_time else np.inf))
 
 
 class _Hidden:
@@ -93,7 +102,7 @@ class _Hidden:
         from eva_sim.twin import Twin
 
         parameters = draw_parameters(spec, np.random.default_rng(seed), robot=True) if seed else {}
-        self._twin, self._size = Twin(spec=spec), size
+        self._twin, self._size = Twin(spec=spec, limits=False), size
         self._twin.set_parameters(parameters)
         self._servos = PlantServos(self._twin.spec, parameters)
         self._pulses = np.full(len(self._twin.spec), np.nan)
@@ -101,22 +110,29 @@ class _Hidden:
         self._steps = 0
         self._shown: tuple[int, NDArray[np.uint8]] | None = None
 
-    def follow(self, time: float, channel: int, width: float) -> None:
-        self._advance(time - _INSTANT)
-        self._pulses[self._by_channel[channel]] = width
-
-    def picture(self, time: float) -> NDArray[np.uint8]:
-        self._advance(time + _INSTANT)
+    def picture(self, time: float, pulses: deque[Pulse], most_steps: float) -> NDArray[np.uint8]:
+        """Follows the pulses up to this time, and renders."""
+        left = most_steps
+        while pulses and pulses[0][0] <= time + _INSTANT:
+            at, channel, width = pulses.popleft()
+            left -= self._advance(at - _INSTANT, left)
+            self._pulses[self._by_channel[channel]] = width
+        self._advance(time + _INSTANT, left)
         if self._shown is None or self._shown[0] != self._steps:
             self._shown = self._steps, self._twin.render(self._size)
         return self._shown[1]
 
-    def _advance(self, time: float) -> None:
+    def _advance(self, time: float, most_steps: float) -> int:
+        """Lets time pass; returns the number of steps that were computed, at most `most_steps`."""
+        done = 0
         while (self._steps + 1) * self._twin.spec.control_dt <= time:
-            self._step()
+            self._steps += 1
+            if done < most_steps:
+                self._step()
+                done += 1
+        return done
 
     def _step(self) -> None:
-        self._steps += 1
         self._hold_limp()
         aim = np.where(np.isnan(self._pulses), self._twin.actuators.position, self._servos(self._pulses))
         with contextlib.suppress(PhysicsError):  # a skin that does not settle keeps its shape for one step

@@ -151,6 +151,10 @@ class SimulatedBoard(Closing):
         """
         self._process.send(b"B", struct.pack("<I", _BROKEN[fault]))
 
+    def flip_bus_bit(self, bit: int) -> None:
+        """Flips one bit on the I2C bus, after `bit` others have passed."""
+        self._process.send(b"F", struct.pack("<I", bit))
+
     def set_baud(self, rate: int) -> None:
         """Changes the baud rate of the host's side of the line."""
         self._process.send(b"L", struct.pack("<I", rate))

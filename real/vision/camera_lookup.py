@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from eva_sim.errors import MediaError
+from eva_sim.errors import SEE_DOCTOR, MediaError
 
 #: The video devices of this computer, as Linux lists them; other systems have no such folder.
 VIDEO_DEVICES = Path("/sys/class/video4linux")
@@ -72,7 +72,7 @@ class CameraLookup:
         for node in sorted(VIDEO_DEVICES.glob("video*")):
             if self._camera is not None and self._camera.is_same(UsbCamera.at(node)):
                 return int(node.name.removeprefix("video"))
-        raise MediaError(f"{self.name} is not plugged in; plug it in again.")
+        raise MediaError(f"{self.name} is not plugged in; plug it in again. {SEE_DOCTOR}")
 
 
 def _content(file: Path) -> str:

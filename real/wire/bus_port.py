@@ -7,11 +7,11 @@ leak the system's errors. Both libraries accept any object with these methods in
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from eva_sim.errors import LinkError
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError
 from eva_sim.real.wire.link import PORT_ERRORS
 from eva_sim.real.wire.serial_ports import open_port
 
@@ -50,6 +50,15 @@ class BusPort:
         self._latency = LATENCY if latency is None else latency
         self._deadline = 0.0
         self._record: bytearray | None = None
+        self._write: Callable[[bytes], int] = self.write_line
+
+    def write_through(self, write: Callable[[bytes], int]) -> None:
+        """From now on bytes are sent by this function, which raises `OSError` if that fails."""
+        self._write = write
+
+    def write_line(self, data: bytes) -> int:
+        """Writes bytes to the line itself; returns how many were taken."""
+        return int(self._line.write(data))
 
     def write(self, data: bytes) -> None:
         """Sends all bytes."""
@@ -59,14 +68,15 @@ class BusPort:
         """Reads exactly `count` bytes.
 
         Raises:
-            LinkError: they did not arrive in time.
+            NoAnswerError: they did not arrive in time.
         """
         self.setPacketTimeout(count)
         received = b""
         while len(received) < count:
             received += self.readPort(count - len(received))
             if len(received) < count and self.isPacketTimeout():
-                raise LinkError(f"{self.name} sent {len(received)} of {count} bytes; check power and cable.")
+                told = f"{self.name} sent {len(received)} of {count} bytes; check power and cable."
+                raise NoAnswerError(f"{told} {SEE_DOCTOR}")
         return received
 
     @contextmanager
@@ -95,7 +105,9 @@ class BusPort:
         try:
             yield
         except PORT_ERRORS as error:
-            raise LinkError(f"{self.name} is gone ({error}); plug it in and connect again.") from error
+            raise LinkError(
+                f"{self.name} is gone ({error}); plug it in and connect again. {SEE_DOCTOR}"
+            ) from error
 
     # The interface that scservo_sdk and dynamixel_sdk expect of a port, in their spelling.
 
@@ -124,7 +136,7 @@ class BusPort:
             self._record += bytes(packet)
             return len(packet)
         with self._link_errors():
-            return int(self._line.write(bytes(packet)))
+            return self._write(bytes(packet))
 
     def setPacketTimeout(self, count: int) -> None:
         self.setPacketTimeoutMillis(1e3 * (10.0 * count / self._baud + self._latency))

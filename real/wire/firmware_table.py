@@ -3,24 +3,29 @@
 Host and firmware compare the CRC-32 of `packed_table(spec)`, little-endian. For each channel, in order: the
 narrowest and widest pulse a calibration may take, the nominal rest [quarters of a us], the fastest slew
 [quarters of a us per 20 ms] (u16 each), arming group, exclusion partner (255: none), exclusion limit [1/64]
-(u8 each). Then hold, limp [ms], supply limit [mV], how long it may sag, gap between arming groups [ms] (u16).
+(u8 each). Then hold, limp [ms], lowest and highest supply [mV], how long it may be outside [ms], good time
+that makes up for one outside, gap between arming groups [ms] (u16).
 """
 
 from __future__ import annotations
 
 import struct
-import tomllib
 import zlib
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import combinations
+from typing import NamedTuple
 
 from eva_sim.contract import Actuator, FaceSpec
 from eva_sim.errors import DataError
+from eva_sim.robot_config import pull_rules
+from eva_sim.robot_config import robot_config as robot_config  # also read from here
 
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
-_ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHH")
+#: Sum of two shares of travel from which a pair is no exclusion: both may be at their ends.
+_BOTH = 1.99
+_ROUNDING = 1e-6
+_ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHHHH")
 
 
 class ChannelRow(NamedTuple):
@@ -51,41 +56,46 @@ class BoardTiming(NamedTuple):
     Attributes:
         hold: silence until the board holds [ms].
         limp: silence until the board is limp [ms].
-        supply: lowest voltage of the servos [mV].
-        sag: time for which the supply may be below that [ms].
+        supply_low: lowest voltage of the servos [mV].
+        supply_high: highest voltage of the servos [mV].
+        sag: time for which the supply may be outside these, in all [ms].
+        recovery: time of good supply that makes up for one outside [1].
         arm_gap: time between two arming groups [ms].
     """
 
     hold: int
     limp: int
-    supply: int
+    supply_low: int
+    supply_high: int
     sag: int
+    recovery: int
     arm_gap: int
 
 
 @lru_cache(maxsize=8)
-def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
-    """The face's `robot.toml`, parsed.
+def exclusion_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
+    """Pairs of actuators that must not pull together, and the greatest sum of their shares of travel.
 
-    Raises:
-        DataError: the face's folder has no such file, or it is no TOML.
+    They follow from the rules of `robot.toml`, which may join more than two actuators. So they allow whatever
+    the rules allow, and a little more. Strictest first.
     """
-    path = spec.file("robot.toml")
-    try:
-        return tomllib.loads(path.read_text())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path} is no TOML ({error}); compare it with assets/robot.toml.") from error
+    limits: dict[tuple[int, int], float] = {}
+    for rule in pull_rules(spec):
+        for pair in combinations(rule.members, 2):
+            limits[pair] = min(limits.get(pair, 2.0), rule.pair_limit(*pair))
+    pairs = [(one, other, limit) for (one, other), limit in limits.items() if limit < _BOTH]
+    return tuple(sorted(pairs, key=lambda pair: pair[2]))
 
 
 @lru_cache(maxsize=8)
-def exclusion_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
-    """Pairs of actuators that must not pull together, and the greatest sum of their shares of travel."""
-    return tuple(
-        (spec.index(f"{one}_{side}"), spec.index(f"{other}_{side}"), rule["limit"])
-        for rule in robot_config(spec).get("exclusions", ())
-        for one, other in [rule["pair"]]
-        for side in ("left", "right")
-    )
+def firmware_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
+    """The exclusion pairs that the firmware keeps: at most one for each channel, both sides alike."""
+    kept: list[tuple[int, int, float]] = []
+    for one, other, limit in exclusion_pairs(spec):
+        same_side = spec.actuators[one].side == spec.actuators[other].side
+        if same_side and not {one, other} & {index for pair in kept for index in pair[:2]}:
+            kept.append((one, other, limit))
+    return tuple(kept)
 
 
 @lru_cache(maxsize=8)
@@ -103,10 +113,17 @@ def channel_rows(spec: FaceSpec) -> tuple[ChannelRow, ...]:
 
 @lru_cache(maxsize=8)
 def board_timing(spec: FaceSpec) -> BoardTiming:
-    """Timing and lowest supply voltage, from `robot.toml`."""
+    """Timing and limits of the supply voltage, from `robot.toml`."""
     safety = robot_config(spec)["safety"]
-    names = ("hold_after", "limp_after", "supply_low", "supply_for", "arm_gap")
-    return BoardTiming(*(round(1000 * safety[name]) for name in names))
+    return BoardTiming(
+        hold=round(1000 * safety["hold_after"]),
+        limp=round(1000 * safety["limp_after"]),
+        supply_low=round(1000 * safety["supply_low"]),
+        supply_high=round(1000 * safety["supply_high"]),
+        sag=round(1000 * safety["supply_for"]),
+        recovery=round(safety["supply_recovery"]),
+        arm_gap=round(1000 * safety["arm_gap"]),
+    )
 
 
 def packed_table(spec: FaceSpec) -> bytes:
@@ -168,9 +185,9 @@ def _group(kind: str, spec: FaceSpec) -> int:
 def _exclusion(actuator: Actuator, spec: FaceSpec) -> tuple[int, int]:
     """Partner's channel on the same side, and the limit, rounded down so that it is never exceeded."""
     index = spec.index(actuator.name)
-    for one, other, limit in exclusion_pairs(spec):
+    for one, other, limit in firmware_pairs(spec):
         if index in (one, other):
-            return spec.actuators[one + other - index].channel, int(64 * limit)
+            return spec.actuators[one + other - index].channel, int(64 * limit + _ROUNDING)
     return NO_PARTNER, 0
 
 
@@ -187,8 +204,10 @@ _HEADER = """\
 #define PERIOD_MS {period}
 #define HOLD_MS {hold}
 #define LIMP_MS {limp}
-#define SUPPLY_LOW_MV {supply}
+#define SUPPLY_LOW_MV {supply_low}
+#define SUPPLY_HIGH_MV {supply_high}
 #define SUPPLY_SAG_MS {sag}
+#define SUPPLY_RECOVERY {recovery}
 #define ARM_GAP_MS {arm_gap}
 
 /* low, high, rest, slew, arming group, exclusion partner, exclusion limit [1/64] */

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from eva_sim.clock import Clock
-from eva_sim.errors import LinkError
+from eva_sim.errors import SEE_DOCTOR, LinkError
 from eva_sim.real.wire.protocol import TO_HOST, Decoder, Message, encode_frame
 
 A = TypeVar("A", bound=Message)
@@ -88,7 +88,7 @@ class Link:
             LinkError: the port is lost.
         """
         for _ in range(tries):
-            self._sequence = (self._sequence + 1) & 0xFFFF
+            self._sequence = (self._sequence + 1) & 0xFFFFFFFF
             self._counters.sent += 1
             self._send(encode_frame(message, self._sequence))
             found = self._await(answer, self.clock.now() + timeout)
@@ -108,7 +108,7 @@ class Link:
         if found is None:
             raise LinkError(
                 f"the board does not answer to {type(message).__name__.upper()} ({tries} tries of "
-                f"{timeout:g} s); check its power, its port, and that it has our firmware."
+                f"{timeout:g} s); check its power, its port, and that it has our firmware. {SEE_DOCTOR}"
             )
         return found
 
@@ -123,7 +123,7 @@ class Link:
         while left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
             self._use_port(self.clock.wait, self._port, left)
             for frame in self._decoder.feed(self._receive()):
-                if frame.sequence == self._sequence and isinstance(frame.message, answer):
+                if isinstance(frame.message, answer) and frame.sequence == answer.number(self._sequence):
                     return frame.message
                 self._counters.late += 1
             left = deadline - self.clock.now()
@@ -151,7 +151,7 @@ class Link:
         except PORT_ERRORS as error:
             self._lost = str(error) or type(error).__name__
             raise LinkError(
-                f"the link is lost: {self._lost}; is the cable plugged in? Then connect again."
+                f"the link is lost: {self._lost}; is the cable plugged in? Then connect again. {SEE_DOCTOR}"
             ) from error
 
 

@@ -7,34 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
-from eva_sim.errors import LinkError
+from eva_sim.errors import SEE_DOCTOR, LinkError
+from eva_sim.real.wire.known_ports import UsbDevice
 from eva_sim.real.wire.serial_ports import listed_ports
-
-
-class UsbDevice(NamedTuple):
-    """What stays the same of a USB device while its path changes.
-
-    Attributes:
-        vendor: USB id of the vendor.
-        product: USB id of the product.
-        serial_number: serial number, by which devices of one kind differ.
-        interface: which of the device's ports, such as `1.0`; empty if it has only one.
-    """
-
-    vendor: int
-    product: int
-    serial_number: str
-    interface: str
-
-    @classmethod
-    def of(cls, port: Any) -> UsbDevice | None:
-        """The device of a port that pyserial lists; None if it has no serial number."""
-        if port.vid is None or not port.serial_number:
-            return None
-        interface = str(port.location or "").partition(":")[2]
-        return cls(port.vid, port.pid, str(port.serial_number), interface)
 
 
 class PortLookup:
@@ -59,6 +35,11 @@ class PortLookup:
         self._checked: list[str] | None = self._look()
         self._devices = [_device_at(path) for path in self._checked]
 
+    @property
+    def named_devices(self) -> list[UsbDevice]:
+        """The USB devices behind ports that the user named, as far as they have serial numbers."""
+        return [device for device in self._devices if device] if self._named else []
+
     def paths(self) -> list[str]:
         """Returns the paths of the ports as they are now.
 
@@ -68,24 +49,35 @@ class PortLookup:
         checked, self._checked = self._checked, None
         if checked is not None:
             return checked
-        here = {device: port.device for port in listed_ports() if (device := UsbDevice.of(port))}
-        back = [here.get(device) if device else None for device in self._devices]
+        back = self._back()
         if all(back):
-            return [path for path in back if path]
+            return back
         gone = [d for d, path in zip(self._devices, back, strict=True) if d and not path]
         if gone and self._by_device:
             numbers = ", ".join(device.serial_number for device in gone)
             raise LinkError(
                 f"the USB device of this robot, serial number {numbers}, is not plugged in. "
-                "Plug it in and connect again; to use another robot, open that one."
+                f"Plug it in and connect again; to use another robot, open that one. {SEE_DOCTOR}"
             )
         return [path or other for path, other in zip(back, self._look(), strict=True)]
+
+    def plugged(self) -> list[str]:
+        """Paths of the same USB devices as they are plugged in now, without opening them; else none."""
+        back = self._back()
+        return back if all(back) else []
+
+    def _back(self) -> list[str]:
+        """Path of each of the same USB devices now; "" for one that is not there, or has no serial number."""
+        here = {device: str(port.device) for port in listed_ports() if (device := UsbDevice.of(port))}
+        return [here.get(device, "") if device else "" for device in self._devices]
 
     def _look(self) -> list[str]:
         """The named paths, or the one that a search finds."""
         for path in self._named:
             if path.startswith("/") and not os.path.exists(path):
-                raise LinkError(f'there is no port {path}; is the board plugged in? "auto" searches for it.')
+                raise LinkError(
+                    f'there is no port {path}; is the board plugged in? "auto" searches for it. {SEE_DOCTOR}'
+                )
         return list(self._named) or [self._search()]
 
 

@@ -14,12 +14,13 @@ from typing import ClassVar, NamedTuple, Self
 
 from eva_sim.errors import LinkError
 
-VERSION = 1
+VERSION = 2
 #: Most bytes that a decoded frame may have.
 LONGEST_FRAME = 128
 #: Key that `CLEAR` must carry, so that no stray bytes end an emergency stop.
 CLEAR_KEY = 0x5241454C
-_HEAD = struct.Struct("<BH")
+#: Type and sequence number of a frame; the second one is that of messages that look the same in all versions.
+_HEAD, _HEAD_OF_ALL_VERSIONS = struct.Struct("<BI"), struct.Struct("<BH")
 _TAIL = struct.Struct("<H")
 
 
@@ -32,6 +33,7 @@ class Answer(enum.IntEnum):
     WRONG_STATE = 3
     BAD_VALUE = 4
     NOT_CALIBRATED = 5
+    BAD_SUPPLY = 6
 
 
 class Fault(enum.IntFlag):
@@ -43,6 +45,7 @@ class Fault(enum.IntFlag):
     SILENCE = 8
     UNCALIBRATED = 16
     CLAMPED = 32
+    OVERVOLTAGE = 64
 
 
 class Message:
@@ -52,11 +55,18 @@ class Message:
         TYPE: number of the message.
         FORMAT: format of its fields, see `struct`, without the pulses.
         PULSES: whether one pulse for each channel follows, as a tuple, the last field.
+        HEAD: what stands before the fields: type and sequence number.
     """
 
     TYPE: ClassVar[int]
     FORMAT: ClassVar[str]
     PULSES: ClassVar[bool] = False
+    HEAD: ClassVar[struct.Struct] = _HEAD
+
+    @classmethod
+    def number(cls, sequence: int) -> int:
+        """The part of a sequence number that this message carries."""
+        return sequence % (1 << 8 * (cls.HEAD.size - 1))
 
     def pack(self) -> bytes:
         """The payload.
@@ -92,7 +102,7 @@ class Hello(Message):
     """Opens a session. The board goes limp."""
 
     version: int = VERSION
-    TYPE, FORMAT = 0x01, "<B"
+    TYPE, FORMAT, HEAD = 0x01, "<B", _HEAD_OF_ALL_VERSIONS
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ class Targets(Message):
 
     session: int
     pulses: tuple[int, ...]
-    TYPE, FORMAT, PULSES = 0x02, "<H", True
+    TYPE, FORMAT, PULSES = 0x02, "<I", True
 
 
 @dataclass(frozen=True)
@@ -110,15 +120,14 @@ class Arm(Message):
 
     session: int
     channels: int
-    TYPE, FORMAT = 0x03, "<HI"
+    TYPE, FORMAT = 0x03, "<II"
 
 
 @dataclass(frozen=True)
 class Disarm(Message):
-    """Makes all channels limp at once."""
+    """Makes all channels limp at once. It needs no session: whoever wants the face limp is heard."""
 
-    session: int
-    TYPE, FORMAT = 0x04, "<H"
+    TYPE, FORMAT = 0x04, "<"
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,7 @@ class Clear(Message):
 
     session: int
     key: int = CLEAR_KEY
-    TYPE, FORMAT = 0x06, "<HI"
+    TYPE, FORMAT = 0x06, "<II"
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class Limits(Message):
     high: int
     rest: int
     slew: int
-    TYPE, FORMAT = 0x07, "<HBHHHH"
+    TYPE, FORMAT = 0x07, "<IBHHHH"
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,7 @@ class Commit(Message):
 
     session: int
     calibration: int
-    TYPE, FORMAT = 0x08, "<HI"
+    TYPE, FORMAT = 0x08, "<II"
 
 
 @dataclass(frozen=True)
@@ -176,35 +185,55 @@ class Read(Message):
 
 @dataclass(frozen=True)
 class Ident(Message):
-    """Identity of the board; `robot` is 8 bytes, `table` and `calibration` are CRC-32."""
+    """Identity of the board; `robot` is 8 bytes, `table` and `calibration` are CRC-32.
+
+    `session` is 0 if none could be opened, `before` the state until `HELLO` came, `build` a number of the
+    firmware's sources, and `chip` the microcontroller's name, filled up with zeros. Of a board of another
+    version only `version` is known; the rest is 0.
+    """
 
     version: int
-    major: int
-    minor: int
-    robot: bytes
-    session: int
-    channels: int
-    table: int
-    calibration: int
-    reset: int
-    TYPE, FORMAT = 0x81, "<BBB8sHBIIB"
+    major: int = 0
+    minor: int = 0
+    robot: bytes = bytes(8)
+    session: int = 0
+    channels: int = 0
+    table: int = 0
+    calibration: int = 0
+    reset: int = 0
+    before: int = 0
+    build: int = 0
+    chip: bytes = bytes(16)
+    TYPE, FORMAT, HEAD = 0x81, "<BBB8sIBIIBBI16s", _HEAD_OF_ALL_VERSIONS
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        if payload and payload[0] != VERSION:
+            return cls(payload[0])
+        return super().unpack(payload)
 
 
 @dataclass(frozen=True)
 class Status(Message):
-    """State of the board: supply [mV], uptime [ms], longest loop [us], output pulses [quarters of a us]."""
+    """State of the board: supply [mV], uptime [ms], longest loop [us], output pulses [quarters of a us].
+
+    `session` is the one in force, 0 for none; `repeats` counts writes to the servo drivers that were made
+    once more.
+    """
 
     answer: int
     state: int
     faults: int
     armed: int
+    session: int
     supply: int
     uptime: int
     loop: int
     bad: int
     stale: int
+    repeats: int
     pulses: tuple[int, ...]
-    TYPE, FORMAT, PULSES = 0x82, "<BBHIHIHHH", True
+    TYPE, FORMAT, PULSES = 0x82, "<BBHIIHIHHHH", True
 
 
 @dataclass(frozen=True)
@@ -227,7 +256,7 @@ TO_HOST: tuple[type[Message], ...] = (Ident, Status, Channel)
 
 
 class WireFrame(NamedTuple):
-    """A message and its sequence number."""
+    """A message and its sequence number, see `Message.number`."""
 
     sequence: int
     message: Message
@@ -235,7 +264,7 @@ class WireFrame(NamedTuple):
 
 def encode_frame(message: Message, sequence: int) -> bytes:
     """The bytes of a frame, with the 00 that ends it."""
-    body = _HEAD.pack(message.TYPE, sequence & 0xFFFF) + message.pack()
+    body = message.HEAD.pack(message.TYPE, message.number(sequence)) + message.pack()
     return cobs_encode(body + _TAIL.pack(crc16(body))) + b"\0"
 
 
@@ -280,14 +309,15 @@ class Decoder:
 
     def _decode(self, stuffed: bytes) -> WireFrame | None:
         raw = cobs_decode(stuffed)
-        if raw is None or not _HEAD.size + _TAIL.size <= len(raw) <= LONGEST_FRAME:
+        if raw is None or not 1 + _TAIL.size <= len(raw) <= LONGEST_FRAME:
             return None
         body, (crc,) = raw[: -_TAIL.size], _TAIL.unpack(raw[-_TAIL.size :])
-        kind, sequence = _HEAD.unpack_from(body)
-        if crc != crc16(body) or kind not in self._known:
+        kind = self._known.get(body[0])
+        if crc != crc16(body) or kind is None:
             return None
         try:
-            message = self._known[kind].unpack(body[_HEAD.size :])
+            _, sequence = kind.HEAD.unpack_from(body)
+            message = kind.unpack(body[kind.HEAD.size :])
         except struct.error:
             return None
         return WireFrame(sequence, message) if self._has_all_pulses(message) else None

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.wire import protocol as wire
+from eva_sim.real.wire.known_ports import UsbDevice, known_devices
 from eva_sim.real.wire.link import PORT_ERRORS, BytePort, Link
 
 #: For each kind of board, USB vendor and product of the adapters that it comes with, and their names.
-#: A product of None stands for any product of the vendor.
+#: A product of None stands for any product of the vendor. Others are listed and never opened unasked.
 USB_IDS: Mapping[str, Mapping[tuple[int, int | None], str]] = {
-    "firmware": {  # adapters of ATmega2560 boards
+    "firmware": {  # microcontroller boards and their adapters
         (0x2341, None): "Arduino",
         (0x2A03, None): "Arduino",
+        (0x2E8A, None): "Raspberry Pi Pico",
+        (0x303A, None): "Espressif",
         (0x1A86, 0x7523): "CH340",
+        (0x1A86, 0x55D3): "CH343",
+        (0x1A86, 0x55D4): "CH9102",
         (0x0403, 0x6001): "FTDI",
         (0x10C4, 0xEA60): "CP210x",
         (0x16C0, 0x0483): "USB serial",
@@ -29,10 +34,15 @@ USB_IDS: Mapping[str, Mapping[tuple[int, int | None], str]] = {
     "feetech": {(0x1A86, 0x55D3): "CH343", (0x1A86, 0x7523): "CH340"},
     "dynamixel": {(0x0403, 0x6014): "FTDI"},  # the chip of a U2D2
 }
+#: Adapters of a general kind, to which anything may be connected, also a printer. They are asked only where a
+#: robot was found before, see `known_ports`.
+GENERAL = ("CH340", "CH343", "CH9102", "FTDI", "CP210x", "USB serial")
 #: Longest time that a write to the firmware's port may take [s]; a longer one means that nobody reads.
 WRITE_TIMEOUT = 0.2
 #: A board that resets when its port is opened is in its boot loader for a second or two.
 _TRIES, _PATIENCE = 15, 0.2
+#: Advice about an adapter of a general kind.
+NAME_IT = "may be any device; name it once with --port, and auto finds it from then on by its serial number"
 #: Errors of opening a port; pyserial raises ValueError for a bad setting.
 _OPEN_ERRORS: tuple[type[Exception], ...] = (*PORT_ERRORS, ValueError)
 
@@ -45,11 +55,13 @@ class FoundPort:
         path: path of the device.
         adapter: name of the adapter by its USB id; "" if boards of this kind do not come with it.
         description: the operating system's description of the port.
+        unknown: whether anything may be behind it, so that it is not opened unless it is named.
     """
 
     path: str
     adapter: str
     description: str
+    unknown: bool = False
 
 
 class SerialLine:
@@ -86,17 +98,27 @@ def find_ports(kind: str) -> list[FoundPort]:
     Raises:
         RobotError: pyserial is not installed.
     """
-    found = [FoundPort(p.device, _adapter(kind, p), p.description or "?") for p in listed_ports()]
+    known, found = known_devices(kind), list[FoundPort]()
+    for port in listed_ports():
+        adapter = _adapter(kind, port)
+        unknown = adapter in GENERAL and UsbDevice.of(port) not in known
+        found.append(FoundPort(port.device, adapter, port.description or "?", unknown))
     return sorted(found, key=lambda port: (not port.adapter, port.path))
 
 
 def likely_ports(kind: str) -> list[str]:
-    """Paths of the ports whose USB id is that of this kind of board.
+    """Paths of the ports that may be asked for a board of this kind: by their USB id, or known from before.
 
     Raises:
         RobotError: pyserial is not installed.
     """
-    return [port.path for port in find_ports(kind) if port.adapter]
+    return [port.path for port in find_ports(kind) if port.adapter and not port.unknown]
+
+
+def describe_unasked(kind: str) -> str:
+    """Advice about ports that are not asked although such a board may be there; "" if there is none."""
+    unknown = [f"{port.path} ({port.adapter})" for port in find_ports(kind) if port.unknown]
+    return f"; {', '.join(unknown)} {NAME_IT}" if unknown else ""
 
 
 def find_only_port(kind: str) -> str:
@@ -108,10 +130,10 @@ def find_only_port(kind: str) -> str:
     """
     paths = likely_ports(kind)
     if len(paths) != 1:
-        found = ", ".join(paths) or "none"
+        found = (", ".join(paths) or "none") + " was found" + describe_unasked(kind)
         raise LinkError(
-            f"one port with the USB id of a {kind} board is needed, but {found} was found; "
-            "plug it in, or name its port: --port PATH (port=... in Python)."
+            f"one port with the USB id of a {kind} board is needed, but {found}; "
+            f"plug it in, or name its port: --port PATH (port=... in Python). {SEE_DOCTOR}"
         )
     return paths[0]
 
@@ -124,7 +146,8 @@ def find_firmware_port(
 ) -> str:
     """Path of the only port at which our firmware answers.
 
-    A board that is asked goes limp, so ports with an unknown USB id are not opened.
+    A board that is asked goes limp, and a printer spoils its print. So ports with an unknown USB id are not
+    opened, and adapters of a general kind only where a robot was found before.
 
     Args:
         baud: symbols per second.
@@ -145,7 +168,7 @@ def find_firmware_port(
     count = "several robots answer" if robots else "no robot answers"
     raise RobotError(
         f"{count} ({listed}). Plug it in, or name its port: --port PATH (port=... in Python). "
-        "Without hardware there are the bodies virtual and mock."
+        f"Without hardware there are the bodies virtual and mock. {SEE_DOCTOR}"
     )
 
 
@@ -186,7 +209,8 @@ def open_port(path: str, baud: int, read_timeout: float, write_timeout: float) -
     except _OPEN_ERRORS as error:
         others = ", ".join(sorted(found.device for found in listed_ports())) or "none"
         hint = " Your user may need to join the group dialout." if _forbidden(path) else ""
-        raise LinkError(f"{path} cannot be opened ({error}); ports here: {others}.{hint}") from error
+        told = f"{path} cannot be opened ({error}); ports here: {others}.{hint} {SEE_DOCTOR}"
+        raise LinkError(told) from error
 
 
 def usb_identity(path: str) -> tuple[str, str] | None:
@@ -244,6 +268,8 @@ def _adapter(kind: str, port: Any) -> str:
 
 def _ask(port: FoundPort, opener: Callable[[str], BytePort], clock: Clock) -> str:
     """Describes what is at a port; the description of a robot begins with `robot`."""
+    if port.unknown:
+        return f"{port.adapter}, not asked: it {NAME_IT}"
     if not port.adapter:
         return "not asked" if port.description in ("", "n/a") else f"not asked, {port.description}"
     try:
@@ -253,7 +279,7 @@ def _ask(port: FoundPort, opener: Callable[[str], BytePort], clock: Clock) -> st
         finally:
             link.close()
     except LinkError as error:
-        return str(error)
+        return str(error).removesuffix(f" {SEE_DOCTOR}")  # the list ends with that
     return f"{port.adapter}, silent" if ident is None else f"robot {ident.robot.hex()}"
 
 

@@ -41,6 +41,7 @@ from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.vision import camera_source
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.real.wire import bus_port, serial_ports
+from eva_sim.real.wire.known_ports import UsbDevice, remember_devices
 from eva_sim.recording.reader import load_recording
 from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, Listed, held_positions
 
@@ -371,7 +372,8 @@ def test_auto_asks_who_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
         PtyLine(FakeLine(whole)) as one,
         PtyLine(FakeLine(fakes(desk.kind)[0])) as two,
     ):
-        ports = [Listed(pty.name, vid, pid) for pty in (foreign, one, two)]
+        ports = [Listed(pty.name, vid, pid, f"{desk.kind} {n}") for n, pty in enumerate((foreign, one, two))]
+        remember_devices(desk.kind, map(UsbDevice.of, ports))
         listed += ports[:2]
         board = board_opener(SPEC, desk.kind, "auto", NAME)()
         assert (board.identity.kind, board.identity.robot_id) == (desk.kind, NAME)

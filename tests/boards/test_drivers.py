@@ -23,6 +23,7 @@ from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
 from eva_sim.testing.board_rigs import (
     ALL,
     BUSES,
+    LIBRARIES,
     RULES,
     SPEC,
     BoardRig,
@@ -130,7 +131,7 @@ def test_bus_servo_starts_where_it_is(bus_rig: BoardRig, lies: int, begins: int)
     bus_rig.follow(bus_rig.limits.low, 0.02)  # whatever is asked: to rest first
     status = bus_rig.board.status()
     assert status.state is BoardState.ARMING
-    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins + 40 * np.sign(2000 - begins))
+    np.testing.assert_array_equal(bus_rig.held_positions()[first], begins + 20 * np.sign(2000 - begins))
     while bus_rig.board.status().state is BoardState.ARMING:
         bus_rig.follow(bus_rig.limits.low, 0.02)
     np.testing.assert_array_equal(bus_rig.held_positions()[first], 2000)
@@ -357,3 +358,39 @@ def test_dynamixel_packets(dynamixel: BoardRig) -> None:
     fake.put(1, 6, 38)
     assert fake.feed(bytes.fromhex("fffffd00010300" + "01194e")).hex() == "fffffd00010700550006" + "0426655d"
     assert dynamixel_crc(bytes.fromhex("fffffd0001030001")) == 0x4E19
+
+
+def foreign(kind: str, change: dict[str, tuple[int, int, int]], number: int) -> FakeFeetech | FakeDynamixel:
+    """A bus on which one servo has other registers: address, value and size of each."""
+    bus = (FakeFeetech if kind == "feetech" else FakeDynamixel)(range(1, 26))
+    for address, value, size in change.values():
+        bus.put(number, address, value, size)
+    return bus
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("feetech", {"model": (3, 0x0405, 2), "order": (2, 1, 1)}, "series SCS, byte order 1"),
+        ("feetech", {"order": (2, 1, 1)}, "byte order 1"),
+        ("feetech", {"model": (3, 10, 1)}, "series HLS"),
+        ("feetech", {"model": (3, 77, 1)}, r"series unknown \(77\)"),
+        ("feetech", {"limit": (11, 0xFF03, 2)}, "greatest position 65283"),  # 1023, high byte first
+        ("dynamixel", {"model": (0, 12, 2)}, "model 12, not of the X series"),
+        ("dynamixel", {"model": (0, 2010, 2)}, "model 2010, not of the X series"),
+    ],
+)
+@pytest.mark.parametrize("number", [1, 17])
+def test_nothing_is_written_to_other_servos(
+    kind: str, change: dict[str, tuple[int, int, int]], message: str, number: int
+) -> None:
+    pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
+    bus = foreign(kind, change, number)
+    before = {i: bytes(registers) for i, registers in bus.registers.items()}
+    port = BusPort(MemoryPort(FakeLine(bus)), "fake", 1_000_000)
+    with pytest.raises(RobotError, match=message) as error:
+        (Feetech if kind == "feetech" else Dynamixel)(SPEC, port, "fake", clock=SimulatedClock())
+    assert f"id {number})" in str(error.value)
+    assert {i: bytes(registers) for i, registers in bus.registers.items()} == before and not bus.driven
+    writes = (0x03, 0x83)  # single and sync write, in both protocols
+    assert not any(packet[4 if kind == "feetech" else 7] in writes for packet in bus.heard)

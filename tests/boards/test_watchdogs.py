@@ -1,4 +1,4 @@
-"""The watchdogs of boards without one: a thread, and a process."""
+"""The watchdogs of boards without one: a thread, and the process that guards the line."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import tty
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from eva_sim.clock import WallClock
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards import watchdog_process
+from eva_sim.real.boards import line_guard
+from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.dynamixel import Dynamixel
 from eva_sim.real.boards.feetech import Feetech
+from eva_sim.real.boards.guard_process import MOST_UNANSWERED, GuardProcess
 from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.host_watchdog import HostWatchdog
+from eva_sim.real.boards.line_guard import ENDED, LineGuard
 from eva_sim.real.boards.maestro import Maestro
 from eva_sim.real.simulation.fake_line import MemoryPort, PtyLine
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.testing.board_rigs import ALL, KINDS, SPEC, BoardRig, limp, rigged
+from eva_sim.testing.fault_injection import wait_until
 
 
 @pytest.fixture(params=KINDS)
@@ -64,49 +70,182 @@ def test_a_dead_host_leaves_a_limp_face(rig: BoardRig, how: str) -> None:
         assert limp(rig)
 
 
-@pytest.fixture
-def ends() -> Iterator[dict[str, int]]:
-    """A pipe from the host to the watchdog process, and one that stands for the port."""
-    process, host = os.pipe()
-    port, bus = os.pipe()
-    yield {"process": process, "host": host, "port": port, "bus": bus}
-    for number in (process, host, port, bus):
-        with suppress(OSError):
+# The guard of the line: a process.
+
+
+class GuardBench:
+    """A guard process over one end of a terminal.
+
+    Attributes:
+        guard: the guard.
+        act: an act of arming in use.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._bus, self._port = os.openpty()
+        tty.setraw(self._port)
+        os.set_blocking(self._bus, False)
+        self.guard = GuardProcess({self._port: b"limp"}, timeout)
+        self.act = ArmingAct(WallClock(), 60.0)
+        self.act.use()
+        self.guard.beat()
+        wait_until(lambda: self.guard._unanswered == 0 or bool(self.guard.notices()))
+
+    def close(self) -> None:
+        self.guard.close()
+        for number in (self._bus, self._port):
             os.close(number)
 
+    def written(self, expected: bytes) -> None:
+        """Waits until exactly these bytes have arrived at the bus."""
+        arrived = b""
 
-def test_watchdog_process_finishes_a_torque_off(ends: dict[str, int]) -> None:
-    """A board was closed, but its torque-off failed: the process writes the packets, then ends."""
-    watch = watchdog_process.WatchdogProcess({ends["bus"]: b"limp"}, 60.0)
-    watch.beat()
-    assert watch.watching
-    watch.close(torque_off=True)
-    assert not watch.watching and os.read(ends["port"], 99) == b"limp" * watchdog_process.REPEATS
-    watch.close()
+        def complete() -> bool:
+            nonlocal arrived
+            with suppress(BlockingIOError):
+                arrived += os.read(self._bus, 4096)
+            return len(arrived) >= len(expected)
 
+        wait_until(complete)
+        assert arrived == expected
 
-def test_watchdog_process_acts_when_the_host_has_ended(ends: dict[str, int]) -> None:
-    os.write(ends["host"], b"..")
-    os.close(ends["host"])
-    watchdog_process.watch_host(ends["process"], 60.0, {ends["bus"]: b"limp"})
-    assert os.read(ends["port"], 99) == b"limp" * watchdog_process.REPEATS
-
-
-def test_watchdog_process_acts_when_the_host_is_frozen(ends: dict[str, int]) -> None:
-    arguments = (ends["process"], 0.001, {ends["bus"]: b"limp"})
-    thread = threading.Thread(target=watchdog_process.watch_host, args=arguments, daemon=True)
-    thread.start()
-    assert os.read(ends["port"], 4) == b"limp"
-    os.write(ends["host"], watchdog_process.GOODBYE)
-    thread.join(10)
-    assert not thread.is_alive()
+    def nothing(self) -> None:
+        """Nothing arrives at the bus, also not after everything that was sent before."""
+        self.guard.write(0, b"?", None)
+        self.written(b"?")
 
 
-def test_watchdog_process_ends_silently_after_goodbye(ends: dict[str, int]) -> None:
-    os.write(ends["host"], b"..!")
-    watchdog_process.watch_host(ends["process"], 60.0, {ends["bus"]: b"limp"})
-    os.close(ends["bus"])
-    assert os.read(ends["port"], 99) == b""
+LIMP = b"limp" * line_guard.REPEATS
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[[float], GuardBench]]:
+    opened: list[GuardBench] = []
+
+    def open_bench(timeout: float) -> GuardBench:
+        opened.append(GuardBench(timeout))
+        return opened[-1]
+
+    yield open_bench
+    for one in opened:
+        one.close()
+
+
+def test_the_guard_finishes_a_torque_off(bench: Callable[[float], GuardBench]) -> None:
+    """A board was closed, but its torque-off failed: the guard writes the packets, then ends."""
+    one = bench(60.0)
+    assert one.guard.watching
+    one.guard.close(torque_off=True)
+    one.written(LIMP)
+    assert not one.guard.watching
+    one.guard.close()
+
+
+def test_the_guard_ends_silently_after_goodbye(bench: Callable[[float], GuardBench]) -> None:
+    one = bench(60.0)
+    one.guard.close()
+    os.write(one._port, b"?")
+    one.written(b"?")
+
+
+def test_packets_that_drive_need_an_act(bench: Callable[[float], GuardBench]) -> None:
+    one, other = bench(60.0), ArmingAct(WallClock(), 60.0)
+    one.guard.write(0, b"go", one.act)  # before it was granted
+    one.nothing()
+    one.guard.grant(one.act)
+    one.guard.write(0, b"go", one.act)
+    one.written(b"go")
+    one.guard.write(0, b"go", other)
+    one.nothing()
+    one.guard.end()
+    one.guard.write(0, b"go", one.act)
+    one.nothing()
+
+
+def test_a_silent_host_ends_the_act(bench: Callable[[float], GuardBench]) -> None:
+    """Its packets that drive are dropped afterwards, as after a freeze; only a new act is obeyed."""
+    one = bench(0.3)
+    one.guard.grant(one.act)
+    one.written(LIMP)
+    said = b""
+
+    def ended() -> bool:
+        nonlocal said
+        said += one.guard.notices()
+        return ENDED in said
+
+    wait_until(ended)
+    one.guard.beat()
+    one.guard.write(0, b"go", one.act)
+    one.nothing()
+
+
+def test_without_a_guard_only_limp_is_possible(bench: Callable[[float], GuardBench]) -> None:
+    one = bench(60.0)
+    one.guard.grant(one.act)
+    one.guard._process.kill()
+    one.guard._process.wait()
+    assert not one.guard.watching
+    with pytest.raises(OSError, match="guard of this line has ended"):
+        one.guard.write(0, b"go", one.act)
+    with pytest.raises(LinkError, match="connect again"):
+        one.guard.grant(one.act)
+    one.guard.write(0, b"off", None)
+    one.written(b"off")
+
+
+def test_a_frozen_guard_is_ended(bench: Callable[[float], GuardBench]) -> None:
+    """What waits in its pipe must not be written when it goes on."""
+    one = bench(60.0)
+    one.guard.grant(one.act)
+    os.kill(one.guard._process.pid, signal.SIGSTOP)
+    one.guard.write(0, b"go", one.act)
+    for _ in range(MOST_UNANSWERED + 1):
+        one.guard.beat()
+        one.guard.notices()
+    assert not one.guard.watching
+    one.nothing()
+
+
+class Lines:
+    """What the rules of a guard write, by their own clock."""
+
+    def __init__(self) -> None:
+        self.time, self.written = 100.0, list[bytes]()
+        self.rules = LineGuard(
+            lambda port, data: self.written.append(data), lambda: self.written.append(b"limp"),
+            lambda: self.time, 1.0,
+        )  # fmt: skip
+
+
+def test_the_guard_notices_that_it_was_frozen_itself() -> None:
+    """The computer slept: an old beat, an old grant and an old packet wait in the pipe."""
+    lines = Lines()
+    lines.rules.grant(7, lines.time)
+    lines.rules.drive(7, 0, b"go")
+    lines.time += 3600.0
+    lines.rules.beat()
+    lines.rules.grant(8, lines.time - 3600.0)
+    for act in (7, 8):
+        lines.rules.drive(act, 0, b"go")
+    assert lines.written == [b"go", b"limp"] and lines.rules.ended
+    lines.rules.grant(9, lines.time)
+    lines.rules.drive(9, 0, b"again")
+    assert lines.written[-1] == b"again"
+
+
+def test_the_guard_frozen_within_a_write() -> None:
+    """The packet arrives after a long time; the guard undoes it at once."""
+    lines = Lines()
+
+    def slow(port: int, data: bytes) -> None:
+        lines.time += 2.0
+        lines.written.append(data)
+
+    lines.rules.write = slow
+    lines.rules.grant(7, lines.time)
+    lines.rules.drive(7, 0, b"go")
+    assert lines.written == [b"go", b"limp"] and lines.rules.act == 0
 
 
 # The watchdog thread.

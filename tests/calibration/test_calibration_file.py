@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,13 @@ def test_a_whole_file_without_what_it_needs_is_told(tmp_path: Path) -> None:
         ({"homing_offset": -800.0}, "rests outside"),
         ({"id": 5}, "channel 5"),
         ({"drive_mode": 2}, "drive mode 2"),
+        ({"slew": "15"}, "no number"),
+        ({"range_max": None}, "no number"),
+        ({"range_min": True}, "no number"),
+        ({"backlash": [0.1]}, "no number"),
+        ({"backlash": float("nan")}, "negative or infinite"),
+        ({"delay": -1.0}, "negative or infinite"),
+        ({"hysteresis": float("inf")}, "negative or infinite"),
     ],
 )
 def test_what_a_servo_must_not_do_is_no_calibration(fields: dict[str, Any], message: str) -> None:
@@ -173,6 +181,32 @@ def test_another_table_is_told(spec: FaceSpec, tmp_path: Path) -> None:
         replace(NOMINAL, actuators={"jaw": NOMINAL.actuators["jaw"]})
     with pytest.raises(DataError, match="other landmarks"):
         replace(NOMINAL, neutral_landmarks=np.zeros((len(POINTS) - 1, 3)))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+@pytest.mark.parametrize("place", [(0, 0), (17, 2)])
+def test_landmarks_that_are_no_face_are_refused(value: float, place: tuple[int, int]) -> None:
+    landmarks = designed_face(load_spec()).neutral.copy()
+    assert replace(NOMINAL, neutral_landmarks=landmarks.copy()).neutral_landmarks is not None
+    landmarks[place] = value
+    with pytest.raises(DataError, match="no face"):
+        replace(NOMINAL, neutral_landmarks=landmarks)
+    with pytest.raises(DataError, match="no face"):
+        replace(NOMINAL, neutral_landmarks=np.full_like(landmarks, 0.5))
+
+
+@pytest.mark.parametrize("field", ["robot", "board", "unit", "outer_eye", "date", "spec", "actuators"])
+@pytest.mark.parametrize("value", [None, 7, [], {}, "x", 1e308])
+def test_a_file_with_a_value_of_another_type_gives_one_line(tmp_path: Path, field: str, value: Any) -> None:
+    content = {**NOMINAL.to_json(), field: value}
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({**content, "crc": zlib.crc32(json.dumps(content, sort_keys=True).encode())}))
+    if isinstance(value, str) and field in ("robot", "board", "date"):
+        assert Calibration.load(path, load_spec()).to_json() == content
+        return
+    with pytest.raises(DataError) as caught:
+        Calibration.load(path, load_spec())
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

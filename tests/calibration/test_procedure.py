@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from eva_sim.contract import FaceSpec
+from eva_sim.clock import SimulatedClock, WallClock
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import DataError, RobotError
-from eva_sim.real.boards.interface import BoardLimits
+from eva_sim.real.boards.interface import BoardLimits, BoardStatus
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
 from eva_sim.real.calibration.endpoint_search import endpoint_meaning, find_endpoints
 from eva_sim.real.calibration.model import Calibration
@@ -21,9 +22,11 @@ from eva_sim.real.calibration.operator_ui import (
     OperatorAnswer,
     OperatorQuestion,
     ScriptedOperator,
+    TerminalUI,
+    may_arm_face,
 )
-from eva_sim.real.calibration.procedure import measure_by_camera
-from eva_sim.real.calibration.servo_bench import BENCH_SPEED, ServoBench
+from eva_sim.real.calibration.procedure import build_calibration, measure_by_camera
+from eva_sim.real.calibration.servo_bench import BENCH_SPEED, GIVE_WAY, RELEASED, ServoBench
 from eva_sim.real.calibration.session import (
     CalibrationSession,
     CalibrationStopped,
@@ -159,6 +162,118 @@ def test_a_servo_that_pushes_gives_way(spec: FaceSpec, bus: RecordingBoard, benc
         assert bench.arrived and met - 60.0 < bench.raw < met
 
 
+class Spring(RecordingBoard):
+    """A board whose jaw meets a spring at a position, whose load has either sign."""
+
+    def __init__(self, met: float, way: float, sign: float) -> None:
+        super().__init__()
+        self.met, self.way, self.sign = met, way, sign
+
+    def _send(self, raw: Floats, began: float) -> BoardStatus:
+        beyond = max(0.0, self.way * (raw[JAW] - self.met))
+        self.load[JAW] = self.sign * min(1.0, 0.02 * beyond)
+        return super()._send(raw, began)
+
+
+JAW = load_spec().index("jaw")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_servo_at_a_stop_goes_back_and_stays(widest: BoardLimits, way: int, sign: int) -> None:
+    stop = widest.rest[JAW] + way * 60.0
+    board = Spring(stop, way, sign)
+    bench = ServoBench(board, SimulatedClock(), widest, PERIOD, too_hot=70.0)
+    with bench.armed(JAW):
+        bench.go(widest.rest[JAW] + way * 190.0)
+        loads = [abs(bench.tick().load[JAW]) for _ in range(500)]
+    assert sum(load > GIVE_WAY for load in loads) < 5
+    assert max(loads[100:]) <= RELEASED and len({*loads[100:]}) == 1  # it stays
+    assert "met resistance at" in bench.notice and f"went back to {bench.raw:.0f}" in bench.notice
+
+
+@pytest.mark.parametrize("load", [0.9, -0.9])
+def test_a_servo_that_works_hard_everywhere_is_let_go(
+    bus: RecordingBoard, bench: ServoBench, load: float
+) -> None:
+    def work(moves: bool) -> None:
+        with bench.armed(JAW):
+            if moves:
+                bench.go(1500.0)
+                bench.tick()
+            bus.load[JAW] = load
+            for _ in range(500):
+                bench.tick()
+
+    for moves in (False, True):
+        with pytest.raises(RobotError, match="works hard at"):
+            work(moves)
+        bus.load[JAW] = 0.0
+        assert not bus.armed
+
+
+CABLES = [load_spec().names[i] for i in load_spec().where("cable")]
+
+
+@pytest.mark.parametrize("name", [CABLES[1], CABLES[-2]])
+@pytest.mark.parametrize("swapped", [True, False])
+def test_a_cable_that_pulls_at_rest_is_refused(
+    spec: FaceSpec, bench: ServoBench, tmp_path: Path, name: str, swapped: bool
+) -> None:
+    """Its ends are swapped, or its rest is near the far end of what is allowed."""
+    mine, right = session(tmp_path), careful_endpoints(spec, name)[name]
+    low, high = right["low"], right["high"]
+    wrong = {"low": high, "high": low} if swapped else {"low": low + 0.6 * (high - low), "high": high}
+    guide = ScriptedOperator({name: wrong})
+    with pytest.raises(RobotError, match=rf"{name} was found wrong 3 times.*ends are swapped"):
+        find_endpoints(mine, bench, guide)
+    assert name not in mine.endpoints and sum("once more" in text for text in guide.texts) == 3
+    mine.endpoints[name] = ServoEndpoints(wrong["low"], wrong["low"], wrong["high"])  # by another program
+    with pytest.raises(DataError, match=rf"{name} pulls its cable by \d+% of its travel at rest.*--again"):
+        build_calibration(mine, partial=True)
+
+
+def nominal_endpoints(spec: FaceSpec, *names: str) -> dict[str, dict[str, float]]:
+    limits = Calibration.nominal(spec).limits
+    found = {}
+    for name in names:
+        i = spec.index(name)
+        low, high = [limits.low[i], limits.high[i]][:: int(spec.actuators[i].direction)]
+        found[name] = {"low": low, "neutral": limits.rest[i], "high": high}
+    return found
+
+
+@pytest.mark.parametrize("names", [("lid_left",), ("jaw", "levator_left")])
+def test_what_the_camera_contradicts_is_not_saved(
+    spec: FaceSpec, bench: ServoBench, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    mine, ends = session(tmp_path), nominal_endpoints(spec, *names)
+    find_endpoints(mine, bench, ScriptedOperator(ends))
+    for name in names:
+        mine.responses[name] = ActuatorResponse((1.0,), (-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), -1)
+    with pytest.raises(DataError, match=rf"{', '.join(names)} move the face opposite.*--again {names[0]}"):
+        build_calibration(mine, partial=True)
+    find_endpoints(mine, bench, ScriptedOperator(ends), again=names)
+    build_calibration(mine, partial=True)  # measured anew, so what the camera saw before counts no more
+
+
+@pytest.mark.parametrize(("typed", "armed"), [("\n", True), ("skip\n", False), ("800\nok\n", True)])
+def test_the_whole_face_is_armed_by_an_answer_only(
+    capsys: pytest.CaptureFixture[str], typed: str, armed: bool
+) -> None:
+    terminal = TerminalUI(lines=typed.splitlines(keepends=True))
+    assert may_arm_face(terminal, WallClock(), "moves") is armed
+    said = "".join(capsys.readouterr())
+    assert "All servos are next. When armed, the face moves." in said
+    assert ("'800' is not accepted" in said) == ("800" in typed)
+
+
+@pytest.mark.parametrize("typed", ["", "stop\n"])
+def test_without_an_answer_nothing_is_armed(typed: str) -> None:
+    with pytest.raises(CalibrationStopped):
+        may_arm_face(TerminalUI(lines=typed.splitlines(keepends=True)), WallClock(), "moves")
+
+
 def test_the_camera_part_is_resumed_and_doubts(
     spec: FaceSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +336,6 @@ def test_who_stops_is_told_what_is_kept(
 
 def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: ServoBench, tmp_path: Path) -> None:
     from eva_sim.real.calibration import model as module
-    from eva_sim.real.calibration.procedure import build_calibration
 
     mine = session(tmp_path)
     find_endpoints(mine, bench, ScriptedOperator({"jaw": {"low": 1320.0, "high": 1800.0}, "lid_right":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 
 import pytest
@@ -37,3 +38,40 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress(range(1), "sweep") as bar:
         assert not isinstance(bar, ProgressLines)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("before", [0, 500])
+def test_time_left_does_not_count_the_start(
+    monkeypatch: pytest.MonkeyPatch, workers: int, before: int
+) -> None:
+    """Workers compile for 30 s, then each does a part of 50 in 10 s; `before` were done in another call."""
+    clock = [0.0]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bar = progress(does="babble", total=1000 + before, unit="faces", workers=workers)
+    monkeypatch.setattr(bar, "_time", lambda: clock[0])
+    bar.start_t = 0.0
+    bar.skip(before)
+    for done in range(3):
+        clock[0] = 40.0 + 10 * done
+        for _ in range(workers):
+            bar.update(50)
+        left = (1000 - 50 * workers * (done + 1)) / (5 * workers)
+        shown = str(bar).partition("<")[2].partition(",")[0]
+        assert shown == ("?" if done == 0 else bar.format_interval(left))
+    bar.close()
+
+
+def test_quiet_work_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.0)
+
+    def work() -> None:
+        module.set_quiet(True)
+        assert list(progress(range(3), "sweep")) == [0, 1, 2]
+        with progress(does="sweep", total=2, workers=2) as bar:
+            bar.skip(1)
+            bar.update(1)
+        module.report("The robot is armed.")
+
+    contextvars.copy_context().run(work)
+    assert capsys.readouterr().err == "" and not module.is_quiet()

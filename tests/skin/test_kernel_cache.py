@@ -36,7 +36,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 def forget() -> None:
-    kernel_cache._folders.cache_clear()
+    kernel_cache.kernel_folders.cache_clear()
     kernel_cache._writable_folder.cache_clear()
 
 

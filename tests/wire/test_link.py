@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire import serial_ports
+from eva_sim.real.wire.known_ports import UsbDevice, known_devices, remember_devices
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import FoundPort, find_firmware_port, open_serial
+from eva_sim.testing.board_rigs import Listed
 from eva_sim.testing.fault_injection import LineFilter
 
 BAUD = 500_000
@@ -181,6 +184,49 @@ def test_the_error_lists_what_was_found(robots: tuple[str, ...], message: str) -
     with pytest.raises(RobotError, match=message) as error:
         find_firmware_port(BAUD, HERE, opener(*robots), SimulatedClock())
     assert all(port.path in str(error.value) for port in HERE)
+
+
+def test_a_printer_is_listed_and_never_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """General adapters, unknown devices and ports that are no USB: listed; only what is known is opened."""
+    printer, modem = Listed("/dev/p", 0x1A86, 0x7523, "9"), Listed("/dev/m", 0x2C99, 2, "1")
+    mine, board = Listed("/dev/b", 0x0403, 0x6001, "7"), Listed("/dev/a", 0x2E8A, 0x000A, "2")
+    unnumbered = Listed("/dev/u", 0x10C4, 0xEA60)
+    everything = [printer, modem, mine, board, unnumbered, Listed("/dev/ttyS0")]
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: everything)
+    open_port = opener("/dev/b", "/dev/p", "/dev/u")
+    with pytest.raises(RobotError, match="no robot answers") as error:
+        find_firmware_port(BAUD, opener=open_port, clock=SimulatedClock())
+    assert open_port.opened == ["/dev/a"]  # type: ignore[attr-defined]
+    assert all(port.device in str(error.value) for port in everything)
+    assert "/dev/p: CH340, not asked: it may be any device; name it once" in str(error.value)
+    remember_devices("firmware", [UsbDevice.of(mine), UsbDevice.of(unnumbered)])
+    assert find_firmware_port(BAUD, opener=open_port, clock=SimulatedClock()) == "/dev/b"
+    assert open_port.opened == ["/dev/a", "/dev/a", "/dev/b"]  # type: ignore[attr-defined]
+    for kind in ("feetech", "dynamixel"):
+        assert serial_ports.likely_ports(kind) == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "name"),
+    [((0x2E8A, 0x000A), "Raspberry Pi Pico"), ((0x303A, 0x1001), "Espressif"), ((0x1A86, 0x55D3), "CH343")],
+)
+def test_the_names_of_adapters(monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int], name: str) -> None:
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [Listed("/dev/x", *ids, "1")])
+    assert serial_ports.find_ports("firmware")[0].adapter == name
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"firmware": 3}', '{"firmware": [[1, 2]]}', '{"firmware": ['])
+def test_a_damaged_list_of_known_ports_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setenv("EVA_CONFIG", str(tmp_path))
+    (tmp_path / "ports").mkdir()
+    (tmp_path / "ports" / "known.json").write_text(content)
+    device = UsbDevice(1, 2, "A", "1.0")
+    assert known_devices("firmware") == set()
+    remember_devices("firmware", [device, None])
+    remember_devices("maestro", [device])
+    assert known_devices("firmware") == known_devices("maestro") == {device}
 
 
 def test_no_port_at_all_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -29,10 +30,12 @@ RANGES = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
 
 def _values(kind: type[Message]) -> st.SearchStrategy[Any]:
     """Messages of one kind with any numbers that their format holds."""
-    codes = kind.FORMAT.removeprefix("<").replace("8s", "s")
     parts: list[st.SearchStrategy[Any]] = [
-        st.binary(min_size=8, max_size=8) if code == "s" else st.integers(0, RANGES[code]) for code in codes
+        st.binary(min_size=int(size), max_size=int(size)) if code == "s" else st.integers(0, RANGES[code])
+        for size, code in re.findall(r"(\d*)([BHIs])", kind.FORMAT)
     ]
+    if kind is wire.Ident:  # of other versions only the version is known
+        parts[0] = st.just(wire.VERSION)
     if kind.PULSES:
         pulses = st.lists(st.integers(0, 0xFFFF), min_size=CHANNELS, max_size=CHANNELS)
         parts.append(pulses.map(tuple))
@@ -40,7 +43,7 @@ def _values(kind: type[Message]) -> st.SearchStrategy[Any]:
 
 
 ANY = st.one_of([_values(kind) for kind in MESSAGES])
-SEQUENCE = st.integers(0, 0xFFFF)
+SEQUENCE = st.integers(0, 0xFFFFFFFF)
 TARGETS = wire.Targets(7, tuple(range(6000, 6000 + CHANNELS)))
 
 
@@ -49,16 +52,30 @@ def test_crc_is_that_of_the_page() -> None:
 
 
 def test_a_known_frame_byte_by_byte() -> None:
-    body = bytes([0x04, 0x02, 0x01, 0x07, 0x00])
+    body = bytes([0x0A, 0x02, 0x01, 0x03, 0x00, 0x07])
     crc = struct.pack("<H", wire.crc16(body))
-    assert encode_frame(wire.Disarm(7), 0x0102) == bytes([5, *body[:4], 3, *crc, 0])
+    assert encode_frame(wire.Read(7), 0x030102) == bytes([5, *body[:4], 4, 7, *crc, 0])
+
+
+@pytest.mark.parametrize("message", [wire.Hello(), wire.Ident(wire.VERSION)])
+def test_board_and_host_of_any_version_introduce_themselves_alike(message: Message) -> None:
+    body = struct.pack("<BH", message.TYPE, 0x0102) + message.pack()
+    whole = cobs_encode(body + struct.pack("<H", wire.crc16(body))) + b"\0"
+    assert encode_frame(message, 0x030102) == whole
+
+
+@pytest.mark.parametrize("version, rest", [(1, bytes(22)), (3, bytes(90)), (9, b"")])
+def test_of_another_version_only_the_version_is_read(version: int, rest: bytes) -> None:
+    body = struct.pack("<BHB", wire.Ident.TYPE, 5, version) + rest
+    frame = cobs_encode(body + struct.pack("<H", wire.crc16(body))) + b"\0"
+    assert Decoder(TO_HOST).feed(frame) == [(5, wire.Ident(version))]
 
 
 def test_lengths_are_those_of_the_page() -> None:
     lengths = {kind.__name__: struct.calcsize(f"{kind.FORMAT}{CHANNELS * kind.PULSES}H") for kind in MESSAGES}
     assert lengths == {
-        "Hello": 1, "Targets": 52, "Arm": 6, "Disarm": 2, "Stop": 0, "Clear": 6, "Limits": 11, "Commit": 6,
-        "Query": 0, "Read": 1, "Ident": 23, "Status": 70, "Channel": 10,
+        "Hello": 1, "Targets": 54, "Arm": 8, "Disarm": 0, "Stop": 0, "Clear": 8, "Limits": 13, "Commit": 8,
+        "Query": 0, "Read": 1, "Ident": 46, "Status": 76, "Channel": 10,
     }  # fmt: skip
 
 
@@ -75,7 +92,7 @@ def test_stuffing_goes_both_ways_and_has_no_zero(data: bytes) -> None:
 
 @given(ANY, SEQUENCE)
 def test_a_message_comes_back(message: Message, sequence: int) -> None:
-    assert Decoder(MESSAGES).feed(encode_frame(message, sequence)) == [(sequence, message)]
+    assert Decoder(MESSAGES).feed(encode_frame(message, sequence)) == [(message.number(sequence), message)]
 
 
 @given(st.lists(st.tuples(ANY, SEQUENCE), max_size=5), st.lists(st.integers(1, 40), min_size=1))
@@ -85,17 +102,17 @@ def test_frames_may_arrive_in_any_pieces(frames: list[tuple[Message, int]], cuts
         cuts = [*cuts[1:], cuts[0]]
         found += decoder.feed(stream[: cuts[0]])
         stream = stream[cuts[0] :]
-    assert found == [(sequence, message) for message, sequence in frames]
+    assert found == [(message.number(sequence), message) for message, sequence in frames]
     assert decoder.bad == 0
 
 
 @given(st.binary(max_size=400), ANY, SEQUENCE)
 def test_after_any_bytes_the_next_zero_starts_afresh(noise: bytes, message: Message, sequence: int) -> None:
     found = Decoder(MESSAGES).feed(noise + b"\0" + encode_frame(message, sequence))
-    assert found[-1] == (sequence, message)
+    assert found[-1] == (message.number(sequence), message)
 
 
-@pytest.mark.parametrize("message", [TARGETS, wire.Stop(), wire.Ident(1, 1, 0, bytes(8), 1, 25, 9, 0, 0)])
+@pytest.mark.parametrize("message", [TARGETS, wire.Stop(), wire.Ident(2, 1, 0, bytes(8), 1, 25, 9, 0, 0)])
 def test_no_single_flipped_bit_is_taken(message: Message) -> None:
     """Every bit of a frame but the 00 that ends it; that one may only lose the frame."""
     whole = encode_frame(message, 513)
@@ -113,7 +130,7 @@ def test_a_truncated_frame_is_not_taken(message: Message, sequence: int, cut: in
     whole = encode_frame(message, sequence)
     decoder = Decoder(MESSAGES)
     assert decoder.feed(whole[: -1 - cut] + b"\0") == []
-    assert decoder.feed(whole) == [(sequence, message)]
+    assert decoder.feed(whole) == [(message.number(sequence), message)]
 
 
 def test_an_endless_frame_takes_no_memory() -> None:
@@ -141,7 +158,7 @@ def test_pulses_of_another_face_are_bad(count: int) -> None:
 
 def test_half_a_pulse_is_bad() -> None:
     with pytest.raises(struct.error):
-        wire.Targets.unpack(bytes(2 + 2 * CHANNELS + 1))
+        wire.Targets.unpack(bytes(4 + 2 * CHANNELS + 1))
 
 
 @settings(max_examples=max(300, settings().max_examples))

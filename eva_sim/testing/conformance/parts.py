@@ -1,4 +1,4 @@
-"""Under benchmarks/faults.py: what may happen to host, board, servo drivers, files and camera."""
+"""What may happen to host, board, servo drivers, files and camera."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fault_bench import Bench, Trial, open_machine
-from benchmarks.fault_line import refused
 from eva_sim.contract import load_spec
-from eva_sim.errors import CommandError, DataError, RobotError
+from eva_sim.errors import CommandError, DataError, LinkError, RobotError
+from eva_sim.real.boards.firmware import TOOK_OVER
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
+from eva_sim.testing.conformance.bench import CHANNEL, STEP, Bench, Trial, open_machine
+from eva_sim.testing.conformance.line import refused
 from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bit, kill_mover, kill_recorder
 
 FACE = """
@@ -97,12 +98,83 @@ def brown_out(trial: Trial) -> None:
             _latched(trial, bench, refusal)
 
 
+def high_supply(trial: Trial) -> None:
+    """The servos get more than they bear, as from a battery of two cells; and nothing is armed at it."""
+    trial.limp_by = 0.085
+    with trial.bench() as bench:
+        bench.ready()
+        for n in range(trial.choose(80, 4)):
+            bench.move(6, n % 20)
+            begin = bench.clock.now()
+            bench.machine.supply((6.6, 7.4, 8.4, 9.9)[n % 4])
+            bench.went_limp(begin, 0.15)
+            refusal = refused(bench.board.clear, RobotError) and refused(
+                lambda: bench.board.arm(range(25)), RobotError
+            )
+            bench.machine.supply(6.0)
+            bench.clock.sleep(0.1)
+            _latched(trial, bench, refusal)
+
+
+def dips(trial: Trial) -> None:
+    """Dips that are each too short for a fault, as servos that start together make them."""
+    trial.limp_by = 1.1
+    spans = ((50, 4), (55, 2), (20, 40), (8, 30), (3, 12), (30, 100))
+    with trial.bench() as bench:
+        bench.ready()
+        for n, (low, high) in enumerate(spans * trial.choose(10, 1)):
+            bench.move(40, n)
+            begin = bench.clock.now()
+            while bench.clock.now() - begin < 1.0:
+                for volts, span in ((3.0, low), (6.0, high)):
+                    bench.machine.supply(volts)
+                    bench.board.send(bench.aim())
+                    bench.clock.sleep(span / 1000)
+            bench.went_limp(begin, 1.1)
+            _latched(trial, bench, True)
+
+
+def bus_noise(trial: Trial) -> None:
+    """One bit of a period's bus traffic is flipped while it moves: written again, and no pulse is wrong."""
+    with trial.bench() as bench:
+        bench.ready()
+        repeats = _repeats(bench)
+        for bit in trial.some(range(1776), 40):
+            bench.machine.flip_bus_bit(bit)
+            status = bench.move(1)
+            shown = bench.machine.pulses[CHANNEL]
+            near = np.abs(shown - status.output) <= bench.limits.slew + STEP[trial.body]
+            good = status.state == BoardState.ACTIVE and bool(near.all())
+            trial.saw("no wrong pulse, it goes on" if good else "a wrong pulse, or limp", good)
+        trial.expect(_repeats(bench) - repeats > 0.8 * trial.tried, "flips were not noticed")
+
+
+def _repeats(bench: Bench) -> int:
+    return bench.link.demand(wire.Query(), wire.Status, 0.1).repeats
+
+
+def second_host(trial: Trial) -> None:
+    """Another host opens a session while the first one moves; then the first one wants the face limp."""
+    with trial.bench() as bench:
+        bench.ready()
+        for n in range(trial.choose(40, 4)):
+            bench.move(6, n % 20)
+            first = bench.board
+            bench.ready()
+            told = TOOK_OVER in bench.move(1).faults and refused(partial(first.send, bench.aim()), LinkError)
+            moves = bench.move(5).state == BoardState.ACTIVE
+            first.disarm()
+            limp = bench.limp and bench.stays_limp()
+            trial.saw("both told, limp when the first one disarms", told and moves and limp)
+            bench.ready()
+
+
 def _sag_shortly(trial: Trial, bench: Bench, volts: float) -> None:
     """For a time that is too short for a fault."""
     bench.machine.supply(volts)
     bench.move(1, 10)
     bench.machine.supply(6.0)
-    status = bench.move(5)
+    status = bench.move(20)  # until the sag is made up for
     trial.saw("for 30 ms, it goes on", status.state == BoardState.ACTIVE)
 
 
