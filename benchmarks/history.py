@@ -234,7 +234,8 @@ class Bench:
     def travel_error(self, commands: Floats, asked: Asked) -> float:
         """Mean error of commands, (T, 25), of the actuators that move landmarks [% of travel]."""
         moving = self.twin.spec.expressive
-        return 100 * float(travel_error(commands, asked.commands)[:, moving].mean())
+        wanted = np.asarray(asked.commands, np.float32)
+        return 100 * float(travel_error(np.asarray(commands, np.float32), wanted)[:, moving].mean())
 
     def _distances(self, faces: Floats, asked: Floats) -> Floats:
         """Mean distance of the points at each step, (T,) [mm]."""

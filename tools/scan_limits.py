@@ -199,7 +199,7 @@ def print_groups(scanner: Scanner, ends: Scan) -> None:
 
 def tension_gains(scanner: Scanner, ends: Scan) -> dict[str, dict[str, float]]:
     """Tension of each cable alone at its end, and what each other actuator at its end adds [N]."""
-    loads = {tuple(np.flatnonzero(row)): load for row, load in zip(ends.shares, ends.loads, strict=True)}
+    loads = {tuple(np.flatnonzero(row).tolist()): load for row, load in zip(ends.shares, ends.loads, strict=True)}
     gains: dict[str, dict[str, float]] = {}
     for own, name in enumerate(scanner.actuators):
         if f"cable {name}_left" in scanner.overloads.names:

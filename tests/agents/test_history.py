@@ -151,7 +151,7 @@ def test_a_face_that_is_not_found_is_as_it_was_before(model: HistoryModel) -> No
             command = follower(rest.landmarks)
             follower.read(reading)
         answers.append(command)
-    assert np.array_equal(*answers)
+    assert np.array_equal(answers[0], answers[1])
 
 
 def test_equal_seeds_train_equal_models(direct: InverseModel) -> None:

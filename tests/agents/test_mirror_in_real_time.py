@@ -18,7 +18,7 @@ from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.clock import WallClock
 from eva_sim.files import asset
-from eva_sim.media.sources import FrameSource, open_source
+from eva_sim.media.sources import Frames, FrameSource, open_source
 from eva_sim.real.opening import open_mock, open_virtual
 from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
@@ -52,8 +52,9 @@ class Clip(FrameSource):
     def __init__(self, frames: list[np.ndarray]) -> None:
         self._frames, self.length = frames, len(frames)
 
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        return ((n / FPS, frame) for n, frame in enumerate(self._frames))
+    def __iter__(self) -> Frames:
+        for n, frame in enumerate(self._frames):
+            yield n / FPS, frame
 
 
 class AsCamera(Clip):
@@ -61,7 +62,7 @@ class AsCamera(Clip):
 
     name, live = "a camera", True
 
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+    def __iter__(self) -> Frames:
         start, last = time.monotonic(), -1
         while (n := int((time.monotonic() - start) * FPS)) < len(self._frames):
             if n > last:
