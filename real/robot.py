@@ -146,7 +146,7 @@ class RobotFace(Face):
         rest.
 
         Raises:
-            RobotError: the board refuses, as the cause of a fault is still there; another robot is at the port;
+            RobotError: the board refuses; the cause of a fault is still there; another robot is at the port;
                 the calibration has changed; a stop came meanwhile; or a pause after faults is not over.
             DataError: the file of the calibration was removed or damaged.
         """
