@@ -146,9 +146,8 @@ class RobotFace(Face):
         rest.
 
         Raises:
-            RobotError: the board refuses, for example because the cause of a fault is still there; another
-                robot is at the port; the calibration is another one than when the robot was opened; a stop
-                came meanwhile; or it was armed after a fault so often that it must cool down first.
+            RobotError: the board refuses; the cause of a fault is still there; another robot is at the port;
+                the calibration has changed; a stop came meanwhile; or a pause after faults is not over.
             DataError: the file of the calibration was removed or damaged.
         """
         self._check_open()
@@ -280,8 +279,8 @@ class RobotFace(Face):
         safety = robot_config(self.spec)["safety"]
         limits = self.calibration.limits
         way = float(((limits.high - limits.low) / load_motion_rules(self.spec).arming_slew(limits)).max())
-        allowed = len(safety["arm_groups"]) * safety["arm_gap"] + way * self._period + _ARMING_TIME
-        deadline = self.clock.now() + allowed
+        gaps = len(safety["arm_groups"]) * safety["arm_gap"]
+        deadline = self.clock.now() + gaps + way * self._period + _ARMING_TIME
         while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
             with self._shutdown:
                 self._send(self._raw)
@@ -290,7 +289,6 @@ class RobotFace(Face):
         if self._status.state != BoardState.ACTIVE:
             self._filter.latch(f"not armed: the board is {self._status.state.name.lower()}")
             raise RobotError(f"the robot could not be armed: {'; '.join(self._filter.faults)}.")
-        # Periods begin at whole multiples from here on.
         self._due = np.ceil(self.clock.now() / self.spec.control_dt - 1e-6) * self.spec.control_dt
         self.clock.sleep(self._due - self.clock.now())
 
