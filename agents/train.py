@@ -6,6 +6,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,8 @@ from eva_sim.agents.data.dataset import Dataset
 from eva_sim.agents.evaluation.imagined_pictures import draw_imagined
 from eva_sim.agents.evaluation.scores import compare_with_baselines, plot_scores
 from eva_sim.agents.models import linear
+from eva_sim.agents.models.history import HistoryModel
+from eva_sim.agents.models.history_training import HistoryConfig, ManyFaces, fit_history_model
 from eva_sim.agents.models.image_route import ImageRoute, ImageTrainingConfig, fit_image_route
 from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inverse_model
 from eva_sim.agents.models.linear import LinearModel
@@ -27,6 +30,7 @@ from eva_sim.agents.models.routes import RouteModel, check_route
 from eva_sim.agents.models.self_image import picture_error
 from eva_sim.agents.models.training_state import STATES, TrainingState
 from eva_sim.contact_sheet import save_picture
+from eva_sim.errors import DataError
 from eva_sim.files import (
     atomic_files,
     check_free_space,
@@ -35,13 +39,16 @@ from eva_sim.files import (
     write_json,
 )
 from eva_sim.optional import import_optional
+from eva_sim.twin import Twins
 
 #: Size of a model's file, about [bytes].
-MODEL_SIZE = {"direct": 4e6, "image": 16e6, "linear": 2e6}
+MODEL_SIZE = {"direct": 4e6, "image": 16e6, "linear": 2e6, "history": 5e6}
 #: Size of the states that a training keeps beside its model, about [bytes].
-STATE_SIZE = {"direct": 9e6, "image": 45e6}
+STATE_SIZE = {"direct": 9e6, "image": 45e6, "history": 9e6}
 #: State of the training of the direct route.
 STATE_FILE = f"inverse{STATES}"
+#: Faces that move side by side while a history model learns.
+FACES = 16
 #: Held-out pictures that imagined ones are compared with.
 _PICTURES = 500
 
@@ -57,6 +64,7 @@ def train_model(data: Dataset, out: str | os.PathLike[str], route: str = "direct
     check_route(route)
     train: dict[str, Callable[[Dataset, str | os.PathLike[str]], RouteModel]] = {
         "direct": train_inverse_model, "image": train_image_route, "linear": train_linear_model,
+        "history": train_history_model,
     }  # fmt: skip
     return train[route](data, out)
 
@@ -76,9 +84,44 @@ def train_inverse_model(
     """
     recipe = vars(config := config or TrainingConfig())
     writer = _ReportWriter(data, out, "direct", recipe, STATE_SIZE["direct"])
-    state = TrainingState(writer.folder / STATE_FILE, {"data": writer.origin, "config": vars(config)})
-    model, history = fit_inverse_model(writer.training, config, state)
-    writer.write(model, config.seed, {"epochs": len(history), "validation_mae": min(history)})
+    model, metrics = _fit_direct(writer, config)
+    writer.write(model, config.seed, metrics)
+    return model
+
+
+def train_history_model(
+    data: Dataset,
+    out: str | os.PathLike[str],
+    config: HistoryConfig | None = None,
+    direct: TrainingConfig | None = None,
+    faces: ManyFaces | None = None,
+) -> HistoryModel:
+    """Trains the direct route, then the history model upon it; files and errors as of `train_inverse_model`.
+
+    The state holds the direct route only. The history model, a minute or two, starts over.
+
+    Args:
+        data: the data set.
+        out: folder for the files.
+        config: hyperparameters of the history model.
+        direct: those of the direct route.
+        faces: that move while the history model learns; by default twins with the reduced skin.
+
+    Raises:
+        DataError: also if the data are not of a twin and no faces are given, or the faces are others.
+    """
+    if faces is None and data.manifest.body != "twin":
+        raise DataError(
+            f"these data are of the body {data.manifest.body!r}; a history model learns on twins that move, "
+            "so it needs data of the twin. Train `--route direct`, or babble with the twin."
+        )
+    config, direct = config or HistoryConfig(), direct or TrainingConfig()
+    recipe = {**vars(direct), "history": vars(config)}
+    writer = _ReportWriter(data, out, "history", recipe, STATE_SIZE["history"])
+    base, metrics = _fit_direct(writer, direct)
+    with nullcontext(faces) if faces is not None else Twins(FACES, "reduced") as moving:
+        model, losses = fit_history_model(base, moving, config)
+    writer.write(model, config.seed, {**metrics, "losses": losses})
     return model
 
 
@@ -111,6 +154,13 @@ def train_linear_model(data: Dataset, out: str | os.PathLike[str]) -> LinearMode
     model = LinearModel.fit(writer.training)
     writer.write(model, 0, {})
     return model
+
+
+def _fit_direct(writer: _ReportWriter, config: TrainingConfig) -> tuple[InverseModel, dict[str, Any]]:
+    """Trains the direct route, and keeps its state beside the model; returns it and its metrics."""
+    state = TrainingState(writer.folder / STATE_FILE, {"data": writer.origin, "config": vars(config)})
+    model, history = fit_inverse_model(writer.training, config, state)
+    return model, {"epochs": len(history), "validation_mae": min(history)}
 
 
 class _ReportWriter:

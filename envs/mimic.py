@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eva_sim.contract import Floats
+from eva_sim.agents.data.motion import minimum_jerk
 from eva_sim.envs.base import FaceEnv
 from eva_sim.envs.reset_options import check_points
 from eva_sim.envs.target_faces import TargetFaces
@@ -181,8 +181,3 @@ class MimicVectorEnv(FaceVectorEnv):
     """Many `MimicEnv`s at once, see `FaceVectorEnv`."""
 
     task = MimicTask
-
-
-def minimum_jerk(u: Floats) -> Floats:
-    """Share of the way after a share `u` in [0, 1] of the time; Flash and Hogan, J Neurosci 5(7), 1985."""
-    return u**3 * (10 - 15 * u + 6 * u**2)

@@ -130,6 +130,12 @@ class Actuators:
         drawn: Floats = self.take_up - self._looser
         return drawn
 
+    def cable_torque(self) -> Floats:
+        """Torque that each cable's servo holds now, (C,) [N m]: pull of its line times lever of its horn."""
+        pull = self.spec.cable["bowden_stiffness"] * (self.line - self.take_up)
+        torque: Floats = np.maximum(pull, 0.0) * self.spec.lever(self.position)
+        return torque
+
     def step(self, command: NDArray[np.float32], tension: NDArray[Any]) -> None:
         """Lets one control period pass.
 

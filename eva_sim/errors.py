@@ -105,6 +105,7 @@ def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> Non
 EXTRAS = {
     "torch": "train", "matplotlib": "train", "serial": "real", "scservo_sdk": "feetech",
     "dynamixel_sdk": "dynamixel", "pyarrow": "lerobot",
+    "av": "mirror", "cv2": "mirror", "mediapipe": "mirror",
 }  # fmt: skip
 
 

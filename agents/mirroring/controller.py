@@ -16,6 +16,7 @@ from eva_sim.agents.mirroring.person_tracker import PersonState, PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.mirroring.stage_times import ANSWER, DRAW, MAP, MOVE, TRACK, StageTimes
 from eva_sim.agents.mirroring.video_panels import add_inset, resize_to_panel
+from eva_sim.agents.models.following import open_follower
 from eva_sim.agents.models.image_route import ImageRoute
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face, Floats
@@ -136,6 +137,7 @@ class MirrorController:
                 "train one for this face with `eva babble` and `eva train`."
             )
         self._model, self._face, self.pictures, self._size = model, face, pictures, size
+        self._follower = open_follower(model)
         self._retarget = Retargeter(
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
@@ -146,7 +148,7 @@ class MirrorController:
         self.tracker: PersonTracker | None = None
         self.frame: DetectedFrame | None = None
         self._unanswered: float | None = None
-        self._mapped: tuple[PersonState, Floats, NDArray[np.float32]] | None = None
+        self._mapped: tuple[PersonState, Floats] | None = None
         self.expected_steps: int | None = None
         self.picture: Picture = self._render()
 
@@ -175,7 +177,7 @@ class MirrorController:
         self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest(), np.zeros(3))
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()
-        self._face.reset()
+        self._follower.reset(self._face.reset())
 
     def held_while_waiting(self, frames: Iterable[DetectedFrame]) -> Iterator[DetectedFrame]:
         """Yields a camera's frames; a robot is held while the camera is slow."""
@@ -209,6 +211,7 @@ class MirrorController:
             self._unanswered = None
         with self._stages.measure(MOVE):
             reading = self._face.move(command)
+            self._follower.read(reading)
         robot = self._neck_and_eyes.read(reading.position)
         if render:
             with self._stages.measure(DRAW):
@@ -221,16 +224,14 @@ class MirrorController:
         })  # fmt: skip
 
     def _map(self, person: PersonState) -> tuple[Floats, NDArray[np.float32]]:
-        """Returns the face to ask for and its command; the latest ones where the person is as before.
+        """Returns the face to ask for, the latest one where the person is as before, and the next command.
 
         Live, several control periods may pass between two pictures.
         """
         if self._mapped is None or self._mapped[0] is not person:
-            target = self._retarget(person.expression, self._tracker().neutral)
-            head = person.head._replace(turn=person.head_ahead)
-            command = self._neck_and_eyes.set_command(self._model.predict(target), head)
-            self._mapped = person, target, command
-        return self._mapped[1:]
+            self._mapped = person, self._retarget(person.expression, self._tracker().neutral)
+        target, head = self._mapped[1], person.head._replace(turn=person.head_ahead)
+        return target, self._neck_and_eyes.set_command(self._follower(target), head)
 
     def trace(self) -> MirrorTrace:
         """Returns all steps so far; at least one must have been made."""

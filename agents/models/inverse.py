@@ -128,9 +128,13 @@ class InverseModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model atomically."""
+        write_model(path, "direct", self.content())
+
+    def content(self) -> dict[str, Any]:
+        """Returns the entries of the model's file."""
         face = BabbledFace(self.spec, self.neutral, self.range_low, self.range_high, self.forward_model)
-        content = {"network": self.network.state_dict(), "mean": self.mean, "scale": self.scale}
-        write_model(path, "direct", {**face.content(), **content})
+        network = {"network": self.network.state_dict(), "mean": self.mean, "scale": self.scale}
+        return {**face.content(), **network}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -141,11 +145,20 @@ class InverseModel:
         """
         content = read_model_of(path, "direct")
         with explain_wrong_entries(path):
-            normaliser = {name: content[name].numpy() for name in ("mean", "scale")}
-            weights = [each for name, each in content["network"].items() if name.endswith("weight")]
-            hidden = tuple(len(each) for each in weights[:-1])
-            model = cls(**vars(BabbledFace.from_content(content)), **normaliser, hidden=hidden)
-            model.network.load_state_dict(content["network"])
+            return cls.from_content(content)
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """Reads the entries that `content` returned.
+
+        Raises:
+            KeyError, AttributeError, RuntimeError, TypeError, ValueError: an entry is missing or wrong.
+        """
+        normaliser = {name: content[name].numpy() for name in ("mean", "scale")}
+        weights = [each for name, each in content["network"].items() if name.endswith("weight")]
+        hidden = tuple(len(each) for each in weights[:-1])
+        model = cls(**vars(BabbledFace.from_content(content)), **normaliser, hidden=hidden)
+        model.network.load_state_dict(content["network"])
         return model
 
 

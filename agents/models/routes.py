@@ -9,6 +9,7 @@ from typing import Protocol
 
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
+from eva_sim.agents.models.history import HistoryModel
 from eva_sim.agents.models.image_route import ImageRoute
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.agents.models.linear import LinearModel
@@ -43,6 +44,7 @@ class RouteModel(Protocol):
 
 _LOADERS: Mapping[str, Callable[[Path], RouteModel]] = {
     "direct": InverseModel.load, "image": ImageRoute.load, "linear": LinearModel.load,
+    "history": HistoryModel.load,
 }  # fmt: skip
 #: Names of the routes; the first is the default.
 ROUTES = tuple(_LOADERS)

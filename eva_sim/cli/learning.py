@@ -59,8 +59,9 @@ def train(
         str,
         typer.Option(
             help="direct: landmarks to commands. image: landmarks to a picture that the robot imagines of "
-            "itself, and from the picture to commands. linear: ridge regression",
-            autocompletion=one_of(["direct", "image", "linear"]),
+            "itself, and from the picture to commands. linear: ridge regression. history: direct, "
+            "corrected by what was asked, sent and read lately",
+            autocompletion=one_of(["direct", "image", "linear", "history"]),
         ),
     ] = "direct",
 ) -> None:

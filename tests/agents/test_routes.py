@@ -26,6 +26,8 @@ from eva_sim.agents.mirroring.video_panels import INSET
 from eva_sim.agents.models import descent, inverse, training_state
 from eva_sim.agents.models.baselines import NeutralBaseline
 from eva_sim.agents.models.descent import Descent, descend
+from eva_sim.agents.models.history import HistoryModel
+from eva_sim.agents.models.history_training import HistoryConfig
 from eva_sim.agents.models.image_route import (
     COMMAND_STATE,
     PICTURE_STATE,
@@ -39,7 +41,13 @@ from eva_sim.agents.models.picture_window import CELL, PictureWindow, find_windo
 from eva_sim.agents.models.routes import ROUTES, RouteModel, load_model
 from eva_sim.agents.models.self_image import SelfImage, picture_error
 from eva_sim.agents.models.training_state import TrainingState
-from eva_sim.agents.train import train_image_route, train_inverse_model, train_linear_model, train_model
+from eva_sim.agents.train import (
+    train_history_model,
+    train_image_route,
+    train_inverse_model,
+    train_linear_model,
+    train_model,
+)
 from eva_sim.contract import load_spec
 from eva_sim.detector import canonical_face
 from eva_sim.errors import ArgumentValueError, DataError
@@ -48,10 +56,12 @@ from eva_sim.landmarks import POINTS
 from eva_sim.media.encoding import PictureStore
 from eva_sim.testing.fake_face import FakeFace, open_fake
 from tests.agents.detected_faces import detected
+from tests.agents.fake_faces import FakeFaces
 
 SPEC = load_spec()
 MOVING = SPEC.expressive
 QUICK = ImageTrainingConfig(picture_steps=200, command_steps=150, parts=20, picture_batch=16)
+BRIEF = HistoryConfig(rounds=1, seconds=4, motion_steps=10, steps=5, batch=4, length=8)
 SHORT = ImageTrainingConfig(picture_steps=12, command_steps=12, parts=4)
 
 
@@ -79,6 +89,9 @@ def trained(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         "direct": train_inverse_model(data, out / "direct", TrainingConfig(epochs=3)),
         "image": train_image_route(data, out / "image", QUICK),
         "linear": train_linear_model(data, out / "linear"),
+        "history": train_history_model(
+            data, out / "history", BRIEF, TrainingConfig(epochs=3), FakeFaces(faces=4)
+        ),
     }
     return models, out
 
@@ -177,7 +190,9 @@ def test_the_linear_route_is_exact_where_commands_are_linear(data: Dataset) -> N
 @pytest.mark.parametrize("route", ROUTES)
 def test_models_load_bit_by_bit(trained: Trained, data: Dataset, route: str) -> None:
     models, out = trained
-    kind = {"direct": InverseModel, "image": ImageRoute, "linear": LinearModel}[route]
+    kind = {
+        "direct": InverseModel, "image": ImageRoute, "linear": LinearModel, "history": HistoryModel,
+    }[route]  # fmt: skip
     for path in (out / route, out / route / "inverse.pt"):
         loaded = load_model(path)
         assert isinstance(loaded, kind)
@@ -212,6 +227,8 @@ def test_damaged_models_are_refused_in_one_line(trained: Trained, tmp_path: Path
         ("image", {"self_image": {}}, "damaged or not a model"),
         ("image", {"image_inverse": None}, "damaged or not a model"),
         ("image", {"products": None}, "damaged or not a model"),
+        ("history", {"history": {}}, "damaged or not a model"),
+        ("history", {"mean": None}, "damaged or not a model"),
         ("linear", {"points": [1, 2]}, "another set of landmarks"),
         ("linear", {"weights": torch.zeros(3, 2)}, "damaged or not a model"),
         ("linear", {"mean": None}, "damaged or not a model"),
@@ -227,7 +244,10 @@ def test_wrong_entries_are_refused(
         load_model(tmp_path / "m.pt")
 
 
-@pytest.mark.parametrize(("kind", "route"), [(InverseModel, "image"), (ImageRoute, "linear")])
+@pytest.mark.parametrize(
+    ("kind", "route"),
+    [(InverseModel, "image"), (ImageRoute, "linear"), (HistoryModel, "direct"), (InverseModel, "history")],
+)
 def test_a_model_of_another_route_is_refused(trained: Trained, kind: Any, route: str) -> None:
     with pytest.raises(DataError, match=f"goes the route '{route}'"):
         kind.load(trained[1] / route / "inverse.pt")

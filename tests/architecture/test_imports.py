@@ -18,7 +18,8 @@ ALLOWED: dict[str, set[str]] = {
     "head": {"core"},
     "skin": {"core", "head"},
     "rendering": {"core", "head", "skin"},
-    "twin": {"core", "head", "skin", "rendering"},
+    "limits": {"core", "head"},
+    "twin": {"core", "head", "skin", "rendering", "limits"},
     "media": {"core"},
     "recording": {"core", "media"},
     "envs": {"core", "twin", "agents.data"},
@@ -37,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "real.vision": {"core", "media"},
     "real.boards": {"core", "real.wire"},
     "real.calibration": {"core", "recording", "real.wire", "real.boards"},
-    "real.safety": {"core", "real.wire", "real.boards", "real.calibration"},
+    "real.safety": {"core", "limits", "real.wire", "real.boards", "real.calibration"},
     "real.simulation": {"core", "twin", "real.wire", "real.boards", "real.vision"},
     "real.transfer": {"core", "media", "twin", "real.wire"},
     "real": {

@@ -137,6 +137,7 @@ TRAIN = [
     ("train data --route liner --out {out}", r"no route called 'liner'; did you mean linear\?"),
     ("train data --route pictures --out {out}", r"no route called 'pictures'; .*direct, image, linear"),
     ("train data --route image --out {out}", r"without pictures; record another data set with `eva babble`"),
+    ("train data --route history --out {out}", r"of the body 'fake'; a history model learns on twins"),
     ("train none --route image --out {out}", r"none holds no data set"),
     ("train few --route linear --out {out}", r"few has 10 samples; training needs 30 or more"),
     ("train data --out /proc/none", r"/proc/none cannot be written"),

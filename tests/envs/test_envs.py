@@ -14,10 +14,10 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import eva_sim
+from eva_sim.agents.data.motion import minimum_jerk
 from eva_sim.contract import load_spec
 from eva_sim.envs import mimic, observations, pose, target_faces
 from eva_sim.envs.face_features import FaceFeatures
-from eva_sim.envs.mimic import minimum_jerk
 from eva_sim.envs.observations import OBSERVE
 from eva_sim.envs.reset_options import check_points
 from eva_sim.errors import ArgumentValueError, CommandError, DataError, EvaError, RenderError

@@ -1,0 +1,179 @@
+"""The history model: what was asked of a face, sent to it and read from it lately, to its next command.
+
+The direct route answers each face by itself. A moving face also has a past: commands that are still under
+way, servos that have not arrived, friction and play of cables, noise of landmarks. The history model corrects
+the answer of the direct route by what it has seen of all these. It sees faces as the commands which the
+direct route gives for them, so that everything that it sees and says is in [-1, 1]. The correction is
+bounded, so no error can grow from step to step.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eva_sim.agents.models.baselines import Array
+from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
+from eva_sim.agents.models.prediction import check_landmarks, threads_for, whole_commands
+from eva_sim.contract import Floats, Reading
+
+ROUTE = "history"
+#: Latest faces that were asked for, and latest commands, that the network sees.
+ASKED, SENT = 6, 3
+#: Units of each hidden layer.
+HIDDEN = (128, 128)
+#: Largest correction of a command.
+BOUND = 0.4
+
+
+class History(NamedTuple):
+    """The lately seen of B faces, all of it in commands of the M actuators that move landmarks.
+
+    Attributes:
+        asked: faces that were asked for, as the direct route answers them, newest first, (B, ASKED, M).
+        sent: commands, newest first, (B, SENT, M).
+        position: of the actuators, (B, M).
+        seen: the face that was read last, as the direct route answers it, (B, M).
+    """
+
+    asked: Tensor
+    sent: Tensor
+    position: Tensor
+    seen: Tensor
+
+    @classmethod
+    def at_rest(cls, rest: Tensor, seen: Tensor) -> Self:
+        """Returns the history of faces that have rested for long.
+
+        Args:
+            rest: the neutral command, (M,).
+            seen: what the direct route answers to the face at rest, (B, M).
+        """
+        still = rest.expand(len(seen), 1, -1)
+        return cls(seen[:, None].expand(-1, ASKED, -1), still.expand(-1, SENT, -1), still[:, 0], seen)
+
+    def ask(self, asked: Tensor) -> Self:
+        """Returns the history after further faces were asked for, (B, M)."""
+        return self._replace(asked=torch.cat([asked[:, None], self.asked[:, :-1]], 1))
+
+    def read(self, sent: Tensor, position: Tensor, seen: Tensor) -> Self:
+        """Returns the history after further commands and readings, (B, M) each."""
+        sent = torch.cat([sent[:, None], self.sent[:, :-1]], 1)
+        return self._replace(sent=sent, position=position, seen=seen)
+
+
+class HistoryNetwork(nn.Module):
+    """Corrects what the direct route answers; before it is trained, by nothing.
+
+    Args:
+        actuators: number of those that move landmarks, M.
+        hidden: units of each hidden layer.
+    """
+
+    def __init__(self, actuators: int, hidden: tuple[int, ...] = HIDDEN) -> None:
+        super().__init__()
+        widths = ((ASKED + SENT + 2) * actuators, *hidden)
+        hidden_layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU())]
+        last = nn.Linear(widths[-1], actuators)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*hidden_layers, last)
+
+    def forward(self, past: History) -> Tensor:
+        """Returns the next commands, (B, M) in [-1, 1]."""
+        now = past.asked[:, 0]
+        others = [past.asked[:, 1:], past.sent, past.position[:, None], past.seen[:, None]]
+        differences = torch.cat(others, 1) - now[:, None]
+        output = self.layers(torch.cat([now, differences.flatten(1)], 1))
+        return (now + BOUND * torch.tanh(output)).clamp(-1, 1)
+
+
+class HistoryModel:
+    """Maps landmarks and history to commands. Make one with `fit_history_model` or `load`.
+
+    `predict` answers faces that stay, as the direct route does. `HistoryFollower` answers faces that move.
+
+    Args:
+        direct: the direct route of the same face.
+        network: that corrects it.
+
+    Attributes:
+        spec, neutral, range_low, range_high, forward_model: those of the direct route.
+    """
+
+    def __init__(self, direct: InverseModel, network: HistoryNetwork) -> None:
+        self.direct, self.network = direct, network
+        self.spec, self.neutral, self.forward_model = direct.spec, direct.neutral, direct.forward_model
+        self.range_low, self.range_high = direct.range_low, direct.range_high
+
+    def predict(self, landmarks: Floats) -> Array:
+        """Predicts the commands that make the given faces if they stay; see `InverseModel.predict`."""
+        return self.direct.predict(landmarks)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model atomically."""
+        write_model(path, ROUTE, {**self.direct.content(), "history": self.network.state_dict()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Reads a model.
+
+        Raises:
+            DataError: missing, damaged, of an earlier version, of another landmark set, or of another route.
+        """
+        content = read_model_of(path, ROUTE)
+        with explain_wrong_entries(path):
+            direct = InverseModel.from_content(content)
+            weights = [each for name, each in content["history"].items() if name.endswith("weight")]
+            network = HistoryNetwork(len(direct.spec.expressive), tuple(len(each) for each in weights[:-1]))
+            network.load_state_dict(content["history"])
+        return cls(direct, network)
+
+
+class HistoryFollower:
+    """A `Follower` with the history model. It begins anew with every `reset`."""
+
+    def __init__(self, model: HistoryModel) -> None:
+        self._model, self._moving = model, model.spec.expressive
+        self._rest = torch.from_numpy(model.spec.neutral[self._moving])
+        self._past: History | None = None
+
+    def reset(self, reading: Reading) -> None:
+        """Forgets everything but the reading of a face that was just reset."""
+        seen = reading.landmarks if reading.found else self._model.neutral
+        self._past = History.at_rest(self._rest, answer(self._model.direct, seen[None]))
+
+    def read(self, reading: Reading) -> None:
+        """Takes the answer of the face to the last command; a face that was not found is as it was before."""
+        past = self._begun()
+        sent, position = (
+            torch.from_numpy(each[None, self._moving]) for each in (reading.sent, reading.position)
+        )
+        seen = answer(self._model.direct, reading.landmarks[None]) if reading.found else past.seen
+        self._past = past.read(sent, position, seen)
+
+    def __call__(self, target: Floats) -> Array:
+        """Returns the next command, (25,), for landmarks (N, 3) that are asked for now."""
+        self._past = self._begun().ask(answer(self._model.direct, np.asarray(target)[None]))
+        with torch.inference_mode(), threads_for(1):
+            output = self._model.network(self._past)
+        command: Array = whole_commands(self._model.spec, output)[0]
+        return command
+
+    def _begun(self) -> History:
+        if self._past is None:
+            raise ValueError("call reset first: the history begins with the reading of a face at rest.")
+        return self._past
+
+
+def answer(direct: InverseModel, landmarks: Floats) -> Tensor:
+    """Returns what the direct route answers to faces, (B, N, 3) -> (B, M) in [-1, 1]."""
+    points = check_landmarks(landmarks)
+    with torch.inference_mode(), threads_for(len(points)):
+        return direct(torch.from_numpy(points.reshape(len(points), -1))).clamp(-1, 1)
