@@ -96,7 +96,7 @@ class FaceSpec:
 
     @property
     def expressive(self) -> NDArray[np.intp]:
-        """Indices of the actuators that move landmarks: cables, jaw and lids; gaze and head pose do not."""
+        """Indices of the actuators that move landmarks, which are cables, jaw and lids, not eyes and neck."""
         return self.where("cable", "jaw", "lid")
 
     def file(self, name: str) -> Path:
@@ -230,6 +230,8 @@ class Reading:
         found: whether the landmarks could be read.
         image: the camera's picture, uint8 (height, width, 3), or None without a camera.
         faults: sentences that say what is wrong; empty when all is well.
+        temperature: of each servo, float32 (25,) [degrees Celsius], measured or else modelled by its load;
+            None if the body has no model.
         telemetry: raw values of a physical body; None of any other.
     """
 
@@ -241,6 +243,7 @@ class Reading:
     found: bool = True
     image: NDArray[np.uint8] | None = None
     faults: tuple[str, ...] = ()
+    temperature: NDArray[np.float32] | None = None
     telemetry: Telemetry | None = None
 
 

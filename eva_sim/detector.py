@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from eva_sim.contract import Floats
-from eva_sim.errors import SEE_DOCTOR, DataError, RenderError
+from eva_sim.errors import SEE_DOCTOR, DataError, RenderError, missing_module
 from eva_sim.files import Closing, asset
 from eva_sim.forks import ForkMark
 from eva_sim.landmarks import POINTS
@@ -213,8 +213,8 @@ def _create(video: bool, faces: int, scores: bool) -> Any:
         )
         with silence_stderr():
             return vision.FaceLandmarker.create_from_options(options)
-    except ModuleNotFoundError:
-        raise  # MediaPipe itself is missing
+    except ModuleNotFoundError as error:
+        raise RenderError(missing_module(error.name or "mediapipe", "[mirror]")) from error
     except (ImportError, OSError) as error:
         raise RenderError(
             f"the face detector lacks a system library ({error}); on Debian: "

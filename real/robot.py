@@ -17,12 +17,13 @@ from eva_sim.holding import work_while_held
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
+from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
 from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
 from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
-from eva_sim.real.vision.landmark_reader import LandmarkReader
+from eva_sim.real.vision.landmark_reader import LandmarkReader, RestView
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.telemetry import Telemetry
 
@@ -93,8 +94,8 @@ class RobotFace(Face):
         self.calibration.check(self.identity)
         face = designed_face(self.spec)
         self.outer_eye, self.neutral_landmarks = self.calibration.outer_eye, face.neutral.astype(np.float32)
-        self._reader = LandmarkReader(camera, face.neutral, self.calibration.neutral_landmarks)
-        self._filter = CommandFilter(self.spec, self.calibration)
+        self._reader = LandmarkReader(self.spec, camera, face.neutral, self.calibration.neutral_landmarks)
+        self._filter = CommandFilter(self.spec, self.calibration, self.clock)
         self._cooldown = Cooldown(self.spec, self.clock)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
@@ -297,22 +298,18 @@ class RobotFace(Face):
         """Moves to neutral and waits for the servos; learns the resting face if it is not known."""
         while not self._filter.faults and np.abs(self._filter.sent - self.spec.neutral).max() > 1e-6:
             self._go(self._filter.command(self.spec.neutral))
-        for _ in range(_SETTLING_STEPS):
-            self._rest_step()
-        if not (self._reader.knows_neutral or self._filter.faults):
-            self._reader.learn_neutral(
-                [points for _ in range(_NEUTRAL_PICTURES) for points in self._rest_step()]
-            )
+        new = not self._reader.knows_neutral
+        steps = _SETTLING_STEPS + (_NEUTRAL_PICTURES if new else 0)
+        views = [view for left in range(steps, 0, -1) for view in self._rest_step(new or left == 1)]
+        if not self._filter.faults:  # the last pictures are of a face that has settled
+            self._reader.learn_rest(views[-_NEUTRAL_PICTURES:] if new else views[-1:])
 
-    def _rest_step(self) -> list[Floats]:
-        """One control period at neutral; returns the landmarks of the camera, if there are any."""
+    def _rest_step(self, look: bool) -> list[RestView]:
+        """One control period at neutral; returns the face in the camera's picture, if that is asked for."""
         if not self._filter.faults:
             self._go(self._filter.command(self.spec.neutral))
-        if self._reader.knows_neutral:
-            return []
         with self._shutdown:
-            points = work_while_held(self, self._reader.detect)
-        return [] if points is None else [points]
+            return work_while_held(self, self._reader.view_rest) if look and self._reader.has_camera else []
 
     def _go(self, sent: NDArray[np.float32]) -> None:
         """One control period: one target per wire period, interpolated from the last command to this one."""
@@ -356,8 +353,10 @@ class RobotFace(Face):
 
     def _read(self) -> Reading:
         with self._shutdown:
-            observation = work_while_held(self, self._reader.read)
+            now, sent = self.clock.now(), self._filter.sent
+            observation = work_while_held(self, lambda: self._reader.read(now, sent))
         output = self.calibration.to_command(self._status.output)
+        back = describe_plugged(self._connect) if self._lost else ()
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -368,9 +367,21 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=tuple(dict.fromkeys([*self._filter.faults, *self._status.faults, *observation.faults])),
+            faults=self._all_faults((*back, *observation.faults)),
+            temperature=self._temperature(),
             telemetry=self._telemetry(observation.time),
         )
+
+    def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """What filter, board and others report, each once."""
+        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *others]
+        return tuple(dict.fromkeys(reported))
+
+    def _temperature(self) -> NDArray[np.float32]:
+        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
+        measured = self._status.temperature
+        known = np.isfinite(measured)
+        return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
     def _telemetry(self, picture_time: float) -> Telemetry:
         status = self._status

@@ -144,7 +144,7 @@ def plan_babbling(
     """Prepares a folder for a data set, without recording it; `babble` does both.
 
     Use it to record with processes of your own, also on several computers that share a disk. Any process may
-    record any missing shard:
+    record any missing shard::
 
         plan = plan_babbling("out/data", 4000)
         for index in plan.missing_shards():

@@ -22,8 +22,8 @@ from eva_sim.errors import DataError
 from eva_sim.files import asset, read_arrays
 from eva_sim.landmarks import MAX_RIGID_RESIDUAL, POINTS, Aligner
 
-#: Blend shapes that landmarks follow; where the eyes look is read from the irises.
-_SHAPES = [i for i, name in enumerate(BLEND_SHAPES) if i and not name.startswith("eyeLook")]
+#: Indices of the blend shapes that landmarks follow; where the eyes look is read from the irises.
+SHAPES = [i for i, name in enumerate(BLEND_SHAPES) if i and not name.startswith("eyeLook")]
 #: Strength of the prior of a blend shape's effect [frames in which it is at full score].
 _PRIOR_FRAMES = 3.0
 #: The same of the head pose's effect, whose prior is none [frames times rad2].
@@ -72,9 +72,9 @@ def estimate_neutral(landmarks: Floats, scores: Floats) -> NeutralFace:
         landmarks, scores = landmarks[kept], scores[kept]
     at_rest = _resting_scores(scores)
     for _ in range(2):  # the neutral face is what faces are aligned to
-        estimate, effects = _regress(aligner, landmarks, (scores - at_rest)[:, _SHAPES])
+        estimate, effects = _regress(aligner, landmarks, (scores - at_rest)[:, SHAPES])
         aligner = Aligner.of(estimate)
-    excess = (np.quantile(scores, _RESTING_SHARE, axis=0) - at_rest)[_SHAPES]
+    excess = (np.quantile(scores, _RESTING_SHARE, axis=0) - at_rest)[SHAPES]
     uncertainty = np.sqrt(((excess[:, None] * effects) ** 2).sum() / len(POINTS))
     return NeutralFace(_settle(aligner, aligner(landmarks)), float(uncertainty))
 
@@ -106,7 +106,7 @@ def _regress(aligner: Aligner, landmarks: Floats, scores: Floats) -> tuple[Float
     inputs = np.concatenate([np.ones((len(faces), 1)), scores, pose], axis=1)
     strength = np.concatenate([[0.0], np.full(scores.shape[1], _PRIOR_FRAMES), np.full(3, _PRIOR_POSE)])
     prior = np.concatenate(
-        [np.zeros((1, faces.shape[1])), _face_unit_effects(), np.zeros((3, faces.shape[1]))]
+        [np.zeros((1, faces.shape[1])), face_unit_effects(), np.zeros((3, faces.shape[1]))]
     )
     normal = inputs.T @ inputs + np.diag(strength)
     weights = np.linalg.solve(normal, inputs.T @ faces + strength[:, None] * prior)
@@ -130,9 +130,9 @@ def _settle(aligner: Aligner, faces: Floats) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _face_unit_effects() -> Floats:
-    """Returns how each blend shape at full score moves the landmarks, (S, 3 N) [outer-eye distances]."""
+def face_unit_effects() -> Floats:
+    """Returns how each of `SHAPES` at full score moves the landmarks, (S, 3 N) [outer-eye distances]."""
     arrays = read_arrays(asset("precomputed/face_units.npz"))
     units = dict(zip(arrays["names"].tolist(), arrays["displacement"].astype(float), strict=True))
     still = np.zeros((len(POINTS), 3))
-    return np.stack([units.get(BLEND_SHAPES[i], still).ravel() for i in _SHAPES])
+    return np.stack([units.get(BLEND_SHAPES[i], still).ravel() for i in SHAPES])

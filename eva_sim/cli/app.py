@@ -19,8 +19,10 @@ from typer.core import TyperGroup
 from eva_sim import __version__
 from eva_sim.cli import (
     calibration,
+    conformance,
     doctor,
     learning,
+    live,
     mirroring,
     models,
     pictures,
@@ -67,6 +69,7 @@ SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Mirror a person": {
         "mirror": mirroring.mirror,
+        "live": live.live,
     },
     "Keep what a face does": {
         "record": recordings.record,
@@ -76,6 +79,7 @@ SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
     "Use a robot, real or virtual": {
         "robot": robot.tour,
         "calibrate": calibration.calibrate,
+        "conform": conformance.conform,
         "transfer": transfer.transfer,
     },
 }

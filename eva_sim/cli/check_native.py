@@ -102,6 +102,12 @@ def _drivers() -> list[str]:
 
 def check_detector(_: str = "") -> Finding:
     """Finds the face in the first picture of the sample clip."""
+    try:
+        import av  # noqa: F401
+        import mediapipe  # noqa: F401
+    except ModuleNotFoundError:
+        found = "not installed; clips, cameras and pictures of people need it"
+        return Finding("detector", "missing", found, "Run: pip install 'eva-sim[mirror]'")
     from eva_sim.detector import Detector
     from eva_sim.files import asset
     from eva_sim.media.sources import open_source

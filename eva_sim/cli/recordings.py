@@ -6,7 +6,9 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from eva_sim.cli import options
 from eva_sim.cli.output import as_json, print_result, remark, warn
@@ -57,7 +59,9 @@ def record(
 
 
 def replay(
-    recording: Annotated[Path, typer.Argument(help="folder that `eva record` filled")],
+    recording: Annotated[
+        Path, typer.Argument(help="folder that `eva record` filled, or .csv with curves of Live Link Face")
+    ],
     out: Annotated[Path | None, typer.Option(help="folder for a recording of the replay")] = None,
     body: options.Body = "twin",
     board: options.Board = "firmware",
@@ -69,6 +73,7 @@ def replay(
 ) -> None:
     """Plays a recording on any face, eased in and out.
 
+    Curves of ARKit's blend shapes are retargeted with the model that `eva mirror` takes by default.
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
@@ -78,7 +83,7 @@ def replay(
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     if out is not None and out.resolve() == recording.resolve():
         raise DataError(f"{out} is the recording to be replayed; choose another folder for --out.")
-    loaded = _load(recording)
+    loaded = _load_curves(recording) if recording.suffix.lower() == ".csv" else _load(recording)
     if out is not None:
         make_room_for_recording(out, len(loaded))
     with explain_interruption("The face is at rest."), choice.open() as face:
@@ -106,6 +111,20 @@ def export(
         info = export_lerobot(loaded, out, task, size, warn)
     told = f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}"
     print_result({"folder": out, **info}, told)
+
+
+def _load_curves(file: Path) -> NDArray[np.float32]:
+    """Reads curves of Live Link Face, and returns the commands that follow them, (T, A).
+
+    Raises:
+        DataError: they cannot be read, or there is no model.
+    """
+    from eva_sim.agents.mirroring.curves import curve_commands, read_curves
+    from eva_sim.agents.models.routes import load_model
+    from eva_sim.cli.model_choice import choose_model
+
+    curves = read_curves(file)
+    return curve_commands(curves, load_model(choose_model(None)))
 
 
 def _load(folder: Path) -> Recording:

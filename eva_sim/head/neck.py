@@ -61,6 +61,18 @@ def solve_pose(extension: Floats, guess: Floats) -> Floats:
     raise PhysicsError(f"the neck has no pose for leg extensions {extension} m; reset the face.")
 
 
+def pose_per_extension() -> Floats:
+    """Returns how the pose changes with each leg's extension at neutral, (6, 6).
+
+    Rows: shift of the neck's upper end along x, y and z [m per m], then turn about x, y and z [rad per m].
+    """
+    leg = PLATFORM - BASE
+    along = leg / np.linalg.norm(leg, axis=1)[:, None]
+    per_pose = np.concatenate([along, _cross(PLATFORM - PLATFORM_CENTRE, along)], axis=1)
+    per_extension: Floats = np.linalg.inv(per_pose)
+    return per_extension
+
+
 def leg_extensions(turn: Floats) -> Floats:
     """Returns the leg extensions, (6,) [m], that turn the head about the neck's upper end.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from eva_sim.errors import SEE_DOCTOR, MediaError
 from eva_sim.media.frame_reader import believable_fps
 from eva_sim.media.local_file import printable
+from eva_sim.optional import import_optional
 from eva_sim.streams import silence_stderr
 
 
@@ -34,8 +35,7 @@ class Webcam:
     """
 
     def __init__(self, device: int | str) -> None:
-        import cv2
-
+        cv2 = import_optional("cv2", "mirror", MediaError)
         self.name = f"camera {printable(str(device))}"
         number = camera_number(device)
         camera: Any = None

@@ -35,7 +35,7 @@ class ReplayResult:
 
     asked: Commands
     readings: tuple[Reading, ...]
-    part: NDArray[np.str_]
+    part: NDArray
     ended: str
 
     @property

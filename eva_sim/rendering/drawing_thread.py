@@ -131,6 +131,7 @@ def load_pyrender() -> Any:
     vars(np).setdefault("infty", np.inf)  # pyrender 0.1.45 was written for numpy 1
     try:
         with _on_egl():
+            _register_references()
             import pyrender
     except ModuleNotFoundError as error:
         raise RenderError(f"no picture can be made ({error}); install eva-sim again. {SEE_DOCTOR}") from error
@@ -139,6 +140,19 @@ def load_pyrender() -> Any:
             f"no picture can be made: OpenGL did not load ({cause(error)}). {opengl_advice()}"
         ) from error
     return pyrender
+
+
+def _register_references() -> None:
+    """Lets PyOpenGL take references of ctypes on Python 3.12 and later.
+
+    PyOpenGL 3.1.0, the version that pyrender asks for, knows their class by the name of its module, which was
+    `builtins` then.
+    """
+    from OpenGL.plugins import FormatHandler
+
+    known, name = FormatHandler.by_name("ctypesparameter").check, "_ctypes.CArgObject"
+    if name not in known:
+        known.append(name)
 
 
 class _KeepAsserts(SourceFileLoader):

@@ -2,6 +2,7 @@
 
 - `fake_face.py`: faces cheap enough for tests.
 - `fault_injection.py`: lines that lose, repeat or spoil bytes, killed processes, failing cameras.
+- `conformance/`: the table of faults, for any firmware of docs/protocol.md.
 - `robot_fixtures.py`, `calibration_rig.py`, `board_rigs.py`, `virtual_bench.py`: fixtures.
 - `pulse_watcher.py`: checks every pulse of a robot against what is allowed.
 - `protocol_oracle.py`: a second implementation of the wire protocol.

@@ -1,4 +1,4 @@
-"""Faults that are injected on purpose, for the tests of faults and for benchmarks/faults.py.
+"""Faults that are injected on purpose, for the tests of faults and for `conformance/`.
 
 A machine is a `MockBoard` or a `SimulatedBoard` of `eva_sim.real.simulation.virtual_board`.
 """

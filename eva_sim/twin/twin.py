@@ -12,6 +12,7 @@ from eva_sim.contract import FaceSpec, Floats, Reading, SimulatedFace, load_spec
 from eva_sim.errors import ClosedError, EvaError
 from eva_sim.head import HeadModel, open_head
 from eva_sim.landmarks import Aligner
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.randomise import Parameters, actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drive, load_anatomy
 from eva_sim.skin.interface import SkinSolver
@@ -33,6 +34,8 @@ class Twin(SimulatedFace):
         style: of pictures: `"plain"`, by pyrender; or in studio light, with folds that follow the strain of
             the skin: `"fast"`, for training and live views, or `"fine"`, for stills and videos.
         material: of the skin: `"blue"`; in studio light also `"grey"` or `"human"`.
+        limits: whether it keeps the limits of `robot.toml` as a robot does, see docs/safety.md; a
+            command within them is sent as it is.
 
     Attributes:
         varies_material: whether `set_parameters` may change the skin's material.
@@ -52,10 +55,12 @@ class Twin(SimulatedFace):
         spec: FaceSpec | None = None,
         style: str = "plain",
         material: str = "blue",
+        limits: bool = True,
     ) -> None:
-        self._arguments = skin, camera_size, neck, spec, style, material
+        self._arguments = skin, camera_size, neck, spec, style, material, limits
         self.spec = spec or load_spec()
         self.actuators = Actuators(self.spec)
+        self.limits = CommandLimits(self.spec) if limits else None
         self.head: HeadModel = open_head(self.spec, neck)
         self.skin: SkinSolver = make_skin(load_anatomy(self.spec), skin)
         self.varies_material = self.skin.varies_material
@@ -72,6 +77,8 @@ class Twin(SimulatedFace):
         """Goes to neutral and clears the history. The twin itself draws no random numbers."""
         self._check_open()
         self.actuators.reset()
+        if self.limits is not None:
+            self.limits.reset()
         self.head.reset()
         self.skin.reset()
         self._steps, self._sent = 0, self.spec.neutral
@@ -82,7 +89,11 @@ class Twin(SimulatedFace):
         sent = self.spec.check(command)
         before = self.save()
         try:
+            if self.limits is not None:
+                sent = self.limits.step(sent)
             self.actuators.step(sent, self.skin.tension)
+            if self.limits is not None:
+                self.limits.warm(self.limits.heat.load(self.actuators.cable_torque()))
             angles = self.head.step(self.actuators.position)
             self.skin.step(Drive(float(angles.jaw), angles.lids, self.actuators.drawn))
         except EvaError:
@@ -106,6 +117,7 @@ class Twin(SimulatedFace):
             "actuators": self.actuators.save(),
             "head": self.head.save(),
             "skin": self.skin.save(),
+            "limits": None if self.limits is None else self.limits.save(),
             "parameters": self._parameters,
             "steps": self._steps,
             "sent": self._sent.copy(),
@@ -117,6 +129,8 @@ class Twin(SimulatedFace):
         self.actuators.restore(state["actuators"])
         self.head.restore(state["head"])
         self.skin.restore(state["skin"])
+        if self.limits is not None:
+            self.limits.restore(state["limits"])
         self._steps, self._sent = state["steps"], state["sent"].copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -162,4 +176,6 @@ class Twin(SimulatedFace):
             # Aligned landmarks do not depend on the head's pose, so the head frame suffices.
             landmarks=self._aligner(self.points()).astype(np.float32),
             image=None if self._image_size is None else self.render(self._image_size),
+            faults=() if self.limits is None else self.limits.faults(),
+            temperature=None if self.limits is None else self.limits.heat.temperature.astype(np.float32),
         )

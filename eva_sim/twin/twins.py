@@ -18,6 +18,7 @@ from eva_sim.errors import ClosedError, CommandError, EvaError, PhysicsError
 from eva_sim.files import Closing
 from eva_sim.head import HeadPose, Linkage
 from eva_sim.landmarks import Aligner
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.randomise import actuator_parameters, material_scales
 from eva_sim.skin.anatomy import Drives, load_anatomy
 from eva_sim.skin.interface import BatchSkinSolver
@@ -28,7 +29,7 @@ UNSETTLED = "the skin did not settle; the face was reset"
 
 
 class Readings(NamedTuple):
-    """The answers of N faces: `Reading`s, stacked.
+    """The answers of N faces, stacked. Each is as in `Reading`.
 
     Attributes:
         time: since each face's reset, (N,) [s].
@@ -53,6 +54,7 @@ class Twins(Closing):
         skin: `"full"` (or `"fine"`) in lanes on all cores, or `"reduced"`.
         spec: the face, in a folder of tables and meshes; by default EVA.
         style, material: of pictures, as of `Twin`.
+        limits: whether the faces keep the limits of `robot.toml`, as of `Twin`.
 
     Attributes:
         outer_eye, neutral_landmarks: as in `Face`.
@@ -71,12 +73,14 @@ class Twins(Closing):
         spec: FaceSpec | None = None,
         style: str = "plain",
         material: str = "blue",
+        limits: bool = True,
     ) -> None:
         if faces < 1:
             raise EvaError(f"faces={faces}; there must be at least one.")
-        self._arguments = faces, skin, spec, style, material
+        self._arguments = faces, skin, spec, style, material, limits
         self.faces, self.spec = faces, spec or load_spec()
         self.actuators = Actuators(self.spec, faces)
+        self.limits = CommandLimits(self.spec, faces) if limits else None
         self._linkage, self._camera = Linkage(self.spec), HeadCamera(self.spec, style, material)
         self.skins: BatchSkinSolver = make_skins(load_anatomy(self.spec), faces, skin)
         self.varies_material = self.skins.varies_material
@@ -91,6 +95,8 @@ class Twins(Closing):
         """Goes to neutral and clears the history, for one face or all."""
         self._check_open()
         self.actuators.reset(face)
+        if self.limits is not None:
+            self.limits.reset(face)
         self.skins.reset(face)
         which = ... if face is None else face
         self._steps[which], self._sent[which] = 0, self.spec.neutral
@@ -119,14 +125,22 @@ class Twins(Closing):
         """
         self._check_open()
         sent = self.check(commands)
+        if self.limits is not None:
+            sent = self.limits.step(sent)
         self.actuators.step(sent, self.skins.tension)
+        if self.limits is not None:
+            self.limits.warm(self.limits.heat.load(self.actuators.cable_torque()))
         angles = self._linkage.angles(self.actuators.position)
         lost = self._pull(Drives(angles.jaw, angles.lids, self.actuators.drawn))
         self._steps += 1
         self._sent = sent
         for face in lost:
             self.reset(face)
-        return self.read([(UNSETTLED,) if face in lost else () for face in range(self.faces)])
+        return self.read([(UNSETTLED,) if face in lost else self._hot(face) for face in range(self.faces)])
+
+    def _hot(self, face: int) -> tuple[str, ...]:
+        """Says why a face is limp, if it is."""
+        return () if self.limits is None else self.limits.faults(face)
 
     def _pull(self, drives: Drives) -> tuple[int, ...]:
         """Moves the skins; returns the faces that did not settle."""
@@ -170,6 +184,7 @@ class Twins(Closing):
         return {
             "actuators": self.actuators.save(),
             "skins": self.skins.save(),
+            "limits": None if self.limits is None else self.limits.save(),
             "parameters": list(self._parameters),
             "steps": self._steps.copy(),
             "sent": self._sent.copy(),
@@ -182,6 +197,8 @@ class Twins(Closing):
                 self.set_parameters(face, state["parameters"][face])
         self.actuators.restore(state["actuators"], faces)
         self.skins.restore(state["skins"], faces)
+        if self.limits is not None:
+            self.limits.restore(state["limits"], faces)
         which = ... if faces is None else list(faces)
         self._steps[which], self._sent[which] = state["steps"][which], state["sent"][which]
 

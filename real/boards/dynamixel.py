@@ -26,8 +26,9 @@ from eva_sim.real.boards.servo_bus import (
     describe_error_bits,
 )
 
-MODEL, MODES, CURRENT_LIMIT, LIMITS = 0, 10, 38, 48  # LIMITS: greatest position first
-TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 112, 116
+MODEL, MODES, PWM_LIMIT, CURRENT_LIMIT, LIMITS = 0, 10, 36, 38, 48  # LIMITS: greatest position first
+TORQUE, ERROR, WATCHDOG, GOAL_PWM, PROFILE, GOAL = 64, 70, 98, 100, 112, 116
+FULL_PWM = 885  # of both PWM registers: full voltage, so stall torque
 INDIRECT_ADDRESS, INDIRECT_DATA = 168, 224
 ID, DATA = 4, 9  # places in a status packet: id, and data after the error byte
 TICK = 0.02  # unit of the watchdog register [s]
@@ -81,6 +82,7 @@ class Dynamixel(BusBoard):
         self._handler = self._sdk.Protocol2PacketHandler()
         self._full_load = self._read_setup()  # first, so that nothing is written to another series
         self._torque_off()
+        self._limit_torque()
         self._set_indirect_addresses()
         self._start_watchdogs()
 
@@ -103,6 +105,16 @@ class Dynamixel(BusBoard):
                 )
         full = {i: int.from_bytes(c, "little") or 1 for i, c in currents.items()}
         return {i: 1000.0 if models[i] in LOAD_MODELS else float(full[i]) for i in self.ids}
+
+    def _limit_torque(self) -> None:
+        """Writes the torque limit of robot.toml, for now and into EEPROM for the next power-up.
+
+        In position mode the voltage (PWM) limits torque; the current limit does not.
+        """
+        most = dict.fromkeys(self.ids, round(FULL_PWM * self._torque_limit).to_bytes(2, "little"))
+        self._keep(PWM_LIMIT, most, "torque limit")
+        self._sync_write(GOAL_PWM, most)
+        self._check_kept(GOAL_PWM, most, "torque limit")
 
     def _set_indirect_addresses(self) -> None:
         """Sets the registers of a reading in each servo. It must be limp, and forgets them without power."""

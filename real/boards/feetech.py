@@ -27,7 +27,8 @@ from eva_sim.real.boards.servo_bus import (
 
 ORDER, SERIES = 2, 3  # byte order, 0 for low byte first; main version of the servo, by series
 LIMITS, PHASE, MODE = 9, 18, 33  # EEPROM: low and high u16; speed unit and more; 0 is position control
-TORQUE, GOAL, LOCK, STATUS = 40, 42, 55, 65
+MOST_TORQUE = 16  # EEPROM: u16 in 0.1 % of stall torque, which TORQUE_LIMIT takes at power-up
+TORQUE, GOAL, TORQUE_LIMIT, LOCK, STATUS = 40, 42, 48, 55, 65
 READING = (TORQUE, STATUS - TORQUE + 1)
 FINE_SPEED = 1 << 2  # bit of PHASE: the unit of speed is one tick per second
 COARSE = 50  # unit of speed without that bit [ticks/s]
@@ -65,6 +66,7 @@ class Feetech(BusBoard):
         self._check_series()
         self._torque_off()
         self._unit = self._read_setup()
+        self._limit_torque()
         self._start_watchdogs()
 
     _reading = READING
@@ -95,12 +97,22 @@ class Feetech(BusBoard):
         phases = [answers[i][PHASE - LIMITS] for i in self.ids]
         return np.array([1.0 if phase & FINE_SPEED else COARSE for phase in phases])
 
+    def _limit_torque(self) -> None:
+        """Writes the torque limit of robot.toml: for now, and into EEPROM for the next power-up."""
+        most = dict.fromkeys(self.ids, round(1000 * self._torque_limit).to_bytes(2, "little"))
+        self._keep(MOST_TORQUE, most, "torque limit")
+        self._sync_write(TORQUE_LIMIT, most)
+        self._check_kept(TORQUE_LIMIT, most, "torque limit")
+
     def _packed(self, low: int, high: int) -> bytes:
         return low.to_bytes(2, "little") + high.to_bytes(2, "little")
 
     def _write_eeprom(self, number: int, address: int, data: bytes) -> None:
-        for at, written in ((LOCK, b"\0"), (address, data), (LOCK, b"\1")):
-            self._write(number, at, written)
+        self._write(number, LOCK, b"\0")
+        if self._read(LOCK, 1, [number]).get(number) != b"\0":  # then only the copy in memory would change
+            raise LinkError(f"{self._named(number)} keeps its EEPROM locked, and would forget its limits.")
+        self._write(number, address, data)
+        self._write(number, LOCK, b"\1")
 
     def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
         self._send_goals(channels, start)

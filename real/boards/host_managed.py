@@ -34,7 +34,12 @@ from eva_sim.real.boards.interface import (
     BoardState,
     BoardStatus,
 )
-from eva_sim.real.boards.motion_rules import checked_targets, limits_on_grid, load_motion_rules
+from eva_sim.real.boards.motion_rules import (
+    checked_actuators,
+    checked_targets,
+    limits_on_grid,
+    load_motion_rules,
+)
 from eva_sim.real.wire.bus_port import BusPort
 
 SILENCE = f"{TARGETS_STOPPED}: the face held or went limp; arm again"
@@ -73,9 +78,8 @@ class HostManagedBoard(Board):
         self._torque_off_pending = self._closed = False
         self._faults, self._arming = FaultLog(), ArmingSequence()
         self._last_reading: SensorReading | None = None
-        self._answered_at = self._clock.now()
         self.enabled, self.sent = np.zeros(len(spec), dtype=bool), self._unknown()
-        self._last_step_at = self._clock.now()
+        self._last_step_at = self._answered_at = self._clock.now()
         self._watchdog = HostWatchdog(self._beat, self.disarm, owner)
         self._lines: GuardedLines | None = None
 
@@ -141,7 +145,7 @@ class HostManagedBoard(Board):
                 )
             if self._limits is None:
                 raise RobotError("the board has no limits yet; configure it with a calibration first.")
-            chosen = self._checked_actuators(actuators)
+            chosen = checked_actuators(self._spec, actuators)
             reading = self._check_sensors()
             if self._state is BoardState.FAULT:
                 raise RobotError(f"not armed, in fault: {self._faults}.")
@@ -214,10 +218,7 @@ class HostManagedBoard(Board):
         atexit.unregister(self.close)
 
     def tick(self) -> None:
-        """Does what is due by time: the next arming group, hold, limp, a pending torque-off.
-
-        Every exchange and the watchdog thread call it.
-        """
+        """Does what is due by time: the next arming group, hold, limp, a pending torque-off."""
         with self._lock:
             if self._closed:
                 return
@@ -235,9 +236,6 @@ class HostManagedBoard(Board):
     def _unknown(self) -> Floats:
         """One NaN for each actuator."""
         return np.full(len(self._spec), np.nan)
-
-    def _names(self, actuators: NDArray[np.intp]) -> str:
-        return ", ".join(self._spec.names[i] for i in actuators)
 
     def _beat(self) -> None:
         """The watchdog thread watches the host's thread; the guard watches the watchdog thread."""
@@ -278,13 +276,6 @@ class HostManagedBoard(Board):
             raise RobotError(f"not {action}, in fault: {self._faults}. Remove the cause, then clear.")
         if self._state is not BoardState.LIMP or self._torque_off_pending:
             raise RobotError(f"not {action}: the face is {self._state.name.lower()}; disarm it first.")
-
-    def _checked_actuators(self, actuators: Collection[int]) -> NDArray[np.intp]:
-        chosen = np.array(sorted(set(actuators)), dtype=np.intp)
-        last = len(self._spec) - 1
-        if not chosen.size or chosen[0] < 0 or chosen[-1] > last:
-            raise RobotError(f"actuators to arm are numbers from 0 to {last}, not {list(actuators)}.")
-        return chosen
 
     def _check_sensors(self, fully: bool = False) -> SensorReading:
         """Reads the sensors; any fault makes the face limp."""
@@ -393,7 +384,8 @@ class HostManagedBoard(Board):
         step = rules.hold_back_pairs(before + np.clip(allowed - before, -reach, reach), before, limits)
         self.sent, self._last_step_at = np.where(self.enabled, step, np.nan), now
         clamped = np.flatnonzero(self.enabled & (np.abs(targets - allowed) > self._grid))
-        self._faults.clamped = f"clamped: {self._names(clamped)}" if clamped.size else ""
+        names = ", ".join(self._spec.names[i] for i in clamped)
+        self._faults.clamped = f"clamped: {names}" if names else ""
         assert self._lines is not None
         with self._lines.driving(self._act):
             self._send_positions(self.sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -117,6 +118,19 @@ def load_motion_rules(spec: FaceSpec) -> MotionRules:
         pairs=exclusion_pairs(spec),
         widest=(pulse["narrowest"], pulse["widest"]),
     )
+
+
+def checked_actuators(spec: FaceSpec, actuators: Collection[int]) -> NDArray[np.intp]:
+    """Indices of actuators to arm, rising, each once.
+
+    Raises:
+        RobotError: there is none, or one that the face does not have.
+    """
+    chosen = np.array(sorted(set(actuators)), dtype=np.intp)
+    last = len(spec) - 1
+    if not chosen.size or chosen[0] < 0 or chosen[-1] > last:
+        raise RobotError(f"actuators to arm are numbers from 0 to {last}, not {list(actuators)}.")
+    return chosen
 
 
 def checked_targets(spec: FaceSpec, raw: Floats) -> Floats:

@@ -43,13 +43,35 @@ class BoardKind:
     library: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class BoardOpener:
+    """Opens one board, again and again.
+
+    Attributes:
+        open: opens it, wherever it is then.
+        plugged: paths of its ports if it is plugged in now, found by identity; nothing is opened.
+    """
+
+    open: Callable[[], Board]
+    plugged: Callable[[], list[str]]
+
+    def __call__(self) -> Board:
+        return self.open()
+
+
+def describe_plugged(connect: Callable[[], Board]) -> tuple[str, ...]:
+    """Tells where a lost board is plugged in again, if its connection knows that; only arming connects."""
+    ports = connect.plugged() if isinstance(connect, BoardOpener) else []
+    return (f"the board is plugged in again, at {', '.join(ports)}: arm() connects",) if ports else ()
+
+
 def board_opener(
     spec: FaceSpec,
     board: str = "firmware",
     port: str | Sequence[str] | None = None,
     robot_id: str | None = None,
     clock: Clock | None = None,
-) -> Callable[[], Board]:
+) -> BoardOpener:
     """Checks the choice of a board before anything is opened.
 
     Args:
@@ -61,8 +83,8 @@ def board_opener(
         clock: clock of the board; the wall clock if None.
 
     Returns:
-        A function that opens the board. It may be called again after the board was closed, and then looks
-        up the port anew, see `PortLookup`.
+        What opens the board. It may be called again after the board was closed, and then looks up the port
+        anew, see `PortLookup`.
 
     Raises:
         RobotError: no such board, too many ports, a bad id, or its library is missing; when opening:
@@ -84,7 +106,7 @@ def board_opener(
         remember_devices(board, ports.named_devices)
         return opened
 
-    return open_board
+    return BoardOpener(open_board, ports.plugged)
 
 
 def board_kind(board: str) -> BoardKind:

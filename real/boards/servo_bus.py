@@ -19,6 +19,7 @@ from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.host_state import SensorReading
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.wire.bus_port import BusPort
+from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.serial_ports import find_only_port, identify_robot
 
 TICKS = 4096  # ticks of one turn, in both families
@@ -188,18 +189,39 @@ class BusBoard(HostManagedBoard):
             return np.array([self._servo(i, answers[i]).position for i in self.ids])
 
     def _store_limits(self, limits: BoardLimits) -> None:
-        """Writes limits into each servo's EEPROM where they differ; EEPROM wears with every write."""
+        """Writes the ends of travel into each servo's EEPROM."""
         ends = zip(self.ids, limits.low.astype(int), limits.high.astype(int), strict=True)
-        wanted = {i: self._packed(int(low), int(high)) for i, low, high in ends}
-        for number in self._differing(wanted):
-            self._write_eeprom(number, self._limits_at, wanted[number])
-        if others := [self._named(i) for i in self._differing(wanted)]:
-            raise LinkError(f"{', '.join(others)} did not keep the limits; connect again.")
+        self._keep(self._limits_at, {i: self._packed(int(low), int(high)) for i, low, high in ends}, "limits")
 
-    def _differing(self, wanted: Mapping[int, bytes]) -> list[int]:
-        """Ids of the servos that have other limits."""
-        answers = self._read_all(self._limits_at, len(next(iter(wanted.values()))))
+    def _keep(self, address: int, wanted: Mapping[int, bytes], what: str) -> None:
+        """Writes each servo's EEPROM where it differs, and reads it back; EEPROM wears with every write.
+
+        Raises:
+            LinkError: a servo does not answer, or keeps something else.
+        """
+        for number in self._differing(address, wanted):
+            self._write_eeprom(number, address, wanted[number])
+        self._check_kept(address, wanted, what)
+
+    def _check_kept(self, address: int, wanted: Mapping[int, bytes], what: str) -> None:
+        """Reads registers back.
+
+        Raises:
+            LinkError: a servo does not answer, or has something else.
+        """
+        if others := [self._named(i) for i in self._differing(address, wanted)]:
+            raise LinkError(f"{', '.join(others)} did not keep the {what}; connect again.")
+
+    def _differing(self, address: int, wanted: Mapping[int, bytes]) -> list[int]:
+        """Ids of the servos that have other bytes at this address."""
+        answers = self._read_all(address, len(next(iter(wanted.values()))))
         return [i for i, data in wanted.items() if answers[i] != data]
+
+    @property
+    def _torque_limit(self) -> float:
+        """Greatest torque of any servo, share of its stall torque."""
+        share: float = robot_config(self._spec)["safety"]["torque_limit"]
+        return share
 
     def _read(self, address: int, length: int, ids: Collection[int]) -> dict[int, bytes]:
         """Reads registers of these servos; a servo whose answer was lost is asked again."""

@@ -7,6 +7,7 @@
 
 #define LINE 4096
 #define EEPROM_SIZE 4096
+#define WORN 60 /* a byte among the limits that takes nothing if `parts` has bit 2 */
 
 const char hal_chip[16] = "host";
 
@@ -138,6 +139,6 @@ uint8_t hal_noise(void) { return noise = (uint8_t)(noise * 5 + 1); }
 
 bool hal_eeprom_ready(void) { return parts & 2; }
 uint8_t hal_eeprom_read(uint16_t address) { return eeprom[address]; }
-void hal_eeprom_write(uint16_t address, uint8_t value) { eeprom[address] = value; }
+void hal_eeprom_write(uint16_t address, uint8_t value) { eeprom[address] = parts & 4 && address == WORN ? 0xFF : value; }
 void hal_feed_watchdog(void) { fed++; }
 void hal_sleep(void) {}

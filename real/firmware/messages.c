@@ -35,7 +35,7 @@ static void answer_ident(uint32_t sequence, enum state before) {
     at = put8(put8(put8(at, PROTOCOL_VERSION), FIRMWARE_MAJOR), FIRMWARE_MINOR);
     memcpy(at, store_id(), ID_SIZE);
     at = put8(put32(at + ID_SIZE, session), CHANNELS);
-    at = put8(put32(put32(at, TABLE_CRC), store_calibration()), hal_reset_cause());
+    at = put8(put32(put32(at, TABLE_CRC), store_kept()), hal_reset_cause());
     at = put32(put8(at, before), BUILD);
     memcpy(at, hal_chip, CHIP_SIZE);
     at += CHIP_SIZE;

@@ -114,6 +114,14 @@ uint32_t store_next_session(void) {
 
 uint32_t store_calibration(void) { return in_force; }
 
+/* EEPROM itself is read, not its image: a worn byte does not take, and a write takes a while. */
+uint32_t store_kept(void) {
+    if (!hal_eeprom_ready()) return 0;
+    for (uint16_t i = CALIBRATION; i < SIZE; i++)
+        if (hal_eeprom_read(i) != image[i]) return 0;
+    return in_force;
+}
+
 void store_changed(void) { in_force = 0; }
 
 static void read_limits(uint8_t channel, struct limits *l) {

@@ -18,6 +18,8 @@ uint32_t store_next_session(void);
 
 /* Number of the calibration in force; 0: none, or limits were changed and not kept since. */
 uint32_t store_calibration(void);
+/* The same number if EEPROM holds every byte of that calibration now; 0 while it is written, or if a byte does not take. */
+uint32_t store_kept(void);
 /* Puts the calibration last kept in force again, if there is one. */
 void store_restore(void);
 /* Says that limits were changed. */

@@ -1,29 +1,25 @@
 """Limits that the host enforces on every command, whatever the board enforces by itself.
 
-`CommandFilter` limits a command until it is safe: within travel, no faster than the actuator may go, no pair
-of cables against each other, and slow after arming. A problem that limiting cannot solve is latched as a
-fault, and only arming (`CommandFilter.begin`) clears it.
-
-Inside, commands are plain lists: for a few dozen numbers they cost less than arrays, in every control step.
+`CommandFilter` limits a command until it is safe, by the limits that every body keeps
+(`eva_sim.limits.CommandLimits`), no faster than the calibrated actuator may go, and slow after arming. A
+problem that limiting cannot solve is latched as a fault, and only arming (`CommandFilter.begin`) clears it.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.modelled_load import ModelledLoad
 from eva_sim.real.boards.interface import BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration
-from eva_sim.real.wire.firmware_table import exclusion_pairs, robot_config
+from eva_sim.real.wire.firmware_table import robot_config
 
-#: Margin to the limit of an exclusion pair, so that rounding to quarters of a microsecond does not make
-#: the board report a fault.
-_MARGIN = 1e-3
-#: Tolerance of a bound, because commands are float32.
-_ROUNDING = 1e-6
+#: Commands between two steps of the servos' heat, which changes within minutes.
+_WARMS_EVERY = 5
 
 
 class CommandFilter:
@@ -33,25 +29,30 @@ class CommandFilter:
         spec: the face.
         calibration: of the robot.
 
+        clock: tells how long servos cool between commands; None to count control periods.
+
     Attributes:
         sent: the last command after limits, float32 (A,).
         faults: latched faults, in words; empty while the robot may move.
+        limits: the limits that every body keeps, and the temperature of the servos.
     """
 
-    def __init__(self, spec: FaceSpec, calibration: Calibration) -> None:
+    def __init__(self, spec: FaceSpec, calibration: Calibration, clock: Clock | None = None) -> None:
         self._spec, self._safety = spec, robot_config(spec)["safety"]
         self._period = robot_config(spec)["wire"]["period"]  # time between two statuses
-        self._step, self._rest = fastest_step(spec, calibration).tolist(), spec.neutral.tolist()
-        # The firmware stores these limits in 64ths.
-        self._pairs = [
-            (ends, math.floor(64 * limit) / 64 - _MARGIN) for *ends, limit in exclusion_pairs(spec)
-        ]
+        self.limits = CommandLimits(spec, fastest=fastest_step(spec, calibration))
+        self._modelled = ModelledLoad(spec)
+        self._measured_load = np.full(len(spec), np.nan)
+        self._clock = clock
+        self._warmed_at = clock.now() if clock else 0.0
         self.sent, self.faults = spec.neutral, tuple[str, ...]()
         self._stall_time = np.zeros(len(spec))  # [s]
         self._steps = 0  # since arming
 
     def begin(self) -> None:
-        """Starts again at rest after arming: clears the faults, and begins slowly."""
+        """Starts again at rest after arming: clears the faults, and begins slowly. Servos stay warm."""
+        self.limits.warm(np.zeros(len(self._spec)), self._seconds())
+        self.limits.restart()
         self.sent, self.faults, self._steps = self._spec.neutral, (), 0
         self._stall_time[:] = 0
 
@@ -61,17 +62,49 @@ class CommandFilter:
         Raises:
             CommandError: malformed; nothing changes.
         """
-        wanted, sent, share = self._spec.check(asked).tolist(), self.sent.tolist(), self._speed_share()
-        self._limit_pairs(wanted)
-        moves = zip(sent, wanted, self._step, strict=True)
-        slewed = [old + min(max(new - old, -share * step), share * step) for old, new, step in moves]
-        self._limit_pairs_on_the_way(slewed, sent)
-        self.sent = np.array(slewed, dtype=np.float32)
+        wanted = self._spec.check(asked)
+        self.limits.step(wanted, self._speed_share())
+        self.sent = self.limits.position.astype(np.float32)
         self._steps += 1
+        if self._steps % _WARMS_EVERY == 0:
+            self._warm()
         return self.sent
+
+    def _warm(self) -> None:
+        """Warms the servos by their measured load, or else by a modelled one; a hot one is a fault."""
+        modelled = self._modelled(self.limits.position, self.limits.heat)
+        measured = self._measured_load
+        self.limits.warm(np.where(np.isfinite(measured), measured, modelled), self._seconds())
+        hot = self.limits.heat.temperature > self.limits.heat.too_hot
+        for i in np.flatnonzero(hot):
+            self.latch(
+                f"{self._spec.names[i]} is too hot by its load (about {self.temperature[i]:.0f} degrees)"
+            )
+
+    def _seconds(self) -> float:
+        """Time since servos were warmed last [s]."""
+        if self._clock is None:
+            return _WARMS_EVERY * self._spec.control_dt
+        before, self._warmed_at = self._warmed_at, self._clock.now()
+        return max(0.0, self._warmed_at - before)
+
+    @property
+    def temperature(self) -> Floats:
+        """Temperature of each servo by the model, (A,) [degrees Celsius]."""
+        return self.limits.heat.temperature
+
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """What is slowed because it is warm, in words; this is no fault."""
+        share = np.broadcast_to(self.limits.heat.speed, len(self._spec))
+        return tuple(
+            f"slower, being warm by its load: {self._spec.names[i]} ({self.temperature[i]:.0f} degrees)"
+            for i in np.flatnonzero(share < 1)
+        )
 
     def check_status(self, status: BoardStatus) -> tuple[str, ...]:
         """Latches the faults that a status of the board shows; returns all latched faults."""
+        self._measured_load = status.load
         found = [*self._inactive(status), *self._hot(status), *self._stalled(status)]
         for fault in found:
             self.latch(fault)
@@ -85,26 +118,6 @@ class CommandFilter:
         """Share of full speed: a quarter right after arming, full speed `ease` seconds later."""
         eased = self._steps * self._spec.control_dt / self._safety["ease"]
         return min(1.0, 0.25 + 0.75 * eased)
-
-    def _limit_pairs(self, command: list[float]) -> None:
-        """Scales both pulls of each pair down until they add up to its limit."""
-        for ends, limit in self._pairs:
-            pulls = [self._pull(command, end) for end in ends]
-            if sum(pulls) > limit:
-                for end, pull in zip(ends, pulls, strict=True):
-                    allowed = pull * limit / sum(pulls)
-                    command[end] = self._rest[end] + allowed * (1 - self._rest[end])
-
-    def _limit_pairs_on_the_way(self, command: list[float], sent: list[float]) -> None:
-        """Holds a rising pull while the other one falls: their speeds differ, so the sum could overshoot."""
-        for ends, limit in self._pairs:
-            if sum(self._pull(command, end) for end in ends) > limit + _ROUNDING:
-                for end in ends:
-                    command[end] = min(command[end], sent[end])
-
-    def _pull(self, command: list[float], end: int) -> float:
-        """Pull of one end: the share of its travel from rest to the far end."""
-        return max(0.0, (command[end] - self._rest[end]) / (1 - self._rest[end]))
 
     def _inactive(self, status: BoardStatus) -> list[str]:
         if status.state in (BoardState.ARMING, BoardState.ACTIVE, BoardState.HOLD):

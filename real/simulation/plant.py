@@ -102,7 +102,7 @@ class _Hidden:
         from eva_sim.twin import Twin
 
         parameters = draw_parameters(spec, np.random.default_rng(seed), robot=True) if seed else {}
-        self._twin, self._size = Twin(spec=spec), size
+        self._twin, self._size = Twin(spec=spec, limits=False), size
         self._twin.set_parameters(parameters)
         self._servos = PlantServos(self._twin.spec, parameters)
         self._pulses = np.full(len(self._twin.spec), np.nan)

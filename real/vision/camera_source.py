@@ -18,8 +18,10 @@ from eva_sim.real.vision.camera_lookup import CameraLookup
 Picture = NDArray[np.uint8]
 #: A camera whose newest picture is older than this is lost [s].
 LOST_AFTER = 1.0
-#: Interval at which a lost camera is looked for [s].
+#: Interval at which a camera is read again after an error, or looked for [s].
 RETRY = 0.5
+#: Number of errors in a row after which a camera is looked for among the devices of this computer.
+SAME_DEVICE_TRIES = 2
 
 
 class TimedImage(NamedTuple):
@@ -64,8 +66,8 @@ class FrameGrabber(Protocol):
 class DeviceCamera(CameraSource):
     """A camera of this computer. A thread reads it, so that the newest picture is always available.
 
-    A camera that was unplugged is opened again when it is back, whatever its number is then. Another camera
-    never takes its place. An open source of frames is read until it ends.
+    After an error the open device is read again, since one error is no loss. A camera that was unplugged is
+    opened again when it is back, whatever its number is then. Another camera never takes its place.
 
     Args:
         device: its number, the path of its device, or an open source of frames.
@@ -113,28 +115,29 @@ class DeviceCamera(CameraSource):
             self._frames.release()
 
     def _run(self) -> None:
+        failures = 0
         while not self._ended.is_set():
             try:
                 picture = self._frames.read()
-            except MediaError as error:
-                self._error = str(error)
+            except Exception as error:  # drivers raise errors of many types
+                failures += 1
+                self._error = str(error) or type(error).__name__
                 self._first.set()
-                if not self._reopen():
-                    return
+                self._ended.wait(RETRY)
+                if failures >= SAME_DEVICE_TRIES:
+                    self._reopen()
             else:
+                failures = 0
                 self._newest, self._error = TimedImage(self._clock.now(), picture), ""
                 self._first.set()
 
-    def _reopen(self) -> bool:
-        """Waits for the same camera and opens it; returns False if that cannot be."""
-        if self._lookup is None or not self._lookup.is_recognisable:
-            return False
+    def _reopen(self) -> None:
+        """Opens the same camera, wherever it is now; does nothing if it is not there, or unrecognisable."""
+        if self._lookup is None or not self._lookup.is_recognisable or self._ended.is_set():
+            return
         self._frames.release()
-        while not self._ended.wait(RETRY):
-            with contextlib.suppress(MediaError):
-                self._frames = _open_webcam(self._lookup.number())
-                return True
-        return False
+        with contextlib.suppress(MediaError):
+            self._frames = _open_webcam(self._lookup.number())
 
 
 def _open_webcam(device: int | str) -> FrameGrabber:

@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import combinations
+from typing import NamedTuple
 
 from eva_sim.contract import Actuator, FaceSpec
 from eva_sim.errors import DataError
-from eva_sim.tables import read_table
+from eva_sim.robot_config import pull_rules
+from eva_sim.robot_config import robot_config as robot_config  # also read from here
 
-#: Limits of `[safety]` in robot.toml that are numbers above zero.
-_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
-           "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
-           "pause_first", "pause_most", "forget_after")  # fmt: skip
 #: Exclusion partner of a channel without one.
 NO_PARTNER = 255
+#: Sum of two shares of travel from which a pair is no exclusion: both may be at their ends.
+_BOTH = 1.99
+_ROUNDING = 1e-6
 _ROW, _TIMES = struct.Struct("<HHHHBBB"), struct.Struct("<HHHHHHH")
 
 
@@ -73,38 +73,29 @@ class BoardTiming(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
-    """The face's `robot.toml`, parsed.
+def exclusion_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
+    """Pairs of actuators that must not pull together, and the greatest sum of their shares of travel.
 
-    Raises:
-        DataError: the face's folder has no such file, or a safety limit in it is none.
+    They follow from the rules of `robot.toml`, which may join more than two actuators. So they allow whatever
+    the rules allow, and a little more. Strictest first.
     """
-    path = spec.file("robot.toml")
-    table = read_table(path)
-    limits = {name: table.get("safety", {}).get(name) for name in _SAFETY}
-    wrong = [f"{name} = {value!r}" for name, value in limits.items() if not _is_positive(value)]
-    if not wrong and limits["hold_after"] >= limits["limp_after"]:
-        wrong = ["limp_after is not above hold_after"]
-    if not wrong and limits["supply_low"] >= limits["supply_high"]:
-        wrong = ["supply_high is not above supply_low"]
-    if wrong:
-        raise DataError(f"{path}, [safety]: {wrong[0]}; write a number above 0, as in assets/robot.toml.")
-    return table
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    limits: dict[tuple[int, int], float] = {}
+    for rule in pull_rules(spec):
+        for pair in combinations(rule.members, 2):
+            limits[pair] = min(limits.get(pair, 2.0), rule.pair_limit(*pair))
+    pairs = [(one, other, limit) for (one, other), limit in limits.items() if limit < _BOTH]
+    return tuple(sorted(pairs, key=lambda pair: pair[2]))
 
 
 @lru_cache(maxsize=8)
-def exclusion_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
-    """Pairs of actuators that must not pull together, and the greatest sum of their shares of travel."""
-    return tuple(
-        (spec.index(f"{one}_{side}"), spec.index(f"{other}_{side}"), rule["limit"])
-        for rule in robot_config(spec).get("exclusions", ())
-        for one, other in [rule["pair"]]
-        for side in ("left", "right")
-    )
+def firmware_pairs(spec: FaceSpec) -> tuple[tuple[int, int, float], ...]:
+    """The exclusion pairs that the firmware keeps: at most one for each channel, both sides alike."""
+    kept: list[tuple[int, int, float]] = []
+    for one, other, limit in exclusion_pairs(spec):
+        same_side = spec.actuators[one].side == spec.actuators[other].side
+        if same_side and not {one, other} & {index for pair in kept for index in pair[:2]}:
+            kept.append((one, other, limit))
+    return tuple(kept)
 
 
 @lru_cache(maxsize=8)
@@ -194,9 +185,9 @@ def _group(kind: str, spec: FaceSpec) -> int:
 def _exclusion(actuator: Actuator, spec: FaceSpec) -> tuple[int, int]:
     """Partner's channel on the same side, and the limit, rounded down so that it is never exceeded."""
     index = spec.index(actuator.name)
-    for one, other, limit in exclusion_pairs(spec):
+    for one, other, limit in firmware_pairs(spec):
         if index in (one, other):
-            return spec.actuators[one + other - index].channel, int(64 * limit)
+            return spec.actuators[one + other - index].channel, int(64 * limit + _ROUNDING)
     return NO_PARTNER, 0
 
 

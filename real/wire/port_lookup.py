@@ -49,10 +49,9 @@ class PortLookup:
         checked, self._checked = self._checked, None
         if checked is not None:
             return checked
-        here = {device: port.device for port in listed_ports() if (device := UsbDevice.of(port))}
-        back = [here.get(device) if device else None for device in self._devices]
+        back = self._back()
         if all(back):
-            return [path for path in back if path]
+            return back
         gone = [d for d, path in zip(self._devices, back, strict=True) if d and not path]
         if gone and self._by_device:
             numbers = ", ".join(device.serial_number for device in gone)
@@ -61,6 +60,16 @@ class PortLookup:
                 f"Plug it in and connect again; to use another robot, open that one. {SEE_DOCTOR}"
             )
         return [path or other for path, other in zip(back, self._look(), strict=True)]
+
+    def plugged(self) -> list[str]:
+        """Paths of the same USB devices as they are plugged in now, without opening them; else none."""
+        back = self._back()
+        return back if all(back) else []
+
+    def _back(self) -> list[str]:
+        """Path of each of the same USB devices now; "" for one that is not there, or has no serial number."""
+        here = {device: str(port.device) for port in listed_ports() if (device := UsbDevice.of(port))}
+        return [here.get(device, "") if device else "" for device in self._devices]
 
     def _look(self) -> list[str]:
         """The named paths, or the one that a search finds."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import faults
-from benchmarks.fault_bench import Trial
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.simulation.firmware_rules import FirmwareRules, _Channel
+from eva_sim.testing.conformance import rows as faults
+from eva_sim.testing.conformance.bench import Trial
 
 BODIES = [
     "mock",

@@ -6,6 +6,7 @@ the face limp meanwhile. Whatever the host does when it goes on, only a new `arm
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eva_sim.clock import SimulatedClock
+from eva_sim.clock import SimulatedClock, WallClock
 from eva_sim.errors import EvaError, RobotError
 from eva_sim.real.boards.arming import ARM_WITHIN, ArmingAct
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.boards.interface import Board, BoardState
+from eva_sim.real.boards.interface import TARGETS_STOPPED, Board, BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
@@ -104,8 +105,9 @@ def rig_subject(stack: ExitStack, kind: str) -> Subject:
 
 def stop_by_guard(rig: BoardRig, packets: bytes) -> None:
     """The guard's process writes while the host is frozen; the device drops a packet that was cut short."""
-    for _ in range(2):
-        rig.device.feed(packets)
+    with rig.board._lock:  # the watchdog thread is frozen, too
+        for _ in range(2):
+            rig.device.feed(packets)
 
 
 @pytest.fixture(params=ALL_KINDS)
@@ -254,6 +256,31 @@ def test_an_act_serves_once(subject: Subject, end: str) -> None:
     board.send(subject.face.calibration.limits.rest)
     assert subject.limp() and subject.drives() == drives
     assert board.status().state is BoardState.LIMP
+
+
+@pytest.mark.parametrize("seconds", [1.0, 100.0])
+def test_a_computer_that_slept_between_two_moves(subject: Subject, seconds: float) -> None:
+    """Nobody acted meanwhile, also no guard: on waking the face is made limp, and the reading says so."""
+    subject.arm()
+    subject.clock.time += seconds
+    reading = subject.face.move(SPEC.command(jaw=0.6))
+    assert subject.limp() and any(TARGETS_STOPPED in fault for fault in reading.faults)
+    drives = subject.drives()
+    go_on(subject)
+    assert subject.limp() and subject.drives() == drives
+
+
+def test_the_clock_counts_the_sleep_of_the_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock of Linux and macOS stands still meanwhile."""
+    slept = time.clock_gettime
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(time, "clock_gettime", lambda number: slept(number) + 3600.0)
+    clock = WallClock()
+    act = ArmingAct(clock, 1.0)
+    act.use()
+    assert not act.is_over()
+    monkeypatch.setattr(time, "clock_gettime", lambda number: slept(number) + 7200.0)
+    assert act.is_over()
 
 
 def test_an_act_is_good_for_a_short_time() -> None:

@@ -127,9 +127,12 @@ def test_a_board_comes_back_under_another_path(desk: Desk, kind: str, way: str, 
         assert not set(again) & set(paths)
         with pytest.raises(RobotError, match="link lost"):
             jaw(face)
-        face.reset()
+        faults = face.reset().faults
+        assert faults[0].startswith("link lost")
+        assert f"the board is plugged in again, at {', '.join(again)}: arm() connects" in faults
         assert not any(device.heard for device in back)  # only `arm` connects
         face.arm()
+        assert not face.reset().faults
         jaw(face)
         assert not np.isnan(held_positions(*back)).any()
         assert face.identity.robot_id == ("desk" if named else robot)
@@ -147,6 +150,7 @@ def test_another_robot_in_its_place_is_not_touched(desk: Desk, kind: str, named:
         _, others = plug_all(desk, kind, "CD")
         with pytest.raises(LinkError):
             jaw(face)
+        assert not any("plugged in again" in fault for fault in face.reset().faults)
         for _ in range(2):
             with pytest.raises(LinkError, match=r"serial number A.* is not plugged in") as error:
                 face.arm()

@@ -79,11 +79,11 @@ def twin_errors(checkpoint: Path, targets: Floats) -> dict[str, Errors]:
     """The twin's errors, by its own landmarks and by a camera's."""
     env = gym.make("EVA/Mimic-v0", body="twin", max_episode_steps=STEPS)
     face = env.unwrapped.face  # type: ignore[attr-defined]
-    reader = LandmarkReader(TwinCamera(face), face.neutral_landmarks, None)
+    reader = LandmarkReader(face.spec, TwinCamera(face), face.neutral_landmarks, None)
     face.reset()
-    reader.learn_neutral([points for _ in range(5) if (points := reader.detect()) is not None])
+    reader.learn_rest([view for _ in range(5) for view in reader.view_rest()])
     own = compare(env, checkpoint, targets)
-    by_camera = compare(env, checkpoint, targets, lambda: reader.read().landmarks)
+    by_camera = compare(env, checkpoint, targets, lambda: reader.read(0.0, face.spec.neutral).landmarks)
     reader.close()
     env.close()
     return {"own": own, "camera": by_camera}

@@ -13,13 +13,16 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tools.build_docs import heading_anchor
-
 ROOT = Path(__file__).resolve().parents[2]
 #: Tells of the past, so its names and commands may be gone.
 HISTORY = "CHANGELOG.md"
 _PROGRAM = re.compile(r"(\.venv/bin/)?(eva|\./run|python|pytest|pip|make)( |$)")
 _CONDITION = re.compile(r"<!-- (needs: .+|slow) -->")
+
+
+def heading_anchor(heading: str) -> str:
+    """Returns the anchor of a heading, as hosting sites make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,29 @@ def test_whoever_wants_the_face_limp_is_heard(active: FirmwareHost, kind: int) -
     assert status.session == active.host.session
 
 
+def test_ident_tells_what_eeprom_holds(firmware_host: FirmwareHost) -> None:
+    """Not its copy in memory: a byte that does not take would be missed at the next power-up."""
+    firmware_host.host.hello()
+    firmware_host.do("parts", 7)  # one byte of EEPROM is worn
+    assert firmware_host.host.calibrate().answer == protocol_oracle.TAKEN
+    firmware_host.run(3000)
+    assert firmware_host.host.hello().calibration == 0
+    assert firmware_host.host.arm().answer == protocol_oracle.TAKEN  # the copy in memory is whole
+    firmware_host.do("parts", 3)
+    firmware_host.run(3000)
+    kept = firmware_host.host.hello().calibration
+    firmware_host.reset(1)
+    assert kept and firmware_host.host.hello().calibration == kept
+
+
+def test_ident_tells_nothing_while_eeprom_is_written(firmware_host: FirmwareHost) -> None:
+    firmware_host.host.hello()
+    firmware_host.run(3000)
+    firmware_host.do("parts", 1)  # it takes no byte now
+    assert firmware_host.host.calibrate().answer == protocol_oracle.TAKEN
+    assert firmware_host.host.hello().calibration == 0
+
+
 def test_limits_stay_within_flash(firmware_host: FirmwareHost) -> None:
     firmware_host.host.hello()
     row = ROWS[12]
@@ -278,5 +301,6 @@ def test_changed_limits_wait_for_commit(firmware_host: FirmwareHost) -> None:
         firmware_host.host.status().faults == protocol_oracle.UNCALIBRATED
         and firmware_host.host.arm().answer == protocol_oracle.NOT_CALIBRATED
     )
+    firmware_host.run(2000)  # until EEPROM has it
     assert firmware_host.host.hello().calibration == 9
     assert firmware_host.host.ask(protocol_oracle.READ, b"\0").low == row.low

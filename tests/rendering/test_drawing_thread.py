@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from eva_sim.errors import RenderError
+from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.rendering import drawing_thread
 from eva_sim.rendering.drawing_thread import in_drawing_thread
 from eva_sim.twin import Twin
 
 DRAWS = """
 import numpy as np
-from eva_sim.errors import RenderError
+from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.rendering.renderer import Part, Renderer
 try:
     triangle = Part("triangle", np.eye(3), np.array([[0, 1, 2]]), 1)
@@ -132,7 +132,7 @@ def test_a_setting_that_prevents_pictures_is_named(setting: str) -> None:
 
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing_thread, "_loads", lambda library: library != "libEGL.so.1")
-    assert drawing_thread.opengl_advice() == "On Debian: apt install libegl1."
+    assert drawing_thread.opengl_advice() == f"On Debian: apt install libegl1. {SEE_DOCTOR}"
 
 
 def test_without_the_library_the_twin_moves_and_the_picture_is_refused(

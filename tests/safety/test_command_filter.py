@@ -14,7 +14,8 @@ from eva_sim.errors import CommandError
 from eva_sim.real.boards.interface import BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.safety.command_filter import CommandFilter, fastest_step
-from eva_sim.real.wire.firmware_table import exclusion_pairs
+from eva_sim.real.wire.firmware_table import exclusion_pairs, firmware_pairs
+from eva_sim.robot_config import pull_rules
 from eva_sim.testing.pulse_watcher import ROBOT
 
 NOMINAL = Calibration.nominal(load_spec())
@@ -41,14 +42,21 @@ def pulls(command: np.ndarray) -> dict[str, float]:
     }
 
 
-def test_the_pairs_are_those_of_the_table(spec: FaceSpec) -> None:
-    names = [(spec.names[one], spec.names[other]) for one, other, _ in exclusion_pairs(spec)]
+def test_the_firmware_keeps_the_pairs_that_a_person_chose(spec: FaceSpec) -> None:
+    names = [(spec.names[one], spec.names[other]) for one, other, _ in firmware_pairs(spec)]
     assert sorted(names) == [
         ("brow_outer_left", "corrugator_left"),
         ("brow_outer_right", "corrugator_right"),
         ("zygomaticus_left", "depressor_left"),
         ("zygomaticus_right", "depressor_right"),
     ]
+
+
+def test_pairs_and_triples_of_the_scan_are_in_the_table(spec: FaceSpec) -> None:
+    pairs = {(spec.names[one], spec.names[other]) for one, other, _ in exclusion_pairs(spec)}
+    assert {("brow_inner_left", "corrugator_left"), ("depressor_right", "jaw")} <= pairs
+    triple = {spec.index(name) for name in ("levator_left", "zygomaticus_left", "jaw")}
+    assert any(triple <= set(rule.members) for rule in pull_rules(spec))
 
 
 def test_both_pulls_are_scaled_alike_until_they_may(guard: CommandFilter, spec: FaceSpec) -> None:

@@ -142,12 +142,20 @@ def test_a_lost_camera_comes_back_and_no_other_takes_its_place(plug: Plug, camer
     assert cameras[1].released
 
 
-def test_a_camera_that_nothing_tells_from_others_stays_lost(plug: Plug, cameras: list[Camera]) -> None:
+def test_no_camera_takes_the_place_of_one_that_nothing_tells_from_others(
+    plug: Plug, cameras: list[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on only if the device that is open does."""
     camera = DeviceCamera(1, SimulatedClock())  # on no bus that is known
     cameras[0].plugged = False
-    camera._thread.join(timeout=10)
-    assert not camera._thread.is_alive() and len(cameras) == 1
+    plug(1, "1-1", "A")
+    until(lambda: not shows(camera, 1))
+    time.sleep(0.1)  # many tries
+    assert len(cameras) == 1 and not cameras[0].released
+    cameras[0].plugged = True
+    until(lambda: shows(camera, 1))
     camera.close()
+    assert len(cameras) == 1 and cameras[0].released
 
 
 def test_closing_ends_the_search(plug: Plug, cameras: list[Camera]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from eva_sim.clock import SimulatedClock
 from eva_sim.errors import MediaError
+from eva_sim.real.vision import camera_source
 from eva_sim.real.vision.camera_source import LOST_AFTER, DeviceCamera, crop_square
 
 
@@ -21,12 +22,13 @@ class Film:
     def __init__(self) -> None:
         self.shown, self.asked = 0, threading.Semaphore(0)
         self.go, self.released, self.broken = threading.Semaphore(0), False, False
+        self.error: Exception = MediaError("camera 7 stopped sending pictures.")
 
     def read(self) -> np.ndarray:
         self.asked.release()
         self.go.acquire()
         if self.broken:
-            raise MediaError("camera 7 stopped sending pictures.")
+            raise self.error
         self.shown += 1
         return np.full((4, 6, 3), self.shown, np.uint8)
 
@@ -37,6 +39,11 @@ class Film:
         """One more frame; returns when the thread has it and asks for the next."""
         self.go.release()
         assert self.asked.acquire(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_source, "RETRY", 0.01)
 
 
 @pytest.fixture
@@ -81,9 +88,28 @@ def test_an_old_picture_is_a_lost_camera(camera: DeviceCamera, film: Film) -> No
 def test_a_camera_that_stops_is_lost(camera: DeviceCamera, film: Film) -> None:
     film.broken = True
     film.go.release()
-    camera._thread.join(timeout=10)
+    assert film.asked.acquire(timeout=10)  # it is asked again
     with pytest.raises(MediaError, match="camera 7 is lost: camera 7 stopped"):
         camera.latest_image()
+
+
+@pytest.mark.parametrize("errors", [1, 4])
+@pytest.mark.parametrize(
+    "error", [MediaError("camera 7 stopped sending pictures."), OSError(5, "I/O"), ValueError()]
+)
+def test_a_camera_goes_on_after_errors(
+    camera: DeviceCamera, film: Film, error: Exception, errors: int
+) -> None:
+    """Its device is still open, so it is the same camera; it need not be one that can be recognised."""
+    film.error = error
+    for _ in range(errors):
+        film.broken = True
+        film.show()
+        with pytest.raises(MediaError, match="camera 7 is lost"):
+            camera.latest_image()
+    film.broken = False
+    film.show()
+    assert camera.latest_image().picture[0, 0, 0] == 2
 
 
 def test_a_camera_without_any_picture_is_told(film: Film) -> None:

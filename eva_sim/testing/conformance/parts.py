@@ -1,4 +1,4 @@
-"""Under benchmarks/faults.py: what may happen to host, board, servo drivers, files and camera."""
+"""What may happen to host, board, servo drivers, files and camera."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fault_bench import CHANNEL, STEP, Bench, Trial, open_machine
-from benchmarks.fault_line import refused
 from eva_sim.contract import load_spec
 from eva_sim.errors import CommandError, DataError, LinkError, RobotError
 from eva_sim.real.boards.firmware import TOOK_OVER
@@ -19,6 +17,8 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
+from eva_sim.testing.conformance.bench import CHANNEL, STEP, Bench, Trial, open_machine
+from eva_sim.testing.conformance.line import refused
 from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bit, kill_mover, kill_recorder
 
 FACE = """

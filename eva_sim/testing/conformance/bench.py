@@ -1,4 +1,4 @@
-"""Under benchmarks/faults.py: one fault's trials, and a watched machine that a host keeps moving."""
+"""One fault's trials, and a watched machine that a host keeps moving."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ ALL = set(range(len(SPEC)))
 #: Channel of each actuator.
 CHANNEL = SPEC.column("channel").astype(int)
 #: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock as the wire does.
-STEP = {"mock": 0.0, "virtual": 122 / 25}
+STEP = {"mock": 0.0, "virtual": 122 / 25, "port": 0.0}
+#: Opens a board of a body, with the options of `SimulatedBoard`: a mock, a virtual board, or one at a port.
+Opener = Callable[..., Any]
 #: Within what a silent host's face holds and is limp [s].
 HOLD, LIMP = 0.25, 1.1
 
@@ -37,9 +39,10 @@ class Trial:
     """What is found of one fault.
 
     Args:
-        body: `"mock"` or `"virtual"`.
+        body: `"mock"`, `"virtual"` or `"port"`.
         quick: whether fewer cases will do.
         note: called with how many cases are done.
+        opener: opens the board.
 
     Attributes:
         tried: number of cases.
@@ -50,8 +53,10 @@ class Trial:
         beyond, faster, rearmed, events: as in `PulseWatcher`, over all machines.
     """
 
-    def __init__(self, body: str, quick: bool, note: Callable[[int], object] = bool) -> None:
-        self.body, self.quick, self._note = body, quick, note
+    def __init__(
+        self, body: str, quick: bool, note: Callable[[int], object] = bool, opener: Opener | None = None
+    ) -> None:
+        self.body, self.quick, self._note, self._opener = body, quick, note, opener or open_machine
         self.tried, self.happened, self.wrong = 0, Counter[str](), list[str]()
         self.holds, self.limps, self.limp_by = list[float](), list[float](), LIMP
         self.beyond, self.faster, self.rearmed, self.events = 0.0, 0.0, 0, 0
@@ -79,7 +84,7 @@ class Trial:
     @contextmanager
     def bench(self, **options: Any) -> Iterator[Bench]:
         """A machine of the body, whose watcher's findings come into this trial."""
-        bench = Bench(self, open_machine(self.body, **options))
+        bench = Bench(self, self._opener(self.body, **options))
         try:
             yield bench
         finally:
@@ -88,7 +93,8 @@ class Trial:
 
     def watch(self, machine: Any, margin: float | None = 0.0) -> PulseWatcher:
         """A watcher that counts starts; limits are those of the nominal calibration."""
-        watcher = PulseWatcher(machine, STEP[self.body] or GRAIN, margin)
+        looks = getattr(machine, "periods", None)  # a board that is seen through STATUS alone
+        watcher = PulseWatcher(machine, STEP[self.body] or GRAIN, margin, looks)
         watcher.armable = set()
         return watcher
 
@@ -139,6 +145,7 @@ class Bench:
 
         def counted(actuators: Any, act: ArmingAct | None = None) -> BoardStatus:
             """Only what somebody armed may start."""
+            _ = self.machine.pulses  # a board behind a port is seen only when somebody looks
             self.watcher.armable = set(ALL)
             try:
                 return arm(actuators, act)
@@ -230,10 +237,12 @@ class Bench:
 
 
 def answered(status: BoardStatus) -> bool:
+    """Whether the board answered the last targets."""
     return UNANSWERED not in status.faults
 
 
 def open_machine(body: str, **options: Any) -> Any:
+    """Opens a mock or a virtual board."""
     if body == "mock":
         return MockBoard(SPEC, **options)
     from eva_sim.real.simulation.virtual_board import SimulatedBoard

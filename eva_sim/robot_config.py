@@ -1,0 +1,115 @@
+"""A face's `robot.toml`: the physical side of its actuators, and which of them may pull together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from eva_sim.contract import FaceSpec
+from eva_sim.errors import DataError
+from eva_sim.tables import read_table
+
+NAME = "robot.toml"
+#: Limits of `[safety]` in robot.toml that are numbers above zero.
+_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
+           "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
+           "torque_limit", "pause_first", "pause_most", "forget_after")  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
+    """The face's `robot.toml`, parsed.
+
+    Raises:
+        DataError: the face's folder has no such file, or a safety limit in it is none.
+    """
+    path = spec.file(NAME)
+    table = read_table(path)
+    limits = {name: table.get("safety", {}).get(name) for name in _SAFETY}
+    wrong = [f"{name} = {value!r}" for name, value in limits.items() if not _is_positive(value)]
+    if not wrong and limits["hold_after"] >= limits["limp_after"]:
+        wrong = ["limp_after is not above hold_after"]
+    if not wrong and limits["supply_low"] >= limits["supply_high"]:
+        wrong = ["supply_high is not above supply_low"]
+    if wrong:
+        raise DataError(f"{path}, [safety]: {wrong[0]}; write a number above 0, as in assets/robot.toml.")
+    return table
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def has_robot_config(spec: FaceSpec) -> bool:
+    """Whether the face has a `robot.toml`; a face that is only simulated needs none."""
+    return spec.folder is not None and (spec.folder / NAME).exists()
+
+
+class PullRule(NamedTuple):
+    """Actuators of one side that may not all pull with all their might.
+
+    Attributes:
+        protects: what would be overloaded, in words.
+        members: indices of the actuators, in the order of the table.
+        weights: of each member's share of travel, greater than 0; their sum, weighted, may not exceed 1.
+    """
+
+    protects: str
+    members: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def pair_limit(self, one: int, other: int) -> float:
+        """Returns the greatest sum of two members' shares of travel by this rule; 2 if it allows both."""
+        weight = dict(zip(self.members, self.weights, strict=True))
+        first, second = sorted((weight.get(one, 0.0), weight.get(other, 0.0)))
+        return 2.0 if second <= 0 else 1 + min(1.0, max(0.0, 1 - first) / second)
+
+
+@lru_cache(maxsize=8)
+def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
+    """Reads the exclusions and overloads of `robot.toml`: each rule for each side.
+
+    An exclusion is a `pair` of actuators (without their side) and the `limit` of the sum of their shares of
+    travel. An overload has a weight for each of its actuators, and says what it `protects`.
+
+    Raises:
+        DataError: a rule lacks one of these, or its numbers make no sense.
+    """
+    config = robot_config(spec)
+    try:
+        rules = [
+            *(("a cable", _weights_of_pair(row)) for row in config.get("exclusions", ())),
+            *((str(row["protects"]), dict(row["weights"])) for row in config.get("overloads", ())),
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{NAME}: an exclusion needs a pair and a limit, an overload weights ({error})."
+        ) from error
+    for protects, weights in rules:
+        if len(weights) < 2 or not all(0 < weight <= 1 for weight in weights.values()):
+            raise DataError(
+                f"{NAME}: the rule that protects {protects} by {weights} makes no sense. It needs two "
+                "actuators or more; an exclusion a limit of 1 or more; an overload weights of at most 1."
+            )
+    return tuple(
+        _on_one_side(spec, protects, weights, side)
+        for protects, weights in rules
+        for side in ("left", "right")
+    )
+
+
+def _weights_of_pair(row: Mapping[str, Any]) -> dict[str, float]:
+    one, other = row["pair"]
+    return dict.fromkeys((one, other), 64 / int(64 * float(row["limit"])))  # the firmware counts in 64ths
+
+
+def _on_one_side(spec: FaceSpec, protects: str, weights: Mapping[str, float], side: str) -> PullRule:
+    named = {_on_side(spec, name, side): float(weight) for name, weight in weights.items()}
+    members = tuple(sorted(named))
+    return PullRule(protects, members, tuple(named[member] for member in members))
+
+
+def _on_side(spec: FaceSpec, name: str, side: str) -> int:
+    """Index of an actuator on one side, or of one in the middle."""
+    return spec.index(f"{name}_{side}" if name in spec.two_sided_names else name)
