@@ -15,6 +15,8 @@ effect, the table's delay later [mm]. `first` and `last 15 s` tell whether it dr
 error of the commands [% of travel]. One step: history and body are those of the motion itself, and only one
 command is the model's. `lag` is `lag_between`, delay included [ms]; `jerk` is `jerk` of the landmarks [m/s³].
 `smoothed` are frame by frame commands behind a first-order filter that lags as the history model does.
+Writes history.json, where each score has mean, half width of its 95 % interval, and the values of the seeds.
+Each seed is kept as it is finished.
 Bars: error at most 1.1 times that of one step; jerk below that of frame by frame at equal lag.
 """
 
@@ -47,7 +49,7 @@ from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.contract import Floats, Reading
 from eva_sim.expressions import load_expressions
-from eva_sim.files import asset, write_json
+from eva_sim.files import asset, check_output_folder, read_json, write_json
 from eva_sim.media.encoding import PictureStore
 from eva_sim.media.sources import open_file
 from eva_sim.progress import progress
@@ -205,7 +207,7 @@ class Bench:
         count = len(faces) - self.late
         errors = self._distances(faces[self.late :], asked.clean[:count])
         part = min(round(PART / self.dt), count)
-        made = {} if asked.commands is None else {"command": self.travel_error(commands, asked)}
+        made = {} if asked.commands is None else {"command": self.travel_error(commands, asked.commands)}
         return {
             "error": float(errors.mean()),
             **made,
@@ -217,9 +219,10 @@ class Bench:
 
     def one_step(self, follower: Follower, asked: Asked) -> dict[str, float]:
         """Returns the errors of single commands, of a motion of the face itself."""
+        assert asked.commands is not None
         faces, commands = follow_one_step(self.twin, follower, asked, self.late)
         error = float(self._distances(faces, asked.clean[::EVERY]).mean())
-        return {"one step": error, "command, one step": self.travel_error(commands, asked)}
+        return {"one step": error, "command, one step": self.travel_error(commands, asked.commands)}
 
     def smoothed(self, model: InverseModel, asked: Asked, lag: float) -> dict[str, float]:
         """Returns the scores of frame by frame commands behind the filter that lags so much [ms]."""
@@ -231,11 +234,10 @@ class Bench:
             low, high = (share, high) if scores["lag"] > lag else (low, share)
         return scores
 
-    def travel_error(self, commands: Floats, asked: Asked) -> float:
+    def travel_error(self, commands: Floats, true: Floats) -> float:
         """Mean error of commands, (T, 25), of the actuators that move landmarks [% of travel]."""
-        moving = self.twin.spec.expressive
-        wanted = np.asarray(asked.commands, np.float32)
-        return 100 * float(travel_error(np.asarray(commands, np.float32), wanted)[:, moving].mean())
+        errors = travel_error(commands.astype(np.float32), true.astype(np.float32))
+        return 100 * float(errors[:, self.twin.spec.expressive].mean())
 
     def _distances(self, faces: Floats, asked: Floats) -> Floats:
         """Mean distance of the points at each step, (T,) [mm]."""
@@ -309,16 +311,16 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, nargs="+", default=[asset("samples/person.mp4")])
     parser.add_argument("--noise", type=float, default=0.003, help="of each coordinate")
     given = parser.parse_args()
-    direct = InverseModel.load(asset(SHIPPED_MODEL) / MODEL_FILE)
+    out, direct = check_output_folder(given.out), InverseModel.load(asset(SHIPPED_MODEL) / MODEL_FILE)
     clips = {f"clip {clip.name}": clip_targets(clip, direct) for clip in given.clip}
-    runs = []
     with Twin() as twin:
         for seed in range(given.seeds):
-            runs.append(bench_seed(Bench(twin), direct, seed, given.noise, clips))
-            write_json(given.out / f"seed-{seed}.json", runs[-1])
-    found = summarise(runs)
+            if not (out / f"seed-{seed}.json").exists():
+                scores = bench_seed(Bench(twin), direct, seed, given.noise, clips)
+                write_json(out / f"seed-{seed}.json", scores)
+    found = summarise([read_json(out / f"seed-{seed}.json") for seed in range(given.seeds)])
     show(found)
-    write_json(given.out / "history.json", {"noise": given.noise, "seeds": given.seeds, "scores": found})
+    write_json(out / "history.json", {"noise": given.noise, "seeds": given.seeds, "scores": found})
 
 
 if __name__ == "__main__":
