@@ -13,7 +13,6 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
-from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -26,41 +25,11 @@ from eva_sim.agents.mirroring.stage_times import ANSWER, MOVE, summarise
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.files import asset, write_json
-from eva_sim.media.sources import Frames, FrameSource, open_file
+from eva_sim.media.clip_as_camera import ClipAsCamera
 from eva_sim.twin import Twin
 
 #: How long a picture waits in the camera until it is taken.
 WAIT = "wait in the camera"
-
-
-class ClipAsCamera(FrameSource):
-    """Plays the pictures of a clip at a steady rate by the wall clock.
-
-    Args:
-        clip: file.
-        fps: pictures per second.
-        seconds: time after which it ends; a shorter clip is played again.
-        period: between the time stamps of two pictures [s].
-
-    Attributes:
-        waits: how long after it was due each picture was taken [s].
-    """
-
-    live = True
-
-    def __init__(self, clip: Path, fps: float, seconds: float, period: float) -> None:
-        self.name, self.fps, self._seconds, self._period = f"{clip.name} as a camera", fps, seconds, period
-        self._pictures = [picture for _, picture in open_file(clip)]
-        self.waits: list[float] = []
-
-    def __iter__(self) -> Frames:
-        start, last = perf_counter(), -1
-        while last + 1 < self._seconds * self.fps:
-            due = max(last + 1, int((perf_counter() - start) * self.fps))
-            sleep(max(0.0, due / self.fps - (perf_counter() - start)))
-            self.waits.append(max(0.0, perf_counter() - start - due / self.fps))
-            last = due
-            yield due * self._period, self._pictures[due % len(self._pictures)]
 
 
 def measure(fps: float, seconds: float) -> dict[str, Any]:
@@ -76,7 +45,7 @@ def measure(fps: float, seconds: float) -> dict[str, Any]:
         metrics = mirror(camera, load_model(asset(SHIPPED_MODEL)), twin, out)
         time = np.load(Path(out) / "traces.npz")["time"]
         delay = twin.spec.column("delay").max() * period
-    stages = {WAIT: summarise(camera.waits), **metrics["stages"]}
+    stages = {WAIT: summarise([*camera.waits]), **metrics["stages"]}
     answered, duration = stages[ANSWER]["count"], (time[-1] - time[0]) / period / fps
     return {
         "load": load, "cores": os.cpu_count(), "pictures_per_second": fps, "seconds": seconds,

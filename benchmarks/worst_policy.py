@@ -37,8 +37,8 @@ from eva_sim.twin.overloads import Overloads
 _SETTLED, _LONGEST = 16, 75
 #: Share of the time in which the policy turns every actuator round at every step.
 _SHAKES = 0.3
-#: Control steps between two measurements of the skin's stretch, which take longer than a step.
-_STRETCH_EVERY = 5
+#: Control steps between two measurements of stretch and pose, which take longer than a step.
+_SHAPE_EVERY = 10
 Commands = NDArray[np.float32]
 
 
@@ -86,25 +86,25 @@ class Measured:
     def __init__(self, twin: Twin) -> None:
         self.twin, self._overloads = twin, Overloads(twin.skin.anatomy)
         self._shares = np.zeros(len(self._overloads.names))
-        self._legs, self._linkage = Linkage(twin.spec).legs, Linkage(twin.spec)
+        self._linkage = Linkage(twin.spec)
         self._pose = np.zeros(4)
-        self._last, self._sense, self.turns = twin.actuators.position, np.zeros(len(twin.spec)), 0
+        self._last, self._sense = twin.actuators.position, np.zeros(len(twin.spec))
         self._turns = np.zeros(len(twin.spec), dtype=int)
         self.hottest, self.limp_steps, self.rearmed, self.unsettled = 0.0, 0, 0, 0
         self.changed = 0
 
     def note(self, step: int, asked: Commands, sent: Commands, temperature: Floats) -> None:
         """Measures the face after a step."""
-        twin = self.twin
-        points = twin.skin.points if step % _STRETCH_EVERY == 0 else twin.skin.anatomy.points
-        self._shares = np.maximum(self._shares, self._overloads.shares(points, twin.skin.tension))
-        position = twin.actuators.position
+        twin, position = self.twin, self.twin.actuators.position
+        self._shares[:-1] = np.maximum(self._shares[:-1], self._overloads.pulls(twin.skin.tension))
         sense = np.sign(position - self._last)
         self._turns += (sense * self._sense) < 0
         self._sense, self._last = np.where(sense == 0, self._sense, sense), position.copy()
         self.hottest = max(self.hottest, float(temperature.max()))
         self.changed += bool(np.abs(asked - sent).max() > 1e-6)
-        if step % _STRETCH_EVERY == 0:
+        if step % _SHAPE_EVERY == 0:
+            shares = self._overloads.shares(twin.skin.points, twin.skin.tension)
+            self._shares = np.maximum(self._shares, shares)
             pose = self._linkage.pose(position)
             self._pose = np.maximum(self._pose, pose_shares(twin.spec, pose.skull))
 

@@ -85,6 +85,9 @@ class Actuators:
         self.spec, self._lead = spec, () if faces is None else (faces,)
         self._low, self._high = spec.column("low"), spec.column("high")
         self._cables = spec.where("cable")
+        self._middle = (
+            0.5 * (self._low + self._high)[self._cables]
+        )  # as in `FaceSpec.lever`, which takes longer
         self._depth = int(spec.column("delay").max()) + SPARE_DELAY + 1
         self.parameters = ActuatorParameters(
             *(np.tile(value, (*self._lead, 1)) for value in ActuatorParameters.of(spec))
@@ -133,7 +136,8 @@ class Actuators:
     def cable_torque(self) -> Floats:
         """Torque that each cable's servo holds now, (C,) [N m]: pull of its line times lever of its horn."""
         pull = self.spec.cable["bowden_stiffness"] * (self.line - self.take_up)
-        torque: Floats = np.maximum(pull, 0.0) * self.spec.lever(self.position)
+        lever = self.spec.cable["horn_radius"] * np.cos(self.position[..., self._cables] - self._middle)
+        torque: Floats = np.maximum(pull, 0.0) * lever
         return torque
 
     def step(self, command: NDArray[np.float32], tension: NDArray[Any]) -> None:

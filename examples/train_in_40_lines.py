@@ -10,15 +10,16 @@ from eva_sim.twin import Twins
 
 
 def make_faces(twins: Twins, commands: NDArray) -> torch.Tensor:
-    """Landmarks of faces at rest in their commands, (N, 450) [outer-eye distances]."""
+    """Landmarks of faces that have settled in their commands (N, 25): (N, 450) [mm]."""
     twins.reset()
     for _ in range(settling_steps(twins.spec)):
         readings = twins.move(commands)
-    return torch.as_tensor(readings.landmarks.reshape(len(commands), -1))
+    return torch.as_tensor(1000 * twins.outer_eye * readings.landmarks.reshape(len(commands), -1)).float()
 
 
 def main(faces: int = 2048, passes: int = 60) -> tuple[float, float]:
-    torch.manual_seed(0), torch.set_num_threads(1)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)  # the network is small
     rng, twins = np.random.default_rng(0), Twins(faces, skin="reduced")
     test, spec = Twins(64, skin="full"), twins.spec
     commands = np.stack([sample_command(spec, rng) for _ in range(faces)])
@@ -37,11 +38,10 @@ def main(faces: int = 2048, passes: int = 60) -> tuple[float, float]:
     wanted = np.stack([sample_command(spec, rng) for _ in range(test.faces)])
     target, told = make_faces(test, wanted), np.tile(spec.neutral, (test.faces, 1))
     told[:, shown] = network((target - mean) / scale).detach().numpy()
-    rest = torch.as_tensor(test.neutral_landmarks.reshape(1, -1))
-    errors = [(face - target).reshape(-1, 3).norm(dim=1).mean() for face in (make_faces(test, told), rest)]
-    millimetres = [1000 * test.outer_eye * float(error) for error in errors]
-    print("faces it never saw: {:.2f} mm from them; a resting face: {:.2f} mm".format(*millimetres))
-    return millimetres[0], millimetres[1]
+    rest = torch.as_tensor(1000 * test.outer_eye * test.neutral_landmarks.reshape(1, -1))
+    learned, still = ((f - target).reshape(-1, 3).norm(dim=1).mean() for f in (make_faces(test, told), rest))
+    print(f"faces it never saw: {learned:.2f} mm from them; a resting face: {still:.2f} mm")
+    return float(learned), float(still)
 
 
 if __name__ == "__main__":

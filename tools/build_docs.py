@@ -45,7 +45,10 @@ def build_docs(out: Path, source: Path = ROOT) -> Path:
             [*strict, "-E", "-c", str(ROOT / "docs"), "-d", cache, str(source), str(out)]
         )
     if code:
-        raise DataError(f"the site in {out} has the faults above; mend the pages and build it again.")
+        raise DataError(
+            f"the site in {out} has the faults above; mend them and build it again. "
+            "A class of this package that is not found goes into docs/api.md."
+        )
     (out / "index.html").write_text(_REDIRECT.format(home=HOME))
     return out / HOME
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
@@ -106,15 +107,18 @@ class MirrorController:
     Args:
         model: turns landmarks into commands.
         face: the body.
-        pictures: takes pictures of the body, `video_panels.HEIGHT` high.
+        pictures: takes pictures of the body, `video_panels.HEIGHT` high; None to draw nothing.
         size: side at which the body is rendered [pixels].
         stages: takes the times of the stages.
+        history: number of latest steps that `trace` returns; None for all.
 
     Attributes:
         control_dt: time between two steps [s].
         pictures: as given.
-        picture: the latest picture of the body.
+        picture: the latest picture of the body; of a body that is not drawn, one without height and width.
+        steps: number of control steps made so far.
         tracker: follows the person; None before `begin`.
+        person: what the person does in the latest frame; None before `begin`.
         frame: the person's latest frame; None before the first one.
         expected_steps: number of steps of the whole source; None before `begin`, and for a camera.
 
@@ -127,9 +131,10 @@ class MirrorController:
         self,
         model: RouteModel,
         face: Face,
-        pictures: PictureStore,
-        size: int,
+        pictures: PictureStore | None,
+        size: int = 0,
         stages: StageTimes | None = None,
+        history: int | None = None,
     ) -> None:
         if model.spec.digest != face.spec.digest:
             raise DataError(
@@ -141,21 +146,18 @@ class MirrorController:
         self._retarget = Retargeter(
             model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
-        self._rows: list[dict[str, Any]] = []
+        self._rows: deque[dict[str, Any]] = deque(maxlen=history)
+        self.steps = 0
         self._stages = stages or StageTimes()
         self._neck_and_eyes, self._idle = NeckAndEyes(face.spec), IdleMotion(face.spec)
         self.control_dt = face.spec.control_dt
         self.tracker: PersonTracker | None = None
+        self.person: PersonState | None = None
         self.frame: DetectedFrame | None = None
         self._unanswered: float | None = None
         self._mapped: tuple[PersonState, Floats] | None = None
         self.expected_steps: int | None = None
         self.picture: Picture = self._render()
-
-    @property
-    def steps(self) -> int:
-        """Number of control steps made so far."""
-        return len(self._rows)
 
     @property
     def face_accepted(self) -> bool:
@@ -174,7 +176,8 @@ class MirrorController:
         """
         if duration is not None:
             self.expected_steps = sum(1 for _ in ControlClock(self.control_dt).times_up_to(duration))
-        self.tracker, self._state = tracker, PersonState(tracker.neutral, HeadAndGaze.at_rest(), np.zeros(3))
+        self.tracker = tracker
+        self.person = PersonState(tracker.neutral, HeadAndGaze.at_rest(), np.zeros(3))
         self._model.predict(self._retarget(tracker.neutral, tracker.neutral))
         self._take_picture()
         self._follower.reset(self._face.reset())
@@ -186,7 +189,7 @@ class MirrorController:
     def observe(self, frame: DetectedFrame) -> None:
         """Takes the person's next frame; `step` mirrors what they do in it."""
         with self._stages.measure(TRACK):
-            self._state = self._tracker()(frame.time, frame.face)
+            self.person = self._tracker()(frame.time, frame.face)
         self.frame, self._unanswered = frame, frame.arrival
 
     def step(self, time: float, render: bool = True) -> None:
@@ -200,9 +203,9 @@ class MirrorController:
             render: whether a picture of the body is taken.
         """
         tracker = self._tracker()
-        if self.frame is None:
+        person = self.person
+        if self.frame is None or person is None:
             raise ValueError("observe a frame first: there is nothing to mirror.")
-        person = self._state
         with self._stages.measure(MAP):
             target, command = self._map(person)
             command = self._idle(command, alone=not tracker.found)
@@ -220,8 +223,10 @@ class MirrorController:
             "time": time, "frame": self.frame.number, "found": tracker.found, "person": person.expression,
             "target": target, "commands": reading.sent, "robot": reading.landmarks,
             "person_turn": person.head.turn, "person_gaze": person.head.gaze,
-            "robot_turn": robot.turn, "robot_gaze": robot.gaze, "picture": len(self.pictures) - 1,
+            "robot_turn": robot.turn, "robot_gaze": robot.gaze,
+            "picture": -1 if self.pictures is None else len(self.pictures) - 1,
         })  # fmt: skip
+        self.steps += 1
 
     def _map(self, person: PersonState) -> tuple[Floats, NDArray[np.float32]]:
         """Returns the face to ask for, the latest one where the person is as before, and the next command.
@@ -234,7 +239,7 @@ class MirrorController:
         return target, self._neck_and_eyes.set_command(self._follower(target), head)
 
     def trace(self) -> MirrorTrace:
-        """Returns all steps so far; at least one must have been made."""
+        """Returns all steps so far, or the latest ones; at least one must have been made."""
         columns: dict[str, Any] = {
             name: np.array([row[name] for row in self._rows]) for name in MirrorTrace.__dataclass_fields__
         }
@@ -247,11 +252,15 @@ class MirrorController:
 
     def _take_picture(self, target: Floats | None = None) -> None:
         """Takes a picture of the body, and beside it what a model that imagines has imagined of a target."""
+        if self.pictures is None:
+            return
         self.picture = self._render()
         if target is not None and isinstance(self._model, ImageRoute):
             self.picture = add_inset(self.picture, self._model.imagine(target), "imagined")
         self.pictures.add(self.picture)
 
     def _render(self) -> Picture:
+        if self.pictures is None:
+            return np.empty((0, 0, 3), np.uint8)
         picture, _, _ = resize_to_panel(self._face.render(self._size))
         return picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from math import inf
@@ -42,18 +43,27 @@ class FrameDetector:
         source: gives the frames.
         pictures: takes the frames, `video_panels.HEIGHT` high.
         mirror_image: whether the face is yielded as in a mirror, with its left on the right.
+        history: number of latest frames whose faces are kept; None for all.
 
     Attributes:
         source: as given.
         pictures: as given.
         mirror_image: as given.
         stages: times of this and of the later stages.
-        faces: of each frame so far [pixels of the frames in `pictures`], or None.
+        count: number of frames so far.
+        faces: of each frame that is kept [pixels of the frames in `pictures`], or None.
     """
 
-    def __init__(self, source: FrameSource, pictures: PictureStore, mirror_image: bool = False) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        pictures: PictureStore,
+        mirror_image: bool = False,
+        history: int | None = None,
+    ) -> None:
         self.source, self.pictures, self.mirror_image = source, pictures, mirror_image
-        self.faces: list[DetectedFace | None] = []
+        self.count = 0
+        self.faces: deque[DetectedFace | None] = deque(maxlen=history)
         self.stages = StageTimes()
         self._notes: list[str] = []
         self._next_search = 0.0
@@ -88,7 +98,8 @@ class FrameDetector:
                 self.faces.append(shown)
                 mirrored = shown.mirrored(panel.shape[1]) if shown and self.mirror_image else shown
                 answered = arrival if self.source.live else None
-                yield DetectedFrame(len(self.faces) - 1, time, mirrored, answered)
+                self.count += 1
+                yield DetectedFrame(self.count - 1, time, mirrored, answered)
                 waiting = perf_counter()
 
     def _note_second_face(self, faces: list[Floats], followed: Floats, time: float) -> None:

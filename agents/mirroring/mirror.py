@@ -95,7 +95,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Measures what was mirrored, and writes it; returns the metrics."""
     trace, (ended, complete) = controller.trace(), end
-    assert controller.tracker is not None  # there are steps
+    assert controller.tracker is not None and controller.pictures is not None  # there are steps
     person_neutral = controller.tracker.neutral
     still = isinstance(detector.source, StillSource)
     measured = compute_still_metrics(trace, face, person_neutral) if still else compute_metrics(trace, face)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -12,6 +13,8 @@ import numpy as np
 GRAB, DETECT, TRACK, MAP, MOVE, DRAW, ANSWER = (
     "grab", "detect", "track", "map", "move", "draw", "picture to command",
 )  # fmt: skip
+#: Number of latest times that count, so that a run of days does not fill the memory: an hour of pictures.
+_HISTORY = 108_000
 _PERCENTILES = {"median": 50, "p95": 95}
 
 
@@ -19,7 +22,7 @@ class StageTimes:
     """Collects times by stage."""
 
     def __init__(self) -> None:
-        self._times: dict[str, list[float]] = {}
+        self._times: dict[str, deque[float]] = {}
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
@@ -30,11 +33,11 @@ class StageTimes:
 
     def add(self, stage: str, seconds: float) -> None:
         """Adds one time [s]."""
-        self._times.setdefault(stage, []).append(seconds)
+        self._times.setdefault(stage, deque(maxlen=_HISTORY)).append(seconds)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Returns how often each stage was run, `count`, and `median` and `p95` of its times [ms]."""
-        return {stage: summarise(times) for stage, times in self._times.items()}
+        return {stage: summarise([*times]) for stage, times in self._times.items()}
 
 
 def summarise(times: Sequence[float]) -> dict[str, float]:

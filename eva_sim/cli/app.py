@@ -22,6 +22,7 @@ from eva_sim.cli import (
     conformance,
     doctor,
     learning,
+    live,
     mirroring,
     models,
     pictures,
@@ -68,6 +69,7 @@ SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Mirror a person": {
         "mirror": mirroring.mirror,
+        "live": live.live,
     },
     "Keep what a face does": {
         "record": recordings.record,

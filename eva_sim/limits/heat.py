@@ -11,6 +11,8 @@ from eva_sim.robot_config import has_robot_config, robot_config
 
 #: Share of full speed of a servo that is about to be too hot.
 _SLOWEST = 0.25
+#: Ratings of a face whose servos are not known [degrees Celsius, K, s].
+_NEVER_WARM = {"ambient": 25.0, "rise": 0.0, "slow_from": np.inf, "time_constant": 1.0, "turn_time": 0.0}
 
 
 class HeatModel:
@@ -33,14 +35,10 @@ class HeatModel:
     def __init__(self, spec: FaceSpec, shape: tuple[int, ...]) -> None:
         config = robot_config(spec) if has_robot_config(spec) else {}
         heat = config.get("heat")
-        self._known = heat is not None
-        self._ambient, self._rise, self._time_constant, self._turn_time, slow_from = (
-            (heat["ambient"], heat["rise"], heat["time_constant"], heat["turn_time"], heat["slow_from"])
-            if heat
-            else (25.0, 0.0, 1.0, 0.0, np.inf)
-        )
+        rated: dict[str, float] = heat or _NEVER_WARM
+        self._ambient, self._rise, self._slow_from = rated["ambient"], rated["rise"], rated["slow_from"]
+        self._time_constant, self._turn_time = rated["time_constant"], rated["turn_time"]
         self.too_hot: float = config["safety"]["too_hot"] if heat else np.inf
-        self._slow_from = slow_from
         holding = heat["holding"] if heat else {}
         self.holding: Floats = np.array([holding.get(a.kind, 0.0) for a in spec.actuators])
         stall = heat["stall_torque"]["cable"] if heat else np.inf

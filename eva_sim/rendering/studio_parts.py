@@ -144,13 +144,17 @@ class StudioParts:
             folds: whether folds are computed, which labels and distances do without.
         """
         placed = self._appearance.place(skin, pose)
-        folded = np.zeros(len(placed["head"]))
-        if folds:
-            folded[: len(skin)] = self._strain(skin)
+        folded = self._strain(skin) if folds else np.zeros(len(skin))
         for name, operator in self._operators.items():
             if placed[name].shape != (4, 4):
                 placed[name] = operator @ placed[name]
-        return StudioPlacement(placed, self.at_shown("head", folded))
+        return StudioPlacement(placed, self.of_skin(folded))
+
+    def of_skin(self, values: Floats) -> Floats:
+        """Returns values (V,) of the simulated vertices at the vertices of the head; zero on its shell."""
+        padded = np.zeros(len(self._appearance.parts[0].points))
+        padded[: len(values)] = values
+        return self.at_shown("head", padded)
 
     def at_shown(self, name: str, values: Floats) -> Floats:
         """Returns values (V,) of the vertices of a part at the vertices that are shown of it."""

@@ -84,9 +84,9 @@ class StudioScene:
         fixed = [(p.colours, p.openness, p.uv, np.full(len(p.points), p.label)) for p in parts]
         columns = [np.column_stack(part) for part in fixed]
         self._fixed = buffer(np.concatenate(columns).astype(np.float32))
-        self._faces = [self._face_call(group, fold_lines) for group in _groups(parts, _look)]
+        self._faces = [self._face_call(group, fold_lines) for group in parts_by(parts, look_of)]
         self._labels, self._distances = (
-            [self._measure_call(program, group) for group in _groups(parts, lambda part: part.two_sided)]
+            [self._measure_call(program, group) for group in parts_by(parts, lambda part: part.two_sided)]
             for program in (programs.labels, programs.distances)
         )
         casters = [
@@ -132,7 +132,7 @@ class StudioScene:
 
     def _face_call(self, parts: Sequence[StudioPart], fold_lines: NDArray[np.float16]) -> _Call:
         """Returns the call that draws the parts of one material in colour."""
-        (material, _), paint = _look(parts[0]), parts[0].texture
+        (material, _), paint = look_of(parts[0]), parts[0].texture
         program = self._programs.face(material, self._style.shadows)
         painted, tinted = ("12x 1f 2f 4x", 3, 4), ("4f 12x", 3)
         own = (self._fixed, *(painted if material.painted else tinted))
@@ -163,19 +163,38 @@ class StudioScene:
     ) -> tuple[Any, tuple[float, float]]:
         """Packs paint and fold lines into one texture, so that the shader looks up once; and their height."""
         context, side = self._programs.context, self._style.texture_side
-        # The root is as even to the eye as the picture's own scale, and the shader squares it at no cost.
-        roots = [_resized((paint[..., k] / 255.0) ** 1.1, side) for k in range(3)]
-        heights, zero = _resized(fold_lines, side), _SMOOTH / 255
-        scale = max(heights.max() / (1 - zero), -heights.min() / zero, 1e-6)
-        packed = np.stack([*roots, heights / scale + zero], axis=2)
-        texture = context.texture((side, side), 4, np.round(255 * np.clip(packed, 0, 1)).astype(np.uint8))
+        packed, height = pack_texture(paint, fold_lines, side)
+        texture = context.texture((side, side), 4, packed)
         texture.build_mipmaps()
         between = context.LINEAR_MIPMAP_LINEAR if self._style.trilinear else context.LINEAR_MIPMAP_NEAREST
         texture.filter = between, context.LINEAR
-        return texture, (FOLD_DEPTH * float(scale), zero)
+        return texture, height
 
 
-def _look(part: StudioPart) -> tuple[Material, int]:
+def pack_texture(
+    paint: NDArray[np.uint8], fold_lines: NDArray[np.float16], side: int
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Packs paint and fold lines into one texture.
+
+    Args:
+        paint: from the bottom, (H, W, 3).
+        fold_lines: from the bottom, (H', W') [fold depths].
+        side: of the texture [pixels].
+
+    Returns:
+        The texture, uint8 (side, side, 4): square roots of linear red, green and blue, and height. And the
+        scale of the height [m] and its zero, 0..1.
+    """
+    # The root is as even to the eye as the picture's own scale, and the shader squares it at no cost.
+    roots = [_resized((paint[..., k] / 255.0) ** 1.1, side) for k in range(3)]
+    heights, zero = _resized(fold_lines, side), _SMOOTH / 255
+    scale = max(heights.max() / (1 - zero), -heights.min() / zero, 1e-6)
+    packed = np.stack([*roots, heights / scale + zero], axis=2)
+    texture = np.round(255 * np.clip(packed, 0, 1)).astype(np.uint8)
+    return texture, (FOLD_DEPTH * float(scale), zero)
+
+
+def look_of(part: StudioPart) -> tuple[Material, int]:
     """Returns what the parts that one call draws in colour have in common."""
     material = Material(
         part.texture is not None, part.two_sided, part.roughness, part.coat, part.glint, part.scatter
@@ -183,7 +202,7 @@ def _look(part: StudioPart) -> tuple[Material, int]:
     return material, id(part.texture)
 
 
-def _groups(parts: Sequence[StudioPart], key: Callable[[StudioPart], Hashable]) -> list[list[StudioPart]]:
+def parts_by(parts: Sequence[StudioPart], key: Callable[[StudioPart], Hashable]) -> list[list[StudioPart]]:
     """Returns the parts that have the same key, in the order of the first of each."""
     groups: dict[Hashable, list[StudioPart]] = {}
     for part in parts:

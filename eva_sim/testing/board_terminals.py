@@ -132,13 +132,19 @@ class _Watch(threading.Thread):
     def __init__(self, devices: list[FakeDevice]) -> None:
         super().__init__(daemon=True)
         self._devices, self.driven, self.limps = devices, False, 0
+        self._looking = threading.Lock()
 
     def run(self) -> None:
         while True:
+            self.look()
+            time.sleep(LOOK)
+
+    def look(self) -> None:
+        """Looks now; whoever asks gets the state of this moment, also on a busy computer."""
+        with self._looking:
             driven = self._any_driven()
             self.limps += self.driven and not driven
             self.driven = driven
-            time.sleep(LOOK)
 
     def _any_driven(self) -> bool:
         first = self._devices[0]
@@ -166,6 +172,7 @@ def serve(kind: str) -> None:
         watch.start()
         for words in sys.stdin:
             what, *rest = words.split()
+            watch.look()
             if what == "late":
                 lines[0].delays.append(float(rest[0]))
             answers = {

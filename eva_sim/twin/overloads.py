@@ -54,8 +54,12 @@ class Overloads:
             points: vertices of the skin, (..., V, 3) [m].
             tension: of the cables, (..., C) [N].
         """
-        stretch = largest_stretch(self._anatomy, points)[..., None] - 1
-        share: Floats = np.concatenate([tension, tension, stretch], axis=-1) / self.limits
+        stretch = (largest_stretch(self._anatomy, points)[..., None] - 1) / self.limits[-1]
+        return np.concatenate([self.pulls(tension), stretch], axis=-1)
+
+    def pulls(self, tension: Floats) -> Floats:
+        """Returns the quantities of cables and patches alone, as shares of their limits, (..., 2 C)."""
+        share: Floats = np.concatenate([tension, tension], axis=-1) / self.limits[:-1]
         return share
 
 

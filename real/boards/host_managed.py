@@ -218,10 +218,7 @@ class HostManagedBoard(Board):
         atexit.unregister(self.close)
 
     def tick(self) -> None:
-        """Does what is due by time: the next arming group, hold, limp, a pending torque-off.
-
-        Every exchange and the watchdog thread call it.
-        """
+        """Does what is due by time: the next arming group, hold, limp, a pending torque-off."""
         with self._lock:
             if self._closed:
                 return

@@ -34,6 +34,9 @@ ALLOWED: dict[str, set[str]] = {
         "core", "media", "twin", "agents.data", "agents.models", "agents.evaluation", "agents.mirroring",
         "agents.optimisation",
     },
+    "live": {
+        "core", "media", "recording", "rendering", "skin", "twin", "agents.models", "agents.mirroring",
+    },
     "real.wire": {"core"},
     "real.vision": {"core", "media"},
     "real.boards": {"core", "real.wire"},

@@ -105,8 +105,9 @@ def rig_subject(stack: ExitStack, kind: str) -> Subject:
 
 def stop_by_guard(rig: BoardRig, packets: bytes) -> None:
     """The guard's process writes while the host is frozen; the device drops a packet that was cut short."""
-    for _ in range(2):
-        rig.device.feed(packets)
+    with rig.board._lock:  # the watchdog thread is frozen, too
+        for _ in range(2):
+            rig.device.feed(packets)
 
 
 @pytest.fixture(params=ALL_KINDS)

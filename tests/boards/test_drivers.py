@@ -15,7 +15,7 @@ from eva_sim.real.boards.feetech import Feetech
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.boards.maestro import ERRORS, Maestro, MaestroUnit, crc7, open_maestro, septets
 from eva_sim.real.boards.servo_bus import BusBoard, default_bus_ids
-from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, dynamixel_crc
+from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech, ServoBus, dynamixel_crc
 from eva_sim.real.simulation.fake_line import FakeLine, MemoryPort, PtyLine
 from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.wire.bus_port import BusPort
@@ -33,6 +33,7 @@ from eva_sim.testing.board_rigs import (
     limp,
     rigged,
 )
+from eva_sim.testing.pulse_watcher import ROBOT
 
 
 @pytest.fixture(params=BUSES)
@@ -181,6 +182,31 @@ def test_bus_limits_go_into_the_servos_once(bus_rig: BoardRig) -> None:
     heard = len(bus_rig.bus.heard)
     bus_rig.board.configure(bus_rig.limits, 1)
     assert len(bus_rig.bus.heard) - heard == 2  # only read: EEPROM wears
+
+
+def test_bus_torque_limit_is_written_at_start(bus_rig: BoardRig) -> None:
+    share = ROBOT["safety"]["torque_limit"]
+    registers = (16, 48) if bus_rig.kind == "feetech" else (36, 100)  # EEPROM, and what holds now
+    full = 1000 if bus_rig.kind == "feetech" else 885
+    for register in registers:
+        limits = {bus_rig.bus.get(i, register, 2) for i in default_bus_ids(SPEC)}
+        assert limits == {round(full * share)}, register
+
+
+@pytest.mark.parametrize(
+    "kind, register", [("feetech", 48), ("feetech", 16), ("dynamixel", 36), ("dynamixel", 100)]
+)
+def test_a_servo_without_its_torque_limit_is_refused(
+    kind: str, register: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ServoBus._write
+
+    def deaf(bus: ServoBus, number: int, address: int, data: bytes) -> int:
+        return 0 if (number, address) == (7, register) else plain(bus, number, address, data)
+
+    monkeypatch.setattr(ServoBus, "_write", deaf)
+    with pytest.raises(LinkError, match=r"id 7.* torque limit"):
+        build(kind, SimulatedClock())
 
 
 @pytest.mark.parametrize("bit, message", [(0, "voltage"), (2, "too hot"), (5, "overload"), (7, "unknown")])

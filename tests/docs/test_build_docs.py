@@ -109,7 +109,7 @@ def test_a_fault_of_a_page_ends_the_build(tmp_path: Path) -> None:
     (tmp_path / "docs/index.md").write_text(f"# Pages\n\n{lines}\n")
     (tmp_path / "docs/other.md").write_text("# Another page\n")
     done = run_build(tmp_path / "site", tmp_path)
-    assert done.returncode == 1 and "mend the pages" in done.stderr
+    assert done.returncode == 1 and "mend them" in done.stderr
     warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
     assert not [name for name, (_, word) in FAULTS.items() if not any(word in line for line in warnings)]
 

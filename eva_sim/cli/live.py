@@ -1,0 +1,110 @@
+"""The subcommand `live`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from eva_sim.cli import options
+from eva_sim.cli.model_choice import ModelOption, choose_model
+
+if TYPE_CHECKING:
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.contract import Face
+    from eva_sim.media.sources import FrameSource
+
+
+def live(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="camera (its number or device), or a clip that is played as one; by default sliders only"
+        ),
+    ] = None,
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="folder for recordings")] = Path("out/live"),
+    mirror_image: Annotated[
+        bool, typer.Option(help="the robot's right side does what your left side does, as in a mirror")
+    ] = False,
+    body: options.Body = "twin",
+    board: options.Board = "firmware",
+    port: options.Port = "auto",
+    camera: Annotated[str, typer.Option(help="camera before a robot: its number or device; -1: none")] = "-1",
+    seed: options.Seed = 1,
+    robot_id: options.RobotId = None,
+    calibration: options.Calibration = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="address to serve at; beyond this computer (0.0.0.0) pages need the token that is printed"
+        ),
+    ] = "127.0.0.1",
+    fine: Annotated[
+        bool, typer.Option("--fine", help="smoother outlines, for three times as many bytes an update")
+    ] = False,
+    web_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page; 0: any")] = 8600,
+) -> None:
+    """Opens a page with the live mirror and the muscle panel, until Ctrl-C.
+
+    A robot is moved only after it was armed from the page.
+    """
+    from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.files import check_output_folder
+    from eva_sim.interrupts import interruptible
+    from eva_sim.optional import import_optional
+
+    import_optional("websockets", "web")
+    choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
+    check_output_folder(out)
+    opened = None if source is None else _open_source(source)
+    learned = None if opened is None else _load_model(model)
+    with _open_face(choice) as face:
+        from eva_sim.live.run import open_session
+
+        title = choice.body if opened is None else f"{choice.body} – {opened.name}"
+        with (
+            interruptible() as stopped,
+            open_session(face, out, opened, learned, host, web_port, mirror_image, title, fine) as (
+                session,
+                server,
+            ),
+        ):
+            Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
+            session.run(stopped)
+
+
+def _open_source(source: str) -> FrameSource:
+    """Opens a camera, or a clip as a camera.
+
+    Raises:
+        MediaError: there is none of that name, or it is a single picture.
+    """
+    from eva_sim.errors import MediaError
+    from eva_sim.media.clip_as_camera import ClipAsCamera
+    from eva_sim.media.sources import StillSource, open_source
+
+    opened = open_source(source)
+    if opened.live:
+        return opened
+    if isinstance(opened, StillSource):
+        raise MediaError(f"{opened.name} is one picture; give a camera or a clip, or use eva mirror.")
+    return ClipAsCamera(Path(source))
+
+
+def _load_model(model: Path | None) -> Any:
+    from eva_sim.agents.models.routes import load_model
+
+    return load_model(choose_model(model))
+
+
+def _open_face(choice: BodyChoice) -> Face:
+    """Opens the body. The page draws the twin, and simulated robots live by the wall clock."""
+    from eva_sim import make_face
+
+    if choice.body == "twin":
+        return make_face("twin")
+    hidden = {"realtime": True} if choice.body != "robot" else {}
+    return make_face(choice.body, **choice.options, **hidden)

@@ -1,0 +1,332 @@
+"""The loop behind the page: it mirrors, plays or holds the sliders, and answers what pages ask for.
+
+It runs in the main thread, because a robot is made limp by signals there. Pages are served by another thread.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_sim.agents.mirroring.controller import MirrorController
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame
+from eva_sim.agents.mirroring.live import (
+    CALM_PROMPT,
+    NO_FACE_HINT,
+    NOT_ACCEPTED_HINT,
+    mirror_live_frames,
+    wait_for_neutral,
+)
+from eva_sim.agents.models.routes import RouteModel
+from eva_sim.contract import Face, Reading
+from eva_sim.errors import EvaError
+from eva_sim.expressions import expression_command
+from eva_sim.idle import IdleMotion
+from eva_sim.landmarks import face_measurements
+from eva_sim.live.body import LiveBody
+from eva_sim.live.camera_feed import CameraFeed, SeenFrame
+from eva_sim.live.exports import export_animation, export_pose
+from eva_sim.live.scene import LiveScene
+from eva_sim.live.wire import Request, RequestError, Update, pack_update
+from eva_sim.recording.reader import load_recording
+from eva_sim.recording.replay import replay_commands
+from eva_sim.twin import Twin
+
+#: What the face does: holds the sliders, mirrors the person, or plays the latest recording.
+MODES = ("panel", "mirror", "replay")
+#: A robot is commanded again after this time, also when no picture came [s].
+_LONGEST_WAIT = 0.2
+
+
+class Pages(Protocol):
+    """The pages that are served; `PageServer` is one."""
+
+    requests: queue.SimpleQueue[Request]
+
+    def publish(self, update: Update) -> None:
+        """Sends an update to all pages."""
+
+    def answer(self, page: int, message: dict[str, Any]) -> None:
+        """Sends a message to one page."""
+
+    def times(self) -> dict[str, float | None]:
+        """Returns the delay from picture to vertices [ms]."""
+
+
+class Session:
+    """Runs a face for pages.
+
+    Args:
+        face: the body.
+        shown: the twin whose vertices are shown; the face itself, or one that follows a robot.
+        pages: where updates go and requests come from.
+        scene: turns the twin into vertices.
+        folder: for recordings.
+        feed: the person; None without a camera.
+        model: turns landmarks into commands; needed with a feed.
+
+    Attributes:
+        body: through which all commands pass.
+        mode: one of `MODES`.
+        shown_frame: number of the person's frame that was sent to pages last.
+    """
+
+    def __init__(
+        self,
+        face: Face,
+        shown: Twin,
+        pages: Pages,
+        scene: LiveScene,
+        folder: Path,
+        feed: CameraFeed | None = None,
+        model: RouteModel | None = None,
+    ) -> None:
+        self.body = LiveBody(face, shown, self._attend, self._after)
+        self._pages, self._scene, self._folder, self._feed, self._model = pages, scene, folder, feed, model
+        self.mode, self._command = "panel", face.spec.neutral
+        self._idle_on, self._idle = True, IdleMotion(face.spec)
+        self._numbers, self._prompt = count(1), ""
+        self._controller: MirrorController | None = None
+        self._recorded: Path | None = None
+        self.shown_frame = -1
+        self._handlers: dict[str, Callable[[Request], None]] = {
+            "mode": self._set_mode, "slider": self._set_slider, "expression": self._set_expression,
+            "neutral": self._set_neutral, "idle": self._set_idle, "arm": self._arm, "stop": self._stop,
+            "record": self._record, "replay": self._start_replay, "export": self._export,
+        }  # fmt: skip
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Runs until `stopped` returns True."""
+        while not stopped():
+            if self.mode == "mirror":
+                self._mirror(stopped)
+            elif self.mode == "replay":
+                self._replay(stopped)
+            else:
+                self._hold()
+
+    def close(self) -> None:
+        """Ends a recording, and makes a robot limp."""
+        self.body.close()
+
+    def _hold(self) -> None:
+        """One control period of the sliders."""
+        self.body.paced, self._prompt = True, ""
+        command = self._idle(self._command) if self._idle_on else self._command
+        self.body.move(command)
+
+    def _mirror(self, stopped: Callable[[], bool]) -> None:
+        """Mirrors the person until another mode is asked for, or no more pictures come."""
+        assert self._feed is not None and self._model is not None
+        self.body.paced, self._prompt = False, CALM_PROMPT
+        frames = self._feed.frames(self._wait_for_frame, lambda: stopped() or self.mode != "mirror")
+        try:
+            controller = MirrorController(
+                self._model, self.body, None, stages=self._feed.detector.stages, history=1
+            )
+            controller.begin(wait_for_neutral(self._shown(frame) for frame in frames))
+            self._controller = controller
+            mirror_live_frames(controller, frames, self._show)
+        except EvaError as error:
+            if self.mode == "mirror":
+                self._prompt = str(error)
+        finally:
+            self._controller = None
+        if self.mode == "mirror":
+            self._leave_mirror()
+
+    def _leave_mirror(self) -> None:
+        """No more pictures come: the face keeps what it does."""
+        assert self._feed is not None
+        reason = self._feed.ended or self._prompt
+        self._tell_all(f"Mirroring ended: {reason}")
+        self.mode, self._command = "panel", self.body.latest.sent.clip(-1, 1)
+
+    def _shown(self, frame: DetectedFrame) -> DetectedFrame:
+        """Shows a frame from which the person is learned, while the body holds still."""
+        self._attend()
+        self._publish(self.body.latest)
+        return frame
+
+    def _wait_for_frame(self) -> None:
+        """Holds a robot while the camera is slow, since a board that hears nothing goes limp."""
+        silent = perf_counter() - self.body.commanded > _LONGEST_WAIT
+        if self.body.robot and self.body.may_move and silent:
+            self.body.move(self.body.latest.sent.clip(-1, 1))
+        else:
+            self._attend()
+
+    def _show(self, frame: DetectedFrame, accepted: bool) -> None:
+        self._publish(self.body.latest)
+
+    def _after(self, reading: Reading) -> None:
+        """Shows the face after a command; mirroring shows it once a frame, however many steps that takes."""
+        if self._controller is None:
+            self._publish(reading)
+
+    def _replay(self, stopped: Callable[[], bool]) -> None:
+        """Plays the latest recording."""
+        self.body.paced, self._prompt = True, "The recording is played."
+        try:
+            assert self._recorded is not None
+            recording = load_recording(self._recorded)
+            replay_commands(
+                self.body, recording, start=self.body.latest,
+                stopped=lambda: stopped() or self.mode != "replay" or not self.body.may_move,
+            )  # fmt: skip
+        except EvaError as error:
+            self._tell_all(f"The recording is not played: {error}")
+        if self.mode == "replay":
+            self.mode, self._command = "panel", self.body.spec.neutral
+
+    def _attend(self) -> None:
+        """Answers what pages asked for since the last call."""
+        while True:
+            try:
+                request = self._pages.requests.get_nowait()
+            except queue.Empty:
+                return
+            self.body.hear(request.page)
+            handler = self._handlers.get(request.kind)
+            if handler is None:
+                continue
+            try:
+                handler(request)
+            except EvaError as error:
+                self._pages.answer(request.page, {"error": str(error)})
+
+    def _set_mode(self, request: Request) -> None:
+        mode = request.fields["mode"]
+        if mode not in ("panel", "mirror"):
+            raise RequestError(f"no mode {mode[:40]!r}; there are panel and mirror.")
+        if mode == "mirror" and self._feed is None:
+            raise RequestError("there is no camera; start eva live with one, or with a clip.")
+        if mode == "mirror" and self._feed is not None and self._feed.ended:
+            raise RequestError(f"no more pictures come: {self._feed.ended}")
+        if mode == "panel" and self.mode != "panel":
+            self._command = self.body.latest.sent.clip(-1, 1)
+        self.mode = mode
+
+    def _set_slider(self, request: Request) -> None:
+        spec = self.body.spec
+        command = self._command.copy() if self.mode == "panel" else self.body.latest.sent.clip(-1, 1)
+        command[spec.index(request.fields["name"])] = request.fields["value"]
+        self._command, self.mode = spec.check(command), "panel"
+
+    def _set_expression(self, request: Request) -> None:
+        name, intensity = request.fields["name"], request.fields["intensity"]
+        self._command = expression_command(self.body.spec, name.partition(":")[0], intensity)
+        self.mode = "panel"
+
+    def _set_neutral(self, request: Request) -> None:
+        self._command, self.mode = self.body.spec.neutral, "panel"
+
+    def _set_idle(self, request: Request) -> None:
+        self._idle_on = request.fields["on"]
+
+    def _arm(self, request: Request) -> None:
+        if not self.body.robot:
+            raise RequestError("the twin needs no arming; it moves at once.")
+        self.mode, self._command = "panel", self.body.spec.neutral
+        self.body.arm(request.page)
+
+    def _stop(self, request: Request) -> None:
+        """Makes a robot limp; a twin holds what it does."""
+        self.mode, self._idle_on = "panel", False
+        self._command = self.body.latest.sent.clip(-1, 1)
+        self.body.stop("stopped from the page")
+
+    def _record(self, request: Request) -> None:
+        if request.fields["on"] == (self.body.recorder is not None):
+            return
+        if not request.fields["on"]:
+            failed = self.body.end_recording()
+            self._tell_all(failed or f"Recorded in {self._recorded}.")
+            return
+        folder = self._free_folder()
+        self.body.start_recording(folder)
+        self._recorded = folder
+
+    def _free_folder(self) -> Path:
+        names = (self._folder / f"recording-{number}" for number in count(1))
+        return next(path for path in names if not path.exists())
+
+    def _start_replay(self, request: Request) -> None:
+        if self._recorded is None:
+            raise RequestError("nothing was recorded yet; record first.")
+        self.body.end_recording()
+        self.mode = "replay"
+
+    def _export(self, request: Request) -> None:
+        what, spec = request.fields["what"], self.body.spec
+        if what == "pose":
+            file = export_pose(spec, self.body.latest.sent)
+        elif what == "animation":
+            if self._recorded is None or self.body.recorder is not None:
+                raise RequestError("an animation is made of a recording; record one and end it first.")
+            file = export_animation(load_recording(self._recorded), spec)
+        else:
+            raise RequestError(f"no export {what[:40]!r}; there are pose and animation.")
+        self._pages.answer(request.page, {"file": file.name, "text": file.text})
+
+    def _tell_all(self, text: str) -> None:
+        self._pages.answer(-1, {"note": text})
+
+    def _publish(self, reading: Reading) -> None:
+        """Sends the face as it is now to all pages."""
+        controller, feed = self._controller, self._feed
+        seen = None if feed is None else feed.given if self.mode == "mirror" else feed.newest
+        arrival = controller.frame.arrival if controller is not None and controller.frame else None
+        number = next(self._numbers)
+        header = self._header(number, reading, seen)
+        picture = seen.jpeg if seen is not None and seen.frame.number != self.shown_frame else b""
+        self.shown_frame = -1 if seen is None else seen.frame.number
+        vertices = self._scene.update(self.body.shown)
+        self._pages.publish(Update(number, pack_update(header, vertices, picture), arrival))
+
+    def _header(self, number: int, reading: Reading, seen: SeenFrame | None) -> dict[str, Any]:
+        body, controller = self.body, self._controller
+        person = None if controller is None or controller.person is None else controller.person.expression
+        return {
+            "number": number, "time": round(perf_counter(), 4), "mode": self.mode, "idle": self._idle_on,
+            "prompt": self._advice(seen), "sent": _rounded(reading.sent),
+            "position": _rounded(reading.position),
+            "temperature": None if reading.temperature is None else _finite(reading.temperature),
+            "tension": _rounded(body.shown.skin.tension), "mouth": _mouth(body.shown_reading.landmarks),
+            "person_mouth": None if person is None else _mouth(person),
+            "points": None if seen is None or seen.points is None else _rounded(seen.points.ravel()),
+            "recording": body.recorder is not None, "recorded": self._recorded is not None,
+            "robot": body.robot, "armed": body.armed_by is not None, "trouble": body.trouble,
+            **self._pages.times(),
+        }  # fmt: skip
+
+    def _advice(self, seen: SeenFrame | None) -> str:
+        if self._feed is not None and self._feed.ended:
+            return f"No more pictures: {self._feed.ended}"
+        if self.mode == "mirror" and seen is not None:
+            if seen.frame.face is None:
+                return NO_FACE_HINT
+            if self._controller is not None:
+                return "" if self._controller.face_accepted else NOT_ACCEPTED_HINT
+        return self._prompt
+
+
+def _mouth(landmarks: NDArray[Any]) -> float:
+    """Returns the gap of the lips [outer-eye distances]."""
+    return round(float(face_measurements(landmarks)["jaw_opening"]), 5)
+
+
+def _finite(numbers: NDArray[Any]) -> list[float | None]:
+    """Returns one number each, or None where it is not known."""
+    return [round(float(number), 1) if np.isfinite(number) else None for number in numbers]
+
+
+def _rounded(numbers: NDArray[Any]) -> list[float]:
+    return np.round(np.asarray(numbers, float), 4).tolist()

@@ -1,0 +1,111 @@
+"""Mirroring by the wall clock, on a busy computer: a clip, and the same clip as a camera, on every board."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
+from eva_sim.clock import WallClock
+from eva_sim.files import asset
+from eva_sim.media.sources import FrameSource, open_source
+from eva_sim.real.opening import open_mock, open_virtual
+from eva_sim.real.simulation.firmware_build import missing_packages
+from eva_sim.real.vision.camera_source import CameraSource, TimedImage
+from eva_sim.testing.board_terminals import KINDS, BoardProcess
+
+pytestmark = pytest.mark.slow
+FPS, SECONDS = 30, 5
+JOB = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    clip = open_source(str(asset("samples/person.mp4")))
+    return [frame for _, (_, frame) in zip(range(FPS * SECONDS), clip, strict=False)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def other_jobs() -> Iterator[None]:
+    with ExitStack() as stack:
+        for _ in range(os.cpu_count() or 1):
+            job = stack.enter_context(subprocess.Popen([sys.executable, "-c", JOB]))
+            stack.callback(job.kill)
+        yield
+
+
+class Clip(FrameSource):
+    """The beginning of the sample clip."""
+
+    name, fps = "a clip", float(FPS)
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        self._frames, self.length = frames, len(frames)
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        return ((n / FPS, frame) for n, frame in enumerate(self._frames))
+
+
+class AsCamera(Clip):
+    """The same, played as a camera: the newest frame whenever one is asked for."""
+
+    name, live = "a camera", True
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        start, last = time.monotonic(), -1
+        while (n := int((time.monotonic() - start) * FPS)) < len(self._frames):
+            if n > last:
+                yield time.monotonic() - start, self._frames[n]
+            last = n
+            time.sleep(0.002)
+
+
+class Still(CameraSource):
+    """What stands before a fake's camera does not matter here."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self._picture, self._clock, self._noise = picture, WallClock(), np.random.default_rng(0)
+
+    def latest_image(self) -> TimedImage:
+        noisy = self._picture.copy()
+        noisy[0, 0] = self._noise.integers(0, 256, 3)  # no real camera is the same twice
+        return TimedImage(self._clock.now(), noisy)
+
+
+def check(source: Clip, face: Any, out: Path) -> None:
+    metrics = mirror(source, InverseModel.load(asset(SHIPPED_MODEL) / "inverse.pt"), face, out)
+    assert metrics["complete"], metrics["ended"]
+    assert metrics["steps"] == metrics["expected_steps"] if not source.live else metrics["steps"] > 0
+
+
+@pytest.mark.parametrize("played", [Clip, AsCamera])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_mirrors_on_each_board(
+    kind: str, played: type[Clip], frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    with BoardProcess(kind) as boards, boards.open_face(Still(frames[0])) as face:
+        before = boards.limp_count
+        check(played(frames), face, tmp_path)
+        assert boards.driven and boards.limp_count == before
+
+
+@pytest.mark.parametrize("played", [Clip, AsCamera])
+@pytest.mark.parametrize("body", ["virtual", "mock"])
+def test_it_mirrors_on_a_hidden_robot(
+    body: str, played: type[Clip], frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    if body == "virtual" and missing_packages():
+        pytest.skip("the AVR toolchain is not installed")
+    with (open_virtual if body == "virtual" else open_mock)(realtime=True) as face:
+        check(played(frames), face, tmp_path)
+        assert face.move(face.spec.neutral).faults is not None  # it is armed still
