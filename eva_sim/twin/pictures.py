@@ -45,7 +45,7 @@ def set_view(twin: Twin, view: str) -> None:
         raise ArgumentValueError(f"no view called {view!r}; {known_names(view, list(VIEWS))}.")
     away = np.subtract(CAMERA_POSITION, CAMERA_TARGET)
     turned = Rotation.from_euler("y", VIEWS[view], degrees=True).apply(away)
-    twin.set_parameters({"camera": tuple(turned - away)})
+    twin.set_parameters({"camera": turned - away})
 
 
 def write_still(twin: Twin, command: NDArray[np.float32], path: Path, size: int = 640) -> None:
