@@ -74,6 +74,13 @@ def render_expression(
     size: Annotated[int, typer.Option(min=16, max=4096, help="side of the picture [pixels]")] = 640,
     style: options.Style = "fine",
     material: options.Material = "blue",
+    view: Annotated[
+        str,
+        typer.Option(
+            help="front, side (the robot's left), other-side or half-side",
+            autocompletion=options.one_of(["front", "side", "other-side", "half-side"]),
+        ),
+    ] = "front",
     alive: Annotated[
         bool,
         typer.Option("--alive", help="write a video: the face blinks, glances about and breathes"),
@@ -87,11 +94,13 @@ def render_expression(
     """
     from eva_sim.expressions import parse_command
     from eva_sim.twin import Twin
-    from eva_sim.twin.pictures import write_still
+    from eva_sim.twin.pictures import set_view, write_still
 
     command = parse_command(load_spec(), words or [])
     out = out or Path("out/look.mp4" if alive else "out/look.png")
     with _picture(out, alive), Twin(style=style.lower(), material=material.lower()) as twin:
+        if view.lower() != "front":
+            set_view(twin, view.lower())
         if alive:
             _film(twin, command, out, size, seconds, seed)
         else:

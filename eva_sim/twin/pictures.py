@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.spatial.transform import Rotation
 
 from eva_sim.contact_sheet import BACKGROUND, INK, draw_contact_sheet, load_font, save_picture
 from eva_sim.contract import Floats
+from eva_sim.errors import ArgumentValueError, known_names
 from eva_sim.expressions import load_expressions
 from eva_sim.settling import hold
 from eva_sim.twin import Twin
@@ -21,6 +23,29 @@ HOLD_STEPS = 12  # control steps until the slowest servo has arrived and the ski
 SCALE_STEP, ERROR_STEP = 5.0, 0.5
 #: Height of the colour scale below a sheet, and width of its bar [pixels].
 SCALE_HEIGHT, SCALE_WIDTH = 50, 300
+
+
+#: Angle by which the camera goes around the head for each view [degrees; positive to the robot's own left].
+VIEWS = {"front": 0.0, "side": 90.0, "other-side": -90.0, "half-side": 40.0}
+
+
+def set_view(twin: Twin, view: str) -> None:
+    """Moves the camera around the twin's head; it still looks at the face.
+
+    Args:
+        twin: its other parameters become those of the tables.
+        view: one of `VIEWS`.
+
+    Raises:
+        ArgumentValueError: there is no such view.
+    """
+    from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET
+
+    if view not in VIEWS:
+        raise ArgumentValueError(f"no view called {view!r}; {known_names(view, list(VIEWS))}.")
+    away = np.subtract(CAMERA_POSITION, CAMERA_TARGET)
+    turned = Rotation.from_euler("y", VIEWS[view], degrees=True).apply(away)
+    twin.set_parameters({"camera": turned - away})
 
 
 def write_still(twin: Twin, command: NDArray[np.float32], path: Path, size: int = 640) -> None:

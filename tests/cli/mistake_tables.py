@@ -40,6 +40,8 @@ LOOK = [
     ("look joy --style fin", r"no style called 'fin'; did you mean fine\?"),
     ("look joy --material gold", r"no material called 'gold'; there are blue, grey, human"),
     ("expressions --style plain --material grey", r"material='grey' needs style='fast' or style='fine'"),
+    ("look joy --view sied", r"no view called 'sied'; did you mean side\?"),
+    ("look joy --view top", r"no view called 'top'; there are front"),
     ("look bliss", r"no expression called 'bliss'; there are neutral"),
     ("look sadnes", r"did you mean sadness\?"),
     ("look ANGR", r"did you mean anger\?"),

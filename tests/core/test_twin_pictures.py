@@ -80,3 +80,15 @@ def test_named_expressions_do_what_their_names_say() -> None:
     assert inner["anger"] < -0.008 and change["anger"]["lid_opening"] > -0.03
     assert inner["fear"] > 0.06 and change["fear"]["jaw_opening"] > 0.03
     assert change["disgust"]["lid_opening"] < -0.01 and change["disgust"]["jaw_opening"] > 0.03
+
+
+@pytest.mark.parametrize(("view", "back"), [("side", 1), ("half-side", 1), ("other-side", -1)])
+def test_a_view_shows_the_head_from_its_side(view: str, back: int) -> None:
+    """Seen from the robot's left, the back of the head is to the right of the face."""
+    with Twin() as twin:
+        twin.reset()
+        middles = []
+        for each in ("front", view):
+            twin_pictures.set_view(twin, each)
+            middles.append(np.nonzero(twin.segmentation(96))[1].mean())
+    assert abs(middles[0] - 47.5) < 1 and back * (middles[1] - middles[0]) > 3
