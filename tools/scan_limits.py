@@ -167,7 +167,7 @@ def exclusions(scanner: Scanner) -> list[Rule]:
 def members_of(ends: Scan, quantity: int) -> tuple[int, ...]:
     """The actuators that raise a quantity by `_MATTERS` of its limit when they join some pair or single."""
     loads = {
-        tuple(np.flatnonzero(row)): load
+        tuple(np.flatnonzero(row).tolist()): load
         for row, load in zip(ends.shares, ends.loads[:, quantity], strict=True)
     }
     raised = np.zeros((ends.shares.shape[1], 2))
@@ -199,7 +199,9 @@ def print_groups(scanner: Scanner, ends: Scan) -> None:
 
 def tension_gains(scanner: Scanner, ends: Scan) -> dict[str, dict[str, float]]:
     """Tension of each cable alone at its end, and what each other actuator at its end adds [N]."""
-    loads = {tuple(np.flatnonzero(row).tolist()): load for row, load in zip(ends.shares, ends.loads, strict=True)}
+    loads = {
+        tuple(np.flatnonzero(row).tolist()): load for row, load in zip(ends.shares, ends.loads, strict=True)
+    }
     gains: dict[str, dict[str, float]] = {}
     for own, name in enumerate(scanner.actuators):
         if f"cable {name}_left" in scanner.overloads.names:
