@@ -23,11 +23,15 @@ OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "atlas.np
 
 
 def build_atlas(face: Face, out: Path, rows: int = ROWS) -> None:
-    """Settles the face in `rows` expressions, the first neutral, and writes them."""
+    """Settles the face in `rows` expressions, the first neutral, and writes them.
+
+    The commands that are written are those that the limits of `robot.toml` leave.
+    """
     rng = np.random.default_rng(SEED)
     commands = [face.spec.neutral, *(sample_command(face.spec, rng) for _ in range(rows - 1))]
-    landmarks = [reset_and_hold(face, command).landmarks for command in tqdm(commands, disable=None)]
-    write_arrays(out, commands=np.stack(commands), landmarks=np.stack(landmarks), digest=face.spec.digest)
+    readings = [reset_and_hold(face, command) for command in tqdm(commands, disable=None)]
+    sent, landmarks = (np.stack([getattr(each, name) for each in readings]) for name in ("sent", "landmarks"))
+    write_arrays(out, commands=sent, landmarks=landmarks, digest=face.spec.digest)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from eva_sim.agents.mirroring.recorded import mirror_recording
 from eva_sim.agents.mirroring.results import write_results
 from eva_sim.agents.models.routes import RouteModel
 from eva_sim.contract import Face
-from eva_sim.errors import EvaError, MediaError
+from eva_sim.errors import SEE_DOCTOR, EvaError, MediaError
 from eva_sim.files import check_output_folder
 from eva_sim.holding import work_while_held
 from eva_sim.interrupts import describe_interruption
@@ -127,4 +127,4 @@ def _run(detector: FrameDetector, controller: MirrorController) -> tuple[str, bo
             raise
         if isinstance(error, KeyboardInterrupt):
             return describe_interruption(error), False
-        return str(error).rstrip("."), False
+        return str(error).removesuffix(f" {SEE_DOCTOR}").rstrip("."), False

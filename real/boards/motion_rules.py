@@ -49,12 +49,12 @@ class MotionRules:
 
     def limit_pairs(self, targets: Floats, limits: BoardLimits) -> Floats:
         """Scales down the targets of pairs that would pull beyond their limit [raw]."""
-        limited, pull = targets.copy(), pull_shares(targets, limits)
+        limited = targets.copy()
         for one, other, limit in self.pairs:
-            total = pull[one] + pull[other]
-            if total > limit:
-                both = [one, other]
-                limited[both] = limits.rest[both] + (targets[both] - limits.rest[both]) * limit / total
+            # Of what the pairs before have left: a cable may be in several, and none may raise it again.
+            pull, both = pull_shares(limited, limits), [one, other]
+            if (total := pull[both].sum()) > limit:
+                limited[both] = limits.rest[both] + (limited[both] - limits.rest[both]) * limit / total
         return limited
 
     def hold_back_pairs(self, wanted: Floats, before: Floats, limits: BoardLimits) -> Floats:

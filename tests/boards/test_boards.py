@@ -117,7 +117,7 @@ def test_send_keeps_slew_and_limits(rig: BoardRig) -> None:
         now = rig.held_positions()
         assert (np.abs(now - before) <= rig.limits.slew + 1.0).all()
         before = now
-    assert (before <= rig.limits.high).all() and (before > rig.limits.high - 2.0)[0]
+    assert (before <= rig.limits.high).all() and (before > rig.limits.high - 2.0)[-1]
     assert any("clamped" in fault and SPEC.names[0] in fault for fault in status.faults)
 
 
@@ -128,6 +128,15 @@ def test_a_late_send_earns_no_jump(rig: BoardRig) -> None:
     rig.clock.sleep(0.9)
     rig.board.send(rig.limits.high)
     assert (rig.held_positions() - before <= rig.limits.slew * RULES.most_periods + 1.0).all()
+
+
+def test_a_cable_in_several_pairs_keeps_the_limits_of_all(rig: BoardRig) -> None:
+    rng, span = np.random.default_rng(0), rig.limits.high - rig.limits.low
+    partners = [each for one, other, _ in RULES.pairs for each in (one, other)]
+    assert max(map(partners.count, partners)) > 1
+    for targets in (rig.limits.high, *(rig.limits.low + rng.random(25) * span for _ in range(200))):
+        pull = pull_shares(RULES.limit_pairs(targets, rig.limits), rig.limits)
+        assert all(pull[one] + pull[other] <= limit + 1e-9 for one, other, limit in RULES.pairs)
 
 
 def test_exclusion_holds_on_the_way(rig: BoardRig) -> None:
