@@ -71,7 +71,8 @@ def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
     """Reads the exclusions and overloads of `robot.toml`: each rule for each side.
 
     An exclusion is a `pair` of actuators (without their side) and the `limit` of the sum of their shares of
-    travel. An overload has a weight for each of its actuators, and says what it `protects`.
+    travel. An overload has a weight for each of its actuators, and says what it `protects`. Actuators that
+    the face lacks pull nothing; a rule of which fewer than two are left is left out.
 
     Raises:
         DataError: a rule lacks one of these, or its numbers make no sense.
@@ -92,11 +93,12 @@ def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
                 f"{NAME}: the rule that protects {protects} by {weights} makes no sense. It needs two "
                 "actuators or more; an exclusion a limit of 1 or more; an overload weights of at most 1."
             )
-    return tuple(
+    named = (
         _on_one_side(spec, protects, weights, side)
         for protects, weights in rules
         for side in ("left", "right")
     )
+    return tuple(rule for rule in named if len(rule.members) >= 2)
 
 
 def _weights_of_pair(row: Mapping[str, Any]) -> dict[str, float]:
@@ -105,7 +107,8 @@ def _weights_of_pair(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _on_one_side(spec: FaceSpec, protects: str, weights: Mapping[str, float], side: str) -> PullRule:
-    named = {_on_side(spec, name, side): float(weight) for name, weight in weights.items()}
+    known = (*spec.names, *spec.two_sided_names)
+    named = {_on_side(spec, name, side): float(weight) for name, weight in weights.items() if name in known}
     members = tuple(sorted(named))
     return PullRule(protects, members, tuple(named[member] for member in members))
 

@@ -27,7 +27,7 @@ class FakeRobotFace(Face):
     """A face whose state cannot be restored; landmarks are a mildly saturating map of the positions.
 
     Args:
-        skin, neck: as of `Twin`; kept and not used.
+        skin, neck, limits: as of `Twin`; not used.
         fail_after: commands after which `move` raises RuntimeError; None for never.
         found: whether landmarks can be read.
         spec: the face; by default EVA.
@@ -44,6 +44,7 @@ class FakeRobotFace(Face):
         spec: FaceSpec | None = None,
         style: str = "plain",
         material: str = "blue",
+        limits: bool = True,
     ) -> None:
         check_style(style, material)
         self.spec = spec or load_spec()

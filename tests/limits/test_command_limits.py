@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.errors import DataError
 from eva_sim.head import neck
 from eva_sim.limits.command_limits import CommandLimits
@@ -222,3 +222,12 @@ def test_a_face_without_a_robot_has_no_limits(simulated_only: FaceSpec) -> None:
     limits, ends = CommandLimits(simulated_only), np.ones(len(simulated_only), np.float32)
     assert np.array_equal(limits.step(ends), ends)
     assert PullLimits(simulated_only).load(ends).size == 0
+
+
+def test_no_rule_of_eva_names_an_actuator_that_it_lacks() -> None:
+    """A face may lack some; here it would be a slip of the pen that leaves a cable without protection."""
+    spec, config = load_spec(), robot_config(load_spec())
+    named = [name for row in config["exclusions"] for name in row["pair"]]
+    named += [name for row in config["overloads"] for name in row["weights"]]
+    assert set(named) <= {*spec.names, *spec.two_sided_names}
+    assert len(pull_rules(spec)) == 2 * (len(config["exclusions"]) + len(config["overloads"]))
