@@ -21,7 +21,7 @@ from rich.table import Table
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.metrics import ANGLES, measure_faces
-from eva_sim.agents.mirroring.motion_metrics import jerk, lag_between
+from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import OneEuroFilter
 from eva_sim.contract import Floats
@@ -101,7 +101,7 @@ def score(read: Floats, shown: Floats, dt: float) -> dict[str, tuple[float, floa
     """Returns the lag [s] and the jerk [1/s³] of each curve of what is shown behind what was read."""
     pairs = zip(curves(read).items(), curves(shown).values(), strict=True)
     inner = slice(_EDGE, -_EDGE)
-    return {name: (lag_between(a[inner], b[inner], dt), float(jerk(b, dt))) for (name, a), b in pairs}
+    return {name: (lag_between(a[inner], b[inner], dt), float(rms_jerk(b, dt))) for (name, a), b in pairs}
 
 
 def overshoot(taps: Floats, dt: float) -> float:

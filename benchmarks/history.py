@@ -38,7 +38,7 @@ from eva_sim.agents.evaluation.scores import travel_error
 from eva_sim.agents.evaluation.summary import Interval
 from eva_sim.agents.mirroring.controller import TIME_SLACK
 from eva_sim.agents.mirroring.frame_detector import FrameDetector
-from eva_sim.agents.mirroring.motion_metrics import jerk, lag_between
+from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.mirroring.retargeting import Retargeter
@@ -214,7 +214,7 @@ class Bench:
             "first 15 s": float(errors[:part].mean()),
             "last 15 s": float(errors[-part:].mean()),
             "lag": 1000 * lag_between(asked.clean, faces, self.dt),
-            "jerk": self.twin.outer_eye * jerk(faces, self.dt),
+            "jerk": self.twin.outer_eye * rms_jerk(faces, self.dt),
         }
 
     def one_step(self, follower: Follower, asked: Asked) -> dict[str, float]:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from eva_sim.agents.mirroring.metrics import tabulate_stages
 from eva_sim.agents.mirroring.mirror import mirror
-from eva_sim.agents.mirroring.stage_times import ANSWER, MOVE, summarise
+from eva_sim.agents.mirroring.stage_times import ANSWER, MOVE, summarise_times
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.files import asset, write_json
@@ -45,7 +45,7 @@ def measure(fps: float, seconds: float) -> dict[str, Any]:
         metrics = mirror(camera, load_model(asset(SHIPPED_MODEL)), twin, out)
         time = np.load(Path(out) / "traces.npz")["time"]
         delay = twin.spec.column("delay").max() * period
-    stages = {WAIT: summarise([*camera.waits]), **metrics["stages"]}
+    stages = {WAIT: summarise_times([*camera.waits]), **metrics["stages"]}
     answered, duration = stages[ANSWER]["count"], (time[-1] - time[0]) / period / fps
     return {
         "load": load, "cores": os.cpu_count(), "pictures_per_second": fps, "seconds": seconds,

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from eva_sim.agents.mirroring.stage_times import summarise
+from eva_sim.agents.mirroring.stage_times import summarise_times
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.files import asset, write_json
@@ -57,7 +57,7 @@ def measure(fps: float, seconds: float, pictures: Path | None) -> dict[str, Any]
                         quality = "?quality=fine" if pictures else ""
                         tab = browser.open(f"{server.address}{quality}")
                         found.update(_mirror(tab, seconds, pictures))
-                        found["delay_ms"] = summarise(server.delays())
+                        found["delay_ms"] = summarise_times(server.delays())
                 finally:
                     done.set()
 

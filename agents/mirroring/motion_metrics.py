@@ -45,7 +45,7 @@ def lag_between(reference: Floats, follower: Floats, dt: float) -> float:
     return float((peak - most + _vertex(values[peak - 1 : peak + 2])) * dt)
 
 
-def jerk(motion: Floats, dt: float) -> float:
+def rms_jerk(motion: Floats, dt: float) -> float:
     """Returns the root mean square of the third difference in time, over all columns [unit/s³].
 
     Args:

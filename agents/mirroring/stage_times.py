@@ -37,10 +37,10 @@ class StageTimes:
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Returns how often each stage was run, `count`, and `median` and `p95` of its times [ms]."""
-        return {stage: summarise([*times]) for stage, times in self._times.items()}
+        return {stage: summarise_times([*times]) for stage, times in self._times.items()}
 
 
-def summarise(times: Sequence[float]) -> dict[str, float]:
+def summarise_times(times: Sequence[float]) -> dict[str, float]:
     """Returns `count` of times given in [s], and their `median` and `p95` [ms]."""
     percentiles = {name: 1000 * float(np.percentile(times, at)) for name, at in _PERCENTILES.items()}
     return {"count": len(times), **percentiles}

@@ -58,11 +58,11 @@ class History(NamedTuple):
         still = rest.expand(len(seen), 1, -1)
         return cls(seen[:, None].expand(-1, ASKED, -1), still.expand(-1, SENT, -1), still[:, 0], seen)
 
-    def ask(self, asked: Tensor) -> Self:
+    def with_asked(self, asked: Tensor) -> Self:
         """Returns the history after further faces were asked for, (B, M)."""
         return self._replace(asked=torch.cat([asked[:, None], self.asked[:, :-1]], 1))
 
-    def read(self, sent: Tensor, position: Tensor, seen: Tensor) -> Self:
+    def with_reading(self, sent: Tensor, position: Tensor, seen: Tensor) -> Self:
         """Returns the history after further commands and readings, (B, M) each."""
         sent = torch.cat([sent[:, None], self.sent[:, :-1]], 1)
         return self._replace(sent=sent, position=position, seen=seen)
@@ -147,7 +147,7 @@ class HistoryFollower:
     def reset(self, reading: Reading) -> None:
         """Forgets everything but the reading of a face that was just reset."""
         seen = reading.landmarks if reading.found else self._model.neutral
-        self._past = History.at_rest(self._rest, answer(self._model.direct, seen[None]))
+        self._past = History.at_rest(self._rest, answer_directly(self._model.direct, seen[None]))
 
     def read(self, reading: Reading) -> None:
         """Takes the answer of the face to the last command; a face that was not found is as it was before."""
@@ -155,12 +155,12 @@ class HistoryFollower:
         sent, position = (
             torch.from_numpy(each[None, self._moving]) for each in (reading.sent, reading.position)
         )
-        seen = answer(self._model.direct, reading.landmarks[None]) if reading.found else past.seen
-        self._past = past.read(sent, position, seen)
+        seen = answer_directly(self._model.direct, reading.landmarks[None]) if reading.found else past.seen
+        self._past = past.with_reading(sent, position, seen)
 
     def __call__(self, target: Floats) -> Array:
         """Returns the next command, (25,), for landmarks (N, 3) that are asked for now."""
-        self._past = self._begun().ask(answer(self._model.direct, np.asarray(target)[None]))
+        self._past = self._begun().with_asked(answer_directly(self._model.direct, np.asarray(target)[None]))
         with torch.inference_mode(), threads_for(1):
             output = self._model.network(self._past)
         command: Array = whole_commands(self._model.spec, output)[0]
@@ -172,7 +172,7 @@ class HistoryFollower:
         return self._past
 
 
-def answer(direct: InverseModel, landmarks: Floats) -> Tensor:
+def answer_directly(direct: InverseModel, landmarks: Floats) -> Tensor:
     """Returns what the direct route answers to faces, (B, N, 3) -> (B, M) in [-1, 1]."""
     points = check_landmarks(landmarks)
     with torch.inference_mode(), threads_for(len(points)):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from eva_sim.agents.data.motion import sample_motion
 from eva_sim.agents.models.descent import Descent, descend
-from eva_sim.agents.models.history import ASKED, SENT, History, HistoryModel, HistoryNetwork, answer
+from eva_sim.agents.models.history import ASKED, SENT, History, HistoryModel, HistoryNetwork, answer_directly
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.agents.models.prediction import whole_commands
 from eva_sim.agents.models.training_state import TrainingState
@@ -248,11 +248,11 @@ class _Training:
         """Returns the faces that the history model makes of what is asked, (B, T, M) each."""
         faces = []
         for each in asked.unbind(1):
-            past = past.ask(each)
+            past = past.with_asked(each)
             command = self.network(past)
             sent = torch.cat([command[:, None], past.sent[:, :-1]], 1)
             moved = self._motion.move(sent, past.position)
-            past = past.read(command, moved, self._motion(moved, past.position, past.seen))
+            past = past.with_reading(command, moved, self._motion(moved, past.position, past.seen))
             faces.append(past.seen)
         return torch.stack(faces, 1)
 
@@ -298,16 +298,18 @@ def move_faces(
     spec, moving = faces.spec, faces.spec.expressive
     faces.reset()
     readings = faces.read()
-    past = History.at_rest(torch.from_numpy(spec.neutral[moving]), answer(direct, readings.landmarks))
+    past = History.at_rest(
+        torch.from_numpy(spec.neutral[moving]), answer_directly(direct, readings.landmarks)
+    )
     positions, seen, sent = [past.position], [past.seen], []
     with torch.inference_mode():
         for each in progress(noisy.unbind(1), "move faces", unit="steps"):
-            past = past.ask(each)
+            past = past.with_asked(each)
             readings = faces.move(whole_commands(spec, network(past)))
-            past = past.read(
+            past = past.with_reading(
                 torch.from_numpy(readings.sent[:, moving]),
                 torch.from_numpy(readings.position[:, moving]),
-                answer(direct, readings.landmarks),
+                answer_directly(direct, readings.landmarks),
             )
             sent.append(past.sent[:, 0])
             positions.append(past.position)

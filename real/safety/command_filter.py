@@ -28,7 +28,6 @@ class CommandFilter:
     Args:
         spec: the face.
         calibration: of the robot.
-
         clock: tells how long servos cool between commands; None to count control periods.
 
     Attributes:

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.head_predictor import AHEAD, TAP_PERIOD, TAPS, HeadPredictor
-from eva_sim.agents.mirroring.motion_metrics import jerk, lag_between
+from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import EASE, HOLD, OneEuroFilter, PersonTracker
 from eva_sim.contract import Floats
@@ -62,7 +62,7 @@ def test_a_noisy_head_comes_sooner_and_no_rougher_than_through_the_filter() -> N
     filtered = np.array([smooth(time, turn[None])[0] for time, turn in zip(times, read, strict=True)])
     shown = _predicted(times, read)
     assert lag_between(filtered, shown, 0.04) < -0.03
-    assert jerk(shown, 0.04) < 1.1 * jerk(filtered, 0.04)
+    assert rms_jerk(shown, 0.04) < 1.1 * rms_jerk(filtered, 0.04)
 
 
 def test_a_person_who_is_lost_and_found_is_predicted_from_what_is_shown() -> None:

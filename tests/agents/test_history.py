@@ -18,7 +18,7 @@ from eva_sim.agents.data.motion import sample_motion
 from eva_sim.agents.mirroring import controller
 from eva_sim.agents.mirroring.controller import MirrorController
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame
-from eva_sim.agents.mirroring.motion_metrics import jerk, lag_between
+from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.models.following import Follower, FrameByFrame, open_follower
@@ -102,7 +102,7 @@ def test_a_minute_of_its_own_motion_is_smoother_and_does_not_drift(
     faces, plain = (follow(each, noisy(asked)) for each in (open_follower(model), FrameByFrame(direct)))
     error, quarter = errors(faces, asked), len(asked) // 4
     assert error[-quarter:].mean() < 1.2 * error[:quarter].mean()
-    assert jerk(faces, DT) < 0.97 * jerk(plain, DT)
+    assert rms_jerk(faces, DT) < 0.97 * rms_jerk(plain, DT)
     assert error.mean() < 1.1 * errors(plain, asked).mean()
     assert lag_between(asked, faces, DT) < lag_between(asked, plain, DT) + 0.2 * DT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eva_sim.agents.mirroring.motion_metrics import LARGEST_LAG, jerk, lag_between
+from eva_sim.agents.mirroring.motion_metrics import LARGEST_LAG, lag_between, rms_jerk
 from eva_sim.contract import Floats
 from eva_sim.errors import ArgumentValueError
 
@@ -52,10 +52,10 @@ def test_motions_that_cannot_be_compared_are_refused(shapes: tuple[tuple[int, ..
 
 
 def test_the_jerk_of_a_cubic_is_its_third_derivative() -> None:
-    assert jerk(2 * TIME**3 - TIME**2, DT) == pytest.approx(12)
-    assert jerk(np.stack([TIME**3, 0 * TIME], 1), DT) == pytest.approx(6 / np.sqrt(2))
+    assert rms_jerk(2 * TIME**3 - TIME**2, DT) == pytest.approx(12)
+    assert rms_jerk(np.stack([TIME**3, 0 * TIME], 1), DT) == pytest.approx(6 / np.sqrt(2))
 
 
 def test_three_rows_have_no_jerk() -> None:
     with pytest.raises(ArgumentValueError, match="4 rows or more"):
-        jerk(TIME[:3], DT)
+        rms_jerk(TIME[:3], DT)
