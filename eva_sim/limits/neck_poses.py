@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head.geometry import PLATFORM_CENTRE
-from eva_sim.head.neck import pose_per_extension
+from eva_sim.head.neck import leg_extensions, pose_per_extension
 from eva_sim.robot_config import has_robot_config, robot_config
 
 #: Share of the ellipsoid that commands may fill. The pose is taken as linear in the legs; within the limits
@@ -15,6 +15,8 @@ from eva_sim.robot_config import has_robot_config, robot_config
 _MARGIN = 0.95
 _LEGS = 6
 _ROUNDING = 1e-9
+#: Halvings of a turn, until the part that is reached is known.
+_HALVINGS = 12
 
 
 def pose_shares(spec: FaceSpec, skull: Floats) -> Floats:
@@ -50,13 +52,14 @@ class NeckLimits:
     def __init__(self, spec: FaceSpec) -> None:
         limits = robot_config(spec).get("neck") if has_robot_config(spec) else None
         legs = spec.where("leg")
-        self._legs = legs if limits and len(legs) == _LEGS else legs[:0]
+        self._legs = legs if len(legs) == _LEGS else legs[:0]
         self._rest = spec.neutral.astype(float)[self._legs]
         self._shares = np.zeros((_LEGS, len(self._legs)))  # of the limits, per command
+        metres = 0.5 * (spec.column("high") - spec.column("low"))[self._legs]
+        self._per_metre = 1 / metres
         if limits and len(self._legs):
             shift, lean = 1 / limits["shift"], 1 / np.radians(limits["lean"])
             scale = np.array([shift, 1 / limits["height"], shift, lean, 1 / np.radians(limits["turn"]), lean])
-            metres = 0.5 * (spec.column("high") - spec.column("low"))[self._legs]
             self._shares = scale[:, None] * pose_per_extension() * metres / _MARGIN
 
     def load(self, command: Floats) -> Floats:
@@ -76,6 +79,28 @@ class NeckLimits:
         away = command[..., self._legs] - self._rest
         out[..., self._legs] = self._rest + away / np.sqrt(np.maximum(load, 1))[..., None]
         return out
+
+    def reachable_turn(self, turn: Floats) -> Floats:
+        """Returns a turn of the head, or as much of it as the legs reach and the limits allow.
+
+        Args:
+            turn: as in `eva_sim.head.neck.leg_extensions`, (3,) [rad]; a neck without six legs makes none.
+        """
+        if not len(self._legs):
+            return np.zeros(3)
+        if self._makes(turn):
+            return turn
+        inside, outside = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (inside + outside)
+            inside, outside = (middle, outside) if self._makes(middle * turn) else (inside, middle)
+        return inside * turn
+
+    def _makes(self, turn: Floats) -> bool:
+        """Whether the neck may make a turn."""
+        command = np.zeros(self._legs.max() + 1)
+        command[self._legs] = self._rest + leg_extensions(turn) * self._per_metre
+        return bool((np.abs(command) <= 1).all() and self.load(command) <= 1)
 
     def on_the_way(self, wanted: Floats, aim: Floats, before: Floats) -> Floats:
         """Returns the positions (..., A) of the next step: legs that would leave move in proportion.

@@ -32,12 +32,30 @@ class PullLimits:
         self._room = np.maximum(1 - self._rest, 1e-9)
         self._per_member = self._weights / self._room[self._members]
         self._rest_of_members = self._rest[self._members]
+        self._slopes = np.zeros((len(rules), len(spec)))  # of the sums, by each actuator that pulls
+        np.add.at(self._slopes, (np.arange(len(rules))[:, None], self._members), self._per_member)
 
     def load(self, command: Floats) -> Floats:
         """Returns the sum of each rule, (..., R); above 1 it is broken."""
         pulls = np.maximum(command[..., self._members] - self._rest_of_members, 0.0)
         load: Floats = (pulls * self._per_member).sum(axis=-1)
         return load
+
+    def excess(self, command: Floats) -> Floats:
+        """Returns how far a command (A,) is beyond each rule, (R,); 0 where the rule is kept.
+
+        A search by least squares that has these among its residuals, at a high cost, ends within the rules.
+        """
+        pulls = np.maximum(command - self._rest, 0.0)
+        excess: Floats = np.maximum(self._slopes @ pulls - 1, 0.0)
+        return excess
+
+    def excess_jacobian(self, command: Floats) -> Floats:
+        """Returns the derivative of `excess` by each actuator, (R, A)."""
+        pulls = command - self._rest
+        broken = self._slopes @ np.maximum(pulls, 0.0) > 1
+        jacobian: Floats = self._slopes * (broken[:, None] & (pulls >= 0))
+        return jacobian
 
     def within(self, command: Floats) -> Floats:
         """Returns the command (..., A), with the pulls of each broken rule scaled down alike."""
