@@ -124,7 +124,7 @@ def _load_curves(file: Path) -> NDArray[np.float32]:
     from eva_sim.cli.model_choice import choose_model
 
     curves = read_curves(file)
-    return curve_commands(curves, load_model(choose_model(None)))
+    return curve_commands(curves, load_model(choose_model(None)), load_spec())
 
 
 def _load(folder: Path) -> Recording:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head.geometry import PLATFORM_CENTRE
-from eva_sim.head.neck import pose_per_extension
+from eva_sim.head.neck import leg_extensions, pose_per_extension
 from eva_sim.robot_config import has_robot_config, robot_config
 from eva_sim.skin.kernel_cache import kernel
 
@@ -19,6 +19,8 @@ from eva_sim.skin.kernel_cache import kernel
 _MARGIN = 0.95
 _LEGS = 6
 _ROUNDING = 1e-9
+#: Halvings of a turn, until the part that is reached is known.
+_HALVINGS = 12
 
 
 def pose_shares(spec: FaceSpec, skull: Floats) -> Floats:
@@ -69,6 +71,48 @@ def load_neck_rules(spec: FaceSpec) -> NeckRules:
     metres = 0.5 * (spec.column("high") - spec.column("low"))[legs]
     shares = scale[:, None] * pose_per_extension() * metres / _MARGIN
     return NeckRules(legs, spec.neutral.astype(float)[legs], np.ascontiguousarray(shares))
+
+
+class NeckLimits:
+    """Which turns of the head are allowed.
+
+    Args:
+        spec: the face; without six legs its neck makes no turn, without limits in `robot.toml` every turn
+            that it reaches.
+    """
+
+    def __init__(self, spec: FaceSpec) -> None:
+        self._rules = load_neck_rules(spec)
+        legs = spec.where("leg")
+        self._legs = legs if len(legs) == _LEGS else legs[:0]
+        self._rest = spec.neutral.astype(float)
+        self._per_metre = 2 / (spec.column("high") - spec.column("low"))[self._legs]
+
+    def load(self, command: Floats) -> float:
+        """Returns how much of the allowed poses a command (A,) uses, squared; 1 is the most."""
+        return float(pose_load(command, self._rules))
+
+    def reachable_turn(self, turn: Floats) -> Floats:
+        """Returns a turn of the head, or as much of it as the legs reach and the limits allow.
+
+        Args:
+            turn: as in `eva_sim.head.neck.leg_extensions`, (3,) [rad].
+        """
+        if not len(self._legs):
+            return np.zeros(3)
+        if self._makes(turn):
+            return turn
+        inside, outside = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (inside + outside)
+            inside, outside = (middle, outside) if self._makes(middle * turn) else (inside, middle)
+        return inside * turn
+
+    def _makes(self, turn: Floats) -> bool:
+        """Whether the neck may make a turn."""
+        command = self._rest.copy()
+        command[self._legs] += leg_extensions(turn) * self._per_metre
+        return bool((np.abs(command[self._legs]) <= 1).all() and self.load(command) <= 1)
 
 
 @kernel(nogil=True)

@@ -23,12 +23,12 @@ ALLOWED: dict[str, set[str]] = {
     "media": {"core"},
     "recording": {"core", "media"},
     "envs": {"core", "twin", "agents.data"},
-    "agents.data": {"core"},
+    "agents.data": {"core", "limits"},
     "agents.models": {"core", "agents.data"},
     "agents.evaluation": {"core", "agents.data", "agents.models"},
-    "agents.mirroring": {"core", "head", "media", "agents.models"},
+    "agents.mirroring": {"core", "head", "limits", "media", "agents.models"},
     "agents.optimisation": {
-        "core", "media", "skin", "twin", "agents.data", "agents.models", "agents.mirroring",
+        "core", "limits", "media", "skin", "twin", "agents.data", "agents.models", "agents.mirroring",
     },
     "agents": {
         "core", "media", "twin", "agents.data", "agents.models", "agents.evaluation", "agents.mirroring",
