@@ -16,7 +16,7 @@ from eva_sim.agents.mirroring.metrics import measure_faces
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.mirroring.recorded import mirror_recorded_frames
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace
