@@ -6,17 +6,17 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from eva_sim.cli import options
 from eva_sim.cli.output import as_json, print_result, remark, warn
 from eva_sim.cli.preparation import explain_interruption, work_on
-from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from eva_sim.recording.reader import Recording
     from eva_sim.recording.replay import ReplayResult
 
@@ -41,6 +41,7 @@ def record(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.contract import load_spec
     from eva_sim.recording.recorder import make_room_for_recording
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
