@@ -20,10 +20,11 @@ ALLOWED: dict[str, set[str]] = {
     "rendering": {"core", "head", "skin"},
     "limits": {"core", "head", "skin"},
     "twin": {"core", "head", "skin", "rendering", "limits"},
+    "workers": {"core"},
     "media": {"core"},
     "recording": {"core", "media"},
     "envs": {"core", "twin", "agents.data"},
-    "agents.data": {"core", "limits"},
+    "agents.data": {"core", "limits", "workers"},
     "agents.models": {"core", "agents.data"},
     "agents.evaluation": {"core", "agents.data", "agents.models"},
     "agents.mirroring": {"core", "head", "limits", "media", "agents.models"},
@@ -31,8 +32,8 @@ ALLOWED: dict[str, set[str]] = {
         "core", "limits", "media", "skin", "twin", "agents.data", "agents.models", "agents.mirroring",
     },
     "agents": {
-        "core", "media", "twin", "agents.data", "agents.models", "agents.evaluation", "agents.mirroring",
-        "agents.optimisation",
+        "core", "workers", "media", "twin", "agents.data", "agents.models", "agents.evaluation",
+        "agents.mirroring", "agents.optimisation",
     },
     "live": {
         "core", "media", "recording", "rendering", "skin", "twin", "agents.models", "agents.mirroring",
@@ -43,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "real.calibration": {"core", "recording", "real.wire", "real.boards"},
     "real.safety": {"core", "limits", "real.wire", "real.boards", "real.calibration"},
     "real.simulation": {"core", "twin", "real.wire", "real.boards", "real.vision"},
-    "real.transfer": {"core", "media", "twin", "real.wire"},
+    "real.transfer": {"core", "workers", "media", "twin", "real.wire"},
     "real": {
         "core", "real.wire", "real.boards", "real.calibration", "real.safety", "real.vision",
         "real.simulation",
