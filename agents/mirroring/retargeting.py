@@ -49,22 +49,24 @@ _NEAR, _STOPS = 1e-3, ("ftol", "xtol", "gtol")
 _EXACT = 1e-12
 
 _X, _Y, _Z = range(3)
-_Gap = tuple[tuple[int, ...], tuple[int, ...], int]
-_LIDS: tuple[_Gap, ...] = (((159,), (145,), _Y), ((386,), (374,), _Y))
-#: Upper (left) and lower (right) points of each gap, and the axis it is taken along: brows over eye
-#: corners, inner and outer; lids; lips, also in depth, where the jaw turns; mouth corners.
-_GAPS: tuple[_Gap, ...] = (
+Gap = tuple[tuple[int, ...], tuple[int, ...], int]
+_LIDS: tuple[Gap, ...] = (((159,), (145,), _Y), ((386,), (374,), _Y))
+#: Upper (left) and lower (right) points of each gap that a camera sees, and the axis it is taken along: brows
+#: over eye corners, inner and outer; lids; lips; mouth corners.
+SEEN_GAPS: tuple[Gap, ...] = (
     ((107, 66, 55, 65), (33, 133), _Y),
     ((70, 63, 46, 53), (33, 133), _Y),
     ((336, 296, 285, 295), (263, 362), _Y),
     ((300, 293, 276, 283), (263, 362), _Y),
     *_LIDS,
     ((13,), (14,), _Y),
-    ((13,), (14,), _Z),
     ((291,), (61,), _X),
     ((61,), (0, 17), _Y),
     ((291,), (0, 17), _Y),
 )
+#: All gaps: also that of the lips in depth, where the jaw turns. The detector reads half of it, so it would
+#: keep a person's mouth from opening.
+ALL_GAPS = (*SEEN_GAPS, ((13,), (14,), _Z))
 
 
 class Retargeter:
@@ -100,7 +102,9 @@ class Retargeter:
         # The map's linear part, inverted.
         jacobian = self._compared.jacobian(np.zeros(len(self._moving)))
         self._linear = np.linalg.pinv(np.concatenate([jacobian, self._effort]))
-        self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[[_GAPS.index(gap) for gap in _LIDS]]
+        self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[
+            [SEEN_GAPS.index(gap) for gap in _LIDS]
+        ]
         self._lid_closing = self._closing(spec, compared)
 
     def __call__(self, person: Floats, person_neutral: Floats) -> Floats:
@@ -170,14 +174,17 @@ def _effort(spec: FaceSpec) -> Floats:
     return np.concatenate([np.sqrt(EFFORT) * np.eye(len(order)), np.sqrt(ASYMMETRY) * unequal])
 
 
-def expression_metric() -> Floats:
+def expression_metric(counted: tuple[Gap, ...] = SEEN_GAPS) -> Floats:
     """Builds the linear map from displacements, (3 N,), to weighted coordinates and gaps, (3 N + G, 3 N).
 
     Distances between two faces in these numbers tell how alike their expressions are for people.
+
+    Args:
+        counted: gaps that count separately, G.
     """
     points = np.diag(np.tile(AXIS_WEIGHTS, len(POINTS))) / np.sqrt(len(POINTS))
-    gaps = np.zeros((len(_GAPS), len(POINTS), 3))
-    for gap, (upper, lower, axis) in zip(gaps, _GAPS, strict=True):
+    gaps = np.zeros((len(counted), len(POINTS), 3))
+    for gap, (upper, lower, axis) in zip(gaps, counted, strict=True):
         gap[landmark_rows(*upper), axis] += GAP_WEIGHT / len(upper)
         gap[landmark_rows(*lower), axis] -= GAP_WEIGHT / len(lower)
     return np.concatenate([points, gaps.reshape(len(gaps), -1)])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eva_sim.agents.mirroring.retargeting import BEYOND_LIMITS, expression_metric
+from eva_sim.agents.mirroring.retargeting import ALL_GAPS, BEYOND_LIMITS, expression_metric
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.limits.pulls import PullLimits
@@ -77,7 +77,7 @@ class Imitator:
     def __init__(self, twin: Twin, mixtures: dict[str, dict[str, float]]) -> None:
         self.spec, self._mixtures = twin.spec, mixtures
         self._units = FaceUnits(twin.spec, twin.neutral_landmarks.astype(float))
-        self._settled, self._metric = SettledFace(twin), expression_metric()
+        self._settled, self._metric = SettledFace(twin), expression_metric(ALL_GAPS)
         self._rest = self.spec.neutral.astype(float)
         self._rest_face = self._settled(self._rest[None])[0]
         self._limits = PullLimits(self.spec)
