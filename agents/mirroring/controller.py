@@ -19,7 +19,7 @@ from eva_sim.agents.mirroring.stage_times import ANSWER, DRAW, MAP, MOVE, TRACK,
 from eva_sim.agents.mirroring.video_panels import add_inset, resize_to_panel
 from eva_sim.agents.models.following import open_follower
 from eva_sim.agents.models.image_route import ImageRoute
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
 from eva_sim.holding import iterate_while_held

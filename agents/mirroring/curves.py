@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, NeckAndEyes
 from eva_sim.agents.mirroring.neutral_face import SHAPES, face_unit_effects
 from eva_sim.agents.mirroring.retargeting import Retargeter
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import BLEND_SHAPES, canonical_face
 from eva_sim.errors import DataError

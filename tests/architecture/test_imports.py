@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "head": {"core"},
     "skin": {"core", "head"},
     "rendering": {"core", "head", "skin"},
-    "limits": {"core", "head"},
+    "limits": {"core", "head", "skin"},
     "twin": {"core", "head", "skin", "rendering", "limits"},
     "media": {"core"},
     "recording": {"core", "media"},
