@@ -3,8 +3,8 @@
     python -m benchmarks.sampling --out out/benchmarks/sampling
 
 Faces are those of the reduced skin, settled and without history, so that a pose costs little. Commands are
-kept within the limits of the face, as bodies do. Two sets of faces test the models: babbled ones, and the named
-expressions at five intensities. No way of drawing is made for the latter.
+kept within the limits of the face, as bodies do. Two sets of faces test the models: babbled ones, and the
+named expressions at five intensities. No way of drawing is made for the latter.
 Writes sampling.json and sampling.png; each seed is kept as it is finished.
 """
 
