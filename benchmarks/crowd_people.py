@@ -22,8 +22,7 @@ from eva_sim.detector import DetectedFace
 from eva_sim.errors import DataError
 from eva_sim.files import read_arrays
 from eva_sim.landmarks import POINTS, Aligner
-from eva_sim.limits.pulls import PullLimits
-from eva_sim.limits.search import gauss_newton_within
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.media.encoding import PictureStore
 from eva_sim.twin import Twin
 
@@ -31,7 +30,7 @@ from eva_sim.twin import Twin
 _ITERATIONS = 12
 #: Command of the cables where a search begins, beside the robot's own: taut, since slack ones do not act.
 _TAUT = -0.5
-#: Cost of pulls beyond the limits [outer-eye distances], see `least_squares_within`.
+#: Cost of pulls beyond the limits [outer-eye distances], see `CommandSearch`.
 _BEYOND_LIMITS = 100.0
 
 
@@ -147,7 +146,7 @@ class NearestFaces:
 
     def __init__(self, twin: Twin) -> None:
         self._settled, self._spec = SettledFace(twin), twin.spec
-        self._limits = PullLimits(twin.spec)
+        self._search_within = CommandSearch(twin.spec, _BEYOND_LIMITS)
 
     def __call__(self, targets: Floats, commands: Floats) -> Floats:
         """Returns the nearest faces that this robot can make, (B, N, 3) [outer-eye distances].
@@ -180,7 +179,7 @@ class NearestFaces:
     def _step(self, command: Floats, missing: Floats) -> Floats:
         rows = self._spec.expressive
         jacobian = self._settled.jacobian(command)
-        return gauss_newton_within(self._limits, command, rows, -missing.ravel(), jacobian, _BEYOND_LIMITS)
+        return self._search_within.step(command, rows, -missing.ravel(), jacobian)
 
 
 def _error(faces: Floats, targets: Floats) -> Floats:

@@ -17,7 +17,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head import neck
 from eva_sim.head.geometry import LEG_LENGTHS
 from eva_sim.landmarks import landmark_rows
-from eva_sim.limits.neck_poses import NeckLimits
+from eva_sim.limits.neck_poses import NeckReach
 
 #: Distance of the iris from the centre about which the eye turns [outer-eye distances]: 10.5 mm (the centre
 #: lies 14 mm behind the cornea, the iris 3.5 mm; Fry and Hill, American Journal of Optometry 39(11), 1962) of
@@ -83,7 +83,7 @@ class NeckAndEyes:
     def __init__(self, spec: FaceSpec) -> None:
         legs = spec.where("leg")
         self._spec, self._legs = spec, legs if len(legs) == len(LEG_LENGTHS) else legs[:0]
-        self._neck_limits = NeckLimits(spec)
+        self._neck_reach = NeckReach(spec)
         self._low, self._high = spec.column("low"), spec.column("high")
         self._eyes = {axis: [_find(spec, axis, side) for side in ("left", "right")] for axis in _AXES}
 
@@ -93,7 +93,7 @@ class NeckAndEyes:
         Where the neck may not go, the eyes turn further, so that the robot looks where the person looks.
         """
         position = self._spec.to_physical(command)
-        turn = self._neck_limits.reachable_turn(asked.turn)
+        turn = self._neck_reach(asked.turn)
         if len(self._legs):
             position[self._legs] = self._spec.column("neutral")[self._legs] + neck.leg_extensions(turn)
         left_over = asked.turn - turn

@@ -20,8 +20,7 @@ from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, landmark_rows
-from eva_sim.limits.pulls import PullLimits
-from eva_sim.limits.search import least_squares_within
+from eva_sim.limits.command_search import CommandSearch
 
 #: Weight of each axis: a camera sees depth only indirectly, and MediaPipe's z follows a person's
 #: expression weakly and their head pose strongly.
@@ -34,7 +33,7 @@ EFFORT = 1e-4
 #: Cost of pulling the two cables of a pair unequally [squared outer-eye distances per squared command]: what
 #: both sides can make together is not made by one of them, and a one-sided face stays one-sided.
 ASYMMETRY = 5e-4
-#: Cost of pulls beyond the limits of the face [outer-eye distances], see `least_squares_within`.
+#: Cost of pulls beyond the limits of the face [outer-eye distances], see `CommandSearch`.
 BEYOND_LIMITS = 10.0
 #: Gap that the detector sees at lids that are shut, as a share of that at rest [0.28 to 0.36 in the sample].
 SHUT = 0.35
@@ -92,7 +91,8 @@ class Retargeter:
             raise DataError(f"the robot's own range must be {shape} arrays with low <= high; train again.")
         # Resting is often an end of the range, and always allowed.
         self.low, self.high = np.minimum(bottom, self.neutral), np.maximum(top, self.neutral)
-        self._rest, self._moving, self._limits = spec.neutral.astype(float), spec.expressive, PullLimits(spec)
+        self._rest, self._moving = spec.neutral.astype(float), spec.expressive
+        self._search_within = CommandSearch(spec, BEYOND_LIMITS)
         self._metric = expression_metric()
         self._forward_model, self._effort = forward_model, _effort(spec)
         # What the robot can reach lies in the span of its modes: distances are measured along axes of that.
@@ -160,7 +160,7 @@ class Retargeter:
             pulls = (command - rest)[moving]
             return np.concatenate([self._compared.jacobian(pulls), self._effort])
 
-        return least_squares_within(self._limits, start, moving, residual, jacobian, BEYOND_LIMITS, **options)
+        return self._search_within(start, moving, residual, jacobian, **options)
 
 
 def _effort(spec: FaceSpec) -> Floats:

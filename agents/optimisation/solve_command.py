@@ -20,8 +20,7 @@ from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.files import atomic_files, write_json
 from eva_sim.landmarks import POINTS
-from eva_sim.limits.pulls import PullLimits
-from eva_sim.limits.search import gauss_newton_within, least_squares_within
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.progress import progress
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
@@ -30,7 +29,7 @@ from eva_sim.twin import Twin
 _START = -0.5
 #: Cost of a command [mm]: keeps actuators at rest that the face does not show.
 _EFFORT = 0.01
-#: Cost of pulls beyond the limits of the face [mm], see `least_squares_within`.
+#: Cost of pulls beyond the limits of the face [mm], see `CommandSearch`.
 _BEYOND_LIMITS = 100.0
 #: Corrections on the twin.
 _CORRECTIONS = 4
@@ -77,7 +76,7 @@ class _Solver:
 
     def __init__(self, target: Floats, twin: Twin) -> None:
         self._target, self._twin, self._settled = target, twin, SettledFace(twin)
-        self._limits = PullLimits(twin.spec)
+        self._search_within = CommandSearch(twin.spec, _BEYOND_LIMITS)
         self._rows, self._rest = twin.spec.expressive, twin.spec.neutral.astype(float)
         self._scale = 1000 * twin.outer_eye / np.sqrt(len(POINTS))  # to mm, root mean square
 
@@ -85,10 +84,10 @@ class _Solver:
         """Finds the best command, (25,), by the reduced skin."""
         start = self._rest.copy()
         start[self._twin.spec.where("cable")] = _START
-        return least_squares_within(
-            self._limits, start, self._rows,
+        return self._search_within(
+            start, self._rows,
             lambda command: self._residual(command, self._settled(command[None])[0]), self._jacobian,
-            _BEYOND_LIMITS, x_scale=1.0, max_nfev=60,
+            x_scale=1.0, max_nfev=60,
         )  # fmt: skip
 
     def polish(self, command: Floats) -> SolvedCommand:
@@ -112,7 +111,7 @@ class _Solver:
         """Returns the command, (25,), that makes the linearised error least."""
         command = current.command.astype(float)
         residual, jacobian = self._residual(command, current.landmarks), self._jacobian(command)
-        return gauss_newton_within(self._limits, command, self._rows, residual, jacobian, _BEYOND_LIMITS)
+        return self._search_within.step(command, self._rows, residual, jacobian)
 
     def _residual(self, command: Floats, landmarks: Floats) -> Floats:
         error = self._scale * (landmarks.ravel() - self._target.ravel())

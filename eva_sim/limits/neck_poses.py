@@ -73,48 +73,6 @@ def load_neck_rules(spec: FaceSpec) -> NeckRules:
     return NeckRules(legs, spec.neutral.astype(float)[legs], np.ascontiguousarray(shares))
 
 
-class NeckLimits:
-    """Which turns of the head are allowed.
-
-    Args:
-        spec: the face; without six legs its neck makes no turn, without limits in `robot.toml` every turn
-            that it reaches.
-    """
-
-    def __init__(self, spec: FaceSpec) -> None:
-        self._rules = load_neck_rules(spec)
-        legs = spec.where("leg")
-        self._legs = legs if len(legs) == _LEGS else legs[:0]
-        self._rest = spec.neutral.astype(float)
-        self._per_metre = 2 / (spec.column("high") - spec.column("low"))[self._legs]
-
-    def load(self, command: Floats) -> float:
-        """Returns how much of the allowed poses a command (A,) uses, squared; 1 is the most."""
-        return float(pose_load(command, self._rules))
-
-    def reachable_turn(self, turn: Floats) -> Floats:
-        """Returns a turn of the head, or as much of it as the legs reach and the limits allow.
-
-        Args:
-            turn: as in `eva_sim.head.neck.leg_extensions`, (3,) [rad].
-        """
-        if not len(self._legs):
-            return np.zeros(3)
-        if self._makes(turn):
-            return turn
-        inside, outside = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (inside + outside)
-            inside, outside = (middle, outside) if self._makes(middle * turn) else (inside, middle)
-        return inside * turn
-
-    def _makes(self, turn: Floats) -> bool:
-        """Whether the neck may make a turn."""
-        command = self._rest.copy()
-        command[self._legs] += leg_extensions(turn) * self._per_metre
-        return bool((np.abs(command[self._legs]) <= 1).all() and self.load(command) <= 1)
-
-
 @kernel(nogil=True)
 def pose_load(command, rules):  # type: ignore[no-untyped-def]
     """Returns how much of the allowed poses a command (A,) uses, squared; 1 is the most."""
@@ -156,3 +114,37 @@ def move_legs_in_proportion(wanted, aim, before, rules):  # type: ignore[no-unty
             share = min(share, (wanted[index] - before[index]) / (aim[index] - before[index]))
     for index in rules.legs:
         wanted[index] = before[index] + share * (aim[index] - before[index])
+
+
+class NeckReach:
+    """How far a neck turns: as far as its legs reach and its limits allow.
+
+    Args:
+        spec: the face; a neck without six legs does not turn.
+    """
+
+    def __init__(self, spec: FaceSpec) -> None:
+        self._legs, self._rest = spec.where("leg"), spec.neutral.astype(float)
+        self._per_metre = 2 / (spec.column("high") - spec.column("low"))[self._legs]
+        self._rules = load_neck_rules(spec)
+
+    def __call__(self, turn: Floats) -> Floats:
+        """Returns a turn of the head, (3,) [rad], or as much of it as the neck may make.
+
+        Args:
+            turn: rotation vector in the head frame at neutral, (3,) [rad].
+        """
+        if len(self._legs) != _LEGS:
+            return np.zeros(3)
+        if self._makes(turn):
+            return turn
+        inside, outside = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (inside + outside)
+            inside, outside = (middle, outside) if self._makes(middle * turn) else (inside, middle)
+        return inside * turn
+
+    def _makes(self, turn: Floats) -> bool:
+        command = self._rest.copy()
+        command[self._legs] += leg_extensions(turn) * self._per_metre
+        return bool((np.abs(command) <= 1).all() and pose_load(command, self._rules) <= 1)

@@ -43,44 +43,6 @@ def load_pull_rules(spec: FaceSpec) -> PullRules:
     return PullRules(members, weights / np.maximum(1 - rest, 1e-9)[members], rest)
 
 
-class PullLimits:
-    """The rules by which actuators may pull together, for searches.
-
-    Args:
-        spec: the face; one without `robot.toml` has no rules.
-    """
-
-    def __init__(self, spec: FaceSpec) -> None:
-        self._rules = load_pull_rules(spec)
-        count = len(self._rules.members)
-        self._slopes = np.zeros((count, len(spec)))  # of the sums, by each actuator that pulls
-        np.add.at(self._slopes, (np.arange(count)[:, None], self._rules.members), self._rules.weights)
-
-    def load(self, command: Floats) -> Floats:
-        """Returns the sum of each rule at commands (..., A), (..., R); above 1 it is broken."""
-        load: Floats = np.maximum(command - self._rules.rest, 0.0) @ self._slopes.T
-        return load
-
-    def excess(self, command: Floats) -> Floats:
-        """Returns how far a command (A,) is beyond each rule, (R,); 0 where the rule is kept.
-
-        A search by least squares that has these among its residuals, at a high cost, ends within the rules.
-        """
-        return np.maximum(self.load(command) - 1, 0.0)
-
-    def excess_jacobian(self, command: Floats) -> Floats:
-        """Returns the derivative of `excess` by each actuator, (R, A)."""
-        pulling = command >= self._rules.rest
-        jacobian: Floats = self._slopes * ((self.load(command) > 1)[:, None] & pulling)
-        return jacobian
-
-    def within(self, command: Floats) -> Floats:
-        """Returns a command (A,) with the pulls of each broken rule scaled down alike."""
-        limited = np.array(command, dtype=float)
-        limit_pulls(limited, self._rules)
-        return limited
-
-
 @kernel(nogil=True)
 def rule_load(rule, command, rules):  # type: ignore[no-untyped-def]
     """Returns the sum of one rule at a command (A,); above 1 it is broken."""

@@ -13,7 +13,8 @@ from eva_sim.contract import load_spec, parse_spec
 from eva_sim.detector import canonical_face
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, Aligner, face_measurements, landmark_rows
-from eva_sim.limits.pulls import PullLimits
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.command_search import CommandSearch
 
 SHAPE = (len(POINTS), 3)
 BROWS = landmark_rows(
@@ -185,10 +186,10 @@ def test_pulls_that_exceed_the_limits_give_way_where_it_shows_least(
     twin: Twin, shares: dict[str, float]
 ) -> None:
     """The body would scale all pulls of a rule alike, and so shut a mouth that also smiles."""
-    face, limits = _made(twin, **shares), PullLimits(twin.spec)
+    face, search = _made(twin, **shares), CommandSearch(twin.spec, 1.0)
     command = twin.spec.command(**{name: 2 * share - 1 for name, share in shares.items()}).astype(float)
-    assert limits.load(command).max() > 1.1
-    scaled = (limits.within(command) - twin.spec.neutral)[twin.moving]
+    assert search.loads(command).max() > 1.1
+    scaled = (CommandLimits(twin.spec).within(command) - twin.spec.neutral)[twin.moving]
     cut = twin.forward_model(scaled).reshape(SHAPE)
     asked = twin.asked(face)
     metric = retargeting.expression_metric()
@@ -198,7 +199,7 @@ def test_pulls_that_exceed_the_limits_give_way_where_it_shows_least(
     pulls = twin.retargeter()._pulls(metric @ face.ravel())
     found = twin.spec.neutral.astype(float)
     found[twin.moving] += pulls
-    assert limits.load(found).max() < 1 + 1e-6
+    assert search.loads(found).max() < 1 + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from eva_sim.cli.app import app
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset, read_json
 from eva_sim.landmarks import POINTS
-from eva_sim.limits.pulls import PullLimits
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.media.sources import open_source
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
@@ -60,7 +60,7 @@ def test_what_is_found_is_within_the_limits_and_nearer_than_what_they_leave(
     left = reset_and_hold(twin, command)
     assert np.abs(left.sent - command).max() > 0.1
     found = solve_command(target, twin)
-    assert PullLimits(twin.spec).load(found.command.astype(float)).max() < 1.001
+    assert CommandSearch(twin.spec, 1.0).loads(found.command.astype(float)).max() < 1.001
     np.testing.assert_allclose(reset_and_hold(twin, found.command).sent, found.command, atol=1e-3)
     assert found.error < 1000 * twin.outer_eye * np.linalg.norm(left.landmarks - target, axis=1).mean()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head.neck import leg_extensions
-from eva_sim.limits.neck_poses import NeckLimits
+from eva_sim.limits.neck_poses import NeckReach
 from tools.expressions.prototypes import ActionUnit
 
 #: Axis about which the head turns, in the head frame: x to its own left, y up, z forward.
@@ -33,12 +33,12 @@ def rigid_part(unit: ActionUnit) -> str | None:
 def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: Floats) -> None:
     """Sets the eyes and the neck's legs of a command, (25,), to the action units' intensities."""
     position = spec.to_physical(command)
-    legs, limits = spec.where("leg"), NeckLimits(spec)
+    legs, reach = spec.where("leg"), NeckReach(spec)
     turn: Floats = np.zeros(3)
     for unit, intensity in units.items():
         if unit.name in _HEAD:
-            turn += intensity * limits.reachable_turn(_BEYOND * np.array(_HEAD[unit.name]))
-    turn = limits.reachable_turn(turn)
+            turn += intensity * reach(_BEYOND * np.array(_HEAD[unit.name]))
+    turn = reach(turn)
     if turn.any():
         position[legs] = leg_extensions(turn)
     command[legs] = np.clip(spec.to_command(position)[legs], -1, 1)

@@ -16,8 +16,7 @@ import numpy as np
 from eva_sim.agents.mirroring.retargeting import ALL_GAPS, BEYOND_LIMITS, expression_metric
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
-from eva_sim.limits.pulls import PullLimits
-from eva_sim.limits.search import least_squares_within
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.twin import Twin
 from tools.expressions.prototypes import ActionUnit, FaceUnits
 
@@ -80,7 +79,7 @@ class Imitator:
         self._settled, self._metric = SettledFace(twin), expression_metric(ALL_GAPS)
         self._rest = self.spec.neutral.astype(float)
         self._rest_face = self._settled(self._rest[None])[0]
-        self._limits = PullLimits(self.spec)
+        self._search_within = CommandSearch(self.spec, _EXAGGERATION * BEYOND_LIMITS)
         self._known: dict[ActionUnit, Imitation] = {}
 
     def imitate(self, unit: ActionUnit) -> Imitation:
@@ -143,6 +142,5 @@ class Imitator:
 
         start, pulls = self._rest.copy(), np.setdiff1d(free, self.spec.where("lid"))
         start[pulls] = np.maximum(start[pulls], _START)
-        beyond = _EXAGGERATION * BEYOND_LIMITS
         options: dict[str, Any] = {"x_scale": 1.0, "max_nfev": _MOST_EVALUATIONS}
-        return least_squares_within(self._limits, start, free, residual, jacobian, beyond, **options)
+        return self._search_within(start, free, residual, jacobian, **options)

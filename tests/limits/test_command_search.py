@@ -7,8 +7,9 @@ import pytest
 from scipy.optimize import minimize
 
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.limits.pulls import PullLimits
-from eva_sim.limits.search import least_squares_within
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.command_search import CommandSearch
+from eva_sim.limits.pulls import load_pull_rules, rule_load
 
 COST = 100.0
 
@@ -24,7 +25,7 @@ class Problem:
     def __init__(self, spec: FaceSpec, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self.spec, self.rows, self.rest = spec, spec.expressive, spec.neutral.astype(float)
-        self.limits, self.count = PullLimits(spec), len(spec.expressive)
+        self.search_within, self.count = CommandSearch(spec, COST), len(spec.expressive)
         self.map = rng.normal(size=(2 * self.count, self.count))
         self.wanted = np.zeros(2 * self.count)
 
@@ -44,9 +45,7 @@ class Problem:
 
     def search(self, **options: str) -> Floats:
         start = np.clip(self.rest, -0.9, 0.9)
-        return least_squares_within(
-            self.limits, start, self.rows, self.residual, self.jacobian, COST, **options
-        )
+        return self.search_within(start, self.rows, self.residual, self.jacobian, **options)
 
     def cost(self, command: Floats) -> float:
         return float(np.square(self.residual(command)).sum())
@@ -63,7 +62,7 @@ class Problem:
             lambda x: self.cost(whole(x)), np.clip(self.rest[self.rows], -0.9, 0.9), method="SLSQP",
             jac=lambda x: 2 * self.residual(whole(x)) @ self.jacobian(whole(x)),
             bounds=[(-1.0, 1.0)] * self.count,
-            constraints={"type": "ineq", "fun": lambda x: 1 - self.limits.load(whole(x))},
+            constraints={"type": "ineq", "fun": lambda x: 1 - self.search_within.loads(whole(x))},
             options={"maxiter": 500, "ftol": 1e-12},
         )  # fmt: skip
         assert found.success
@@ -85,9 +84,11 @@ def test_it_ends_where_another_solver_ends(spec: FaceSpec, pulls: dict[str, floa
     problem = Problem(spec, seed)
     problem.want(**pulls)
     found = problem.search()
-    assert problem.limits.load(found).max() <= 1 + 1e-9
+    assert problem.search_within.loads(found).max() <= 1 + 1e-9
     assert problem.cost(found) == pytest.approx(problem.by_another_solver(), rel=0.02)
-    scaled = problem.limits.within(spec.command(**{n: 2 * s - 1 for n, s in pulls.items()}).astype(float))
+    scaled = CommandLimits(spec).within(
+        spec.command(**{n: 2 * s - 1 for n, s in pulls.items()}).astype(float)
+    )
     assert problem.cost(found) < 0.9 * problem.cost(scaled)
 
 
@@ -105,22 +106,26 @@ def test_actuators_that_are_not_searched_stay(spec: FaceSpec) -> None:
     rows = np.setdiff1d(spec.expressive, [jaw])
     keep = np.searchsorted(spec.expressive, rows)
     problem.want(levator=1.0, depressor=1.0)
-    found = least_squares_within(
-        problem.limits, start, rows, problem.residual, lambda c: problem.jacobian(c)[:, keep], COST
-    )
+    found = problem.search_within(start, rows, problem.residual, lambda c: problem.jacobian(c)[:, keep])
     others = np.setdiff1d(np.arange(len(spec)), rows)
     # The jaw gives way only to what the search leaves beyond a rule.
     np.testing.assert_allclose(found[others], start[others], atol=0.01)
-    assert problem.limits.load(found).max() <= 1 + 1e-9
+    assert problem.search_within.loads(found).max() <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_slope_of_the_excess_is_its_derivative(spec: FaceSpec, seed: int) -> None:
-    rng, limits = np.random.default_rng(seed), PullLimits(spec)
+    rng, search = np.random.default_rng(seed), CommandSearch(spec, COST)
     command, step = rng.uniform(0, 0.9, len(spec)), 1e-6 * np.eye(len(spec))
-    assert limits.excess(command).max() > 0
+    assert search.excess(command).max() > 0
     slopes = np.stack(
-        [(limits.excess(command + s) - limits.excess(command - s)) / 2e-6 for s in step], axis=1
+        [(search.excess(command + s) - search.excess(command - s)) / 2e-6 for s in step], axis=1
     )
-    np.testing.assert_allclose(limits.excess_jacobian(command), slopes, atol=1e-6)
-    np.testing.assert_allclose(limits.excess(command), np.maximum(limits.load(command) - 1, 0), atol=1e-12)
+    np.testing.assert_allclose(search.excess_jacobian(command), slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_rules_are_those_of_the_bodies(spec: FaceSpec, seed: int) -> None:
+    command, rules = np.random.default_rng(seed).uniform(-1, 1, len(spec)), load_pull_rules(spec)
+    loads = [rule_load(row, command, rules) for row in range(len(rules.members))]
+    np.testing.assert_allclose(CommandSearch(spec, COST).loads(command), loads, atol=1e-12)
