@@ -65,6 +65,18 @@ function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const camera = new PageCamera((jpeg) => socket.send(jpeg),
+  () => socket && socket.readyState === WebSocket.OPEN && socket.bufferedAmount === 0);
+
+async function switchCamera() {
+  try {
+    if (camera.stream) camera.stop(); else await camera.start();
+  } catch (error) {
+    say(`There are no pictures: ${error.message || error}`, true);
+  }
+  put($("own-camera"), camera.stream ? "Switch the camera off" : "Use the camera of this browser");
+}
+
 let said = 0;
 function say(text, trouble) {
   put($("state"), text);
@@ -229,6 +241,8 @@ function makePanel() {
   clicked("export-animation", () => ({type: "export", what: "animation"}));
   clicked("arm", () => ({type: "arm"}));
   clicked("stop", () => ({type: "stop"}));
+  $("own-camera").hidden = !PANEL.browser_camera;
+  $("own-camera").addEventListener("click", switchCamera);
   $("idle").addEventListener("change", () => {
     idleChange = performance.now() + 500;
     send({type: "idle", on: $("idle").checked});

@@ -21,7 +21,8 @@ def live(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="camera (its number or device), or a clip that is played as one; by default sliders only"
+            help="camera (its number or device), a clip that is played as one, or browser, for the camera of "
+            "the browser that shows the page; by default sliders only"
         ),
     ] = None,
     model: ModelOption = None,
@@ -77,15 +78,18 @@ def live(
 
 
 def _open_source(source: str) -> FrameSource:
-    """Opens a camera, or a clip as a camera.
+    """Opens a camera, a clip as a camera, or that of the browser.
 
     Raises:
         MediaError: there is none of that name, or it is a single picture.
     """
     from eva_sim.errors import MediaError
+    from eva_sim.live.browser_camera import BrowserCamera
     from eva_sim.media.clip_as_camera import ClipAsCamera
     from eva_sim.media.sources import StillSource, open_source
 
+    if source.lower() == "browser":
+        return BrowserCamera()
     opened = open_source(source)
     if opened.live:
         return opened

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.errors import EvaError
+from eva_sim.live.browser_camera import BrowserCamera
 from eva_sim.media.encoding import Picture, PictureStore, encode_jpeg
 from eva_sim.media.sources import FrameSource
 
@@ -60,6 +61,7 @@ class CameraFeed:
 
     Attributes:
         name: of the source.
+        asks_page: whether a page sends the pictures.
         detector: with the times of the stages.
         given: the frame that `frames` yielded last; None before.
         ended: why no more frames come, in words; empty while they come.
@@ -67,6 +69,7 @@ class CameraFeed:
 
     def __init__(self, source: FrameSource, mirror_image: bool = False) -> None:
         self.name, self.ended = source.name, ""
+        self.asks_page = isinstance(source, BrowserCamera)
         self.detector = FrameDetector(source, _NewestPicture(), mirror_image, history=1)
         self._newest: SeenFrame | None = None
         self.given: SeenFrame | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face
+from eva_sim.live.browser_camera import BrowserCamera
 from eva_sim.live.camera_feed import CameraFeed
 from eva_sim.live.page import build_page
 from eva_sim.live.panel import describe_panel
@@ -54,12 +55,15 @@ def open_session(
         shown = face if isinstance(face, Twin) else stack.enter_context(Twin(spec=face.spec))
         shown.reset()
         scene = LiveScene(shown, fine)
-        page = build_page(describe_panel(face.spec), title)
-        server = stack.enter_context(PageServer(page, lambda: scene.fixed, host, port))
+        camera = source if isinstance(source, BrowserCamera) else None
+        page = build_page({**describe_panel(face.spec), "browser_camera": camera is not None}, title)
+        server = stack.enter_context(PageServer(page, lambda: scene.fixed, host, port, camera))
         feed = None
         if source is not None:
             feed = CameraFeed(source, mirror_image)
             stack.callback(feed.close)
+        if camera is not None:
+            stack.callback(camera.close)  # before the feed, which waits for its picture
         session = Session(face, shown, server, scene, folder, feed, model)
         stack.callback(session.close)
         yield session, server

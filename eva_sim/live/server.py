@@ -25,6 +25,7 @@ import numpy as np
 
 from eva_sim.errors import EvaError
 from eva_sim.files import Closing
+from eva_sim.live.browser_camera import LONGEST_JPEG, BrowserCamera
 from eva_sim.live.wire import LONGEST_REQUEST, Request, RequestError, Update, parse_request
 from eva_sim.optional import import_optional
 
@@ -65,6 +66,7 @@ class PageServer(Closing):
         scene: returns what `LiveScene.fixed` is.
         host: address to listen at.
         port: port; 0 for any that is free.
+        camera: takes the pictures that pages send; None if none are wanted.
 
     Attributes:
         requests: of all pages, in their order.
@@ -76,12 +78,20 @@ class PageServer(Closing):
         EvaError: the extra `web` is not installed.
     """
 
-    def __init__(self, page: str, scene: Callable[[], bytes], host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        page: str,
+        scene: Callable[[], bytes],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        camera: BrowserCamera | None = None,
+    ) -> None:
         self._websockets = import_optional("websockets.asyncio.server", "web")
         self._http = import_optional("websockets.http11", "web")
         self._structures = import_optional("websockets.datastructures", "web")
         self._closed_error = import_optional("websockets.exceptions", "web").ConnectionClosed
         self._text, self._scene, self._host = page.encode(), scene, host
+        self._camera = camera
         self.token = "" if is_loopback(host) else secrets.token_urlsafe(24)
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._pages: dict[int, _Page] = {}
@@ -145,9 +155,10 @@ class PageServer(Closing):
             runner.run(self._serve(port))
 
     async def _serve(self, port: int) -> None:
+        longest = LONGEST_REQUEST if self._camera is None else LONGEST_JPEG
         try:
             serving = await self._websockets.serve(
-                self._talk, self._host, port, process_request=self._respond, max_size=LONGEST_REQUEST,
+                self._talk, self._host, port, process_request=self._respond, max_size=longest,
                 compression=None, write_limit=4096, close_timeout=1, logger=self._logger,
                 server_header=None,
             )  # fmt: skip
@@ -235,7 +246,10 @@ class PageServer(Closing):
                 await page.socket.send(update.packed)
 
     def _take(self, page: _Page, message: str | bytes) -> None:
-        """Takes one message of a page."""
+        """Takes one message of a page: a request, or a picture of its camera."""
+        if self._camera is not None and isinstance(message, bytes):
+            self._camera.offer(page.number, message)
+            return
         try:
             request = parse_request(message, page.number)
         except RequestError as error:

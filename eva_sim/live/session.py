@@ -41,8 +41,11 @@ from eva_sim.twin import Twin
 
 #: What the face does: holds the sliders, mirrors the person, or plays the latest recording.
 MODES = ("panel", "mirror", "replay")
-#: A robot is commanded again after this time, also when no picture came [s].
+#: A robot is commanded, and pages get an update, after this time also when no picture came [s].
 _LONGEST_WAIT = 0.2
+NO_PICTURES_HINT = "No pictures come from a browser. Press the button above."
+#: Age of the newest picture of a browser's camera from which pictures are missing [s].
+_OLD = 2.0
 
 
 class Pages(Protocol):
@@ -95,7 +98,7 @@ class Session:
         self._numbers, self._prompt = count(1), ""
         self._controller: MirrorController | None = None
         self._recorded: Path | None = None
-        self.shown_frame = -1
+        self.shown_frame, self._published = -1, -np.inf
         self._handlers: dict[str, Callable[[Request], None]] = {
             "mode": self._set_mode, "slider": self._set_slider, "expression": self._set_expression,
             "neutral": self._set_neutral, "idle": self._set_idle, "arm": self._arm, "stop": self._stop,
@@ -156,12 +159,14 @@ class Session:
         return frame
 
     def _wait_for_frame(self) -> None:
-        """Holds a robot while the camera is slow, since a board that hears nothing goes limp."""
+        """Holds a robot while the camera is slow, since a board that hears nothing goes limp; tells pages."""
         silent = perf_counter() - self.body.commanded > _LONGEST_WAIT
         if self.body.robot and self.body.may_move and silent:
             self.body.move(self.body.latest.sent.clip(-1, 1))
         else:
             self._attend()
+        if perf_counter() - self._published > _LONGEST_WAIT:
+            self._publish(self.body.latest)
 
     def _show(self, frame: DetectedFrame, accepted: bool) -> None:
         self._publish(self.body.latest)
@@ -283,10 +288,12 @@ class Session:
         """Sends the face as it is now to all pages."""
         controller, feed = self._controller, self._feed
         seen = None if feed is None else feed.given if self.mode == "mirror" else feed.newest
-        arrival = controller.frame.arrival if controller is not None and controller.frame else None
-        number = next(self._numbers)
+        new = seen is not None and seen.frame.number != self.shown_frame
+        answers = new and controller is not None and controller.frame is not None
+        arrival = controller.frame.arrival if answers else None
+        number, self._published = next(self._numbers), perf_counter()
         header = self._header(number, reading, seen)
-        picture = seen.jpeg if seen is not None and seen.frame.number != self.shown_frame else b""
+        picture = seen.jpeg if new else b""
         self.shown_frame = -1 if seen is None else seen.frame.number
         vertices = self._scene.update(self.body.shown)
         self._pages.publish(Update(number, pack_update(header, vertices, picture), arrival))
@@ -310,12 +317,18 @@ class Session:
     def _advice(self, seen: SeenFrame | None) -> str:
         if self._feed is not None and self._feed.ended:
             return f"No more pictures: {self._feed.ended}"
+        if self._feed is not None and self._feed.asks_page and _is_old(seen):
+            return NO_PICTURES_HINT
         if self.mode == "mirror" and seen is not None:
             if seen.frame.face is None:
                 return NO_FACE_HINT
             if self._controller is not None:
                 return "" if self._controller.face_accepted else NOT_ACCEPTED_HINT
         return self._prompt
+
+
+def _is_old(seen: SeenFrame | None) -> bool:
+    return seen is None or perf_counter() - (seen.frame.arrival or 0.0) > _OLD
 
 
 def _mouth(landmarks: NDArray[Any]) -> float:

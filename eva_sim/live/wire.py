@@ -1,7 +1,8 @@
 """What server and page say to each other: updates to the page, requests from it.
 
 An update is binary: the length of a JSON header (uint32), the header, the vertices, and a picture as JPEG.
-A request is a JSON object with a `type`.
+A request is a JSON object with a `type`. Where the browser's camera is used, a binary message to the server
+is a picture as JPEG.
 """
 
 from __future__ import annotations
@@ -82,8 +83,10 @@ def parse_request(message: str | bytes, page: int) -> Request:
     """Parses a message of a page.
 
     Raises:
-        RequestError: it is no request, or a field is missing, of another type, or no finite number.
+        RequestError: it is no request, too long, or a field is missing, of another type or no finite number.
     """
+    if len(message) > LONGEST_REQUEST:
+        raise RequestError(f"a request has at most {LONGEST_REQUEST} bytes; this one has {len(message)}.")
     try:
         fields = json.loads(message, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

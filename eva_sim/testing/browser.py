@@ -56,6 +56,8 @@ class Browser(Closing):
                 "--no-first-run", "--no-sandbox", "--disable-dev-shm-usage", "--disable-extensions",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--no-default-browser-check",
+                # A camera that shows moving shapes, which pages may use without asking.
+                "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
                 # As Chromium draws by itself without a graphics card: WebGL by its own rasteriser, and the
                 # page around it without WebGL.
                 "--disable-gpu", "--enable-unsafe-swiftshader",

@@ -10,6 +10,7 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 
+from eva_sim import make_face
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.contract import FaceSpec
@@ -186,6 +187,24 @@ def test_a_slow_page_delays_nobody(page: Tab, served: Served) -> None:
                 break
             sleep(0.05)
     assert received <= 6  # no queue was kept for it
+
+
+@pytest.mark.parametrize("body", ["mock", pytest.param("virtual", marks=pytest.mark.slow)])
+def test_a_robot_is_armed_and_stopped_by_the_page(browser: Browser, tmp_path: Path, body: str) -> None:
+    with make_face(body, realtime=True, camera_size=None) as face, serving(face, tmp_path) as (_, server):
+        tab = browser.open(server.address)
+        tab.wait_for("view && shown && !$('arm').hidden && !$('arm').disabled")
+        tab.run("sliders.jaw.input.value = 0.5; sliders.jaw.input.dispatchEvent(new Event('input'))")
+        tab.run("window.from = shown.number")
+        tab.wait_for("shown.number > from + 5")
+        assert tab.run("!shown.armed && $('state').textContent.includes('not armed')")
+        tab.run("$('arm').click()")
+        tab.wait_for("shown.armed && $('arm').disabled")
+        tab.run("document.activeElement.blur()")
+        for kind in ("keyDown", "keyUp"):
+            tab.ask("Input.dispatchKeyEvent", {"type": kind, "code": "Space", "key": " ", "text": " "})
+        tab.wait_for("!shown.armed && shown.trouble === 'stopped from the page'")
+        tab.close()
 
 
 class StepByStep(FrameSource):

@@ -127,10 +127,10 @@ def test_the_panel_has_every_actuator_once_with_its_action_units(spec: FaceSpec)
     assert by_name["lid_left"]["other_side"] == "lid_right" and by_name["jaw"]["other_side"] == ""
 
 
-@pytest.fixture
-def robot(tmp_path: Path) -> Iterator[tuple[Session, FakePages, RobotFace]]:
+@pytest.fixture(params=["mock", pytest.param("virtual", marks=pytest.mark.slow)])
+def robot(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Session, FakePages, RobotFace]]:
     pages = FakePages()
-    with make_face("mock", realtime=True, camera_size=None) as face, Twin() as twin:
+    with make_face(request.param, realtime=True, camera_size=None) as face, Twin() as twin:
         assert isinstance(face, RobotFace)
         session = Session(face, twin, pages, LiveScene(twin), tmp_path / "live")
         yield session, pages, face
