@@ -30,7 +30,7 @@ from eva_sim.agents.models.baselines import (
 )
 from eva_sim.agents.models.inverse import TrainingConfig, fit_inverse_model
 from eva_sim.agents.models.linear import LinearModel
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.agents.optimisation.noise_floor import noise_floor
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.agents.optimisation.solve_command import CommandSolver

@@ -26,7 +26,8 @@ from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inve
 from eva_sim.agents.models.linear import LinearModel
 from eva_sim.agents.models.model_file import MODEL_FILE
 from eva_sim.agents.models.picture_window import read_windows
-from eva_sim.agents.models.routes import RouteModel, check_route
+from eva_sim.agents.models.route_model import RouteModel
+from eva_sim.agents.models.routes import check_route
 from eva_sim.agents.models.self_image import picture_error
 from eva_sim.agents.models.training_state import STATES, TrainingState
 from eva_sim.contact_sheet import save_picture

@@ -15,6 +15,7 @@ import os
 import tempfile
 import threading
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def measure(fps: float, seconds: float, pictures: Path | None) -> dict[str, Any]
                     with Browser() as browser:
                         quality = "?quality=fine" if pictures else ""
                         tab = browser.open(f"{server.address}{quality}")
-                        found.update(_mirror(tab, seconds, pictures))
+                        found.update(_mirror(browser, tab, seconds, pictures))
                         found["delay_ms"] = summarise_times(server.delays())
                 finally:
                     done.set()
@@ -68,19 +69,29 @@ def measure(fps: float, seconds: float, pictures: Path | None) -> dict[str, Any]
     return {"load": load, "cores": os.cpu_count(), "pictures_per_second": fps, **found}
 
 
-def _mirror(tab: Tab, seconds: float, pictures: Path | None) -> dict[str, Any]:
-    """Lets the page mirror for a while; returns the rate of its updates and the correlation of the mouths."""
+def _mirror(browser: Browser, tab: Tab, seconds: float, pictures: Path | None) -> dict[str, Any]:
+    """Lets the page mirror for a while.
+
+    Returns:
+        The rate of its updates, the correlation of the mouths, and processor times of an update.
+    """
     tab.wait_for("view && shown && picture")
     tab.run("$('mirror').click()")
     tab.wait_for("shown.person_mouth !== null", 60.0)
     tab.run(f"(() => {{ {_NOTE} }})()")
+    before = np.array([process_time(), browser.processor_time()])
     tab.wait_for(f"notes.length && notes.at(-1)[0] - notes[0][0] > {1000 * seconds}", seconds + 30)
+    used = 1000 * (np.array([process_time(), browser.processor_time()]) - before) / tab.run("notes.length")
     if pictures is not None:
         _take_pictures(tab, pictures)
     notes = [note for note in tab.run("notes") if note[1] is not None and note[0]]
     times, person, robot = np.array(notes, float).T
     rate = 1000 * (len(times) - 1) / (times[-1] - times[0])
-    return {"updates_per_second": rate, "mouth_correlation": float(np.corrcoef(person, robot)[0, 1])}
+    return {
+        "updates_per_second": rate,
+        "mouth_correlation": float(np.corrcoef(person, robot)[0, 1]),
+        "processor_ms_per_update": dict(zip(("server", "browser"), used.tolist(), strict=True)),
+    }
 
 
 def _take_pictures(tab: Tab, folder: Path) -> None:
@@ -111,6 +122,8 @@ def main() -> None:
         "picture to vertices", f"{delay['median']:.0f} ms, p95 {delay['p95']:.0f} ms", "p95 <= 120 ms"
     )
     table.add_row("correlation of the mouths", f"{found['mouth_correlation']:.3f}", ">= 0.9")
+    for side, used in found["processor_ms_per_update"].items():
+        table.add_row(f"processor time of an update, {side}", f"{used:.0f} ms", "")
     Console().print(table)
     if given.json:
         write_json(given.json, found)

@@ -3,8 +3,10 @@
     python -m benchmarks.reading [--json FILE] [--faces 500] [--sizes 128 224] [--seed 3]
 
 Each face settles, and is drawn in every look and size. Motion is counted from the resting face, read in the
-same look. For each region: the median distance between the motion that is read and that of the mesh, and
-the share of the mesh's motion in the frontal plane that is read. Then each brow cable pulls alone.
+same look. For each region: the median distance between the motion that is read and that of the mesh, in
+space and in the frontal plane; the median motion of the mesh, and the first over it; and the share of the
+mesh's motion in the frontal plane that is read. Depth is a guess of the detector. Then each brow cable pulls
+alone.
 """
 
 from __future__ import annotations
@@ -72,11 +74,15 @@ class View:
         read, made = np.array(self.read), np.array(self.made)
         millimetres = MILLIMETRES * self._twin.outer_eye
         for region, points in REGIONS.items():
-            error = np.linalg.norm(read[:, points] - made[:, points], axis=2)
+            error = millimetres * (read[:, points] - made[:, points])
+            distance = float(np.median(np.linalg.norm(error, axis=2)))
+            motion = millimetres * float(np.median(np.linalg.norm(made[:, points], axis=2)))
             yield {
                 "style": self.look[0], "material": self.look[1], "pixels": self.size,
                 "found": f"{len(read)} of {self.tried}", "region": region,
-                "error_mm": millimetres * float(np.median(error)),
+                "error_mm": distance,
+                "in_plane_mm": float(np.median(np.linalg.norm(error[..., :2], axis=2))),
+                "motion_mm": motion, "relative": distance / motion,
                 "shown": shown_share(read[:, points], made[:, points]),
             }  # fmt: skip
 

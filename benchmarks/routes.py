@@ -30,7 +30,8 @@ from eva_sim.agents.evaluation.imagined_pictures import measure_imagined
 from eva_sim.agents.evaluation.scores import replay_errors, travel_error
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.image_route import ImageRoute
-from eva_sim.agents.models.routes import RouteModel, load_model
+from eva_sim.agents.models.route_model import RouteModel
+from eva_sim.agents.models.routes import load_model
 from eva_sim.contract import Floats
 from eva_sim.files import write_json
 

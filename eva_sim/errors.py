@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 #: Ends each message about this machine rather than about what was asked: what it lacks, or does not answer.
 SEE_DOCTOR = "`eva doctor` checks this machine."
@@ -142,7 +141,7 @@ def check_seed(seed: int, name: str = "seed") -> int:
     Raises:
         CommandError: it is negative, too large, or no whole number.
     """
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEED_LIMIT:
+    if not isinstance(seed, Integral) or not 0 <= seed < SEED_LIMIT:
         raise CommandError(f"{name}={str(seed)[:40]}; choose a whole number from 0 to 2^63 - 1.")
     return int(seed)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eva_sim.contract import Capabilities, Face, FaceSpec
 from eva_sim.errors import ArgumentError, ArgumentValueError, check_keywords, known_names
+
+if TYPE_CHECKING:
+    from eva_sim.contract import Capabilities, Face
 
 
 class Body(NamedTuple):
@@ -79,6 +81,8 @@ def face_capabilities(body: str = "twin", **options: object) -> Capabilities:
 
 def twin_capabilities(**_: object) -> Capabilities:
     """Capabilities of the twin, whatever its options."""
+    from eva_sim.contract import Capabilities
+
     return Capabilities(measured_positions=True, camera=True, save=True, real_time=False)
 
 
@@ -88,6 +92,8 @@ def check_spec(spec: object) -> None:
     Raises:
         ArgumentError: it is something else, such as a folder.
     """
+    from eva_sim.contract import FaceSpec
+
     if not isinstance(spec, FaceSpec | None):
         raise ArgumentError(f"spec is a FaceSpec, not {spec!r}; eva_sim.load_spec(FOLDER) reads one.")
 

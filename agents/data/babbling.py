@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from eva_sim.contract import Face, FaceSpec
 from eva_sim.errors import DataError, EvaError, check_seed
 from eva_sim.files import check_free_space, check_output_folder, remove_leftovers, write_arrays
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.progress import progress, report
 from eva_sim.settling import hold, settling_steps
 from eva_sim.workers.choice import choose_workers
@@ -55,7 +56,7 @@ def sample_command(spec: FaceSpec, rng: np.random.Generator) -> NDArray[np.float
     pose are small and free.
 
     Returns:
-        A command, (25,) in [-1, 1].
+        A command, (25,) in [-1, 1], within the limits of the face.
     """
     command = spec.neutral
     activity = rng.uniform(0.15, 0.75)
@@ -64,7 +65,13 @@ def sample_command(spec: FaceSpec, rng: np.random.Generator) -> NDArray[np.float
         command[members] = _draw_patch(command[members], activity, rng)
     _relax_antagonists(command, spec, rng)
     _draw_gaze_and_pose(command, spec, rng)
-    return command.clip(-1, 1)
+    allowed: NDArray[np.float32] = _limits(spec).within(command.clip(-1, 1).astype(float)).astype(np.float32)
+    return allowed
+
+
+@lru_cache(maxsize=8)
+def _limits(spec: FaceSpec) -> CommandLimits:
+    return CommandLimits(spec)
 
 
 def _moving(spec: FaceSpec, patch: str) -> list[int]:

@@ -19,7 +19,7 @@ from eva_sim.agents.mirroring.stage_times import ANSWER, DRAW, MAP, MOVE, TRACK,
 from eva_sim.agents.mirroring.video_panels import add_inset, resize_to_panel
 from eva_sim.agents.models.following import open_follower
 from eva_sim.agents.models.image_route import ImageRoute
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
 from eva_sim.holding import iterate_while_held
@@ -144,7 +144,7 @@ class MirrorController:
         self._model, self._face, self.pictures, self._size = model, face, pictures, size
         self._follower = open_follower(model)
         self._retarget = Retargeter(
-            model.spec, model.neutral, model.range_low, model.range_high, model.forward_model
+            face.spec, model.neutral, model.range_low, model.range_high, model.forward_model
         )
         self._rows: deque[dict[str, Any]] = deque(maxlen=history)
         self.steps = 0

@@ -22,7 +22,7 @@ from eva_sim.agents.mirroring.live import mirror_camera
 from eva_sim.agents.mirroring.metrics import compute_metrics, compute_still_metrics
 from eva_sim.agents.mirroring.recorded import mirror_recording
 from eva_sim.agents.mirroring.results import write_results
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face
 from eva_sim.errors import SEE_DOCTOR, EvaError, MediaError
 from eva_sim.files import check_output_folder

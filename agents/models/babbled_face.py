@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from eva_sim.agents.data.dataset import Dataset
-from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, parse_spec
 
@@ -33,9 +33,9 @@ class BabbledFace:
     """
 
     spec: FaceSpec
-    neutral: Array
-    range_low: Array
-    range_high: Array
+    neutral: NDArray[np.float32]
+    range_low: NDArray[np.float32]
+    range_high: NDArray[np.float32]
     forward_model: ForwardModel
 
     @classmethod

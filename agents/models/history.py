@@ -9,9 +9,8 @@ bounded, so no error can grow from step to step.
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -19,11 +18,10 @@ from torch import Tensor, nn
 
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.inverse import InverseModel
-from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
 from eva_sim.agents.models.prediction import check_landmarks, threads_for, whole_commands
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Floats, Reading
 
-ROUTE = "history"
 #: Latest faces that were asked for, and latest commands, that the network sees.
 ASKED, SENT = 6, 3
 #: Units of each hidden layer.
@@ -94,7 +92,7 @@ class HistoryNetwork(nn.Module):
         return (now + BOUND * torch.tanh(output)).clamp(-1, 1)
 
 
-class HistoryModel:
+class HistoryModel(RouteModel):
     """Maps landmarks and history to commands. Make one with `fit_history_model` or `load`.
 
     `predict` answers faces that stay, as the direct route does. `HistoryFollower` answers faces that move.
@@ -102,37 +100,27 @@ class HistoryModel:
     Args:
         direct: the direct route of the same face.
         network: that corrects it.
-
-    Attributes:
-        spec, neutral, range_low, range_high, forward_model: those of the direct route.
     """
 
+    route = "history"
+
     def __init__(self, direct: InverseModel, network: HistoryNetwork) -> None:
+        super().__init__(direct.face)
         self.direct, self.network = direct, network
-        self.spec, self.neutral, self.forward_model = direct.spec, direct.neutral, direct.forward_model
-        self.range_low, self.range_high = direct.range_low, direct.range_high
 
     def predict(self, landmarks: Floats) -> Array:
         """Predicts the commands that make the given faces if they stay; see `InverseModel.predict`."""
         return self.direct.predict(landmarks)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model atomically."""
-        write_model(path, ROUTE, {**self.direct.content(), "history": self.network.state_dict()})
+    def content(self) -> dict[str, Any]:
+        return {**self.direct.content(), "history": self.network.state_dict()}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Reads a model.
-
-        Raises:
-            DataError: missing, damaged, of an earlier version, of another landmark set, or of another route.
-        """
-        content = read_model_of(path, ROUTE)
-        with explain_wrong_entries(path):
-            direct = InverseModel.from_content(content)
-            weights = [each for name, each in content["history"].items() if name.endswith("weight")]
-            network = HistoryNetwork(len(direct.spec.expressive), tuple(len(each) for each in weights[:-1]))
-            network.load_state_dict(content["history"])
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        direct = InverseModel.from_content(content)
+        weights = [each for name, each in content["history"].items() if name.endswith("weight")]
+        network = HistoryNetwork(len(direct.spec.expressive), tuple(len(each) for each in weights[:-1]))
+        network.load_state_dict(content["history"])
         return cls(direct, network)
 
 

@@ -6,7 +6,6 @@ set with pictures and nothing else.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,15 +17,14 @@ from eva_sim.agents.models.babbled_face import BabbledFace
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.descent import Descent, descend
 from eva_sim.agents.models.image_inverse import ImageInverse, command_loss
-from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
 from eva_sim.agents.models.picture_window import Pictures, find_window, read_windows
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.agents.models.self_image import SelfImage, picture_loss
 from eva_sim.agents.models.training_state import STATES, TrainingState
 from eva_sim.contract import Floats
 from eva_sim.progress import report
 from eva_sim.torch_threads import one_torch_thread
 
-ROUTE = "image"
 #: Files, beside the model, from which an interrupted training goes on.
 PICTURE_STATE, COMMAND_STATE = f"self-image{STATES}", f"image-inverse{STATES}"
 
@@ -61,62 +59,37 @@ class ImageTrainingConfig:
     seed: int = 0
 
 
-class ImageRoute:
+class ImageRoute(RouteModel):
     """Maps landmarks to commands by way of an imagined picture.
 
     Args:
         face: that babbled.
         self_image: landmarks to picture.
         image_inverse: picture to commands.
-
-    Attributes:
-        spec: of the face that babbled.
-        neutral: landmarks of the face that babbled, at rest, (N, 3) [outer-eye distances].
-        range_low: 1st percentile of its babbled landmarks, (N, 3).
-        range_high: 99th percentile of its babbled landmarks, (N, 3).
-        forward_model: of the same face: pulls of the actuators that move landmarks to displacement, (3 N,).
     """
 
+    route = "image"
+
     def __init__(self, face: BabbledFace, self_image: SelfImage, image_inverse: ImageInverse) -> None:
-        self._face, self.self_image, self.image_inverse = face, self_image, image_inverse
-        self.spec, self.neutral, self.forward_model = face.spec, face.neutral, face.forward_model
-        self.range_low, self.range_high = face.range_low, face.range_high
+        super().__init__(face)
+        self.self_image, self.image_inverse = self_image, image_inverse
 
     def imagine(self, landmarks: Floats) -> Pictures:
         """Imagines the robot with the given faces, as `SelfImage.imagine`: (S, S, 3) or (B, S, S, 3)."""
         return self.self_image.imagine(landmarks)
 
     def predict(self, landmarks: Floats) -> Array:
-        """Predicts the commands that make the given faces; gaze and head pose rest.
-
-        Args:
-            landmarks: aligned, (N, 3) or (B, N, 3) [outer-eye distances].
-
-        Returns:
-            float32 (25,) or (B, 25) in [-1, 1].
-
-        Raises:
-            DataError: another shape, or not finite.
-        """
         return self.image_inverse.predict(self.imagine(landmarks))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model atomically."""
+    def content(self) -> dict[str, Any]:
         parts = {"self_image": self.self_image.content(), "image_inverse": self.image_inverse.content()}
-        write_model(path, ROUTE, {**self._face.content(), **parts})
+        return {**super().content(), **parts}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Reads a model.
-
-        Raises:
-            DataError: missing, damaged, of an earlier version, of another landmark set, or of another route.
-        """
-        content = read_model_of(path, ROUTE)
-        with explain_wrong_entries(path):
-            face = BabbledFace.from_content(content)
-            inverse = ImageInverse.from_content(content["image_inverse"], face.spec)
-            return cls(face, SelfImage.from_content(content["self_image"]), inverse)
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        face = BabbledFace.from_content(content)
+        inverse = ImageInverse.from_content(content["image_inverse"], face.spec)
+        return cls(face, SelfImage.from_content(content["self_image"]), inverse)
 
 
 def fit_image_route(

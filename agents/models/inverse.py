@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -20,11 +19,10 @@ from torch import Tensor, nn
 from eva_sim.agents.data.dataset import Dataset
 from eva_sim.agents.models.babbled_face import BabbledFace
 from eva_sim.agents.models.baselines import Array
-from eva_sim.agents.models.forward import ForwardModel
-from eva_sim.agents.models.model_file import explain_wrong_entries, read_model_of, write_model
 from eva_sim.agents.models.prediction import predict_commands
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.agents.models.training_state import TrainingState
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import Floats
 from eva_sim.progress import progress, report
 from eva_sim.torch_threads import let_torch_survive_forks, one_torch_thread
 
@@ -70,55 +68,37 @@ class TrainingConfig:
     seed: int = 0
 
 
-class InverseModel:
+class InverseModel(RouteModel):
     """Maps landmarks to commands. Make one with `fit_inverse_model` or `load`.
 
-    Attributes:
-        spec: of the face that babbled.
-        neutral: landmarks of the face that babbled, at rest, (N, 3) [outer-eye distances].
-        range_low: 1st percentile of its babbled landmarks, (N, 3).
-        range_high: 99th percentile of its babbled landmarks, (N, 3).
-        forward_model: of the same face: pulls of the actuators that move landmarks to displacement, (3 N,).
-        network: landmarks, flat and normalised, (B, 3 N) to M numbers before tanh, one for each actuator
-            that moves landmarks.
+    Args:
+        face: that babbled.
         mean: subtracted from flat landmarks before the network, (3 N,).
         scale: by which they are divided then, (3 N,).
+        hidden: units of each hidden layer.
+
+    Attributes:
+        mean, scale: as given.
+        network: landmarks, flat and normalised, (B, 3 N) to M numbers before tanh, one for each actuator
+            that moves landmarks.
     """
 
+    route = "direct"
+
     def __init__(
-        self,
-        spec: FaceSpec,
-        neutral: Array,
-        range_low: Array,
-        range_high: Array,
-        mean: Array,
-        scale: Array,
-        forward_model: ForwardModel,
-        hidden: tuple[int, ...] = HIDDEN,
+        self, face: BabbledFace, mean: Array, scale: Array, hidden: tuple[int, ...] = HIDDEN
     ) -> None:
-        self.spec, self.forward_model = spec, forward_model
-        self.neutral, self.range_low, self.range_high = neutral, range_low, range_high
+        super().__init__(face)
         self.mean, self.scale = torch.from_numpy(mean), torch.from_numpy(scale)
-        self.network = _network(neutral.size, *hidden, len(spec.expressive))
+        self.network = _network(face.neutral.size, *hidden, len(face.spec.expressive))
 
     @classmethod
     def untrained(cls, data: Dataset, floor: float, hidden: tuple[int, ...] = HIDDEN) -> Self:
         """Returns a model with random weights; everything else is fitted to the data."""
-        flat, face = data.landmarks.reshape(len(data), -1), BabbledFace.of(data)
-        return cls(**vars(face), mean=flat.mean(0), scale=flat.std(0).clip(floor), hidden=hidden)
+        flat = data.landmarks.reshape(len(data), -1)
+        return cls(BabbledFace.of(data), flat.mean(0), flat.std(0).clip(floor), hidden)
 
     def predict(self, landmarks: Floats) -> Array:
-        """Predicts the commands that make the given faces; gaze and head pose rest.
-
-        Args:
-            landmarks: aligned, (N, 3) or (B, N, 3) [outer-eye distances].
-
-        Returns:
-            float32 (25,) or (B, 25) in [-1, 1].
-
-        Raises:
-            DataError: another shape, or not finite.
-        """
         return predict_commands(self.spec, landmarks, self)
 
     def __call__(self, flat: Tensor) -> Tensor:
@@ -126,38 +106,16 @@ class InverseModel:
         output: Tensor = self.network((flat - self.mean) / self.scale)
         return OVERSHOOT * torch.tanh(output)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model atomically."""
-        write_model(path, "direct", self.content())
-
     def content(self) -> dict[str, Any]:
-        """Returns the entries of the model's file."""
-        face = BabbledFace(self.spec, self.neutral, self.range_low, self.range_high, self.forward_model)
         network = {"network": self.network.state_dict(), "mean": self.mean, "scale": self.scale}
-        return {**face.content(), **network}
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Reads a model.
-
-        Raises:
-            DataError: missing, damaged, of an earlier version, of another landmark set, or of another route.
-        """
-        content = read_model_of(path, "direct")
-        with explain_wrong_entries(path):
-            return cls.from_content(content)
+        return {**super().content(), **network}
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        """Reads the entries that `content` returned.
-
-        Raises:
-            KeyError, AttributeError, RuntimeError, TypeError, ValueError: an entry is missing or wrong.
-        """
-        normaliser = {name: content[name].numpy() for name in ("mean", "scale")}
+        mean, scale = (content[name].numpy() for name in ("mean", "scale"))
         weights = [each for name, each in content["network"].items() if name.endswith("weight")]
         hidden = tuple(len(each) for each in weights[:-1])
-        model = cls(**vars(BabbledFace.from_content(content)), **normaliser, hidden=hidden)
+        model = cls(BabbledFace.from_content(content), mean, scale, hidden)
         model.network.load_state_dict(content["network"])
         return model
 

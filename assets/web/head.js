@@ -1,16 +1,11 @@
 // Draws the face with the shaders of the studio, which the server sends. Vertices come with every update.
 
-// Where a processor draws: height of the picture [pixels], and shortest time between two pictures [ms].
-const SLOW_HEIGHT = 360, SLOW_PERIOD = 80;
-
-function withoutShadows(group) {
-  const without = (text) => text.replace("#define SHADOWS 1", "#define SHADOWS 0");
-  return {...group, vertex: without(group.vertex), fragment: without(group.fragment)};
-}
+// Height of the picture where a processor draws [pixels].
+const SLOW_HEIGHT = 450;
 
 class HeadView {
   // `scene` is what `/scene` answers, an ArrayBuffer; `eva_sim/live/scene.py` writes it. `fine` pictures are made also
-  // where a processor draws them; otherwise those have fewer pixels, no shadows, and come less often.
+  // where a processor draws them; otherwise those have fewer pixels, no shadows, and light that is computed at vertices.
   constructor(canvas, scene, fine) {
     const length = new DataView(scene).getUint32(0, true);
     this.about = JSON.parse(new TextDecoder().decode(new Uint8Array(scene, 4, length)));
@@ -24,9 +19,9 @@ class HeadView {
     this.distance = 1;
     this.moving = new Float32Array(this.about.vertices * this.about.columns);
     this.slow = !fine && HeadView.drawnByProcessor();
-    this.drawn = 0;
     const gl = this.gl = canvas.getContext("webgl2", {antialias: !this.slow, alpha: false});
-    if (!gl) throw new Error("This browser has no WebGL 2, which draws the head.");
+    if (!gl) throw new Error("This browser has no WebGL 2, which draws the head. Allow graphics acceleration in its settings; "
+      + "without a graphics card start Chromium with --enable-unsafe-swiftshader, or use Firefox.");
     this.view = gl.createBuffer();
     gl.bindBuffer(gl.UNIFORM_BUFFER, this.view);
     gl.bufferData(gl.UNIFORM_BUFFER, 80, gl.DYNAMIC_DRAW);
@@ -38,9 +33,9 @@ class HeadView {
     this.triangles = this.buffer(gl.ELEMENT_ARRAY_BUFFER, array("triangles", Uint32Array));
     this.loadTexture(array("texture", Uint8Array), this.about.texture_side);
     this.makeShadow();
-    this.groups = this.about.groups.map((group) => this.group(this.slow ? withoutShadows(group) : group));
+    this.groups = this.about.groups.map((group) => this.group({...group, ...(this.slow ? group.quick : group.fine)}));
     const painted = this.about.groups.find((group) => group.painted);
-    this.mapped = this.group({...withoutShadows(painted), fragment: this.about.displacement_shader});
+    this.mapped = this.group({...painted, ...this.about.displacement});
     this.makeBackground();
     this.followMouse();
     this.changed = true;
@@ -89,7 +84,7 @@ class HeadView {
     const moving = column(this.places, this.about.columns), fixed = column(this.fixed, 6);
     moving(0, 3, 0);
     moving(1, 3, 4);
-    moving(2, 1, about.fragment === this.about.displacement_shader ? 3 : 7);
+    moving(2, 1, about.fragment === this.about.displacement.fragment ? 3 : 7);
     if (about.painted) {
       fixed(3, 1, 3);
       fixed(4, 2, 4);
@@ -184,9 +179,8 @@ class HeadView {
       [canvas.width, canvas.height] = [width, height];
       this.changed = true;
     }
-    if (!this.changed || (this.slow && performance.now() < this.drawn + SLOW_PERIOD)) return;
+    if (!this.changed) return;
     this.changed = false;
-    this.drawn = performance.now();
     if (this.moved) {
       gl.bindBuffer(gl.ARRAY_BUFFER, this.places);
       gl.bufferSubData(gl.ARRAY_BUFFER, 0, this.moving);

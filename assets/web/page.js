@@ -5,8 +5,12 @@ const QUERY = new URLSearchParams(location.search), TOKEN = QUERY.get("token");
 const withToken = (path) => TOKEN ? `${path}?token=${encodeURIComponent(TOKEN)}` : path;
 const TRACE_SECONDS = 10;
 const RETRY = 1000;  // ms
+const STATE_PERIOD = 100;  // ms; numbers that change more often cannot be read
+// Shortest time between two frames where a processor draws [ms]; updates are received and answered meanwhile.
+const SLOW_PERIOD = 160 / (navigator.hardwareConcurrency || 2);
 
 let view = null, socket = null, newest = null, picture = null, shown = null, held = null, idleChange = 0;
+let stated = 0, drawn = 0, jpeg = null;
 const traces = [], arrivals = [], sliders = {};
 
 function send(request) {
@@ -36,13 +40,19 @@ function receive(buffer) {
   send({type: "seen", number: header.number});
   arrivals.push(performance.now());
   while (arrivals[0] < performance.now() - 2000) arrivals.shift();
-  if (size) showPicture(new Blob([new Uint8Array(buffer, 4 + length + vertices, size)], {type: "image/jpeg"}));
+  if (size) jpeg = new Uint8Array(buffer, 4 + length + vertices, size);
 }
 
-async function showPicture(blob) {
-  const decoded = await createImageBitmap(blob);
-  if (picture) picture.close();
-  picture = decoded;
+// Shows the newest picture of the person with its landmarks, once it is decoded.
+async function showPerson(header) {
+  if (jpeg) {
+    const blob = new Blob([jpeg], {type: "image/jpeg"});
+    jpeg = null;
+    const decoded = await createImageBitmap(blob);
+    if (picture) picture.close();
+    picture = decoded;
+  }
+  if (picture) drawPerson(header.points || []);
 }
 
 function answer(message) {
@@ -50,9 +60,14 @@ function answer(message) {
   if (message.file) save(message.file, message.text);
 }
 
+// Shows a text. The same text again would make the browser lay out the page anew.
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 let said = 0;
 function say(text, trouble) {
-  $("state").textContent = text;
+  put($("state"), text);
   $("state").title = text;
   $("state").classList.toggle("trouble", trouble);
   said = performance.now() + 6000;
@@ -68,54 +83,58 @@ function save(name, text) {
 
 function frame() {
   requestAnimationFrame(frame);
+  if (view && view.slow && performance.now() < drawn + SLOW_PERIOD) return;
+  drawn = performance.now();
   if (newest) {
     const header = newest;
     newest = null;
-    showState(header);
-    drawPerson(header);
+    if (performance.now() > stated + STATE_PERIOD) showState(header);
+    showPerson(header);
     drawTraces(header);
   }
   if (view) view.draw();
 }
 
 function showState(header) {
+  stated = performance.now();
   for (const [id, on] of [["mirror", header.mode === "mirror"], ["panel", header.mode === "panel"],
     ["record", header.recording], ["replay", header.mode === "replay"]]) $(id).classList.toggle("on", on);
   $("replay").disabled = $("export-animation").disabled = !header.recorded;
   $("arm").hidden = !header.robot;
   $("arm").disabled = header.armed;
   if (performance.now() > idleChange) $("idle").checked = header.idle;
-  $("prompt").textContent = header.prompt;
+  put($("prompt"), header.prompt);
   const span = (arrivals[arrivals.length - 1] - arrivals[0]) / 1000;
-  $("rate").textContent = span > 0.2 ? `${((arrivals.length - 1) / span).toFixed(1)} / s` : "–";
-  $("delay").textContent = header.delay === null ? "–" : `${header.delay.toFixed(0)} ms`;
+  put($("rate"), span > 0.2 ? `${((arrivals.length - 1) / span).toFixed(1)} / s` : "–");
+  put($("delay"), header.delay === null ? "–" : `${header.delay.toFixed(0)} ms`);
   if (performance.now() > said) {
     const armed = header.robot ? (header.armed ? "The robot is armed." : "The robot is not armed: nothing moves it.") : "";
-    $("state").textContent = $("state").title = header.trouble || armed;
+    put($("state"), $("state").title = header.trouble || armed);
     $("state").classList.toggle("trouble", Boolean(header.trouble));
   }
   header.sent.forEach((value, i) => showSlider(PANEL.face[i], value));
   (header.temperature || []).forEach((degrees, i) => {
-    sliders[PANEL.face[i]].heat.textContent = degrees === null ? "" : ` ${degrees.toFixed(0)} °C`;
+    put(sliders[PANEL.face[i]].heat, degrees === null ? "" : ` ${degrees.toFixed(0)} °C`);
   });
   const highest = 16;  // N, a full bar
   header.tension.forEach((value, i) => {
     const row = $("tension").children[i];
-    row.firstChild.style.width = `${Math.min(100, 100 * value / highest)}%`;
-    row.lastChild.textContent = value.toFixed(2);
+    row.firstChild.style.transform = `scaleX(${Math.min(1, value / highest).toFixed(3)})`;
+    put(row.lastChild, value.toFixed(2));
   });
 }
 
 function showSlider(name, value) {
   const slider = sliders[name];
   if (held === name || performance.now() < slider.until) return;
+  const text = value.toFixed(2);
+  if (slider.output.textContent === text) return;
   slider.input.value = value;
-  slider.output.textContent = value.toFixed(2);
+  slider.output.textContent = text;
 }
 
-function drawPerson(header) {
+function drawPerson(points) {
   const canvas = $("person");
-  if (!picture) return;
   const height = Math.round(canvas.clientWidth * picture.height / picture.width);
   if (canvas.width !== canvas.clientWidth || canvas.height !== height) {
     [canvas.width, canvas.height] = [canvas.clientWidth, height];
@@ -123,7 +142,6 @@ function drawPerson(header) {
   const pen = canvas.getContext("2d");
   pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
   pen.fillStyle = "#50e6a0";
-  const points = header.points || [];
   for (let i = 0; i < points.length; i += 2) {
     pen.fillRect(points[i] * canvas.width - 1, points[i + 1] * canvas.height - 1, 2, 2);
   }
@@ -160,7 +178,7 @@ function makeSlider(about) {
   name.textContent = about.name.replaceAll("_", " ");
   codes.textContent = `${about.codes} ${about.meaning}`;
   const heat = document.createElement("i");
-  name.append(heat);
+  codes.append(heat);
   text.append(name, codes);
   const input = document.createElement("input"), output = document.createElement("output");
   Object.assign(input, {type: "range", min: -1, max: 1, step: 0.01, value: about.neutral, id: `slider-${about.name}`});

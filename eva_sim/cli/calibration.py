@@ -13,13 +13,12 @@ import typer
 from eva_sim.cli import options
 from eva_sim.cli.output import print_result, warn
 from eva_sim.cli.preparation import work_on
-from eva_sim.clock import WallClock
-from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.files import check_output_file
 from eva_sim.progress import report
 
 if TYPE_CHECKING:
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.contract import FaceSpec
     from eva_sim.real.calibration.operator_ui import OperatorUI
     from eva_sim.real.calibration.session import CalibrationSession
     from eva_sim.real.opening import RobotConnection
@@ -49,6 +48,7 @@ def calibrate(
     It finds the ends of travel with an operator, then play and delay by camera. It stops and resumes.
     """
     from eva_sim.cli.body_choice import BodyChoice, check_robot
+    from eva_sim.contract import load_spec
     from eva_sim.real.calibration.operator_ui import TerminalUI, WindowUI
     from eva_sim.real.calibration.procedure import build_calibration
     from eva_sim.real.calibration.session import stoppable
@@ -150,6 +150,7 @@ def calibrate_camera(
     Raises:
         CalibrationStopped: the operator wants to end.
     """
+    from eva_sim.clock import WallClock
     from eva_sim.real.calibration.operator_ui import may_arm_face
     from eva_sim.real.calibration.procedure import build_calibration, measure_by_camera
 

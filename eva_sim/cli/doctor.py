@@ -10,17 +10,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from eva_sim.cli.check_machine import (
-    check_disk,
-    check_display,
-    check_extras,
-    check_files,
-    check_libraries,
-    check_memory,
-    check_python,
-)
-from eva_sim.cli.check_native import NativeCheck
-from eva_sim.cli.check_robot import check_board, check_cameras, check_ports, check_toolchain
 from eva_sim.cli.findings import Finding, guard
 from eva_sim.cli.options import BOARD_NAMES, one_of
 from eva_sim.cli.output import as_json, print_result, print_text, remark
@@ -73,26 +62,30 @@ def _examine(
     camera: str | None, board: str | None, port: str | None, robot_id: str | None
 ) -> Iterator[Finding]:
     """Yields all findings; the checks that load native libraries run at the same time."""
+    from eva_sim.cli import check_machine, check_robot
+    from eva_sim.cli.check_native import NativeCheck
+
     with ExitStack() as stack:
         names = ["simulation", "pictures", "detector"]
         native = [stack.enter_context(NativeCheck(name)) for name in names]
         if camera is not None:
             native.append(stack.enter_context(NativeCheck("camera", camera, limit=20.0)))
-        yield from guard("python", check_python)
-        yield from guard("libraries", check_libraries)
-        yield from guard("files", check_files)
-        yield from guard("disk", check_disk)
-        yield from guard("memory", check_memory)
+        yield from guard("python", check_machine.check_python)
+        yield from guard("libraries", check_machine.check_libraries)
+        yield from guard("files", check_machine.check_files)
+        yield from guard("disk", check_machine.check_disk)
+        yield from guard("memory", check_machine.check_memory)
         for check in native:
             yield check.finding()
-        yield from guard("display", check_display)
-        yield from guard("cameras", check_cameras)
-        yield from guard("serial ports", check_ports)
-        yield from guard("virtual robot", check_toolchain)
-        yield from guard("extras", check_extras)
+        yield from guard("display", check_machine.check_display)
+        yield from guard("cameras", check_robot.check_cameras)
+        yield from guard("serial ports", check_robot.check_ports)
+        yield from guard("virtual robot", check_robot.check_toolchain)
+        yield from guard("extras", check_machine.check_extras)
         if board is not None or port is not None:
             yield from guard(
-                "board", lambda: check_board((board or "firmware").lower(), port or "auto", robot_id)
+                "board",
+                lambda: check_robot.check_board((board or "firmware").lower(), port or "auto", robot_id),
             )
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from eva_sim.contract import load_spec
 from eva_sim.faces import BODIES
 
 
@@ -19,12 +18,15 @@ def one_of(names: Sequence[str]) -> Callable[[str], list[str]]:
 
 def complete_pose(incomplete: str) -> list[str]:
     """Completes an expression, or the actuator of `actuator=value`, for the shell."""
+    from eva_sim.contract import load_spec
+
     actuators = [f"{actuator.name}=" for actuator in load_spec().actuators]
     return complete_expression(incomplete) + one_of(actuators)(incomplete)
 
 
 def complete_expression(incomplete: str) -> list[str]:
     """Completes the name of an expression for the shell."""
+    from eva_sim.contract import load_spec
     from eva_sim.expressions import load_expressions
 
     return one_of(list(load_expressions(load_spec())))(incomplete)

@@ -8,20 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.table import Table
 
 from eva_sim.cli import options
 from eva_sim.cli.output import print_result, remark
 from eva_sim.cli.preparation import work_on
-from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 from eva_sim.optional import import_optional
 from eva_sim.progress import progress
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from eva_sim.twin import Twin
 
 WORDS = (
@@ -53,6 +53,8 @@ def print_actuators() -> None:
 
     It shows order, travel, rest, and the action units that each one makes.
     """
+    from eva_sim.contract import load_spec
+
     spec = load_spec()
     table = Table("#", "name", "low", "high", "rest", "unit", "rest as a command", "action units")
     table.columns[1].no_wrap = True
@@ -92,6 +94,7 @@ def render_expression(
 
     For example: `eva look joy jaw=0.2`, or `eva look neutral --alive`.
     """
+    from eva_sim.contract import load_spec
     from eva_sim.expressions import parse_command
     from eva_sim.twin import Twin
     from eva_sim.twin.pictures import set_view, write_still

@@ -6,17 +6,17 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from eva_sim.cli import options
 from eva_sim.cli.output import as_json, print_result, remark, warn
 from eva_sim.cli.preparation import explain_interruption, work_on
-from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from eva_sim.recording.reader import Recording
     from eva_sim.recording.replay import ReplayResult
 
@@ -41,6 +41,7 @@ def record(
     Ctrl-C eases the face out and ends.
     """
     from eva_sim.cli.body_choice import BodyChoice
+    from eva_sim.contract import load_spec
     from eva_sim.recording.recorder import make_room_for_recording
     from eva_sim.recording.replay import play_and_record
     from eva_sim.recording.trajectories import expression_sequence
@@ -122,9 +123,10 @@ def _load_curves(file: Path) -> NDArray[np.float32]:
     from eva_sim.agents.mirroring.curves import curve_commands, read_curves
     from eva_sim.agents.models.routes import load_model
     from eva_sim.cli.model_choice import choose_model
+    from eva_sim.contract import load_spec
 
     curves = read_curves(file)
-    return curve_commands(curves, load_model(choose_model(None)))
+    return curve_commands(curves, load_model(choose_model(None)), load_spec())
 
 
 def _load(folder: Path) -> Recording:

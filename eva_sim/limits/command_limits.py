@@ -1,6 +1,7 @@
 """The limits that every body keeps, in one place: pulls, pose of the neck, speed, reversals and heat.
 
-The twin and the filter of a robot use this class. Arrays may have a leading dimension for faces.
+The twin and the filter of a robot use this class. Arrays may have a leading dimension for faces. Each face
+is worked on alone, by compiled functions, so many faces do exactly as one does.
 """
 
 from __future__ import annotations
@@ -12,11 +13,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.limits import reversals
 from eva_sim.limits.heat import HeatModel
-from eva_sim.limits.neck_poses import NeckLimits
-from eva_sim.limits.pulls import PullLimits
-from eva_sim.limits.reversals import ReversalLimits
+from eva_sim.limits.neck_poses import limit_pose, load_neck_rules, move_legs_in_proportion
+from eva_sim.limits.pulls import hold_rising_pulls, limit_pulls, load_pull_rules
+from eva_sim.limits.reversals import count_reversal, load_reversal_rules
+from eva_sim.skin.kernel_cache import kernel
+
+#: Rows of the history of each servo; the last three are those of `count_reversal`.
+_POSITION, _MOVED, _TURNED, _SENSE, _TURNING_POINT, _RESERVE = range(6)
+
+
+@kernel(nogil=True)
+def _limit_commands(commands, neck, pulls):  # type: ignore[no-untyped-def]
+    """Brings the pose and pulls of each command within the limits, in place, (N, A)."""
+    for command in commands:
+        limit_pose(command, neck)
+        limit_pulls(command, pulls)
+
+
+@kernel(nogil=True)
+def _step_faces(aims, history, fastest, speed, limp, neck, pulls, reversals):  # type: ignore[no-untyped-def]
+    """Moves all faces by a control period, and puts the targets for their servos in place of the aims.
+
+    Args:
+        aims: commands, (N, A); targets afterwards.
+        history: rows of each servo, (6, N, A); changed.
+        fastest: largest change in a control period, (A,).
+        speed: share of it that each servo may have, (N, A).
+        limp: faces that stay where they are, (N,).
+        neck: rules of its pose.
+        pulls: rules of pulls.
+        reversals: rules of reversals.
+    """
+    _limit_commands(aims, neck, pulls)
+    for face in range(len(aims)):
+        aim, before = aims[face], history[_POSITION, face].copy()
+        sense, turning_point, reserve = (
+            history[_SENSE, face],
+            history[_TURNING_POINT, face],
+            history[_RESERVE, face],
+        )
+        wanted, by_itself = history[_POSITION, face], np.empty_like(aim)
+        arrives = True
+        for i in range(len(aim)):
+            way = aim[i] - before[i]
+            by_itself[i] = before[i] + min(max(way, -fastest[i]), fastest[i])
+            most = speed[face, i] * fastest[i]
+            wanted[i] = before[i] + min(max(way, -most), most)
+            if reserve[i] < 1 and (wanted[i] - before[i]) * sense[i] < 0:
+                wanted[i] = before[i]
+            arrives &= wanted[i] == aim[i]
+        if not arrives:  # an aim itself is within the limits
+            move_legs_in_proportion(wanted, aim, before, neck)
+            hold_rising_pulls(wanted, before, pulls)
+        for i in range(len(aim)):
+            if limp[face]:
+                wanted[i] = before[i]
+            sense[i], turning_point[i], reserve[i] = count_reversal(
+                wanted[i], sense[i], turning_point[i], reserve[i], reversals
+            )
+            moved = wanted[i] - before[i]
+            history[_TURNED, face, i] += 0.5 * abs(moved - history[_MOVED, face, i]) / fastest[i]
+            history[_MOVED, face, i] = moved
+            if wanted[i] != by_itself[i]:
+                aim[i] = wanted[i]
 
 
 class CommandLimits:
@@ -28,40 +88,53 @@ class CommandLimits:
         fastest: largest change of a command in a control period, (A,); by default by the table's rates.
 
     Attributes:
-        position: where the servos are by now, if they follow, float64 (..., A) in command units.
         heat: temperature of the servos.
         limp: faces whose servos have let go, because one was too hot, bool (...); `reset` ends that.
     """
 
     def __init__(self, spec: FaceSpec, faces: int | None = None, fastest: Floats | None = None) -> None:
         lead = () if faces is None else (faces,)
-        shape = (*lead, len(spec))
         travel = spec.column("high") - spec.column("low")
         by_rate: Floats = 2 * spec.column("rate") * spec.control_dt / travel
-        self._names, self._rest = spec.names, spec.neutral.astype(float)
-        self._fastest = by_rate if fastest is None else fastest
-        self._pulls, self._neck = PullLimits(spec), NeckLimits(spec)
-        self._reversals, self.heat = ReversalLimits(spec, shape), HeatModel(spec, shape)
-        self.position: Floats = np.tile(self._rest, (*lead, 1))
-        self._moved = np.zeros(shape)
-        self._turned: Floats = np.zeros(shape)
+        self._names, self._shape = spec.names, (*lead, len(spec))
+        self._fastest = by_rate if fastest is None else np.asarray(fastest, dtype=float)
+        self._neck, self._pulls = load_neck_rules(spec), load_pull_rules(spec)
+        self._reversals, self.heat = load_reversal_rules(spec), HeatModel(spec, self._shape)
+        rest = np.zeros((6, len(spec)))
+        rest[[_POSITION, _TURNING_POINT]], rest[_RESERVE] = spec.neutral, self._reversals.most
+        self._rest = rest
+        # Arrays are replaced and never changed, so that a saved state is the arrays themselves.
+        self._history = np.tile(rest.reshape(6, *[1] * len(lead), -1), (1, *lead, 1))
         self.limp = np.zeros(lead, dtype=bool)
+        self.step(np.broadcast_to(spec.neutral, self._shape))  # compiles, so that no later step waits
+        self.heat.warm(np.zeros(self._shape), seconds=0.0)
+
+    @property
+    def position(self) -> Floats:
+        """Where the servos are by now, if they follow, float64 (..., A) in command units."""
+        return self._history[_POSITION]
 
     def reset(self, face: int | None = None) -> None:
         """Puts one face, or all, at rest, cool and rested."""
-        self.restart(face)
-        self._reversals.reset(face)
+        self._put_at_rest(face, slice(None))
         self.heat.reset(face)
 
     def restart(self, face: int | None = None) -> None:
-        """Puts one face, or all, at rest; servos stay as warm as they are."""
+        """Puts one face, or all, at rest; servos stay as warm, and as often turned round, as they are."""
+        self._put_at_rest(face, [_POSITION, _MOVED, _TURNED])
+
+    def _put_at_rest(self, face: int | None, rows: slice | list[int]) -> None:
         which = ... if face is None else face
-        self.position[which], self._moved[which], self.limp[which] = self._rest, 0.0, False
-        self._turned[which] = 0.0
+        self._history, self.limp = self._history.copy(), self.limp.copy()
+        for row in np.arange(6)[rows]:
+            self._history[row][which] = self._rest[row]
+        self.limp[which] = False
 
     def within(self, command: Floats) -> Floats:
         """Returns a command (..., A) that pulls and leans no more than allowed."""
-        return self._pulls.within(self._neck.within(command))
+        limited = np.array(command, dtype=float)
+        _limit_commands(limited.reshape(-1, limited.shape[-1]), self._neck, self._pulls)
+        return limited
 
     def step(self, command: NDArray[np.float32], share: float = 1.0) -> NDArray[np.float32]:
         """Lets one control period pass towards a command (..., A), and returns the target for the servos.
@@ -73,23 +146,15 @@ class CommandLimits:
             command: as `FaceSpec.check` returns it.
             share: of full speed.
         """
-        before, fastest = self.position, self._fastest
-        aim = self.within(command.astype(float))
-        way = aim - before
-        by_itself = before + np.minimum(np.maximum(way, -fastest), fastest)
-        speed = share * self.heat.speed
-        most = speed * fastest
-        slowed = before + np.minimum(np.maximum(way, -most), most)
-        wanted = self._reversals.allowed(slowed, before)
-        if (wanted != aim).any():  # an aim itself is within
-            wanted = self._neck.on_the_way(wanted, aim, before)
-            wanted = self._pulls.on_the_way(wanted, before)
-        if self.limp.any():
-            wanted = np.where(self.limp[..., None], before, wanted)
-        self._reversals.note(wanted)
-        self._turned = self._turned + 0.5 * np.abs(wanted - before - self._moved) / fastest
-        self._moved, self.position = wanted - before, wanted
-        return np.where(wanted == by_itself, aim, wanted).astype(np.float32)
+        self._history = self._history.copy()
+        target = command.astype(float)
+        faces = -1, self._shape[-1]
+        _step_faces(
+            target.reshape(faces), self._history.reshape(6, *faces), self._fastest,
+            (share * self.heat.speed).reshape(faces), self.limp.reshape(-1),
+            self._neck, self._pulls, self._reversals,
+        )  # fmt: skip
+        return target.astype(np.float32)
 
     def warm(self, load: Floats, seconds: float | None = None) -> None:
         """Warms the servos by their load since the last call, (..., A); faces with a hot one go limp.
@@ -100,9 +165,12 @@ class CommandLimits:
         """
         if self.limp.any():
             load = np.where(self.limp[..., None], 0.0, load)
-        self.heat.warm(load, self._turned, seconds)
-        self._turned = np.zeros_like(self._turned)
-        self.limp |= (self.heat.temperature > self.heat.too_hot).any(axis=-1)
+        self.heat.warm(load, self._history[_TURNED], seconds)
+        self._history = self._history.copy()
+        self._history[_TURNED] = 0.0
+        too_hot = self.heat.temperature > self.heat.too_hot
+        if too_hot.any():
+            self.limp = np.asarray(self.limp | too_hot.any(axis=-1))
 
     def faults(self, face: int | None = None) -> tuple[str, ...]:
         """What made a face limp, in words."""
@@ -117,17 +185,14 @@ class CommandLimits:
         )
 
     def save(self) -> dict[str, Any]:
-        """Returns copies of everything that changes."""
-        arrays = {name: getattr(self._reversals, name) for name in reversals.STATE}
-        arrays |= {"temperature": self.heat.temperature, "position": self.position, "moved": self._moved}
-        arrays |= {"limp": self.limp, "turned": self._turned}
-        return {name: value.copy() for name, value in arrays.items()}
+        """Returns everything that changes."""
+        return {"history": self._history, "temperature": self.heat.temperature, "limp": self.limp}
 
     def restore(self, state: dict[str, Any], faces: Sequence[int] | None = None) -> None:
         """Puts some faces, or all, back to a saved state."""
         which: Any = ... if faces is None else list(faces)
-        for name in reversals.STATE:
-            getattr(self._reversals, name)[which] = state[name][which]
+        self._history, self.limp = self._history.copy(), self.limp.copy()
+        for row, saved in zip(self._history, state["history"], strict=True):
+            row[which] = saved[which]
+        self.limp[which] = state["limp"][which]
         self.heat.put(which, state["temperature"][which])
-        self.position[which], self._moved[which] = state["position"][which], state["moved"][which]
-        self.limp[which], self._turned[which] = state["limp"][which], state["turned"][which]

@@ -2,17 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.robot_config import has_robot_config, robot_config
+from eva_sim.skin.kernel_cache import kernel
 
 #: Share of full speed of a servo that is about to be too hot.
 _SLOWEST = 0.25
 #: Ratings of a face whose servos are not known [degrees Celsius, K, s].
 _NEVER_WARM = {"ambient": 25.0, "rise": 0.0, "slow_from": np.inf, "time_constant": 1.0, "turn_time": 0.0}
+
+
+class HeatRatings(NamedTuple):
+    """Ratings of a face's servos, as compiled functions take them.
+
+    Attributes:
+        ambient: temperature around them [degrees Celsius].
+        rise: of a stalled servo in the end [K].
+        slow_from: a warmer servo moves more slowly [degrees Celsius].
+        too_hot: a warmer servo lets go [degrees Celsius].
+        time_constant: of the windings [s].
+        turn_time: for which a servo takes stall current to turn round at full speed [s].
+    """
+
+    ambient: float
+    rise: float
+    slow_from: float
+    too_hot: float
+    time_constant: float
+    turn_time: float
+
+
+@kernel(nogil=True)
+def _warm_servos(load, turned, temperature, seconds, shortest, ratings):  # type: ignore[no-untyped-def]
+    """Warms servos in place; all arrays are flat.
+
+    Args:
+        load: share of stall torque.
+        turned: changes of speed meanwhile, in turns round at full speed.
+        temperature: of each servo [degrees Celsius]; changed.
+        seconds: time that passed [s].
+        shortest: time in which the changes of speed happened at least [s].
+        ratings: of the servos.
+    """
+    kept = np.exp(-seconds / ratings.time_constant)
+    for i in range(len(load)):
+        squares = min(1.0, load[i] ** 2 + turned[i] * (ratings.turn_time / max(seconds, shortest)))
+        final = ratings.ambient + ratings.rise * squares
+        temperature[i] = final + (temperature[i] - final) * kept
+
+
+@kernel(nogil=True)
+def _speed_shares(temperature, ratings):  # type: ignore[no-untyped-def]
+    """Returns the share of full speed that each servo may have; arrays are flat."""
+    shares = np.ones(len(temperature))
+    for i in range(len(temperature)):
+        over = temperature[i] - ratings.slow_from
+        if over > 0:
+            shares[i] -= (1 - _SLOWEST) * min(1.0, over / (ratings.too_hot - ratings.slow_from))
+    return shares
 
 
 class HeatModel:
@@ -27,7 +78,7 @@ class HeatModel:
 
     Attributes:
         temperature: of each servo [degrees Celsius].
-        speed: share of full speed that each servo may have, (..., A); 1 while none is warm.
+        speed: share of full speed that each servo may have, (..., A); 1 for one that is not warm.
         holding: load of each servo without its cable, share of stall torque, (A,).
         cable_stall: stall torque of each cable's servo, (C,) [N m].
     """
@@ -35,34 +86,37 @@ class HeatModel:
     def __init__(self, spec: FaceSpec, shape: tuple[int, ...]) -> None:
         config = robot_config(spec) if has_robot_config(spec) else {}
         heat = config.get("heat")
-        rated: dict[str, float] = heat or _NEVER_WARM
-        self._ambient, self._rise, self._slow_from = rated["ambient"], rated["rise"], rated["slow_from"]
-        self._time_constant, self._turn_time = rated["time_constant"], rated["turn_time"]
-        self.too_hot: float = config["safety"]["too_hot"] if heat else np.inf
+        rated: dict[str, float] = {
+            name: float(value) for name, value in (heat or _NEVER_WARM).items() if name in HeatRatings._fields
+        }
+        self.too_hot: float = float(config["safety"]["too_hot"]) if heat else np.inf
+        self._ratings = HeatRatings(**rated, too_hot=self.too_hot)
         holding = heat["holding"] if heat else {}
         self.holding: Floats = np.array([holding.get(a.kind, 0.0) for a in spec.actuators])
         stall = heat["stall_torque"]["cable"] if heat else np.inf
         self.cable_stall: Floats = np.full(len(spec.where("cable")), stall)
         self._cables, self._dt = spec.where("cable"), spec.control_dt
-        self.temperature: Floats = np.full(shape, self._ambient)
-        self.speed: Floats | float = 1.0
+        self.temperature: Floats = np.full(shape, self._ratings.ambient)
+        self.speed = self._speeds()
 
     def reset(self, face: int | None = None) -> None:
         """Cools one face, or all."""
-        self.put(... if face is None else face, self._ambient)
+        self.put(... if face is None else face, self._ratings.ambient)
 
     def put(self, which: Any, temperature: Floats | float) -> None:
         """Sets the temperature of some faces [degrees Celsius]."""
+        self.temperature = self.temperature.copy()
         self.temperature[which] = temperature
         self.speed = self._speeds()
 
     def load(self, cable_torque: Floats) -> Floats:
         """Returns the load of each servo, (..., A), that holds this torque of its cable, (..., C) [N m]."""
-        load = np.broadcast_to(self.holding, (*cable_torque.shape[:-1], len(self.holding))).copy()
+        load = np.empty((*cable_torque.shape[:-1], len(self.holding)))
+        load[:] = self.holding
         load[..., self._cables] += cable_torque / self.cable_stall
         return load
 
-    def warm(self, load: Floats, turned: Floats | float = 0.0, seconds: float | None = None) -> None:
+    def warm(self, load: Floats, turned: Floats | None = None, seconds: float | None = None) -> None:
         """Lets a control period pass.
 
         Args:
@@ -70,15 +124,15 @@ class HeatModel:
             turned: changes of speed meanwhile, in turns round at full speed, (..., A).
             seconds: time that passed instead of a control period [s].
         """
-        time = self._dt if seconds is None else seconds
-        squares = np.minimum(1.0, load * load + turned * (self._turn_time / max(time, self._dt)))
-        final = self._ambient + self._rise * squares
-        self.temperature = final + (self.temperature - final) * np.exp(-time / self._time_constant)
+        self.temperature = self.temperature.copy()
+        if turned is None:
+            turned = np.zeros_like(load)
+        _warm_servos(
+            load.reshape(-1), turned.reshape(-1), self.temperature.reshape(-1),
+            self._dt if seconds is None else seconds, self._dt, self._ratings,
+        )  # fmt: skip
         self.speed = self._speeds()
 
-    def _speeds(self) -> Floats | float:
-        over = self.temperature - self._slow_from
-        if not (over > 0).any():
-            return 1.0
-        share: Floats = 1 - (1 - _SLOWEST) * np.clip(over / (self.too_hot - self._slow_from), 0, 1)
-        return share
+    def _speeds(self) -> Floats:
+        shares: Floats = _speed_shares(self.temperature.reshape(-1), self._ratings)
+        return shares.reshape(self.temperature.shape)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.robot_config import has_robot_config, pull_rules
+from eva_sim.skin.kernel_cache import kernel
 
 #: Share of a rule's bound that commands keep away from it, so that rounding on the way to the board does not
 #: make the board report a fault.
@@ -13,57 +17,121 @@ _MARGIN = 0.999
 _ROUNDING = 1e-9
 
 
+class PullRules(NamedTuple):
+    """R rules of up to M members each, as compiled functions take them.
+
+    Attributes:
+        members: indices of actuators, (R, M).
+        weights: of each member per command above rest, (R, M); 0 for places that a rule leaves empty.
+        rest: command at rest, (A,).
+    """
+
+    members: NDArray[np.intp]
+    weights: Floats
+    rest: Floats
+
+
+def load_pull_rules(spec: FaceSpec) -> PullRules:
+    """Returns the rules of a face; none for one without `robot.toml`."""
+    rules = pull_rules(spec) if has_robot_config(spec) else ()
+    width = max((len(rule.members) for rule in rules), default=1)
+    members, weights = np.zeros((len(rules), width), dtype=np.intp), np.zeros((len(rules), width))
+    for row, rule in enumerate(rules):
+        members[row, : len(rule.members)] = rule.members
+        weights[row, : len(rule.weights)] = np.array(rule.weights) / _MARGIN
+    rest = spec.neutral.astype(float)
+    return PullRules(members, weights / np.maximum(1 - rest, 1e-9)[members], rest)
+
+
 class PullLimits:
-    """The rules by which actuators may pull together. Commands may have a leading dimension for faces.
+    """The rules by which actuators may pull together, for searches.
 
     Args:
         spec: the face; one without `robot.toml` has no rules.
     """
 
     def __init__(self, spec: FaceSpec) -> None:
-        rules = pull_rules(spec) if has_robot_config(spec) else ()
-        width = max((len(rule.members) for rule in rules), default=1)
-        self._members = np.zeros((len(rules), width), dtype=np.intp)
-        self._weights = np.zeros((len(rules), width))
-        for row, rule in enumerate(rules):
-            self._members[row, : len(rule.members)] = rule.members
-            self._weights[row, : len(rule.weights)] = np.array(rule.weights) / _MARGIN
-        self._rest = spec.neutral.astype(float)
-        self._room = np.maximum(1 - self._rest, 1e-9)
-        self._per_member = self._weights / self._room[self._members]
-        self._rest_of_members = self._rest[self._members]
+        self._rules = load_pull_rules(spec)
+        count = len(self._rules.members)
+        self._slopes = np.zeros((count, len(spec)))  # of the sums, by each actuator that pulls
+        np.add.at(self._slopes, (np.arange(count)[:, None], self._rules.members), self._rules.weights)
 
     def load(self, command: Floats) -> Floats:
-        """Returns the sum of each rule, (..., R); above 1 it is broken."""
-        pulls = np.maximum(command[..., self._members] - self._rest_of_members, 0.0)
-        load: Floats = (pulls * self._per_member).sum(axis=-1)
+        """Returns the sum of each rule at commands (..., A), (..., R); above 1 it is broken."""
+        load: Floats = np.maximum(command - self._rules.rest, 0.0) @ self._slopes.T
         return load
 
-    def within(self, command: Floats) -> Floats:
-        """Returns the command (..., A), with the pulls of each broken rule scaled down alike."""
-        load = self.load(command)
-        if not (load > 1).any():
-            return command
-        scale = np.ones(command.shape)
-        for rule in np.flatnonzero((load > 1).reshape(-1, len(self._members)).any(axis=0)):
-            members = self._members[rule][self._weights[rule] > 0]
-            share = 1 / np.maximum(load[..., rule], 1)
-            scale[..., members] = np.minimum(scale[..., members], share[..., None])
-        pulls = command > self._rest
-        return np.where(pulls, self._rest + (command - self._rest) * scale, command)
+    def excess(self, command: Floats) -> Floats:
+        """Returns how far a command (A,) is beyond each rule, (R,); 0 where the rule is kept.
 
-    def on_the_way(self, wanted: Floats, before: Floats) -> Floats:
-        """Returns the positions (..., A) of the next step: where a rule is broken, rising pulls wait.
-
-        Speeds differ, so positions between two allowed ones may break a rule. A pull that waits raises no
-        other rule, because all weights are positive.
+        A search by least squares that has these among its residuals, at a high cost, ends within the rules.
         """
-        load = self.load(wanted)
-        if not (load > 1 + _ROUNDING).any():
-            return wanted
-        broken = load > np.maximum(1, self.load(before)) + _ROUNDING
-        waits = np.zeros(wanted.shape, dtype=bool)
-        for rule in np.flatnonzero(broken.reshape(-1, len(self._members)).any(axis=0)):
-            members = self._members[rule][self._weights[rule] > 0]
-            waits[..., members] |= broken[..., rule, None]
-        return np.where(waits, np.minimum(wanted, np.maximum(before, self._rest)), wanted)
+        return np.maximum(self.load(command) - 1, 0.0)
+
+    def excess_jacobian(self, command: Floats) -> Floats:
+        """Returns the derivative of `excess` by each actuator, (R, A)."""
+        pulling = command >= self._rules.rest
+        jacobian: Floats = self._slopes * ((self.load(command) > 1)[:, None] & pulling)
+        return jacobian
+
+    def within(self, command: Floats) -> Floats:
+        """Returns a command (A,) with the pulls of each broken rule scaled down alike."""
+        limited = np.array(command, dtype=float)
+        limit_pulls(limited, self._rules)
+        return limited
+
+
+@kernel(nogil=True)
+def rule_load(rule, command, rules):  # type: ignore[no-untyped-def]
+    """Returns the sum of one rule at a command (A,); above 1 it is broken."""
+    load = 0.0
+    for place in range(rules.members.shape[1]):
+        member = rules.members[rule, place]
+        load += rules.weights[rule, place] * max(command[member] - rules.rest[member], 0.0)
+    return load
+
+
+@kernel(nogil=True)
+def limit_pulls(command, rules):  # type: ignore[no-untyped-def]
+    """Scales the pulls of each broken rule down alike, in place, (A,)."""
+    count = len(rules.members)
+    loads = np.empty(count)
+    broken = False
+    for rule in range(count):
+        loads[rule] = rule_load(rule, command, rules)
+        broken |= loads[rule] > 1
+    if not broken:
+        return
+    scale = np.ones(len(command))
+    for rule in range(count):
+        for place in range(rules.members.shape[1]):
+            if loads[rule] > 1 and rules.weights[rule, place] > 0:
+                member = rules.members[rule, place]
+                scale[member] = min(scale[member], 1 / loads[rule])
+    for index in range(len(command)):
+        if command[index] > rules.rest[index]:
+            command[index] = rules.rest[index] + (command[index] - rules.rest[index]) * scale[index]
+
+
+@kernel(nogil=True)
+def hold_rising_pulls(wanted, before, rules):  # type: ignore[no-untyped-def]
+    """Lets rising pulls of broken rules wait, in place.
+
+    Speeds differ, so positions between two allowed ones may break a rule. A pull that waits raises no other
+    rule, because all weights are positive.
+
+    Args:
+        wanted: positions of the next step, (A,).
+        before: positions now, (A,); allowed ones.
+        rules: of the face.
+    """
+    count, width = rules.members.shape
+    waits = np.zeros(len(wanted), np.bool_)
+    for rule in range(count):
+        if rule_load(rule, wanted, rules) > max(1.0, rule_load(rule, before, rules)) + _ROUNDING:
+            for place in range(width):
+                if rules.weights[rule, place] > 0:
+                    waits[rules.members[rule, place]] = True
+    for index in range(len(wanted)):
+        if waits[index]:
+            wanted[index] = min(wanted[index], max(before[index], rules.rest[index]))

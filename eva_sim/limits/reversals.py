@@ -2,61 +2,57 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from eva_sim.contract import FaceSpec, Floats
+from eva_sim.contract import FaceSpec
 from eva_sim.robot_config import has_robot_config, robot_config
-
-#: The arrays that change, one number for each actuator.
-STATE = ("sense", "turning_point", "reserve")
+from eva_sim.skin.kernel_cache import kernel
 
 
-class ReversalLimits:
-    """Counts the reversals of each servo. A servo without reserve goes on or waits, but does not turn round.
-
-    Args:
-        spec: the face; without limits in `robot.toml` servos turn round as they like.
-        shape: of the arrays, (A,) or (N, A).
+class ReversalRules(NamedTuple):
+    """How often a servo may turn round, as compiled functions take it.
 
     Attributes:
-        sense: direction of the last counted travel, -1, 0 or 1.
-        turning_point: furthest position since the last reversal [command units].
-        reserve: reversals that are left.
+        smallest: travel the other way that counts as a reversal [command units].
+        most: reversals in a full reserve.
+        refill: reversals that come back in a control period.
     """
 
-    sense: Floats
-    turning_point: Floats
-    reserve: Floats
+    smallest: float
+    most: float
+    refill: float
 
-    def __init__(self, spec: FaceSpec, shape: tuple[int, ...]) -> None:
-        limits = robot_config(spec).get("reversals") if has_robot_config(spec) else None
-        self._smallest = 2 * limits["smallest"] if limits else np.inf
-        self._most = limits["reserve"] if limits else np.inf
-        self._refill = limits["per_second"] * spec.control_dt if limits else 0.0
-        self._rest = spec.neutral.astype(float)
-        for name in STATE:
-            setattr(self, name, np.zeros(shape))
-        self.reset()
 
-    def reset(self, face: int | None = None) -> None:
-        """Fills the reserve of one face, or of all, which is at rest."""
-        which = ... if face is None else face
-        self.sense[which], self.turning_point[which], self.reserve[which] = 0.0, self._rest, self._most
+def load_reversal_rules(spec: FaceSpec) -> ReversalRules:
+    """Returns the rules of a face; without limits in `robot.toml` servos turn round as they like."""
+    limits = robot_config(spec).get("reversals") if has_robot_config(spec) else None
+    if not limits:
+        return ReversalRules(np.inf, np.inf, 0.0)
+    per_step = float(limits["per_second"] * spec.control_dt)
+    return ReversalRules(2.0 * limits["smallest"], float(limits["reserve"]), per_step)
 
-    def allowed(self, wanted: Floats, before: Floats) -> Floats:
-        """Returns the next positions (..., A): a servo without reserve that would turn round stays."""
-        empty = self.reserve < 1
-        if not empty.any():
-            return wanted
-        return np.where(empty & ((wanted - before) * self.sense < 0), before, wanted)
 
-    def note(self, now: Floats) -> None:
-        """Counts the step to these positions (..., A), one control period after the last."""
-        away = now - self.turning_point
-        along = away * self.sense
-        turned = along < -self._smallest
-        starts = (self.sense == 0) & (np.abs(away) > self._smallest)
-        moved = turned | starts | (along > 0)
-        self.sense = np.where(turned | starts, np.sign(away), self.sense)
-        self.turning_point = np.where(moved, now, self.turning_point)
-        self.reserve = np.minimum(self._most, self.reserve + self._refill) - turned
+@kernel(nogil=True)
+def count_reversal(now, sense, turning_point, reserve, rules):  # type: ignore[no-untyped-def]
+    """Counts the step of one servo to a position, one control period after the last.
+
+    Args:
+        now: the position [command units].
+        sense: direction of the last counted travel, -1, 0 or 1.
+        turning_point: furthest position since the last reversal [command units].
+        reserve: reversals that are left; a servo without any goes on or waits, but does not turn round.
+        rules: of the face.
+
+    Returns:
+        sense, turning point and reserve after the step.
+    """
+    away = now - turning_point
+    turned = away * sense < -rules.smallest
+    starts = sense == 0 and abs(away) > rules.smallest
+    if turned or starts:
+        sense = np.sign(away)
+    if turned or starts or away * sense > 0:
+        turning_point = now
+    return sense, turning_point, min(rules.most, reserve + rules.refill) - turned

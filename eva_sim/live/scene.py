@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_sim.files import asset
 from eva_sim.landmarks import landmark_rows, load_embedding
 from eva_sim.rendering.moving_vertices import MovingVertices
 from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW
@@ -22,6 +21,7 @@ from eva_sim.rendering.studio_light import (
     BACKGROUND_EDGE,
     SHADOW_SIZE,
     shader_constants,
+    shader_text,
     shadow_projection,
 )
 from eva_sim.rendering.studio_parts import StudioPart, StudioParts
@@ -37,6 +37,7 @@ _LARGEST = 32767
 _TEXTURE_SIDE = 1024  # pixels
 #: What WebGL 2 wants above a shader of the studio.
 _VERSION = "#version 300 es\nprecision highp float;\nprecision highp int;\nprecision highp sampler2DShadow;\n"
+_DISPLACED = "#define PAINTED 1\n#define SHADOWS 0\n"
 #: Columns of a moving vertex: place, displacement, normal, fold of the skin.
 COLUMNS = 8
 
@@ -103,12 +104,11 @@ class LiveScene:
             "shadow": {
                 "first": ends[-1], "count": 3 * len(shadow), "size": SHADOW_SIZE,
                 "projection": shadow_projection().T.ravel().tolist(),
-                "vertex": _text("measure.vert", "#define DISTANCES 1\n"),
-                "fragment": _text("measure.frag", "#define DISTANCES 1\n"),
+                **_shaders("measure.vert", "measure.frag", "#define DISTANCES 1\n"),
             },
-            "displacement_shader": _text("displacement.frag", "#define PAINTED 1\n"),
+            "displacement": _shaders("face.vert", "displacement.frag", _DISPLACED),
             "background": {
-                "vertex": _text("background.vert"), "fragment": _text("background.frag"),
+                **_shaders("background.vert", "background.frag"),
                 "bright": BACKGROUND, "dim": BACKGROUND_EDGE,
             },
             "camera": {"position": CAMERA_POSITION, "target": CAMERA_TARGET, "field_of_view": FIELD_OF_VIEW},
@@ -124,8 +124,8 @@ class LiveScene:
         constants = shader_constants(material, shadows=True)
         return {
             "first": first, "count": count, "painted": material.painted, "two_sided": material.two_sided,
-            "height": height, "vertex": _text("face.vert", constants),
-            "fragment": _text("face.frag", constants),
+            "height": height, "fine": _shaders("face.vert", "face.frag", constants),
+            "quick": _shaders("quick.vert", "quick.frag", constants),
         }  # fmt: skip
 
     def _triangles(self, parts: list[StudioPart]) -> NDArray[np.int64]:
@@ -153,9 +153,12 @@ def _pack(places, directions, moved, first, out):  # type: ignore[no-untyped-def
         out[first + i, 3] = _LARGEST * min(moved[i] / DISPLACEMENT_SCALE, 1.0)
 
 
-def _text(name: str, constants: str = "") -> str:
-    """Returns a shader of the studio for WebGL 2."""
-    return f"{_VERSION}{constants}{asset(f'shaders/{name}').read_text()}"
+def _shaders(vertex: str, fragment: str, constants: str = "") -> dict[str, str]:
+    """Returns a vertex and a fragment shader of the studio for WebGL 2."""
+    return {
+        "vertex": _VERSION + shader_text(vertex, constants),
+        "fragment": _VERSION + shader_text(fragment, constants),
+    }
 
 
 def _packed(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:

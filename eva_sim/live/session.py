@@ -24,7 +24,7 @@ from eva_sim.agents.mirroring.live import (
     mirror_live_frames,
     wait_for_neutral,
 )
-from eva_sim.agents.models.routes import RouteModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face, Reading
 from eva_sim.errors import EvaError
 from eva_sim.expressions import expression_command

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 
 from eva_sim.contract import Floats
+from eva_sim.files import asset
 from eva_sim.rendering.renderer import look_at
 
 
@@ -85,6 +87,12 @@ def shader_constants(material: Material, shadows: bool) -> str:
         [f"#define {name} {value}\n" for name, value in switches.items()]
         + [_constant(name, np.asarray(value, float)) for name, value in vectors.items()]
     )
+
+
+def shader_text(name: str, constants: str = "") -> str:
+    """Returns a shader of `assets/shaders/` below its constants, with the files that it includes."""
+    text = asset(f"shaders/{name}").read_text()
+    return constants + re.sub(r'#include "(\S+)"\n', lambda found: shader_text(found[1]), text)
 
 
 def _constant(name: str, value: Floats) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 
 from eva_sim.contract import Floats
 from eva_sim.errors import SEE_DOCTOR, RenderError
-from eva_sim.files import asset
 from eva_sim.rendering.drawing_thread import cause, opengl_advice
 from eva_sim.rendering.studio_light import (
     BACKGROUND,
     BACKGROUND_EDGE,
     Material,
     shader_constants,
+    shader_text,
     shadow_projection,
 )
 
@@ -100,8 +100,8 @@ class Programs:
         self._spare.clear()  # a change of framebuffer ends the drawing into the one before it
 
     def _program(self, vertex: str, fragment: str, constants: str = "") -> Any:
-        texts = (asset(f"shaders/{name}").read_text() for name in (f"{vertex}.vert", f"{fragment}.frag"))
-        return self.context.program(*(f"#version 330\n{constants}{text}" for text in texts))
+        texts = (shader_text(name, constants) for name in (f"{vertex}.vert", f"{fragment}.frag"))
+        return self.context.program(*(f"#version 330\n{text}" for text in texts))
 
 
 def as_opengl(matrix: Floats) -> bytes:

@@ -1,9 +1,9 @@
 """Compiled functions (kernels), kept on disk where that is possible.
 
 Numba's own cache ends a program that may write nowhere, and one that finds a damaged file. It checks only
-a function's own file for changes, but here formulas of one file are compiled into loops of another. So
-the kernels have a cache of their own. It is a convenience: whatever goes wrong, the function is compiled
-again. Each file carries a checksum over its key and content.
+a function's own file for changes, but here formulas of one file are compiled into loops of another in the
+same folder. So the kernels have a cache of their own. It is a convenience: whatever goes wrong, the
+function is compiled again. Each file carries a checksum over its key and content.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class KernelCache(_Cache):
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__}.{function.__qualname__}"
         code = function.__code__
-        self._source = code.co_firstlineno, code.co_code, _digest(code.co_filename)
+        self._source = code.co_firstlineno, code.co_code, _digest(Path(code.co_filename).parent)
         self._enabled = True
 
     @property
@@ -125,18 +125,19 @@ def _split(raw: bytes) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=64)
-def _digest(path: str) -> str:
+def _digest(folder: Path) -> str:
+    """Returns the checksum of all sources in a folder."""
     try:
-        return _CHECKSUM(Path(path).read_bytes()).hexdigest()
-    except OSError:  # a function that was typed in
-        return ""
+        texts = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    except OSError:
+        texts = []
+    return _CHECKSUM(b"".join(texts)).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _folder_name() -> str:
     """Name of the folder for the kernels of the present sources."""
-    texts = (path.read_bytes() for path in sorted(_SOURCES.glob("*.py")))
-    return f"kernels-{_CHECKSUM(b''.join(texts)).hexdigest()[:16]}"
+    return f"kernels-{_digest(_SOURCES)[:16]}"
 
 
 @lru_cache(maxsize=1)

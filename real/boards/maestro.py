@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,8 +160,8 @@ class Maestro(HostManagedBoard):
             )
         ]
         for unit in self._units:
-            _check_unit(unit)
-        self._torque_off()
+            self._until_answered(partial(_check_unit, unit))
+        self._until_answered(self._torque_off)
         self._start_watchdogs()
 
     def _store_limits(self, limits: BoardLimits) -> None:

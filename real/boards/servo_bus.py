@@ -238,10 +238,15 @@ class BusBoard(HostManagedBoard):
         Raises:
             LinkError: one does not answer.
         """
+        return self._until_answered(lambda: self._read_each(address, length))
+
+    def _read_each(self, address: int, length: int) -> dict[int, bytes]:
         answers = self._read(address, length, self.ids)
         if missing := [self._named(i) for i in self.ids if i not in answers]:
             silent = ", ".join(missing[:4])
-            raise LinkError(f"no answer from {silent}: check power, cable, id and baud rate. {SEE_DOCTOR}")
+            raise NoAnswerError(
+                f"no answer from {silent}: check power, cable, id and baud rate. {SEE_DOCTOR}"
+            )
         return answers
 
     def _named(self, number: int) -> str:
@@ -285,7 +290,7 @@ class BusBoard(HostManagedBoard):
             if len(answers) == len(self.ids) and not any(a[0] for a in answers.values()):
                 return
         if not answers:
-            raise LinkError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
+            raise NoAnswerError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
         if holding := [self._named(i) for i, a in answers.items() if a[0]]:
             raise LinkError(f"{', '.join(holding)} keeps its torque; switch off the servos' power.")
 

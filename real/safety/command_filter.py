@@ -95,10 +95,9 @@ class CommandFilter:
     @property
     def slowed(self) -> tuple[str, ...]:
         """What is slowed because it is warm, in words; this is no fault."""
-        share = np.broadcast_to(self.limits.heat.speed, len(self._spec))
         return tuple(
             f"slower, being warm by its load: {self._spec.names[i]} ({self.temperature[i]:.0f} degrees)"
-            for i in np.flatnonzero(share < 1)
+            for i in np.flatnonzero(self.limits.heat.speed < 1)
         )
 
     def check_status(self, status: BoardStatus) -> tuple[str, ...]:

@@ -128,10 +128,7 @@ def test_seeds_of_another_evaluation_are_not_kept(
 def test_what_belongs_to_another_face_is_refused(
     shipped: InverseModel, data: Dataset, tmp_path: Path
 ) -> None:
-    foreign = InverseModel(
-        NINE, shipped.neutral, shipped.range_low, shipped.range_high, shipped.mean.numpy(),
-        shipped.scale.numpy(), shipped.forward_model,
-    )  # fmt: skip
+    foreign = InverseModel(replace(shipped.face, spec=NINE), shipped.mean.numpy(), shipped.scale.numpy())
     with pytest.raises(DataError, match=r"the model belongs to a face with another face\.toml"):
         evaluate_model(foreign, tmp_path / "out", FEW)
     other = replace(data, manifest=replace(data.manifest, digest=NINE.digest))

@@ -182,7 +182,7 @@ def test_faces_that_it_cannot_learn_from_are_refused(
     trained: Any = direct
     if message == "look":
         trained = HistoryModel(direct, HistoryNetwork(len(MOVING)))
-        trained.spec = faces.spec
+        trained.face = dataclasses.replace(direct.face, spec=faces.spec)
     with pytest.raises(DataError, match=message):
         fit_history_model(trained, faces, QUICK)
 

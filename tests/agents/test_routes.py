@@ -38,7 +38,8 @@ from eva_sim.agents.models.image_route import (
 from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inverse_model
 from eva_sim.agents.models.linear import LinearModel
 from eva_sim.agents.models.picture_window import CELL, PictureWindow, find_window, read_windows
-from eva_sim.agents.models.routes import ROUTES, RouteModel, load_model
+from eva_sim.agents.models.route_model import RouteModel
+from eva_sim.agents.models.routes import ROUTES, load_model
 from eva_sim.agents.models.self_image import SelfImage, picture_error
 from eva_sim.agents.models.training_state import TrainingState
 from eva_sim.agents.train import (

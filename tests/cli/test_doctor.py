@@ -17,7 +17,7 @@ import pytest
 
 import eva_sim.cache
 import eva_sim.files
-from eva_sim.cli import check_machine, check_robot, doctor
+from eva_sim.cli import check_machine, check_native, check_robot
 from eva_sim.cli.app import run
 from eva_sim.cli.check_native import NativeCheck
 from eva_sim.cli.findings import Finding, guard
@@ -60,7 +60,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(doctor, "NativeCheck", Quick)
+    monkeypatch.setattr(check_native, "NativeCheck", Quick)
 
 
 @pytest.mark.usefixtures("quick")

@@ -15,14 +15,19 @@ from pathlib import Path
 
 import pytest
 
+import eva_sim
+from eva_sim.registration import IDS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 HEAVY = [
     "av",
     "cv2",
+    "gymnasium",
     "matplotlib",
     "mediapipe",
     "numba",
+    "numpy",
     "OpenGL",
     "PIL",
     "pybullet",
@@ -113,6 +118,32 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_import_loads_nothing_heavy() -> None:
     code = f"import sys, eva_sim; print(*(m for m in {HEAVY!r} if m in sys.modules))"
     assert run(sys.executable, "-c", code, cwd=ROOT).split() == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = [name for name in HEAVY if name not in ("rich", "typer")]  # they make the help
+    code = f"""import sys; sys.argv = ["eva", "--help"]
+from eva_sim.cli import main
+try: main()
+except SystemExit: print("LOADED", *(m for m in {loaded!r} if m in sys.modules))"""
+    assert run(sys.executable, "-c", code, cwd=ROOT).rpartition("LOADED")[2].split() == []
+
+
+@pytest.mark.parametrize("code", [
+    "import eva_sim; import gymnasium",
+    "import gymnasium; import eva_sim",
+    "import eva_sim; import eva_sim.contract; from gymnasium.envs import registration; import gymnasium",
+])  # fmt: skip
+def test_ids_are_registered_in_whatever_order_modules_are_imported(code: str) -> None:
+    code += "; print(*(name for name in gymnasium.registry if name.startswith('EVA/')))"
+    assert run(sys.executable, "-W", "error", "-c", code, cwd=ROOT).split() == list(IDS)
+
+
+def test_names_of_the_package_are_imported_when_they_are_used() -> None:
+    assert set(eva_sim.__all__) <= set(dir(eva_sim))
+    assert all(getattr(eva_sim, name) is not None for name in eva_sim.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'make_fase'"):
+        eva_sim.make_fase  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_a_checkout_without_links_says_what_to_do(tmp_path: Path) -> None:

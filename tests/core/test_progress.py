@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from eva_sim import progress as module
-from eva_sim.progress import ProgressLines, progress
+from eva_sim import progress_bars as module
+from eva_sim.progress import is_quiet, progress, report, set_quiet
+from eva_sim.progress_bars import ProgressLines
 
 
 def test_lines_come_now_and_then_and_stay(
@@ -66,12 +67,12 @@ def test_quiet_work_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(module, "EVERY", 0.0)
 
     def work() -> None:
-        module.set_quiet(True)
+        set_quiet(True)
         assert list(progress(range(3), "sweep")) == [0, 1, 2]
         with progress(does="sweep", total=2, workers=2) as bar:
             bar.skip(1)
             bar.update(1)
-        module.report("The robot is armed.")
+        report("The robot is armed.")
 
     contextvars.copy_context().run(work)
-    assert capsys.readouterr().err == "" and not module.is_quiet()
+    assert capsys.readouterr().err == "" and not is_quiet()

@@ -51,7 +51,7 @@ STREAMS: dict[str, Callable[[], object]] = {
 def test_any_error_stream_will_do(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, kind: str
 ) -> None:
-    monkeypatch.setattr("eva_sim.progress.EVERY", 0.0)
+    monkeypatch.setattr("eva_sim.progress_bars.EVERY", 0.0)
     monkeypatch.setattr(sys, "stderr", STREAMS[kind]())
     tell("a line")
     assert not on_terminal()

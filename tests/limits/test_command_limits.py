@@ -13,8 +13,8 @@ from eva_sim.errors import DataError
 from eva_sim.head import neck
 from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.limits.heat import HeatModel
-from eva_sim.limits.neck_poses import NeckLimits, pose_shares
-from eva_sim.limits.pulls import PullLimits
+from eva_sim.limits.neck_poses import load_neck_rules, pose_load, pose_shares
+from eva_sim.limits.pulls import load_pull_rules
 from eva_sim.robot_config import PullRule, pull_rules, robot_config
 
 Commands = NDArray[np.float32]
@@ -80,7 +80,7 @@ def test_what_is_within_the_limits_reaches_the_servos_bit_for_bit(
 
 @pytest.mark.parametrize("faces", [None, 3])
 def test_no_step_breaks_a_limit(spec: FaceSpec, faces: int | None) -> None:
-    limits, neck_limits = CommandLimits(spec, faces), NeckLimits(spec)
+    limits, neck_rules = CommandLimits(spec, faces), load_neck_rules(spec)
     fastest = 2 * spec.column("rate") * spec.control_dt / (spec.column("high") - spec.column("low"))
     for wanted in np.repeat(extremes(spec, 60), 4, axis=0):
         before = limits.position
@@ -88,7 +88,7 @@ def test_no_step_breaks_a_limit(spec: FaceSpec, faces: int | None) -> None:
         assert (np.abs(limits.position - before) <= fastest + 1e-9).all()
         for position in np.atleast_2d(limits.position):
             assert max(sums(spec, position).values()) <= 1
-            assert neck_limits.load(position) <= 1 + 1e-6
+            assert pose_load(position, neck_rules) <= 1 + 1e-6
 
 
 def test_many_faces_do_as_each_alone(spec: FaceSpec) -> None:
@@ -221,7 +221,7 @@ def test_a_rule_that_makes_no_sense_is_refused(row: str, another_table: Callable
 def test_a_face_without_a_robot_has_no_limits(simulated_only: FaceSpec) -> None:
     limits, ends = CommandLimits(simulated_only), np.ones(len(simulated_only), np.float32)
     assert np.array_equal(limits.step(ends), ends)
-    assert PullLimits(simulated_only).load(ends).size == 0
+    assert load_pull_rules(simulated_only).members.size == 0
 
 
 def test_no_rule_of_eva_names_an_actuator_that_it_lacks() -> None:

@@ -114,8 +114,24 @@ def test_the_mouse_turns_the_head(page: Tab) -> None:
     page.wait_for("view.angles[0] < -0.5")
 
 
+@pytest.mark.parametrize("x, y", [(0.5, 0.8), (0.43, 0.5), (0.57, 0.45), (0.5, 0.05)])
+def test_quick_light_looks_like_that_of_stills(page: Tab, browser: Browser, served: Served, x: float, y: float
+                                               ) -> None:  # fmt: skip
+    """Forehead, cheeks and coat, where a processor draws and as on a graphics card."""
+    script = f"""(() => {{ view.changed = true; view.draw();
+      const gl = view.gl, pixel = new Uint8Array(4), {{width, height}} = view.canvas;
+      gl.readPixels(width * {x}, height * {y}, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
+      return Array.from(pixel); }})()"""
+    fine = browser.open(f"{served[1].address}?quality=fine")
+    fine.wait_for("view && shown && !view.slow")
+    wanted = np.array(fine.run(script))
+    fine.close()
+    assert page.run("view.slow")
+    np.testing.assert_allclose(page.run(script), wanted, atol=25)
+
+
 def test_the_canvas_shows_a_blue_face(page: Tab) -> None:
-    script = """(() => { view.changed = true; view.drawn = 0; view.draw();
+    script = """(() => { view.changed = true; view.draw();
       const gl = view.gl, pixel = new Uint8Array(4), {width, height} = view.canvas;
       gl.readPixels(width / 2, height * 0.62, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
       return Array.from(pixel); })()"""
