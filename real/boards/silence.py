@@ -44,6 +44,10 @@ class BoardSilence:
         self._began = began if self._began is None else self._began
         self._misses += 1
 
+    def patience(self, usual: float) -> float:
+        """Longest wait for the next answer [s]: twice as long after each miss, at most the hold time."""
+        return min(usual * 2**self._misses, max(usual, self._hold_after))
+
     @property
     def duration(self) -> float:
         """Time since the first message without an answer [s]; zero if none is missing."""
