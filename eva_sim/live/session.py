@@ -288,12 +288,12 @@ class Session:
         """Sends the face as it is now to all pages."""
         controller, feed = self._controller, self._feed
         seen = None if feed is None else feed.given if self.mode == "mirror" else feed.newest
-        new = seen is not None and seen.frame.number != self.shown_frame
-        answers = new and controller is not None and controller.frame is not None
-        arrival = controller.frame.arrival if answers else None
+        new = None if seen is None or seen.frame.number == self.shown_frame else seen
+        answered = controller.frame if controller is not None and new is not None else None
+        arrival = None if answered is None else answered.arrival
         number, self._published = next(self._numbers), perf_counter()
         header = self._header(number, reading, seen)
-        picture = seen.jpeg if new else b""
+        picture = b"" if new is None else new.jpeg
         self.shown_frame = -1 if seen is None else seen.frame.number
         vertices = self._scene.update(self.body.shown)
         self._pages.publish(Update(number, pack_update(header, vertices, picture), arrival))
