@@ -1,4 +1,4 @@
-"""Subcommands of recordings: `record`, `replay`, `export`."""
+"""Subcommands of recordings: `record`, `replay`, `export`, `export-animation`."""
 
 from __future__ import annotations
 
@@ -112,6 +112,32 @@ def export(
         info = export_lerobot(loaded, out, task, size, warn)
     told = f"episodes: {info['total_episodes']}, frames: {info['total_frames']}, in {out}"
     print_result({"folder": out, **info}, told)
+
+
+def export_animation(
+    recording: Annotated[
+        Path, typer.Argument(help="folder that `eva record` filled, or .csv with curves of Live Link Face")
+    ],
+    out: Annotated[Path, typer.Option(help="file to write, .glb")] = Path("out/face.glb"),
+) -> None:
+    """Writes a recording as an animated head in glTF.
+
+    The twin plays it, eased in and out. Blender, game engines and viewers in browsers read the file.
+    """
+    from eva_sim.recording.replay import replay_commands
+    from eva_sim.twin.animation import AnimatedTwin
+
+    if out.suffix.lower() != ".glb":
+        raise DataError(f"{out} has no extension of a glTF file in one piece; name it .glb.")
+    loaded = _load_curves(recording) if recording.suffix.lower() == ".csv" else _load(recording)
+    with work_on(out, f"{out} was not written."), AnimatedTwin() as twin:
+        replay_commands(twin, loaded)
+        written = twin.write_animation(out)
+    told = (
+        f"{out}: {written.frames} frames, {written.targets} morph targets of the head, at most "
+        f"{1000 * written.error:.2f} mm from the twin"
+    )
+    print_result({"file": out, **written._asdict()}, told)
 
 
 def _load_curves(file: Path) -> NDArray[np.float32]:

@@ -292,8 +292,8 @@ class Session:
         """Sends the face as it is now to all pages."""
         controller, feed = self._controller, self._feed
         seen = None if feed is None else feed.given if self.mode == "mirror" else feed.newest
-        new = seen if seen is not None and seen.frame.number != self.shown_frame else None
-        answered = None if controller is None or new is None else controller.frame
+        new = None if seen is None or seen.frame.number == self.shown_frame else seen
+        answered = controller.frame if controller is not None and new is not None else None
         arrival = None if answered is None else answered.arrival
         number, self._published = next(self._numbers), perf_counter()
         header = self._header(number, reading, seen)
