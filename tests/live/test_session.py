@@ -232,6 +232,7 @@ def test_an_armed_robot_is_held_while_a_person_is_learned(
 ) -> None:
     pages, states = FakePages(), set[BoardState]()
     with make_face("mock", realtime=True, camera_size=None) as face, Twin() as twin:
+        assert isinstance(face, RobotFace)
         person = detected(twin.neutral_landmarks) if seen else None
         feed: Any = ScriptedFeed(person, round(1.5 / max(pause, 0.03)), pause)
         session = Session(face, twin, pages, LiveScene(twin), tmp_path / "live", feed, model)
