@@ -75,6 +75,7 @@ SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
         "record": recordings.record,
         "replay": recordings.replay,
         "export": recordings.export,
+        "export-animation": recordings.export_animation,
     },
     "Use a robot, real or virtual": {
         "robot": robot.tour,

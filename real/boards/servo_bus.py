@@ -253,9 +253,10 @@ class BusBoard(HostManagedBoard):
         return f"{self._spec.names[self.ids.index(number)]} (id {number})"
 
     def _read_sensors(self, fully: bool) -> SensorReading:
-        answers = self._read(*self._reading, self.ids)
-        if not answers:
+        answers = self._sync_read(*self._reading, self.ids)
+        if not answers:  # `Board` waits for the whole line, and only single servos are asked again here
             raise NoAnswerError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
+        answers |= self._read(*self._reading, [i for i in self.ids if i not in answers])
         reading = SensorReading(self._unknown(), self._unknown())
         position, volts, self._held = self._unknown(), self._unknown(), False
         for i, number in enumerate(self.ids):

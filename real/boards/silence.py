@@ -44,6 +44,13 @@ class BoardSilence:
         self._began = began if self._began is None else self._began
         self._misses += 1
 
+    def patience(self, usual: float) -> float:
+        """Longest wait for the next answer [s]: twice as long after each miss.
+
+        It is at most half the hold time, so that no board holds because its host waits.
+        """
+        return min(usual * 2**self._misses, max(usual, self._hold_after / 2))
+
     @property
     def duration(self) -> float:
         """Time since the first message without an answer [s]; zero if none is missing."""

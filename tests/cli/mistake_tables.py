@@ -327,6 +327,11 @@ RECORDINGS = [
     ("export session --image-size 3 --out {out}", r"is no size of a picture; write WIDTHxHEIGHT"),
     ("export session --image-size 0x0 --out {out}", r"cannot be exported: sides are even"),
     ("export session --image-size nanxinf --out {out}", r"is no size of a picture"),
+    ("export-animation", r"Missing argument 'recording'"),
+    ("export-animation none --out face.glb", r"none holds no recording"),
+    ("export-animation still --out face.glb", r"still holds no frames"),
+    ("export-animation session --out face.mp4", r"face.mp4 has no extension of a glTF file"),
+    ("export-animation session --out empty/.glb", r"empty/.glb has no extension of a glTF file"),
     ("export session --task '' --out {out}", r"the argument after --task is empty"),
 ]
 DOCTOR = [

@@ -167,6 +167,13 @@ COMMANDS = {
         "was not made",
         STARTS_OVER,
     ),
+    "export-animation": Command(
+        "export-animation session --out out/face.glb",
+        ("eva_sim.twin.twin:Twin.move", 5),
+        (REPLACE, 1),
+        "face.glb was not written",
+        STARTS_OVER,
+    ),
     "transfer": Command(
         "transfer --robots 1 --out out",
         ("eva_sim.twin.twin:Twin.move", 60),
