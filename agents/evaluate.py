@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +40,8 @@ from eva_sim.optional import import_optional
 from eva_sim.progress import progress, report
 from eva_sim.twin import Twin
 from eva_sim.twin.pictures import ComparedFaces, write_comparison_sheet
+from eva_sim.workers.choice import choose_workers
+from eva_sim.workers.jobs import OpenWork, Workers
 
 REPORT_FILE, SHEET_FILE = "evaluation.json", "evaluation.png"
 #: Seeds of held-out faces begin here, far from those that people give to babbling.
@@ -46,6 +50,11 @@ HELD_OUT_SEED = 1_000_000_007
 _PROBES = 64
 #: Rows of the report that are no predictors.
 MODEL, TRUE, FLOOR = "the model", "the true command", "floor of the noise"
+#: Rows of the report in their order.
+ROWS = (
+    "neutral", "random command", "random training face", "linear", "nearest neighbour", "one hidden layer",
+    MODEL, "search through the twin", TRUE, FLOOR,
+)  # fmt: skip
 #: Faces on the sheet.
 _PICTURED = 6
 TRAVEL, MILLIMETRES = "error [travel]", "landmark error [mm]"
@@ -95,6 +104,7 @@ def evaluate_model(
     out: str | os.PathLike[str],
     config: EvaluationConfig | None = None,
     data: Dataset | None = None,
+    workers: int | Workers = 1,
 ) -> dict[str, Any]:
     """Scores a model beside its baselines and writes `evaluation.json` and `evaluation.png` into `out`.
 
@@ -105,6 +115,7 @@ def evaluate_model(
         out: the folder; it also keeps the faces, and the babbled data where none are given.
         config: what is evaluated.
         data: to which the baselines are fitted; by default, `config.samples` expressions are babbled.
+        workers: number of processes, or workers; a seed is a job. They do not change the scores.
 
     Returns:
         The content of `evaluation.json`.
@@ -114,19 +125,23 @@ def evaluate_model(
     """
     folder, config = check_output_folder(out), config or EvaluationConfig()
     config.check()
+    chosen = choose_workers(workers)
     import_optional("matplotlib", "train")  # which colours the sheet
     with Twin() as twin:
         _check_face(model.spec.digest, twin, "the model")
-        data = data or _babbled(folder / "data", config.samples, 0)
+        data = data or _babbled(folder / "data", config.samples, 0, chosen)
         _check_face(data.manifest.digest, twin, f"{data.folder}")
-        training, stamp = data.split()[0], _stamp(model, data, config)
-        held_out = [_held_out(folder, seed, config) for seed in range(config.seeds)]
-        scores = [_score_seed(model, training, faces, twin, folder, stamp) for faces in held_out]
+        stamp = _stamp(model, data, config)
+        open_scoring = partial(_open_scoring, model, data, config, folder.absolute(), stamp)
+        _score_seeds(open_scoring, folder, stamp, config, chosen)
+        scores = [_read_scores(_seed_path(folder, seed), stamp) for seed in range(config.seeds)]
         rows = _summarise(scores)
         content = {**stamp, "seeds": config.seeds, "rows": _as_json(rows)}
         with atomic_files(folder) as part:
             write_json(part / REPORT_FILE, content)
-            write_comparison_sheet(twin, _compare_faces(model, held_out[0]), part / SHEET_FILE)
+            write_comparison_sheet(
+                twin, _compare_faces(model, _held_out(folder, 0, config)), part / SHEET_FILE
+            )
     title = f"{config.faces} new faces for each of {config.seeds} seeds, noise {config.noise:g}"
     print_summary(title, rows)
     return content
@@ -139,8 +154,8 @@ def _check_face(digest: str, twin: Twin, name: str) -> None:
         )
 
 
-def _babbled(folder: Path, samples: int, seed: int) -> Dataset:
-    babble(folder, samples, seed, workers=1, image_size=None)
+def _babbled(folder: Path, samples: int, seed: int, workers: int | Workers = 1) -> Dataset:
+    babble(folder, samples, seed, workers=workers, image_size=None)
     return load_dataset(folder)
 
 
@@ -162,40 +177,74 @@ def _held_out(folder: Path, seed: int, config: EvaluationConfig) -> HeldOut:
     return HeldOut(data, noisy, config.noise, seed)
 
 
-def _score_seed(
-    model: RouteModel,
-    training: Dataset,
-    faces: HeldOut,
-    twin: Twin,
-    folder: Path,
-    stamp: dict[str, Any],
+def _score_seeds(
+    open_scoring: OpenWork, folder: Path, stamp: dict[str, Any], config: EvaluationConfig, workers: Workers
+) -> None:
+    """Scores the seeds that the folder lacks; `seed-0.json` and so on hold the scores."""
+    with (
+        progress(does="evaluate", total=config.seeds, unit="seeds", workers=workers.count) as bar,
+        closing(workers.run_jobs(open_scoring, _missing_seeds(folder, stamp, config, bar.skip))) as scored,
+    ):
+        for _ in scored:
+            bar.update()
+
+
+def _missing_seeds(
+    folder: Path, stamp: dict[str, Any], config: EvaluationConfig, skipped: Callable[[int], object]
+) -> Iterator[int]:
+    for seed in range(config.seeds):
+        if _read_scores(_seed_path(folder, seed), stamp):
+            report(f"Seed {seed} is done already.")
+            skipped(1)
+        else:
+            yield seed
+
+
+def _seed_path(folder: Path, seed: int) -> Path:
+    return folder / f"seed-{seed}.json"
+
+
+@contextmanager
+def _open_scoring(
+    model: RouteModel, data: Dataset, config: EvaluationConfig, folder: Path, stamp: dict[str, Any]
+) -> Iterator[Callable[[int], None]]:
+    """Opens a twin; yields the function that writes the scores of a seed."""
+    training = data.split()[0]
+    with Twin() as twin:
+
+        def score_seed(seed: int) -> None:
+            scores = _score_rows(model, training, _held_out(folder, seed, config), twin)
+            write_json(_seed_path(folder, seed), {"stamp": stamp, "scores": scores})
+
+        yield score_seed
+
+
+def _score_rows(
+    model: RouteModel, training: Dataset, faces: HeldOut, twin: Twin
 ) -> dict[str, dict[str, float]]:
-    """Returns `scores[row][score]` of one seed; reads them if they are there."""
-    path = folder / f"seed-{faces.seed}.json"
-    if path.exists() and (earlier := _read_if_whole(path)).get("stamp") == stamp:
-        report(f"Seed {faces.seed} is done already.")
-        return dict(earlier["scores"])
+    """Returns `scores[row][score]` of one seed."""
     scores: dict[str, dict[str, float]] = {}
     for name, make in _predictors(model, training, faces, twin).items():
         commands = make().predict(faces.noisy)
         scores[name] = _score(name, commands, faces.data, twin)
     scores[FLOOR] = _floor(faces, twin)
-    write_json(path, {"stamp": stamp, "scores": scores})
     return scores
 
 
-def _read_if_whole(path: Path) -> dict[str, Any]:
+def _read_scores(path: Path, stamp: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Returns the scores of a seed; empty if there are none of this evaluation."""
     try:
-        content = read_json(path)
+        content = read_json(path) if path.exists() else {}
     except DataError:
         return {}
-    return content if isinstance(content, dict) else {}
+    same = isinstance(content, dict) and content.get("stamp") == stamp
+    return dict(content["scores"]) if same else {}
 
 
 def _predictors(
     model: RouteModel, training: Dataset, faces: HeldOut, twin: Twin
 ) -> dict[str, Callable[[], Predictor]]:
-    """Returns what makes each row, in the order of the table."""
+    """Returns what makes each row but the floor, in the order of `ROWS`."""
     commands, landmarks, seed = training.commands, training.landmarks, faces.seed
     one_layer = TrainingConfig(**{**asdict(_ONE_HIDDEN_LAYER), "seed": seed})
     return {
@@ -242,8 +291,8 @@ def _floor(faces: HeldOut, twin: Twin) -> dict[str, float]:
 
 def _summarise(scores: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, Interval]]:
     return {
-        name: {score: Interval.of([each[name][score] for each in scores]) for score in row}
-        for name, row in scores[0].items()
+        name: {score: Interval.of([each[name][score] for each in scores]) for score in scores[0][name]}
+        for name in ROWS
     }
 
 

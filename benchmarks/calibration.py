@@ -34,7 +34,6 @@ from rich.table import Table
 
 from eva_sim import make_face
 from eva_sim.contract import Face, Floats, load_spec
-from eva_sim.detector import Detector
 from eva_sim.files import write_json
 from eva_sim.landmarks import POINTS, REGIONS
 from eva_sim.randomise import Parameters, actuator_parameters, draw_parameters
@@ -53,6 +52,7 @@ from eva_sim.real.transfer.plan import make_plan
 from eva_sim.real.transfer.report import SIZE, by_region, motion_errors, observe_faces, open_twin
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.real.wire.link import Link
+from eva_sim.workers.jobs import ThisProcess
 
 #: Step of the pulses in the search for the ends of travel [us].
 GRAIN = 0.25
@@ -185,8 +185,7 @@ def compare_with_twin(body: str, seed: int, made: Calibration, folder: Path) -> 
         f"{body}-{seed}-nominal": lambda: make_face(body, seed=seed, camera_size=SIZE),
         f"{body}-{seed}-{limits:08x}": lambda: make_face(body, seed=seed, camera_size=SIZE, calibration=made),
     }
-    with Detector() as detector:
-        twin, *robots = observe_faces(folder, make_plan(load_spec(), 0), detector, faces).values()
+    twin, *robots = observe_faces(folder, make_plan(load_spec(), 0), faces, ThisProcess()).values()
     return dict(
         zip(("nominal", "calibrated"), (by_region(motion_errors(twin, r)) for r in robots), strict=True)
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.controller import MirrorController, MirrorTrace
@@ -23,6 +22,7 @@ from eva_sim.detector import DetectedFace
 from eva_sim.errors import DataError
 from eva_sim.files import read_arrays
 from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.media.encoding import PictureStore
 from eva_sim.twin import Twin
 
@@ -30,6 +30,8 @@ from eva_sim.twin import Twin
 _ITERATIONS = 12
 #: Command of the cables where a search begins, beside the robot's own: taut, since slack ones do not act.
 _TAUT = -0.5
+#: Cost of pulls beyond the limits [outer-eye distances], see `CommandSearch`.
+_BEYOND_LIMITS = 100.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class NearestFaces:
 
     def __init__(self, twin: Twin) -> None:
         self._settled, self._spec = SettledFace(twin), twin.spec
+        self._search_within = CommandSearch(twin.spec, _BEYOND_LIMITS)
 
     def __call__(self, targets: Floats, commands: Floats) -> Floats:
         """Returns the nearest faces that this robot can make, (B, N, 3) [outer-eye distances].
@@ -159,7 +162,7 @@ class NearestFaces:
         return np.where((errors[0] <= errors[1])[:, None, None], *found)
 
     def _search(self, targets: Floats, commands: Floats) -> Floats:
-        """Gauss-Newton within the travel; each face keeps the best command so far."""
+        """Gauss-Newton within travel and limits; each face keeps the best command so far."""
         faces = self._settled(commands)
         best, error = faces, _error(faces, targets)
         for _ in range(_ITERATIONS):
@@ -175,18 +178,8 @@ class NearestFaces:
 
     def _step(self, command: Floats, missing: Floats) -> Floats:
         rows = self._spec.expressive
-        x = np.clip(command[rows], -1, 1)
-        bounds = np.minimum(-1.0 - x, -1e-9), np.maximum(1.0 - x, 1e-9)
-        moved = command.copy()
-        solved = lsq_linear(*_reduced(self._settled.jacobian(command), missing.ravel()), bounds=bounds)
-        moved[rows] = np.clip(x + solved.x, -1, 1)
-        return moved
-
-
-def _reduced(jacobian: Floats, residual: Floats) -> tuple[Floats, Floats]:
-    """Returns a small problem with the same least-squares solution."""
-    q, r = np.linalg.qr(jacobian)
-    return r, q.T @ residual
+        jacobian = self._settled.jacobian(command)
+        return self._search_within.step(command, rows, -missing.ravel(), jacobian)
 
 
 def _error(faces: Floats, targets: Floats) -> Floats:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.sampling --out out/benchmarks/sampling
 
-Faces are those of the reduced skin, settled and without history, so that a pose costs little. Two sets of
-faces test the models: babbled ones, and the named expressions at five intensities. No way of drawing is made
-for the latter.
+Faces are those of the reduced skin, settled and without history, so that a pose costs little. Commands are
+kept within the limits of the face, as bodies do. Two sets of faces test the models: babbled ones, and the
+named expressions at five intensities. No way of drawing is made for the latter.
 Writes sampling.json and sampling.png; each seed is kept as it is finished.
 """
 
@@ -30,6 +30,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.expressions import load_expressions
 from eva_sim.files import atomic_files, read_json, write_json
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.progress import progress
 from eva_sim.twin import Twin
 
@@ -105,7 +106,7 @@ class Bench:
 
     def __init__(self, twin: Twin, seed: int) -> None:
         self.spec, self.settled, self.seed = twin.spec, SettledFace(twin), seed
-        self.neutral = twin.neutral_landmarks.astype(float)
+        self.limits, self.neutral = CommandLimits(twin.spec), twin.neutral_landmarks.astype(float)
         self.millimetres = 1000 * twin.outer_eye
         named = [load_expressions(twin.spec, each).values() for each in INTENSITIES]
         tests = {
@@ -131,7 +132,7 @@ class Bench:
     def draw(self, name: str, count: int, rng: Rng) -> tuple[Floats, Floats]:
         """Commands and faces of one way of drawing."""
         if name != ERRING:
-            commands = DRAWN[name](self.spec, count, rng)
+            commands = self.limits.within(DRAWN[name](self.spec, count, rng))
             return commands, self.settled(commands)
         commands = babbled(self.spec, count // 2, rng)
         faces = self.settled(commands)
@@ -144,6 +145,7 @@ class Bench:
         more = commands[rng.choice(len(commands), count - len(commands), p=share)]
         rows = self.spec.expressive
         more[:, rows] = (more[:, rows] + rng.normal(0, SPREAD, (len(more), len(rows)))).clip(-1, 1)
+        more = self.limits.within(more)
         return np.concatenate([commands, more]), np.concatenate([faces, self.settled(more)])
 
     def score(self, commands: Floats, faces: Floats) -> dict[str, dict[str, float]]:

@@ -261,9 +261,12 @@ class FaceEnv(gym.Env[Observation, Action]):
 
     def _settled(self, commands: NDArray[np.float32]) -> TargetFaces:
         """Tries out commands (K, 25) on the body, each from neutral."""
-        settled = [reset_and_hold(self.face, command).landmarks for command in commands]
+        settled = [reset_and_hold(self.face, command) for command in commands]
+        landmarks, sent = (
+            np.stack([getattr(each, name) for each in settled]) for name in ("landmarks", "sent")
+        )
         neutral = self.face.neutral_landmarks, self.face.spec.neutral
-        return TargetFaces.after_neutral(neutral, np.stack(settled), commands)
+        return TargetFaces.after_neutral(neutral, landmarks, sent)
 
     def _check_open(self) -> None:
         if self._closed:

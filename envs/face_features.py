@@ -53,6 +53,11 @@ class FaceFeatures:
         along: Floats = np.einsum("...i,ki->...k", flat - self.mean, self.parts) / self.deviations
         return along.clip(-FEATURE_REACH, FEATURE_REACH)
 
+    def landmarks(self, features: Floats) -> NDArray[np.float32]:
+        """Returns the nearest landmarks (..., N, 3) that have these features (..., K)."""
+        flat = self.mean + np.einsum("...k,ki->...i", features * self.deviations, self.parts)
+        return flat.reshape(*features.shape[:-1], -1, 3).astype(np.float32)
+
 
 @lru_cache(maxsize=8)
 def load_face_features(spec: FaceSpec) -> FaceFeatures:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 import eva_sim  # noqa: F401 - registers the ids
 from eva_sim.contract import Floats
+from eva_sim.envs.residual_actions import ResidualActions
 from eva_sim.errors import ArgumentValueError, EvaError
 
 try:
-    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 except ModuleNotFoundError:
     raise EvaError(
         "this adapter needs Stable-Baselines3; install it with: pip install stable-baselines3"
@@ -120,6 +121,39 @@ class NativeVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Indices = None) -> list[bool]:
         """Says of each copy that it is not wrapped."""
         return [False for _ in self._get_indices(indices)]
+
+
+class ResidualVecEnv(VecEnvWrapper):
+    """Environments whose actions correct the commands of a model.
+
+    Args:
+        envs: with `observe="features"` and absolute actions.
+        residual: adds the model's commands to observations, and corrections to commands.
+    """
+
+    def __init__(self, envs: VecEnv, residual: ResidualActions) -> None:
+        super().__init__(envs, residual.observation_space(envs.observation_space), residual.action_space)
+        self._residual = residual
+
+    def reset(self) -> Any:
+        """Begins an episode in every copy."""
+        return self._residual.observe(self.venv.reset(), begins=True)
+
+    def step_async(self, actions: NDArray) -> None:
+        """Takes the corrections of the next step, and clips them: policies draw some beyond the range."""
+        self.venv.step_async(self._residual.command(np.clip(actions, -1, 1)))
+
+    def step_wait(self) -> tuple[Any, Floats, NDArray[np.bool_], list[dict[str, Any]]]:
+        """Steps. The last observation of an ended episode has what the model says, too."""
+        observations, rewards, done, infos = self.venv.step_wait()
+        ended = np.flatnonzero(done).tolist()
+        if ended:
+            lasts = [infos[copy]["terminal_observation"] for copy in ended]
+            together = {name: np.array([last[name] for last in lasts]) for name in observations}
+            whole = self._residual.complete(together, np.array(ended))
+            for row, copy in enumerate(ended):
+                infos[copy]["terminal_observation"] = {name: value[row] for name, value in whole.items()}
+        return self._residual.observe(observations, begins=done), rewards, done, infos
 
 
 def rows_of(info: dict[str, Any], count: int) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class TargetFaces:
         landmarks: NDArray[np.float32],
         commands: NDArray[np.float32],
     ) -> TargetFaces:
-        """Returns faces that a body settled in, (K, N, 3) and (K, 25), after its neutral (N, 3) and (25,)."""
+        """Returns faces that a body settled in, (K, N, 3), and commands sent, (K, 25), after its neutral."""
         faces, orders = np.stack([neutral[0], *landmarks]), np.stack([neutral[1], *commands])
         return cls(faces, orders, range(1, len(faces)))
 

@@ -74,11 +74,11 @@ class VectorTargets:
         spec = self._twins.spec
         commands = np.stack([goals.get(copy, spec.neutral) for copy in range(self._twins.faces)])
         state = self._twins.save()
-        landmarks = settle(self._twins, commands).landmarks
+        settled = settle(self._twins, commands)
         self._twins.restore(state)
         neutral = self._twins.neutral_landmarks, spec.neutral
         return {
-            copy: TargetFaces.after_neutral(neutral, landmarks[copy][None], commands[copy][None])
+            copy: TargetFaces.after_neutral(neutral, settled.landmarks[[copy]], settled.sent[[copy]])
             for copy in goals
         }
 
@@ -101,11 +101,14 @@ class VectorTargets:
             assert own is not None
             commands[copy], self._babbled[copy] = own.take(spec, drawn)
         settled = self._settled_as_in_the_atlas(commands)
-        landmarks = np.stack([readings.landmarks for readings in settled], axis=1)
+        landmarks, sent = (
+            np.stack([getattr(readings, name) for readings in settled], axis=1)
+            for name in ("landmarks", "sent")
+        )
         neutral = self._twins.neutral_landmarks, spec.neutral
         for copy in wanting:
             if not any(readings.faults[copy] for readings in settled):
-                faces = TargetFaces.after_neutral(neutral, landmarks[copy], commands[copy])
+                faces = TargetFaces.after_neutral(neutral, landmarks[copy], sent[copy])
                 self._ahead[copy].append(faces)
 
     def _settled_as_in_the_atlas(self, commands: NDArray[np.float32]) -> list[Readings]:

@@ -239,8 +239,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def mark_unfinished(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Makes a folder, and marks it as unfinished for the block.
+def mark_unfinished(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Makes a folder, and marks it as unfinished for the block; yields the mark, a file.
 
     `remove_leftovers` finds the mark if the process is killed. A folder that the block leaves empty by an
     error is removed.
@@ -254,7 +254,7 @@ def mark_unfinished(folder: str | os.PathLike[str]) -> Iterator[None]:
             handle, name = tempfile.mkstemp(dir=folder, prefix=_part_prefix())
             os.close(handle)
         stack.callback(Path(name).unlink, missing_ok=True)
-        yield
+        yield Path(name)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from eva_sim.contract import FaceSpec
-from eva_sim.errors import DataError
+from eva_sim.contract import FaceSpec, load_spec
+from eva_sim.errors import DataError, known_names
 from eva_sim.tables import read_table
 
 NAME = "robot.toml"
@@ -71,11 +71,12 @@ def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
     """Reads the exclusions and overloads of `robot.toml`: each rule for each side.
 
     An exclusion is a `pair` of actuators (without their side) and the `limit` of the sum of their shares of
-    travel. An overload has a weight for each of its actuators, and says what it `protects`. Actuators that
-    the face lacks pull nothing; a rule of which fewer than two are left is left out.
+    travel. An overload has a weight for each of its actuators, and says what it `protects`. Actuators of EVA
+    that the face lacks pull nothing; a rule of which fewer than two are left is left out.
 
     Raises:
-        DataError: a rule lacks one of these, or its numbers make no sense.
+        DataError: a rule lacks one of these, its numbers make no sense, or it names an actuator that neither
+            the face nor EVA has.
     """
     config = robot_config(spec)
     try:
@@ -93,6 +94,7 @@ def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
                 f"{NAME}: the rule that protects {protects} by {weights} makes no sense. It needs two "
                 "actuators or more; an exclusion a limit of 1 or more; an overload weights of at most 1."
             )
+        _check_names(spec, protects, weights)
     named = (
         _on_one_side(spec, protects, weights, side)
         for protects, weights in rules
@@ -104,6 +106,18 @@ def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
 def _weights_of_pair(row: Mapping[str, Any]) -> dict[str, float]:
     one, other = row["pair"]
     return dict.fromkeys((one, other), 64 / int(64 * float(row["limit"])))  # the firmware counts in 64ths
+
+
+def _check_names(spec: FaceSpec, protects: str, names: Iterable[str]) -> None:
+    """Refuses a misspelt actuator, whose cable would be without protection."""
+    eva = load_spec()
+    known = list(dict.fromkeys((*spec.two_sided_names, *spec.names, *eva.two_sided_names, *eva.names)))
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"{NAME}: the rule that protects {protects} names {name!r}, which is no actuator of this "
+                f"face nor of EVA; {known_names(name, known)}."
+            )
 
 
 def _on_one_side(spec: FaceSpec, protects: str, weights: Mapping[str, float], side: str) -> PullRule:

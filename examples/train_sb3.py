@@ -1,7 +1,7 @@
 """PPO from Stable-Baselines3 learns to make faces, in ten minutes on two cores.
 
     python examples/train_sb3.py                                         # EVA/Pose-v0
-    python examples/train_sb3.py --env-id EVA/Mimic-v0 --randomise --history 3 --out out/train_mimic
+    python examples/train_sb3.py --env-id EVA/Mimic-v0 --randomise --residual --out out/train_mimic
 
 It needs `pip install -e ".[rl]"`. Every option is a field of `Arguments`. Faces to reach are drawn anew for
 each episode, so the faces of the final test were never seen. The script writes into the folder `--out`: the
@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 
 from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.agents.models.model_file import MODEL_FILE
+from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.envs.evaluation import Policy, evaluate, known_policies, score_policies, score_table
+from eva_sim.envs.residual_actions import ResidualActions
 from eva_sim.errors import ArgumentValueError, DataError, EvaError
 from eva_sim.files import asset, atomic_path, check_output_folder, read_json, write_json
 from eva_sim.progress import report
@@ -40,7 +42,7 @@ try:
     from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 except ModuleNotFoundError:
     raise SystemExit('train_sb3: Stable-Baselines3 is missing; pip install -e ".[rl]"') from None
-from eva_sim.envs.stable_baselines3 import make_sb3_vec_env
+from eva_sim.envs.stable_baselines3 import ResidualVecEnv, make_sb3_vec_env
 
 #: Options that may differ when a run goes on; the others are those of its checkpoint.
 CHANGEABLE = ("out", "minutes", "steps", "resume", "test_skin", "test_copies")
@@ -72,6 +74,8 @@ class Arguments:
     test_copies: int = option(128, "episodes of the final test")
     randomise: bool = option(False, "another body in each episode")
     action_mode: str = option("relative", "absolute, from_rest or relative")
+    residual: bool = option(False, "actions correct the commands of the inverse model that is shipped")
+    reach: float = option(0.3, "largest such correction")
     history: int = option(1, "observations that the policy sees at once")
     change_weight: float = option(0.05, "weight of changes of command in the reward")
     copies: int = option(128, "environments side by side")
@@ -196,15 +200,23 @@ def training_envs(arguments: Arguments) -> Any:
         stagger=True,
         **policy_options(arguments),
     )
+    if arguments.residual:
+        envs = ResidualVecEnv(envs, residual_actions(arguments, load_spec()))
     return VecFrameStack(envs, arguments.history) if arguments.history > 1 else envs
 
 
 def policy_options(arguments: Arguments) -> dict[str, Any]:
     """What the policy is made for: options of every environment that it meets."""
     return {
-        "observe": "features", "targets": "babbling", "action_mode": arguments.action_mode,
+        "observe": "features", "targets": "babbling",
+        "action_mode": "absolute" if arguments.residual else arguments.action_mode,
         "randomise": arguments.randomise, "change_weight": arguments.change_weight,
     }  # fmt: skip
+
+
+def residual_actions(arguments: Arguments, spec: FaceSpec) -> ResidualActions:
+    inverse = InverseModel.load(asset(SHIPPED_MODEL) / MODEL_FILE)
+    return ResidualActions(spec, inverse.predict, arguments.reach)
 
 
 def new_model(arguments: Arguments, envs: VecNormalize) -> PPO:
@@ -229,18 +241,21 @@ def new_model(arguments: Arguments, envs: VecNormalize) -> PPO:
 class TrainedPolicy:
     """The mean of a policy, with its normalisation and its history, for `evaluate`."""
 
-    def __init__(self, model: PPO, envs: VecNormalize, history: int) -> None:
+    def __init__(self, model: PPO, envs: VecNormalize, arguments: Arguments) -> None:
         self._model, self._envs = model, envs
-        self._seen: deque[dict[str, NDArray]] = deque(maxlen=history)
+        self._seen: deque[dict[str, NDArray]] = deque(maxlen=arguments.history)
+        self._residual = residual_actions(arguments, load_spec()) if arguments.residual else None
 
     def __call__(self, seen: dict[str, NDArray], info: dict[str, Any], begins: bool) -> NDArray[np.float32]:
+        if self._residual:
+            seen = self._residual.observe(seen, begins)
         if begins:
             nothing = {name: np.zeros_like(value) for name, value in seen.items()}
             self._seen.extend([nothing] * (self._seen.maxlen or 1))  # as VecFrameStack begins
         self._seen.append(seen)
         stacked = {name: np.concatenate([old[name] for old in self._seen], axis=-1) for name in seen}
         actions, _ = self._model.predict(self._envs.normalize_obs(stacked), deterministic=True)
-        return actions
+        return self._residual.command(actions) if self._residual else actions
 
 
 def envs_of_whole_episodes(arguments: Arguments, copies: int, skin: str, **options: Any) -> Any:
@@ -277,7 +292,7 @@ class Progress(BaseCallback):
 
     def _add_point(self) -> None:
         arguments, state = self._arguments, self._state
-        policy = TrainedPolicy(self.model, self.training_env, arguments.history)
+        policy = TrainedPolicy(self.model, self.training_env, arguments)
         scores = evaluate(self._envs, policy, CURVE_SEED).summary()
         state.points.append({"steps": self.num_timesteps, "wall_s": state.wall, **scores})
         save(arguments, state, self.model, self.training_env)
@@ -310,7 +325,7 @@ def final_test(arguments: Arguments, model: PPO, normaliser: VecNormalize) -> di
     scores = score_policies(known, policies, TEST_SEED)
     known.close()
     own = envs_of_whole_episodes(arguments, copies, skin)
-    trained = {"PPO": TrainedPolicy(model, normaliser, arguments.history)}
+    trained = {"PPO": TrainedPolicy(model, normaliser, arguments)}
     scores |= score_policies(own, trained, TEST_SEED)
     own.close()
     return scores

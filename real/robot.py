@@ -27,8 +27,8 @@ from eva_sim.real.vision.landmark_reader import LandmarkReader, RestView
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.telemetry import Telemetry
 
-#: Longest time for arming, beyond the gaps between its groups and the way to rest [s].
-_ARMING_TIME = 1.0
+#: Longest time for arming on a busy computer, beyond the gaps between its groups and the way to rest [s].
+_ARMING_TIME = 5.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
 #: What the filter latches when a person ends the motion; everything else is a fault.
@@ -275,13 +275,13 @@ class RobotFace(Face):
             )
 
     def _await_armed(self) -> None:
-        """Sends the rest position until all groups are armed."""
+        """Sends the rest position until all groups are armed; arming pauses in a hold."""
         safety = robot_config(self.spec)["safety"]
         limits = self.calibration.limits
         way = float(((limits.high - limits.low) / load_motion_rules(self.spec).arming_slew(limits)).max())
         gaps = len(safety["arm_groups"]) * safety["arm_gap"]
         deadline = self.clock.now() + gaps + way * self._period + _ARMING_TIME
-        while self._status.state == BoardState.ARMING and self.clock.now() < deadline:
+        while self._status.state in (BoardState.ARMING, BoardState.HOLD) and self.clock.now() < deadline:
             with self._shutdown:
                 self._send(self._raw)
                 self.clock.sleep(self._period)

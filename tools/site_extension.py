@@ -1,4 +1,4 @@
-"""What the documentation site adds to Sphinx: navigation from the index, docstrings in Markdown, and MathML.
+"""What the documentation site adds to Sphinx: navigation, docstrings and notebooks in Markdown, and MathML.
 
 `docs/conf.py` loads it. The pages stay plain Markdown, so that they can be read without the site.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import posixpath
 import re
 from importlib import import_module
@@ -26,9 +27,10 @@ UNLINKED = [
     # Of the environments, whose docstrings are Markdown: docs/environments.md has them.
     (r"py:class", r"eva_sim\.envs\.vector\.FaceVectorEnv"),
 ]
-#: Comments in a page whose place the Markdown docstring of a class, or the text of a program, takes.
+#: Comments in a page whose place the Markdown docstring of a class, a program or a notebook takes.
 _DOCSTRING = re.compile(r"^<!-- docstring: ([\w.]+) -->$", re.MULTILINE)
 _PROGRAM = re.compile(r"^<!-- code: ([\w./]+) -->$", re.MULTILINE)
+_NOTEBOOK = re.compile(r"^<!-- notebook: ([\w./]+) -->$", re.MULTILINE)
 #: A name of the API reference, and its module.
 _NAME = re.compile(r"^- `(\w+)` of `(eva_sim[\w.]*)`$", re.MULTILINE)
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -64,6 +66,33 @@ def docstring(name: str) -> str:
     return re.sub(r"^## ", "### ", text, flags=re.MULTILINE)
 
 
+def notebook_page(content: str) -> str:
+    """Returns an executed notebook as Markdown, without its title: text, code, and what the code showed.
+
+    Args:
+        content: of the notebook's file, JSON.
+    """
+    parts = []
+    for cell in json.loads(content)["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(re.sub(r"\A# .*\n", "", text))
+        else:
+            parts += [f"```python\n{text}\n```", *(_shown(output) for output in cell["outputs"])]
+    return "\n\n".join(parts)
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """Returns what one output of a cell shows: a picture if there is one, else its text."""
+    data = output.get("data", {})
+    for kind in ("image/jpeg", "image/png"):
+        if kind in data:
+            packed = "".join("".join(data[kind]).split())
+            return f'<img alt="what the code shows" src="data:{kind};base64,{packed}">'
+    text = "".join(output.get("text", data.get("text/plain", "")))
+    return f"```text\n{text.rstrip()}\n```"
+
+
 def reference(module: str, name: str) -> str:
     """Returns the directive that documents a public name, with the members of a class.
 
@@ -83,6 +112,7 @@ def _complete_page(app: Any, page: str, source: list[str]) -> None:
         source[0] += "\n" + navigation(source[0], posixpath.dirname(page))
     text = _DOCSTRING.sub(lambda found: docstring(found[1]), source[0])
     text = _PROGRAM.sub(lambda found: f"```python\n{(ROOT / found[1]).read_text()}```", text)
+    text = _NOTEBOOK.sub(lambda found: notebook_page((ROOT / found[1]).read_text()), text)
     source[0] = _NAME.sub(lambda found: reference(found[2], found[1]), text)
 
 

@@ -11,8 +11,8 @@ import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 
 from eva_sim import make_face
 from eva_sim.agents.data.dataset import DatasetManifest, count_shards, read_shard, shard_path, write_spec
-from eva_sim.agents.data.workers import run_jobs
 from eva_sim.contract import Face, FaceSpec
 from eva_sim.errors import DataError, EvaError, check_seed
 from eva_sim.files import check_free_space, check_output_folder, remove_leftovers, write_arrays
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.progress import progress, report
 from eva_sim.settling import hold, settling_steps
+from eva_sim.workers.choice import choose_workers
+from eva_sim.workers.jobs import ThisProcess, Workers
 
 #: Opens a face from `body` and options; the face is used in a `with` block.
 OpenFace = Callable[..., AbstractContextManager[Face]]
@@ -36,8 +38,6 @@ Opener = tuple[OpenFace, str, dict[str, Any]]
 
 #: Samples in a shard, the unit of work, of resuming and of holding out.
 SHARD_SIZE = 50
-#: Largest number of worker processes; more than a few for each processor only take memory.
-MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))
 #: Probability that both sides do the same, and the standard deviation of their difference [command].
 _SYMMETRIC, _DIFFERENCE = 0.75, 0.05
 #: Probability that an active actuator goes to the end of its travel.
@@ -56,7 +56,7 @@ def sample_command(spec: FaceSpec, rng: np.random.Generator) -> NDArray[np.float
     pose are small and free.
 
     Returns:
-        A command, (25,) in [-1, 1].
+        A command, (25,) in [-1, 1], within the limits of the face.
     """
     command = spec.neutral
     activity = rng.uniform(0.15, 0.75)
@@ -65,7 +65,13 @@ def sample_command(spec: FaceSpec, rng: np.random.Generator) -> NDArray[np.float
         command[members] = _draw_patch(command[members], activity, rng)
     _relax_antagonists(command, spec, rng)
     _draw_gaze_and_pose(command, spec, rng)
-    return command.clip(-1, 1)
+    allowed: NDArray[np.float32] = _limits(spec).within(command.clip(-1, 1).astype(float)).astype(np.float32)
+    return allowed
+
+
+@lru_cache(maxsize=8)
+def _limits(spec: FaceSpec) -> CommandLimits:
+    return CommandLimits(spec)
 
 
 def _moving(spec: FaceSpec, patch: str) -> list[int]:
@@ -192,7 +198,7 @@ def babble(
     *,
     body: str = "twin",
     options: Mapping[str, Any] | None = None,
-    workers: int = 2,
+    workers: int | Workers = 2,
     image_size: int | None = 64,
     resume: bool = True,
     open_face: OpenFace = make_face,
@@ -200,8 +206,8 @@ def babble(
 ) -> DatasetManifest:
     """Records random expressions into a folder that `eva_sim.agents.data.dataset.load_dataset` reads.
 
-    The recorded data depend on the seed alone, not on interruptions or the number of workers. Run from a
-    script, the call belongs under `if __name__ == "__main__":`, since workers are spawned.
+    The recorded data depend on the seed alone, not on interruptions or on the workers. Run from a script,
+    the call belongs under `if __name__ == "__main__":`, since processes are spawned.
 
     Args:
         out: as all arguments that are not listed here, see `plan_babbling`.
@@ -209,7 +215,8 @@ def babble(
         seed: of all random numbers.
         body: body to open.
         options: with which it is opened.
-        workers: number of processes, each with its own face; 1 works in this process.
+        workers: number of processes, each with its own face; 1 works in this process. Or other workers,
+            such as `RayWorkers`.
         image_size: side of a picture per sample [pixels], or None for none.
         resume: keep the good shards of an earlier run.
         open_face: opens a face from `body` and `options`.
@@ -219,17 +226,16 @@ def babble(
         DataError: the folder holds another data set.
         EvaError: a worker died; the shards it finished are kept.
     """
-    if not 1 <= workers <= MOST_WORKERS:
-        raise EvaError(f"workers={workers}; this computer does well with 1 to {MOST_WORKERS}.")
+    chosen = choose_workers(workers)
     with _opened_once(open_face) as lend_face:
-        opener = lend_face if workers == 1 else open_face, body, dict(options or {})
+        opener = lend_face if isinstance(chosen, ThisProcess) else open_face, body, dict(options or {})
         plan = plan_babbling(
             out, samples, seed, body=body, options=options, image_size=image_size, resume=resume,
             open_face=opener[0], spec=spec,
         )  # fmt: skip
         with (
-            progress(does="babble", total=plan.manifest.samples, unit="faces", workers=workers) as bar,
-            contextlib.closing(_record_missing(plan, opener, workers, bar.skip)) as recorded,
+            progress(does="babble", total=plan.manifest.samples, unit="faces", workers=chosen.count) as bar,
+            contextlib.closing(_record_missing(plan, opener, chosen, bar.skip)) as recorded,
         ):
             for index in recorded:
                 bar.update(plan.manifest.rows(index))
@@ -251,23 +257,17 @@ def _opened_once(open_face: OpenFace) -> Iterator[OpenFace]:
 
 
 def _record_missing(
-    plan: BabblingPlan, opener: Opener, workers: int, skipped: Callable[[int], object]
+    plan: BabblingPlan, opener: Opener, workers: Workers, skipped: Callable[[int], object]
 ) -> Generator[int, None, None]:
     """Records the shards that the folder lacks, and yields each once it is done."""
     missing = plan.missing_shards(skipped)
     first = next(missing, None)
     if first is None:
         return  # no face is opened
-    open_recorder = partial(_open_recorder, opener, plan)
-    jobs = chain([first], missing)
-    if workers > 1:
-        with contextlib.closing(run_jobs(open_recorder, jobs, workers)) as recorded:
-            yield from recorded
-    else:
-        with open_recorder() as record:
-            for index in jobs:
-                record(index)
-                yield index
+    there = replace(plan, folder=plan.folder.absolute())  # workers may be in another folder
+    jobs = workers.run_jobs(partial(_open_recorder, opener, there), chain([first], missing))
+    with contextlib.closing(jobs) as recorded:
+        yield from recorded
 
 
 def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:

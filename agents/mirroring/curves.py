@@ -18,7 +18,7 @@ from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, NeckAndEyes
 from eva_sim.agents.mirroring.neutral_face import SHAPES, face_unit_effects
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.route_model import RouteModel
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import BLEND_SHAPES, canonical_face
 from eva_sim.errors import DataError
 from eva_sim.files import unreadable
@@ -84,14 +84,14 @@ def _seconds(timecode: str) -> float:
     return 3600 * hours + 60 * minutes + seconds + frames / RATE
 
 
-def curve_commands(curves: Curves, model: RouteModel) -> NDArray[np.float32]:
+def curve_commands(curves: Curves, model: RouteModel, spec: FaceSpec) -> NDArray[np.float32]:
     """Returns the commands that make a robot follow curves, (T, A), one for each of its control periods.
 
     Args:
         curves: what the face does.
         model: of the robot.
+        spec: of the robot.
     """
-    spec = model.spec
     retarget = Retargeter(spec, model.neutral, model.range_low, model.range_high, model.forward_model)
     neck_and_eyes, neutral = NeckAndEyes(spec), Aligner.of(canonical_face()).neutral
     steps = np.arange(0, curves.time[-1] + spec.control_dt / 2, spec.control_dt)

@@ -17,6 +17,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head import neck
 from eva_sim.head.geometry import LEG_LENGTHS
 from eva_sim.landmarks import landmark_rows
+from eva_sim.limits.neck_poses import NeckReach
 
 #: Distance of the iris from the centre about which the eye turns [outer-eye distances]: 10.5 mm (the centre
 #: lies 14 mm behind the cornea, the iris 3.5 mm; Fry and Hill, American Journal of Optometry 39(11), 1962) of
@@ -82,16 +83,17 @@ class NeckAndEyes:
     def __init__(self, spec: FaceSpec) -> None:
         legs = spec.where("leg")
         self._spec, self._legs = spec, legs if len(legs) == len(LEG_LENGTHS) else legs[:0]
+        self._neck_reach = NeckReach(spec)
         self._low, self._high = spec.column("low"), spec.column("high")
         self._eyes = {axis: [_find(spec, axis, side) for side in ("left", "right")] for axis in _AXES}
 
     def set_command(self, command: NDArray[np.float32], asked: HeadAndGaze) -> NDArray[np.float32]:
-        """Returns a command, (25,), whose neck and eyes go as far towards `asked` as they reach.
+        """Returns a command, (25,), whose neck and eyes go as far towards `asked` as they may.
 
-        Where the neck does not reach, the eyes turn further, so that the robot looks where the person looks.
+        Where the neck may not go, the eyes turn further, so that the robot looks where the person looks.
         """
         position = self._spec.to_physical(command)
-        turn = self._reachable(asked.turn)
+        turn = self._neck_reach(asked.turn)
         if len(self._legs):
             position[self._legs] = self._spec.column("neutral")[self._legs] + neck.leg_extensions(turn)
         left_over = asked.turn - turn
@@ -115,12 +117,6 @@ class NeckAndEyes:
             for eye, index in enumerate(self._eyes[axis]):
                 found.gaze[eye, column] = position[index].sum()
         return found
-
-    def _reachable(self, turn: Floats) -> Floats:
-        if not len(self._legs):
-            return np.zeros(3)
-        rest = self._spec.column("neutral")[self._legs]
-        return neck.reachable_turn(turn, self._low[self._legs] - rest, self._high[self._legs] - rest)
 
 
 #: What the actuators of an eye move: yaw, then pitch.

@@ -105,20 +105,30 @@ def wait_for_neutral(frames: Iterator[DetectedFrame]) -> PersonTracker:
     Raises:
         MediaError: the frames ended first.
     """
+    return learn_person(watch_person(frames))
+
+
+def watch_person(frames: Iterator[DetectedFrame]) -> list[DetectedFace]:
+    """Returns the faces of the first `NEUTRAL_DURATION` in which a face was in view without a break.
+
+    Raises:
+        MediaError: the frames ended first.
+    """
     unbroken: list[DetectedFrame] = []
     for frame in frames:
         unbroken = [] if frame.face is None else [*unbroken, frame]
-        if not unbroken:
-            continue
-        duration = frame.time - unbroken[0].time
-        if duration >= NEUTRAL_DURATION:
-            faces = [each.face for each in unbroken if each.face is not None]
-            rest = PersonAtRest.of(faces)
-            return PersonTracker(rest, learner=RestLearner(rest, faces))
+        if unbroken and frame.time - unbroken[0].time >= NEUTRAL_DURATION:
+            return [each.face for each in unbroken if each.face is not None]
     raise MediaError(
         f"no face stayed in view for {NEUTRAL_DURATION:g} s, and nothing was mirrored; "
         "sit in front of the camera."
     )
+
+
+def learn_person(faces: list[DetectedFace]) -> PersonTracker:
+    """Learns a person's neutral face from their faces at rest; the tracker revises it later."""
+    rest = PersonAtRest.of(faces)
+    return PersonTracker(rest, learner=RestLearner(rest, faces))
 
 
 class MirrorDisplay:

@@ -4,7 +4,9 @@ A person's displacement from their own neutral face, put on the robot's neutral 
 that the robot can make: its skin moves in other places. The robot's forward model gives the nearest face that
 it can make, as in Chen et al., ICRA 2021. If all points counted alike, the nearest face would raise the brows
 half as far as the person does, because the many points that barely move outweigh the few that matter. People
-read a face by its gaps (brow over eye, lids, lips), so the gaps count separately.
+read a face by its gaps (brow over eye, lids, lips), so the gaps count separately. Cables that may not pull
+together with all their might (`eva_sim.limits`) bound the search: where an open mouth and a smile compete for
+the same room, the gaps decide.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import least_squares
 
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, landmark_rows
+from eva_sim.limits.command_search import CommandSearch
 
 #: Weight of each axis: a camera sees depth only indirectly, and MediaPipe's z follows a person's
 #: expression weakly and their head pose strongly.
@@ -31,12 +33,14 @@ EFFORT = 1e-4
 #: Cost of pulling the two cables of a pair unequally [squared outer-eye distances per squared command]: what
 #: both sides can make together is not made by one of them, and a one-sided face stays one-sided.
 ASYMMETRY = 5e-4
+#: Cost of pulls beyond the limits of the face [outer-eye distances], see `CommandSearch`.
+BEYOND_LIMITS = 10.0
 #: Gap that the detector sees at lids that are shut, as a share of that at rest [0.28 to 0.36 in the sample].
 SHUT = 0.35
 #: Limits of the factor by which a person's closing lids are followed.
 _LID_FACTORS = (0.5, 4.0)
-#: Margin to the ends of travel at which the search for the nearest face starts [share of travel].
-_MARGIN = 0.05
+#: Margin to the ends of travel at which the search for the nearest face starts [command].
+_INSIDE = 0.1
 #: Tolerance at which the search through the inside is handed on to the exact one, and what it holds for.
 #: With 1e-2, 2 of 373 faces ended 0.006 outer-eye distances from the nearest that any of six searches found.
 _NEAR, _STOPS = 1e-3, ("ftol", "xtol", "gtol")
@@ -44,29 +48,31 @@ _NEAR, _STOPS = 1e-3, ("ftol", "xtol", "gtol")
 _EXACT = 1e-12
 
 _X, _Y, _Z = range(3)
-_Gap = tuple[tuple[int, ...], tuple[int, ...], int]
-_LIDS: tuple[_Gap, ...] = (((159,), (145,), _Y), ((386,), (374,), _Y))
-#: Upper (left) and lower (right) points of each gap, and the axis it is taken along: brows over eye
-#: corners, inner and outer; lids; lips, also in depth, where the jaw turns; mouth corners.
-_GAPS: tuple[_Gap, ...] = (
+Gap = tuple[tuple[int, ...], tuple[int, ...], int]
+_LIDS: tuple[Gap, ...] = (((159,), (145,), _Y), ((386,), (374,), _Y))
+#: Upper (left) and lower (right) points of each gap that a camera sees, and the axis it is taken along: brows
+#: over eye corners, inner and outer; lids; lips; mouth corners.
+SEEN_GAPS: tuple[Gap, ...] = (
     ((107, 66, 55, 65), (33, 133), _Y),
     ((70, 63, 46, 53), (33, 133), _Y),
     ((336, 296, 285, 295), (263, 362), _Y),
     ((300, 293, 276, 283), (263, 362), _Y),
     *_LIDS,
     ((13,), (14,), _Y),
-    ((13,), (14,), _Z),
     ((291,), (61,), _X),
     ((61,), (0, 17), _Y),
     ((291,), (0, 17), _Y),
 )
+#: All gaps: also that of the lips in depth, where the jaw turns. The detector reads half of it, so it would
+#: keep a person's mouth from opening.
+ALL_GAPS = (*SEEN_GAPS, ((13,), (14,), _Z))
 
 
 class Retargeter:
     """Maps faces of a person to faces of a robot. Everything is (N, 3) [neutral outer-eye distances].
 
     Args:
-        spec: of the robot.
+        spec: of the robot, from the robot itself: that of a model's file does not know the limits of pulls.
         neutral: the robot's aligned landmarks at rest.
         low: smallest value that each coordinate of the robot has reached.
         high: largest value.
@@ -85,8 +91,8 @@ class Retargeter:
             raise DataError(f"the robot's own range must be {shape} arrays with low <= high; train again.")
         # Resting is often an end of the range, and always allowed.
         self.low, self.high = np.minimum(bottom, self.neutral), np.maximum(top, self.neutral)
-        rest = spec.neutral[spec.expressive].astype(float)
-        self._bounds = -1 - rest, 1 - rest
+        self._rest, self._moving = spec.neutral.astype(float), spec.expressive
+        self._search_within = CommandSearch(spec, BEYOND_LIMITS)
         self._metric = expression_metric()
         self._forward_model, self._effort = forward_model, _effort(spec)
         # What the robot can reach lies in the span of its modes: distances are measured along axes of that.
@@ -94,9 +100,11 @@ class Retargeter:
         self._reached = np.linalg.qr(compared.modes.T)[0]
         self._compared = compared.project(self._reached.T)
         # The map's linear part, inverted.
-        jacobian = self._compared.jacobian(np.zeros(len(rest)))
+        jacobian = self._compared.jacobian(np.zeros(len(self._moving)))
         self._linear = np.linalg.pinv(np.concatenate([jacobian, self._effort]))
-        self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[[_GAPS.index(gap) for gap in _LIDS]]
+        self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[
+            [SEEN_GAPS.index(gap) for gap in _LIDS]
+        ]
         self._lid_closing = self._closing(spec, compared)
 
     def __call__(self, person: Floats, person_neutral: Floats) -> Floats:
@@ -112,8 +120,8 @@ class Retargeter:
 
     def _closing(self, spec: FaceSpec, compared: ForwardModel) -> Floats:
         """Returns how far the lids' gaps close when the robot shuts its eyes, (2,)."""
-        pulls, lids = np.zeros(len(self._bounds[0])), np.isin(spec.expressive, spec.where("lid"))
-        pulls[lids] = self._bounds[0][lids]
+        pulls, lids = np.zeros(len(self._moving)), np.isin(self._moving, spec.where("lid"))
+        pulls[lids] = -1 - self._rest[self._moving][lids]
         closing: Floats = -compared(pulls)[self._lid_rows]
         return closing
 
@@ -135,22 +143,24 @@ class Retargeter:
         """
         inside_span = wanted @ self._reached
         answer = self._linear @ np.concatenate([inside_span, np.zeros(len(self._effort))])
-        low, high = self._bounds
-        margin = _MARGIN * (high - low)
-        start = np.clip(answer, low + margin, high - margin)
-        near = self._search(inside_span, start, "trf", **dict.fromkeys(_STOPS, _NEAR))
-        pulls: Floats = self._search(inside_span, near.x, "dogbox", gtol=_EXACT).x
-        return pulls
+        start, rest = self._rest.copy(), self._rest[self._moving]
+        start[self._moving] = np.clip(rest + answer, _INSIDE - 1, 1 - _INSIDE)
+        near = self._search(inside_span, start, method="trf", **dict.fromkeys(_STOPS, _NEAR))
+        return self._search(inside_span, near, method="dogbox", gtol=_EXACT)[self._moving] - rest
 
-    def _search(self, wanted: Floats, start: Floats, method: str, **options: Any) -> Any:
-        return least_squares(
-            lambda x: np.concatenate([self._compared(x) - wanted, self._effort @ x]),
-            start,
-            lambda x: np.concatenate([self._compared.jacobian(x), self._effort]),
-            bounds=self._bounds,
-            method=method,
-            **options,
-        )
+    def _search(self, wanted: Floats, start: Floats, **options: Any) -> Floats:
+        """Finds the command nearest to a face, (A,), from the command where it begins."""
+        rest, moving = self._rest, self._moving
+
+        def residual(command: Floats) -> Floats:
+            pulls = (command - rest)[moving]
+            return np.concatenate([self._compared(pulls) - wanted, self._effort @ pulls])
+
+        def jacobian(command: Floats) -> Floats:
+            pulls = (command - rest)[moving]
+            return np.concatenate([self._compared.jacobian(pulls), self._effort])
+
+        return self._search_within(start, moving, residual, jacobian, **options)
 
 
 def _effort(spec: FaceSpec) -> Floats:
@@ -164,14 +174,17 @@ def _effort(spec: FaceSpec) -> Floats:
     return np.concatenate([np.sqrt(EFFORT) * np.eye(len(order)), np.sqrt(ASYMMETRY) * unequal])
 
 
-def expression_metric() -> Floats:
+def expression_metric(counted: tuple[Gap, ...] = SEEN_GAPS) -> Floats:
     """Builds the linear map from displacements, (3 N,), to weighted coordinates and gaps, (3 N + G, 3 N).
 
     Distances between two faces in these numbers tell how alike their expressions are for people.
+
+    Args:
+        counted: gaps that count separately, G.
     """
     points = np.diag(np.tile(AXIS_WEIGHTS, len(POINTS))) / np.sqrt(len(POINTS))
-    gaps = np.zeros((len(_GAPS), len(POINTS), 3))
-    for gap, (upper, lower, axis) in zip(gaps, _GAPS, strict=True):
+    gaps = np.zeros((len(counted), len(POINTS), 3))
+    for gap, (upper, lower, axis) in zip(gaps, counted, strict=True):
         gap[landmark_rows(*upper), axis] += GAP_WEIGHT / len(upper)
         gap[landmark_rows(*lower), axis] -= GAP_WEIGHT / len(lower)
     return np.concatenate([points, gaps.reshape(len(gaps), -1)])

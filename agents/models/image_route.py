@@ -25,6 +25,8 @@ from eva_sim.contract import Floats
 from eva_sim.progress import report
 from eva_sim.torch_threads import one_torch_thread
 
+#: Smallest side of pictures that show lids and brows well [pixels].
+FINE_ENOUGH = 96
 #: Files, beside the model, from which an interrupted training goes on.
 PICTURE_STATE, COMMAND_STATE = f"self-image{STATES}", f"image-inverse{STATES}"
 
@@ -114,6 +116,10 @@ def fit_image_route(
     """
     window, background = find_window(data)
     report(f"Pictures: {window.width} x {window.height} of {window.size} pixels change.")
+    if window.size < FINE_ENOUGH:
+        report(
+            f"Pictures of {window.size} pixels show little of lids and brows; record {FINE_ENOUGH} or more."
+        )
     windows = read_windows(data, window)
     histories: dict[str, list[float]] = {}
 

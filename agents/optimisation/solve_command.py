@@ -1,4 +1,4 @@
-"""The best reachable command for a face: least squares through the twin, within the travel.
+"""The best reachable command for a face: least squares through the twin, within travel and rules of pulls.
 
 The reduced skin gives a face and its jacobian in a millisecond, so the search runs on it. Its error is then
 removed on the twin itself, with the same jacobian.
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.optimize import least_squares, lsq_linear
 
 from eva_sim.agents.optimisation.load_target import check_target, load_target
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.files import atomic_files, write_json
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.progress import progress
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
@@ -29,6 +29,8 @@ from eva_sim.twin import Twin
 _START = -0.5
 #: Cost of a command [mm]: keeps actuators at rest that the face does not show.
 _EFFORT = 0.01
+#: Cost of pulls beyond the limits of the face [mm], see `CommandSearch`.
+_BEYOND_LIMITS = 100.0
 #: Corrections on the twin.
 _CORRECTIONS = 4
 #: A difference of the error that counts [mm].
@@ -74,30 +76,25 @@ class _Solver:
 
     def __init__(self, target: Floats, twin: Twin) -> None:
         self._target, self._twin, self._settled = target, twin, SettledFace(twin)
+        self._search_within = CommandSearch(twin.spec, _BEYOND_LIMITS)
         self._rows, self._rest = twin.spec.expressive, twin.spec.neutral.astype(float)
         self._scale = 1000 * twin.outer_eye / np.sqrt(len(POINTS))  # to mm, root mean square
 
     def search(self) -> Floats:
         """Finds the best command, (25,), by the reduced skin."""
-        is_cable = np.isin(self._rows, self._twin.spec.where("cable"))
-        found = least_squares(
-            lambda x: self._residual(x, self._settled(self._full(x)[None])[0]),
-            np.where(is_cable, _START, self._rest[self._rows]),
-            lambda x: self._jacobian(self._full(x)),
-            bounds=(-1.0, 1.0), x_scale=1.0, max_nfev=60,
+        start = self._rest.copy()
+        start[self._twin.spec.where("cable")] = _START
+        return self._search_within(
+            start, self._rows,
+            lambda command: self._residual(command, self._settled(command[None])[0]), self._jacobian,
+            x_scale=1.0, max_nfev=60,
         )  # fmt: skip
-        return self._full(found.x)
 
     def polish(self, command: Floats) -> SolvedCommand:
         """Corrects by Gauss-Newton with the twin's residual and the reduced skin's jacobian."""
         current = best = self._evaluate(command)
         for _ in range(_CORRECTIONS):
-            command = current.command.astype(float)
-            x = command[self._rows]
-            residual = self._residual(x, current.landmarks)
-            bounds = np.minimum(-1.0 - x, -1e-9), np.maximum(1.0 - x, 1e-9)
-            command[self._rows] = x + lsq_linear(self._jacobian(command), -residual, bounds=bounds).x
-            current = self._evaluate(command)
+            current = self._evaluate(self._corrected(current))
             best = min(best, current, key=lambda solved: solved.error)
         return best
 
@@ -110,15 +107,15 @@ class _Solver:
         relaxed = self._evaluate(command)
         return relaxed if relaxed.error < again.error + _VISIBLE else self._evaluate(best.command)
 
-    def _full(self, x: Floats) -> Floats:
-        """Returns the whole command, (25,), of the actuators that move landmarks, (M,)."""
-        command = self._rest.copy()
-        command[self._rows] = x
-        return command
+    def _corrected(self, current: SolvedCommand) -> Floats:
+        """Returns the command, (25,), that makes the linearised error least."""
+        command = current.command.astype(float)
+        residual, jacobian = self._residual(command, current.landmarks), self._jacobian(command)
+        return self._search_within.step(command, self._rows, residual, jacobian)
 
-    def _residual(self, x: Floats, landmarks: Floats) -> Floats:
+    def _residual(self, command: Floats, landmarks: Floats) -> Floats:
         error = self._scale * (landmarks.ravel() - self._target.ravel())
-        return np.concatenate([error, _EFFORT * (x - self._rest[self._rows])])
+        return np.concatenate([error, _EFFORT * (command - self._rest)[self._rows]])
 
     def _jacobian(self, command: Floats) -> Floats:
         effort = _EFFORT * np.eye(len(self._rows))

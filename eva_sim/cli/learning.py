@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eva_sim.cli.options import one_of
+from eva_sim.cli import options
 from eva_sim.cli.output import as_json, print_result, remark
 from eva_sim.cli.preparation import work_in
 from eva_sim.progress import report
@@ -17,7 +17,8 @@ def babble(
     out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
     samples: Annotated[int, typer.Option(help="number of expressions")] = 4000,
     seed: Annotated[int, typer.Option(min=0, help="seed of the random expressions")] = 0,
-    workers: Annotated[int, typer.Option(help="processes")] = 2,
+    workers: options.Workers = 2,
+    ray: options.Ray = None,
     resume: Annotated[bool, typer.Option(help="continue with the content of the folder")] = True,
     picture_size: Annotated[
         int,
@@ -34,6 +35,7 @@ def babble(
     from eva_sim.agents.data import babbling
     from eva_sim.agents.data.dataset import SHARDS_TO_TRAIN, count_shards
     from eva_sim.twin.head_camera import check_style
+    from eva_sim.workers.choice import choose_workers
 
     check_style(style, "blue")
 
@@ -43,8 +45,8 @@ def babble(
 
     with work_in(out, kept, goes_on=True):
         babbling.babble(
-            out, samples, seed, workers=workers, resume=resume, image_size=picture_size,
-            options={} if style == "plain" else {"style": style},
+            out, samples, seed, workers=choose_workers(workers, out, ray), resume=resume,
+            image_size=picture_size, options={} if style == "plain" else {"style": style},
         )  # fmt: skip
     least = SHARDS_TO_TRAIN * babbling.SHARD_SIZE
     if samples < least:
@@ -61,7 +63,7 @@ def train(
             help="direct: landmarks to commands. image: landmarks to a picture that the robot imagines of "
             "itself, and from the picture to commands. linear: ridge regression. history: direct, "
             "corrected by what was asked, sent and read lately",
-            autocompletion=one_of(["direct", "image", "linear", "history"]),
+            autocompletion=options.one_of(["direct", "image", "linear", "history"]),
         ),
     ] = "direct",
 ) -> None:

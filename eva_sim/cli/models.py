@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from eva_sim.cli import options
 from eva_sim.cli.model_choice import ModelArgument, choose_model
 from eva_sim.cli.output import as_json, print_result, remark
 from eva_sim.cli.preparation import work_in
@@ -24,6 +25,8 @@ def evaluate(
     noise: Annotated[
         float, typer.Option(min=0, max=0.1, help="noise of each coordinate [outer-eye distances]")
     ] = 0.003,
+    workers: options.Workers = 1,
+    ray: options.Ray = None,
 ) -> None:
     """Scores a model beside its baselines on new faces.
 
@@ -32,11 +35,14 @@ def evaluate(
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.evaluate import REPORT_FILE, SHEET_FILE, EvaluationConfig, evaluate_model
     from eva_sim.agents.models.routes import load_model
+    from eva_sim.workers.choice import choose_workers
 
     with work_in(out, f"{out} keeps the finished seeds.", goes_on=True):
         chosen = load_model(choose_model(model))
         fitted = None if data is None else load_dataset(data)
-        report = evaluate_model(chosen, out, EvaluationConfig(faces, seeds, noise), fitted)
+        report = evaluate_model(
+            chosen, out, EvaluationConfig(faces, seeds, noise), fitted, choose_workers(workers, out, ray)
+        )
     if as_json():
         print_result({"folder": out, **report})
     remark(f"Done: {REPORT_FILE} and {SHEET_FILE} are in {out}.")

@@ -32,6 +32,16 @@ def complete_expression(incomplete: str) -> list[str]:
     return one_of(list(load_expressions(load_spec())))(incomplete)
 
 
+Workers = Annotated[int, typer.Option(help="number of workers: processes, or actors of a Ray cluster")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        help="work on a Ray cluster: local starts one on this computer, HOST:PORT is the head of one that "
+        "runs. Needs the extra ray",
+        autocompletion=one_of(["local"]),
+    ),
+]
+
 BOARD_NAMES = ("firmware", "maestro", "feetech", "dynamixel")
 
 Body = Annotated[str, typer.Option(help="twin, robot, virtual or mock", autocompletion=one_of(list(BODIES)))]

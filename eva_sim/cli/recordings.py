@@ -149,9 +149,10 @@ def _load_curves(file: Path) -> NDArray[np.float32]:
     from eva_sim.agents.mirroring.curves import curve_commands, read_curves
     from eva_sim.agents.models.routes import load_model
     from eva_sim.cli.model_choice import choose_model
+    from eva_sim.contract import load_spec
 
     curves = read_curves(file)
-    return curve_commands(curves, load_model(choose_model(None)))
+    return curve_commands(curves, load_model(choose_model(None)), load_spec())
 
 
 def _load(folder: Path) -> Recording:

@@ -27,6 +27,8 @@ def transfer(
     camera: options.Camera = "0",
     seed: Annotated[int, typer.Option(min=1, help="seed of the first hidden robot of virtual and mock")] = 1,
     robot_id: options.RobotId = None,
+    workers: options.Workers = 1,
+    ray: options.Ray = None,
 ) -> None:
     """Measures how far robots are from the twin, in mm.
 
@@ -34,16 +36,21 @@ def transfer(
     """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.contract import load_spec
+    from eva_sim.errors import RobotError
     from eva_sim.real.transfer.report import robot_opener, run_transfer
     from eva_sim.real.transfer.report_page import report_table
+    from eva_sim.workers.choice import choose_workers
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id)
     spec, physical = load_spec(), choice.body == "robot"
+    if physical and (workers != 1 or ray is not None):
+        raise RobotError("one process moves the physical robot; leave --workers and --ray out.")
     open_robot = robot_opener(spec, choice.body, **(choice.options if physical else {}))
     seeds = range(seed, seed + 1 if physical else seed + robots)
     with work_in(out, f"{out} keeps the finished faces.", goes_on=True):
         report = run_transfer(
-            spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume
-        )
+            spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume,
+            workers=choose_workers(workers, out, ray),
+        )  # fmt: skip
     print_result({"folder": out, **report}, report_table(report))
     remark(f"{out}")

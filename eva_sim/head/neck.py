@@ -15,7 +15,6 @@ from eva_sim.head.geometry import BASE, LEG_LENGTHS, PLATFORM, PLATFORM_CENTRE
 NEUTRAL = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 _CLOSE = 1e-12  # m
 _TRIES = 20
-_HALVINGS = 12  # of a turn, until the part that is reached is known
 _NEXT, _LAST = np.array([1, 2, 0]), np.array([2, 0, 1])  # axes
 
 
@@ -82,28 +81,6 @@ def leg_extensions(turn: Floats) -> Floats:
     platform = Rotation.from_rotvec(turn).apply(PLATFORM - PLATFORM_CENTRE) + PLATFORM_CENTRE
     extensions: Floats = np.linalg.norm(platform - BASE, axis=1) - LEG_LENGTHS
     return extensions
-
-
-def reachable_turn(turn: Floats, low: Floats, high: Floats) -> Floats:
-    """Returns a turn, or as much of it as all legs reach.
-
-    Args:
-        turn: as in `leg_extensions`.
-        low: least leg extension, (6,) [m].
-        high: greatest leg extension, (6,) [m].
-    """
-
-    def reached(share: float) -> bool:
-        extensions = leg_extensions(share * turn)
-        return bool(((extensions >= low) & (extensions <= high)).all())
-
-    if reached(1.0):
-        return turn
-    inside, outside = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (inside + outside)
-        inside, outside = (middle, outside) if reached(middle) else (inside, middle)
-    return inside * turn
 
 
 def _moved(pose: Floats, twist: Floats) -> Floats:

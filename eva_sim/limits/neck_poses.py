@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head.geometry import PLATFORM_CENTRE
-from eva_sim.head.neck import pose_per_extension
+from eva_sim.head.neck import leg_extensions, pose_per_extension
 from eva_sim.robot_config import has_robot_config, robot_config
 from eva_sim.skin.kernel_cache import kernel
 
@@ -19,6 +19,8 @@ from eva_sim.skin.kernel_cache import kernel
 _MARGIN = 0.95
 _LEGS = 6
 _ROUNDING = 1e-9
+#: Halvings of a turn, until the part that is reached is known.
+_HALVINGS = 12
 
 
 def pose_shares(spec: FaceSpec, skull: Floats) -> Floats:
@@ -112,3 +114,37 @@ def move_legs_in_proportion(wanted, aim, before, rules):  # type: ignore[no-unty
             share = min(share, (wanted[index] - before[index]) / (aim[index] - before[index]))
     for index in rules.legs:
         wanted[index] = before[index] + share * (aim[index] - before[index])
+
+
+class NeckReach:
+    """How far a neck turns: as far as its legs reach and its limits allow.
+
+    Args:
+        spec: the face; a neck without six legs does not turn.
+    """
+
+    def __init__(self, spec: FaceSpec) -> None:
+        self._legs, self._rest = spec.where("leg"), spec.neutral.astype(float)
+        self._per_metre = 2 / (spec.column("high") - spec.column("low"))[self._legs]
+        self._rules = load_neck_rules(spec)
+
+    def __call__(self, turn: Floats) -> Floats:
+        """Returns a turn of the head, (3,) [rad], or as much of it as the neck may make.
+
+        Args:
+            turn: rotation vector in the head frame at neutral, (3,) [rad].
+        """
+        if len(self._legs) != _LEGS:
+            return np.zeros(3)
+        if self._makes(turn):
+            return turn
+        inside, outside = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (inside + outside)
+            inside, outside = (middle, outside) if self._makes(middle * turn) else (inside, middle)
+        return inside * turn
+
+    def _makes(self, turn: Floats) -> bool:
+        command = self._rest.copy()
+        command[self._legs] += leg_extensions(turn) * self._per_metre
+        return bool((np.abs(command) <= 1).all() and pose_load(command, self._rules) <= 1)

@@ -48,7 +48,7 @@ class LiveBody(Face):
     Attributes:
         robot: whether the body must be armed.
         armed_by: page that armed the robot; None while it may not move.
-        trouble: why a robot does not move, in words; empty if nothing is wrong.
+        trouble: what a robot reports, and why it does not move, in words; empty if nothing is wrong.
         paced: whether `move` waits for its control period, for a body without a clock.
         heard: when each page was heard last, by `time.perf_counter` [s].
         commanded: when the body got its last command, by `time.perf_counter` [s].
@@ -95,8 +95,7 @@ class LiveBody(Face):
             return
         self.face.arm()
         self.latest = self.face.reset()
-        self.trouble = "; ".join(self.latest.faults)
-        self.armed_by = None if self.trouble else page
+        self.armed_by, self.trouble = page, "; ".join(self.latest.faults)
         self.hear(page)
 
     def stop(self, reason: str) -> None:
@@ -130,6 +129,12 @@ class LiveBody(Face):
         self._after(self.latest)
         return self.latest
 
+    def hold_still(self) -> None:
+        """Answers what pages ask for, and holds the body as long as it may move."""
+        self._attend()
+        if self.may_move:
+            self.face.hold_still()
+
     def _send(self, asked: NDArray[np.float32]) -> None:
         self.commanded = perf_counter()
         try:
@@ -139,8 +144,8 @@ class LiveBody(Face):
         except RobotError as error:
             self.armed_by, self.trouble = None, str(error)
             return
-        if self.robot and self.latest.faults:
-            self.armed_by, self.trouble = None, "; ".join(self.latest.faults)
+        if self.robot:  # a notice, as of a hold, ends nothing; after a fault the next command raises
+            self.trouble = "; ".join(self.latest.faults)
         self._show(self.latest)
         self._keep(asked, self.latest)
 

@@ -21,13 +21,15 @@ from eva_sim.agents.mirroring.live import (
     CALM_PROMPT,
     NO_FACE_HINT,
     NOT_ACCEPTED_HINT,
+    learn_person,
     mirror_live_frames,
-    wait_for_neutral,
+    watch_person,
 )
 from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face, Reading
 from eva_sim.errors import EvaError
 from eva_sim.expressions import expression_command
+from eva_sim.holding import work_while_held
 from eva_sim.idle import IdleMotion
 from eva_sim.landmarks import face_measurements
 from eva_sim.live.body import LiveBody
@@ -129,12 +131,14 @@ class Session:
         """Mirrors the person until another mode is asked for, or no more pictures come."""
         assert self._feed is not None and self._model is not None
         self.body.paced, self._prompt = False, CALM_PROMPT
-        frames = self._feed.frames(self._wait_for_frame, lambda: stopped() or self.mode != "mirror")
+        frames = self._feed.frames(self._keep_held, lambda: stopped() or self.mode != "mirror")
         try:
-            controller = MirrorController(
-                self._model, self.body, None, stages=self._feed.detector.stages, history=1
+            model, stages = self._model, self._feed.detector.stages
+            controller = work_while_held(
+                self.body, lambda: MirrorController(model, self.body, None, stages=stages, history=1)
             )
-            controller.begin(wait_for_neutral(self._shown(frame) for frame in frames))
+            faces = watch_person(self._shown(frame) for frame in frames)
+            controller.begin(work_while_held(self.body, lambda: learn_person(faces)))
             self._controller = controller
             mirror_live_frames(controller, frames, self._show)
         except EvaError as error:
@@ -154,12 +158,12 @@ class Session:
 
     def _shown(self, frame: DetectedFrame) -> DetectedFrame:
         """Shows a frame from which the person is learned, while the body holds still."""
-        self._attend()
+        self._keep_held()
         self._publish(self.body.latest)
         return frame
 
-    def _wait_for_frame(self) -> None:
-        """Holds a robot while the camera is slow, since a board that hears nothing goes limp; tells pages."""
+    def _keep_held(self) -> None:
+        """Holds a robot that nothing else commands, since one that hears nothing goes limp; tells pages."""
         silent = perf_counter() - self.body.commanded > _LONGEST_WAIT
         if self.body.robot and self.body.may_move and silent:
             self.body.move(self.body.latest.sent.clip(-1, 1))

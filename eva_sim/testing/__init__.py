@@ -7,5 +7,6 @@
 - `pulse_watcher.py`: checks every pulse of a robot against what is allowed.
 - `protocol_oracle.py`: a second implementation of the wire protocol.
 - `firmware_host.py`: the firmware's C code compiled for this computer.
+- `other_jobs.py`: a busy computer.
 - `surface_geometry.py`: whether surfaces cross.
 """

@@ -25,7 +25,7 @@ class RecordingBoard(Board):
     identity = BoardIdentity("firmware", "robot-7", "1.0", None, "us", False, "board")
 
     def __init__(self) -> None:
-        super().__init__(SimulatedClock(), 1.0)
+        super().__init__(SimulatedClock(), 0.2, 1.0)
         self.armed = frozenset[int]()
         self.sent, self.history = list[Floats](), list[frozenset[int]]()
         self.limits: BoardLimits | None = None

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.errors import LinkError, NoAnswerError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TICKS,
-    TRIES,
     BusBoard,
     ServoReading,
     describe_error_bits,
@@ -81,7 +80,7 @@ class Dynamixel(BusBoard):
         self._sdk = import_optional("dynamixel_sdk", "dynamixel", RobotError)
         self._handler = self._sdk.Protocol2PacketHandler()
         self._full_load = self._read_setup()  # first, so that nothing is written to another series
-        self._torque_off()
+        self._until_answered(self._torque_off)
         self._limit_torque()
         self._set_indirect_addresses()
         self._start_watchdogs()
@@ -208,11 +207,13 @@ class Dynamixel(BusBoard):
             LinkError: it does not confirm.
             RobotError: it refuses.
         """
-        for _ in range(TRIES):
-            result, error = self._handler.writeTxRx(self._port, number, address, len(data), list(data))
-            if result == self._sdk.COMM_SUCCESS:
-                break
-        else:
-            raise LinkError(f"{self._named(number)} does not confirm; is its status return level (68) 2?")
+        error = self._until_answered(lambda: self._write_once(number, address, data))
         if reason := self._handler.getRxPacketError(error & 0x7F):
             raise RobotError(f"{self._named(number)} refuses register {address}: {reason}")
+
+    def _write_once(self, number: int, address: int, data: bytes) -> int:
+        """Writes once; returns the servo's error byte."""
+        result, error = self._handler.writeTxRx(self._port, number, address, len(data), list(data))
+        if result != self._sdk.COMM_SUCCESS:
+            raise NoAnswerError(f"{self._named(number)} does not confirm; is its status return level (68) 2?")
+        return int(error)

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError, RobotError
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TICKS,
-    TRIES,
     BusBoard,
     ServoReading,
     describe_error_bits,
@@ -64,7 +63,7 @@ class Feetech(BusBoard):
             )
         self._handler = self._sdk.protocol_packet_handler(self._port, 0)  # 0: low byte first, as STS does
         self._check_series()
-        self._torque_off()
+        self._until_answered(self._torque_off)
         self._unit = self._read_setup()
         self._limit_torque()
         self._start_watchdogs()
@@ -163,11 +162,14 @@ class Feetech(BusBoard):
         Raises:
             LinkError: it does not confirm.
         """
-        for _ in range(TRIES):
-            result, _error = self._handler.writeTxRx(number, address, len(data), list(data))
-            if result == self._sdk.COMM_SUCCESS:
-                return
-        raise LinkError(f"{self._named(number)} does not confirm; check power and cable. {SEE_DOCTOR}")
+        self._until_answered(lambda: self._write_once(number, address, data))
+
+    def _write_once(self, number: int, address: int, data: bytes) -> None:
+        result, _error = self._handler.writeTxRx(number, address, len(data), list(data))
+        if result != self._sdk.COMM_SUCCESS:
+            raise NoAnswerError(
+                f"{self._named(number)} does not confirm; check power and cable. {SEE_DOCTOR}"
+            )
 
 
 def _signed(data: bytes, address: int, bit: int) -> int:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import SEE_DOCTOR, LinkError, RobotError
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError, RobotError
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
-    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -25,10 +25,9 @@ from eva_sim.real.wire.firmware_table import robot_config, table_crc
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.protocol import Answer, Fault
 
-#: Longest time that an answer may take [s]: in general, and to targets, which are sent every wire period.
+#: Longest time that an answer may take [s]: to a message that may be repeated, and to targets, which are sent
+#: every wire period.
 PATIENCE, TARGETS_PATIENCE = 0.1, 0.014
-#: Answers that may be missing in a row before the board counts as gone.
-_MISSES = 3
 #: Writing all limits to EEPROM takes a few milliseconds a byte [s].
 WRITING = 3.0
 #: A board that resets when its port is opened is in its boot loader for a second or two.
@@ -75,16 +74,17 @@ class FirmwareBoard(Board):
 
     def __init__(self, spec: FaceSpec, link: Link) -> None:
         safety = robot_config(spec)["safety"]
-        super().__init__(link.clock, safety["limp_after"])
+        super().__init__(link.clock, safety["hold_after"], safety["limp_after"])
+        self._tries = math.ceil(
+            safety["limp_after"] / PATIENCE
+        )  # of a message, until the board counts as gone
         self._spec, self._link = spec, link
         self._channels = spec.column("channel").astype(int).tolist()
         self._unknown = np.full(len(spec), np.nan)
-        self._hold_after, self._supply = safety["hold_after"], (safety["supply_low"], safety["supply_high"])
+        self._supply = safety["supply_low"], safety["supply_high"]
         #: For each channel, once configured: index of its actuator, and its limits in quarters of a us.
         self._limits: list[tuple[int, int, int]] | None = None
-        self._last_status: BoardStatus | None = None
-        self._last_answer_at, self._missed, self._repeats = 0.0, 0, 0
-        self._closed, self._took_over = False, False
+        self._repeats, self._closed, self._took_over = 0, False, False
         link.expect_channels(len(spec))
         self._open_session()
 
@@ -101,7 +101,6 @@ class FirmwareBoard(Board):
             raise RobotError("the board cannot keep session numbers; its EEPROM is worn out, so replace it.")
         self._session = self._ident.session
         self._took_over = self._took_over or self._ident.before in DRIVEN
-        self._last_answer_at = self._link.clock.now()
         self.identity = BoardIdentity(
             kind="firmware",
             robot_id=self._ident.robot.hex(),
@@ -123,8 +122,8 @@ class FirmwareBoard(Board):
 
     def _write(self, table: Floats, calibration: int) -> None:
         for channel, row in enumerate(table.astype(int).tolist()):
-            self._request(wire.Limits(self._session, channel, *row), "take its limits", tries=3)
-        self._request(wire.Commit(self._session, calibration), "keep its limits", WRITING)
+            self._request(wire.Limits(self._session, channel, *row), "take its limits")
+        self._request_once(wire.Commit(self._session, calibration), "keep its limits", WRITING)
         deadline = self._link.clock.now() + WRITING
         while self._stored_calibration() != calibration:
             if self._link.clock.now() > deadline:
@@ -141,7 +140,7 @@ class FirmwareBoard(Board):
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
         bits = sum(1 << self._channels[i] for i in set(actuators))
         self._use(act)
-        return self._request(wire.Arm(self._session, bits), "arm")
+        return self._request_once(wire.Arm(self._session, bits), "arm", self._limp_after)
 
     def _send(self, raw: Floats, began: float) -> BoardStatus:
         if self._limits is None:
@@ -154,11 +153,13 @@ class FirmwareBoard(Board):
         if self._act:
             self._act.renew(began)
         message = wire.Targets(self._session, tuple(pulses))
-        answer = self._link.ask(message, wire.Status, TARGETS_PATIENCE)
-        return self._unanswered() if answer is None else self._update(answer)
+        answer = self._link.ask(message, wire.Status, self._silence.patience(TARGETS_PATIENCE))
+        if answer is None:
+            raise NoAnswerError("the board did not answer the last targets in time.")
+        return self._update(answer)
 
     def status(self) -> BoardStatus:
-        return self._update(self._link.demand(wire.Query(), wire.Status, PATIENCE, tries=3))
+        return self._update(self._link.demand(wire.Query(), wire.Status, PATIENCE, self._tries))
 
     def _disarm(self) -> None:
         if not self._closed:
@@ -169,7 +170,7 @@ class FirmwareBoard(Board):
 
     def _make_limp(self, message: wire.Message) -> None:
         """Also makes a board limp that another program has taken over; that program learns of it."""
-        answer = self._link.demand(message, wire.Status, PATIENCE, tries=3)
+        answer = self._link.demand(message, wire.Status, PATIENCE, self._tries)
         if answer.state in DRIVEN:
             raise RobotError(
                 f"the board does not obey {type(message).__name__.upper()}: it is "
@@ -178,7 +179,7 @@ class FirmwareBoard(Board):
         self._describe(answer)
 
     def clear(self) -> BoardStatus:
-        return self._request(wire.Clear(self._session), "clear its fault", tries=3)
+        return self._request(wire.Clear(self._session), "clear its fault")
 
     def close(self) -> None:
         if self._closed:
@@ -197,9 +198,15 @@ class FirmwareBoard(Board):
         answer = self._link.ask(wire.Query(), wire.Status, PATIENCE)
         return answer is None or answer.session in (self._session, 0)
 
-    def _request(
-        self, message: wire.Message, action: str, patience: float = PATIENCE, tries: int = 1
-    ) -> BoardStatus:
+    def _request(self, message: wire.Message, action: str) -> BoardStatus:
+        """Sends a message that may arrive twice, until the board answers or counts as gone."""
+        return self._demand(message, action, PATIENCE, self._tries)
+
+    def _request_once(self, message: wire.Message, action: str, patience: float) -> BoardStatus:
+        """Sends a message that may not arrive twice."""
+        return self._demand(message, action, patience, 1)
+
+    def _demand(self, message: wire.Message, action: str, patience: float, tries: int) -> BoardStatus:
         answer = self._link.demand(message, wire.Status, patience, tries)
         if not answer.session and isinstance(message, wire.Arm | wire.Clear):
             self._open_session()  # the board was reset; only arming and clearing may begin a new session
@@ -222,26 +229,12 @@ class FirmwareBoard(Board):
         return self._describe(answer)
 
     def _describe(self, answer: wire.Status) -> BoardStatus:
-        self._last_answer_at, self._missed = self._link.clock.now(), 0
         faults = self._describe_faults(answer)
         if answer.answer not in (Answer.TAKEN, Answer.WRONG_STATE):
             faults.append(self._refusal(answer))
         output = np.array([answer.pulses[channel] / 4 or np.nan for channel in self._channels])
         state, supply, time = BoardState(answer.state), answer.supply / 1000, answer.uptime / 1000
-        self._last_status = BoardStatus(
-            state, output, tuple(faults), supply, self._unknown, self._unknown, time
-        )
-        return self._last_status
-
-    def _unanswered(self) -> BoardStatus:
-        """One lost answer is no reason to stop; silence as long as the board's hold time is."""
-        quiet = self._link.clock.now() - self._last_answer_at
-        self._missed += 1  # counted as well, since a busy computer may sleep through one answer
-        if self._missed >= _MISSES and quiet > self._hold_after:
-            told = f"the board has not answered for {quiet:.2f} s; check its cable and its power."
-            raise LinkError(f"{told} {SEE_DOCTOR}")
-        status = self._last_status or self.status()
-        return replace(status, faults=(*status.faults, UNANSWERED))
+        return BoardStatus(state, output, tuple(faults), supply, self._unknown, self._unknown, time)
 
     def _describe_faults(self, status: wire.Status) -> list[str]:
         faults = [description for bit, description in _FAULTS.items() if status.faults & bit]

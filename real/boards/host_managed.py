@@ -12,6 +12,7 @@ import atexit
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,6 @@ from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
-    UNANSWERED,
     Board,
     BoardIdentity,
     BoardLimits,
@@ -71,15 +71,14 @@ class HostManagedBoard(Board):
         owner: threading.Thread | None = None,
     ) -> None:
         self._rules = load_motion_rules(spec)
-        super().__init__(clock or WallClock(), self._rules.limp_after)
+        super().__init__(clock or WallClock(), self._rules.hold_after, self._rules.limp_after)
         self._spec, self.identity, self._grid, self._widest = spec, identity, grid, widest
         self._lock, self._made = threading.RLock(), ForkMark()
         self._state, self._limits = BoardState.LIMP, None
         self._torque_off_pending = self._closed = False
         self._faults, self._arming = FaultLog(), ArmingSequence()
-        self._last_reading: SensorReading | None = None
         self.enabled, self.sent = np.zeros(len(spec), dtype=bool), self._unknown()
-        self._last_step_at = self._answered_at = self._clock.now()
+        self._last_step_at = self._clock.now()
         self._watchdog = HostWatchdog(self._beat, self.disarm, owner)
         self._lines: GuardedLines | None = None
 
@@ -101,11 +100,18 @@ class HostManagedBoard(Board):
         """Makes all channels limp, and reads back that they are.
 
         It is also the first operation on a board, when nothing is known about its state.
+
+        Raises:
+            NoAnswerError: nothing answers (`LinkError`: the line is lost, or something stays driven).
         """
 
     @abc.abstractmethod
     def _read_sensors(self, fully: bool) -> SensorReading:
-        """Reads the board's sensors; all of them if `fully`, else those that one exchange can read."""
+        """Reads the board's sensors; all of them if `fully`, else those that one exchange can read.
+
+        Raises:
+            NoAnswerError: the board does not answer (`LinkError`: the line is lost).
+        """
 
     @abc.abstractmethod
     def _torque_off_packets(self) -> dict[BusPort, bytes]:
@@ -146,7 +152,7 @@ class HostManagedBoard(Board):
             if self._limits is None:
                 raise RobotError("the board has no limits yet; configure it with a calibration first.")
             chosen = checked_actuators(self._spec, actuators)
-            reading = self._check_sensors()
+            reading = self._until_answered(self._check_sensors)
             if self._state is BoardState.FAULT:
                 raise RobotError(f"not armed, in fault: {self._faults}.")
             self._use(act)
@@ -165,7 +171,7 @@ class HostManagedBoard(Board):
             self.tick()
             if self._act:
                 self._act.renew(began)
-            reading = self._sense_while_moving()
+            reading = self._check_sensors()
             self._check_silence()  # sensing takes time, and the host may have been frozen meanwhile
             if self._state in DRIVEN:
                 self._state = BoardState.ARMING if self._arming.active else BoardState.ACTIVE
@@ -177,29 +183,29 @@ class HostManagedBoard(Board):
     def status(self) -> BoardStatus:
         with self._exchange():
             self.tick()
-            return self._report(self._check_sensors(fully=True))
+            return self._report(self._until_answered(lambda: self._check_sensors(fully=True)))
 
     def _disarm(self) -> None:
         with self._lock:
             if not self._closed:
                 with self._exchange():
-                    self._make_limp(BoardState.LIMP)
+                    self._until_answered(lambda: self._make_limp(BoardState.LIMP))
 
     def _stop(self) -> None:
         with self._exchange():
             self._state = BoardState.STOPPED  # first, so that it holds even if the link fails now
-            self._make_limp(BoardState.STOPPED)
+            self._until_answered(lambda: self._make_limp(BoardState.STOPPED))
 
     def clear(self) -> BoardStatus:
         with self._exchange():
             if self._state in DRIVEN:
                 raise RobotError("nothing to clear: the face is armed; disarm it first.")
             if self._state is not BoardState.LIMP:
-                self._make_limp(BoardState.LIMP)
+                self._until_answered(lambda: self._make_limp(BoardState.LIMP))
                 self._recover()
                 self._state = BoardState.LIMP
                 self._faults.clear()
-            return self._report(self._check_sensors(fully=True))
+        return self.status()
 
     def close(self) -> None:
         if self._made.crossed:  # at the end of a forked child; port and watchdogs are its parent's
@@ -229,12 +235,13 @@ class HostManagedBoard(Board):
                 self._check_silence()
                 self._enable_next_group()
             except LinkError as error:
-                self._fail([f"link lost: {error}"])
+                self._silence.add_miss(self._clock.now())  # torque-off is pending
+                if self._silence.is_over or not isinstance(error, NoAnswerError):
+                    self._fail([f"link lost: {error}"])
 
     # State machine.
 
     def _unknown(self) -> Floats:
-        """One NaN for each actuator."""
         return np.full(len(self._spec), np.nan)
 
     def _beat(self) -> None:
@@ -244,7 +251,6 @@ class HostManagedBoard(Board):
             self._lines.guard.beat()
 
     def _is_watched(self) -> bool:
-        """Whether both watchdogs run."""
         return self._watchdog.watching and self._lines is not None and self._lines.guard.watching
 
     def _check_guard(self) -> None:
@@ -259,14 +265,15 @@ class HostManagedBoard(Board):
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
-        """One exchange at a time. If the link fails during it, the face is in fault, and limp if possible."""
+        """One exchange at a time. If the link fails, the face is in fault, and limp if possible."""
         with self._lock:
             if self._closed:
                 raise LinkError("the board was closed; connect again.")
             try:
                 yield
             except LinkError as error:
-                self._fail([f"link lost: {error}"])
+                if not isinstance(error, NoAnswerError):  # for which `Board` waits
+                    self._fail([f"link lost: {error}"])
                 raise
 
     def _refuse_unless_limp(self, action: str) -> None:
@@ -284,22 +291,9 @@ class HostManagedBoard(Board):
             self._fail(reading.faults)
         return reading
 
-    def _sense_while_moving(self) -> SensorReading:
-        """Reads the sensors; one late answer is no reason to stop, silence as long as the hold time is.
-
-        Raises:
-            LinkError: the line is lost, or has been silent for so long.
-        """
-        try:
-            reading = self._check_sensors()
-        except NoAnswerError:
-            quiet = self._clock.now() - self._answered_at
-            if self._last_reading is None or quiet > self._rules.hold_after:
-                raise
-            self._faults.unanswered = UNANSWERED
-            return self._last_reading
-        self._last_reading, self._answered_at, self._faults.unanswered = reading, self._clock.now(), ""
-        return reading
+    def _give_up(self, error: LinkError) -> NoReturn:
+        with self._exchange():
+            raise error
 
     def _fail(self, faults: list[str]) -> None:
         """Latches faults and makes the face limp; if the link fails now, torque-off stays pending."""
@@ -324,6 +318,7 @@ class HostManagedBoard(Board):
             self._state = next_state
         self._torque_off()
         self._torque_off_pending = False
+        self._silence.end()
 
     def _check_silence(self) -> None:
         if self._state not in DRIVEN or self._act is None:
@@ -341,7 +336,10 @@ class HostManagedBoard(Board):
         now = self._clock.now()
         if self._state is not BoardState.ARMING or not self._arming.is_due(now):
             return
-        start = self._start_positions()
+        try:
+            start = self._start_positions()
+        except NoAnswerError:
+            return  # the group stays due
         self._check_silence()
         if self._arming.groups:  # a fault that the sensors reported, or silence, has cancelled arming
             group = self._arming.groups.pop(0)

@@ -46,13 +46,11 @@ class FaultLog:
     Attributes:
         latched: faults that stay until `clear`; each makes the face limp.
         silence: notice that the board held or went limp because targets stopped; "" if it did not.
-        unanswered: notice that the last targets were not answered in time; "" if they were.
         clamped: notice of the targets that were clamped last; "" if none was.
     """
 
     latched: list[str] = field(default_factory=list)
     silence: str = ""
-    unanswered: str = ""
     clamped: str = ""
 
     def latch(self, faults: Sequence[str]) -> None:
@@ -65,12 +63,12 @@ class FaultLog:
 
     def clear_notices(self) -> None:
         """Ends the notices, as arming does."""
-        self.silence = self.unanswered = self.clamped = ""
+        self.silence = self.clamped = ""
 
     @property
     def all(self) -> tuple[str, ...]:
         """Faults and notices."""
-        return (*self.latched, *filter(None, (self.silence, self.unanswered, self.clamped)))
+        return (*self.latched, *filter(None, (self.silence, self.clamped)))
 
     def __str__(self) -> str:
         return "; ".join(self.latched)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import abc
 import enum
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn, TypeVar
 
 import numpy as np
 
 from eva_sim.clock import Clock
 from eva_sim.contract import Floats
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError
 from eva_sim.real.boards.arming import ArmingAct
+from eva_sim.real.boards.silence import BoardSilence, until_answered
 
+T = TypeVar("T")
 #: How every board begins its report that it held or went limp because the host was silent.
 TARGETS_STOPPED = "targets stopped"
 #: How every board reports that one answer was late or lost, which is no reason to stop.
@@ -113,19 +116,24 @@ class BoardStatus:
 class Board(abc.ABC):
     """A servo board. Nothing moves before `arm`, and after it went limp only `arm` makes it move again.
 
-    This class keeps the rule of `eva_sim.real.boards.arming` for every board: servos are driven only under an
-    act of arming, and every stop ends that act.
+    This class keeps two rules for every board. Servos are driven only under an act of arming, and every stop
+    ends that act (`eva_sim.real.boards.arming`). A board that does not answer is waited for
+    (`eva_sim.real.boards.silence`).
 
     Args:
         clock: clock of the board.
+        hold_after: silence after which the face holds [s].
         limp_after: silence after which the face must be limp [s].
     """
 
     identity: BoardIdentity
 
-    def __init__(self, clock: Clock, limp_after: float) -> None:
+    def __init__(self, clock: Clock, hold_after: float, limp_after: float) -> None:
         self._clock, self._limp_after = clock, limp_after
         self._act: ArmingAct | None = None
+        self._silence = BoardSilence(clock, hold_after, limp_after)
+        self._targets: Floats | None = None
+        self._known: BoardStatus | None = None
 
     def arm(self, actuators: Collection[int], act: ArmingAct | None = None) -> BoardStatus:
         """Starts to arm these actuators, from limp, group by group, each at its rest. Returns at once.
@@ -137,16 +145,28 @@ class Board(abc.ABC):
         Raises:
             RobotError: not limp, not configured, stopped, in fault, or the act is over.
         """
+        self._silence.end()
+        self._known = None
         return self._checked(self._arm(actuators, act or ArmingAct(self._clock, self._limp_after)))
 
     def send(self, raw: Floats) -> BoardStatus:
         """Sends a target for each actuator, which is also a sign of life, and returns the status.
 
+        If the answer is late, the status is the last one, and says so (`UNANSWERED`).
+
         Raises:
-            LinkError: the board is gone or does not answer.
+            LinkError: the board is gone, or was silent for `limp_after`.
         """
         began = self._clock.now()  # not later: the host may be frozen at any line from here on
-        return self._checked(self._send(raw, began))
+        targets = self._targets if self._silence.holds and self._targets is not None else raw
+        try:
+            self._known = status = self._send(targets, began)
+            self._silence.end()
+        except NoAnswerError:
+            self._silence.add_miss(began)
+            status = self._unanswered()
+        self._targets = targets
+        return self._checked(status)
 
     def disarm(self) -> None:
         """Makes the face limp at once. May be called at any time, also twice."""
@@ -186,7 +206,12 @@ class Board(abc.ABC):
 
     @abc.abstractmethod
     def _send(self, raw: Floats, began: float) -> BoardStatus:
-        """Sends, see `send`; `began` is the time of the call, and the sign of life [s]."""
+        """Sends, see `send`; `began` is the time of the call, and the sign of life [s].
+
+        Raises:
+            NoAnswerError: the answer did not come in time.
+            LinkError: the board is gone.
+        """
 
     @abc.abstractmethod
     def _disarm(self) -> None:
@@ -196,7 +221,11 @@ class Board(abc.ABC):
     def _stop(self) -> None:
         """Makes the face limp and stays so, see `stop`."""
 
-    # The rule.
+    def _give_up(self, error: LinkError) -> NoReturn:
+        """Raises an error, since the board counts as gone."""
+        raise error
+
+    # The rules.
 
     def _use(self, act: ArmingAct) -> None:
         """Drives servos under this act from here on.
@@ -223,3 +252,19 @@ class Board(abc.ABC):
             return status
         self._disarm()
         return self.status()
+
+    def _until_answered(self, exchange: Callable[[], T]) -> T:
+        """Repeats an exchange that may happen twice, see `until_answered`."""
+        return until_answered(exchange, self._limp_after)
+
+    def _unanswered(self) -> BoardStatus:
+        """The status after targets without an answer.
+
+        Raises:
+            LinkError: the board counts as gone.
+        """
+        if self._silence.is_over:
+            told = f"the board has not answered for {self._silence.duration:.2f} s"
+            self._give_up(LinkError(f"{told}; check its cable and its power. {SEE_DOCTOR}"))
+        status = self._known or self.status()
+        return replace(status, faults=(*status.faults, UNANSWERED))

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,18 +105,15 @@ class MaestroUnit:
     def ask(self, channels: Sequence[int]) -> tuple[int, list[int]]:
         """Reads and clears the error bits, and reads pulses of some channels [quarters of a us].
 
-        All are read by one request, because each USB packet takes a millisecond. There are two tries.
+        All are read by one request, because each USB packet takes a millisecond.
+
+        Raises:
+            NoAnswerError: the answer did not come in time.
         """
         request = self.command(GET_ERRORS) + b"".join(self.command(GET_POSITION, c) for c in channels)
-        for last in (False, True):
-            self.port.clearPort()
-            self.port.write(request)
-            try:
-                reply = self.port.read(2 + 2 * len(channels))
-                break
-            except LinkError:
-                if last:
-                    raise
+        self.port.clearPort()
+        self.port.write(request)
+        reply = self.port.read(2 + 2 * len(channels))
         numbers = [int.from_bytes(reply[i : i + 2], "little") for i in range(0, len(reply), 2)]
         return numbers[0], numbers[1:]
 
@@ -159,8 +157,8 @@ class Maestro(HostManagedBoard):
             )
         ]
         for unit in self._units:
-            _check_unit(unit)
-        self._torque_off()
+            self._until_answered(partial(_check_unit, unit))
+        self._until_answered(self._torque_off)
         self._start_watchdogs()
 
     def _store_limits(self, limits: BoardLimits) -> None:

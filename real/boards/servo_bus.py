@@ -238,19 +238,25 @@ class BusBoard(HostManagedBoard):
         Raises:
             LinkError: one does not answer.
         """
+        return self._until_answered(lambda: self._read_each(address, length))
+
+    def _read_each(self, address: int, length: int) -> dict[int, bytes]:
         answers = self._read(address, length, self.ids)
         if missing := [self._named(i) for i in self.ids if i not in answers]:
             silent = ", ".join(missing[:4])
-            raise LinkError(f"no answer from {silent}: check power, cable, id and baud rate. {SEE_DOCTOR}")
+            raise NoAnswerError(
+                f"no answer from {silent}: check power, cable, id and baud rate. {SEE_DOCTOR}"
+            )
         return answers
 
     def _named(self, number: int) -> str:
         return f"{self._spec.names[self.ids.index(number)]} (id {number})"
 
     def _read_sensors(self, fully: bool) -> SensorReading:
-        answers = self._read(*self._reading, self.ids)
-        if not answers:
+        answers = self._sync_read(*self._reading, self.ids)
+        if not answers:  # `Board` waits for the whole line, and only single servos are asked again here
             raise NoAnswerError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
+        answers |= self._read(*self._reading, [i for i in self.ids if i not in answers])
         reading = SensorReading(self._unknown(), self._unknown())
         position, volts, self._held = self._unknown(), self._unknown(), False
         for i, number in enumerate(self.ids):
@@ -285,7 +291,7 @@ class BusBoard(HostManagedBoard):
             if len(answers) == len(self.ids) and not any(a[0] for a in answers.values()):
                 return
         if not answers:
-            raise LinkError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
+            raise NoAnswerError(f"no servo answers; check power, cable and baud rate. {SEE_DOCTOR}")
         if holding := [self._named(i) for i, a in answers.items() if a[0]]:
             raise LinkError(f"{', '.join(holding)} keeps its torque; switch off the servos' power.")
 

@@ -7,7 +7,8 @@ detector's floor (one face, read twice) and a robot with the twin's own paramete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim import make_face
 from eva_sim.averaged_landmarks import averaged_landmarks, averaged_neutral
 from eva_sim.contract import Face, FaceSpec, Floats
 from eva_sim.detector import Detector
@@ -29,6 +31,8 @@ from eva_sim.randomise import Parameters, draw_parameters
 from eva_sim.real.transfer.observations import PlanObservations
 from eva_sim.real.transfer.plan import TransferPlan, make_plan
 from eva_sim.real.transfer.report_page import draw_report
+from eva_sim.workers.choice import choose_workers
+from eva_sim.workers.jobs import Workers
 
 #: Opens the robot of a seed, ready to move; seed 0 has the twin's own parameters.
 OpenRobot = Callable[[int], Face]
@@ -51,6 +55,7 @@ def run_transfer(
     own: bool = True,
     resume: bool = True,
     plan: TransferPlan | None = None,
+    workers: int | Workers = 1,
 ) -> dict[str, Any]:
     """Makes the report: `report.json`, and `report.png` with bars and the worst pose.
 
@@ -63,6 +68,8 @@ def run_transfer(
         own: whether to read a robot with the twin's own parameters too (a physical one cannot).
         resume: use the content of the folder; otherwise it must hold no report.
         plan: the commands; by default made from `plan_seed`.
+        workers: number of processes, or workers; a face is a job. They do not change the report, and they
+            must be able to open the robots, which this process may be the only one to reach.
 
     Returns:
         The content of `report.json`.
@@ -71,13 +78,12 @@ def run_transfer(
         DataError: the folder holds another report.
         MediaError: a neutral face was not found in its pictures.
     """
-    folder = check_output_folder(out)
+    folder, chosen = check_output_folder(out), choose_workers(workers)
     import_optional("matplotlib", "train")  # which draws at the end
     plan = plan or make_plan(spec, check_seed(plan_seed, "plan_seed"))
     _check_folder(folder, plan, resume)
+    observations = observe_faces(folder, plan, _face_openers(spec, open_robot, seeds, plan_seed, own), chosen)
     with Detector() as detector:
-        faces = _face_openers(spec, open_robot, seeds, plan_seed, own)
-        observations = observe_faces(folder, plan, detector, faces)
         again = _read_again(observations["twin"], detector)
     summary = summarise(plan, observations, again)
     with atomic_files(folder) as part:
@@ -103,15 +109,23 @@ def robot_opener(spec: FaceSpec, body: str, **options: Any) -> OpenRobot:
         body: see `eva_sim.make_face`; `"twin"` is a twin with other parameters.
         **options: of the body. Hidden robots also get the seed and the size of pictures.
     """
-    from eva_sim import make_face
-
     if body == "twin":
-        return lambda seed: open_twin(
-            spec, draw_parameters(spec, np.random.default_rng(seed)) if seed else {}
-        )
+        return partial(_open_other_twin, spec)
     if body == "robot":
-        return lambda seed: make_face(body, spec=spec, **options)
-    return lambda seed: make_face(body, spec=spec, seed=seed, camera_size=SIZE, **options)
+        return partial(_open_physical_robot, spec, options)
+    return partial(_open_hidden_robot, spec, body, options)
+
+
+def _open_other_twin(spec: FaceSpec, seed: int) -> Face:
+    return open_twin(spec, draw_parameters(spec, np.random.default_rng(seed)) if seed else {})
+
+
+def _open_physical_robot(spec: FaceSpec, options: Mapping[str, Any], seed: int) -> Face:
+    return make_face("robot", spec=spec, **options)
+
+
+def _open_hidden_robot(spec: FaceSpec, body: str, options: Mapping[str, Any], seed: int) -> Face:
+    return make_face(body, spec=spec, seed=seed, camera_size=SIZE, **options)
 
 
 def observe_plan(
@@ -181,26 +195,58 @@ def _write_head(folder: Path, plan: TransferPlan) -> None:
 
 
 def observe_faces(
-    folder: Path, plan: TransferPlan, detector: Detector, faces: Mapping[str, Callable[[], Face]]
+    folder: Path, plan: TransferPlan, faces: Mapping[str, Callable[[], Face]], workers: Workers
 ) -> dict[str, PlanObservations]:
-    """Observes each face, one after the other; observations that the folder holds are not repeated."""
-    observations = {}
-    there = [name for name in faces if (folder / f"{name}.npz").exists()]
+    """Observes each face; observations that the folder holds are not repeated."""
+    there = [name for name in faces if _path(folder, name).exists()]
     if there:
         report(f"{folder} holds {len(there)} of {len(faces)} faces; those that are whole are kept.")
-    with progress(does="transfer", total=len(faces) * len(plan.commands), unit="steps") as bar:
-        for name, open_face in faces.items():
-            bar.set_postfix_str(name, refresh=False)
-            path = folder / f"{name}.npz"
-            try:
-                observations[name] = PlanObservations.read(path, plan)
-                bar.update(len(plan.commands))
-            except DataError:
-                with open_face() as face:
-                    observations[name] = observe_plan(face, plan, detector, bar.update)
-                _write_head(folder, plan)
-                observations[name].write(path, plan)
-    return observations
+    names = list(faces)
+    open_observer = partial(_open_observer, folder.absolute(), plan, faces)
+    with (
+        progress(does="transfer", total=len(faces), unit="faces", workers=workers.count) as bar,
+        closing(workers.run_jobs(open_observer, _missing_faces(folder, plan, names, bar.skip))) as observed,
+    ):
+        for _ in observed:
+            bar.update()
+    return {name: PlanObservations.read(_path(folder, name), plan) for name in names}
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npz"
+
+
+def _missing_faces(
+    folder: Path, plan: TransferPlan, names: Sequence[str], skipped: Callable[[int], object]
+) -> Iterator[int]:
+    """Yields the index of each face whose observations are missing or damaged."""
+    for index, name in enumerate(names):
+        try:
+            PlanObservations.read(_path(folder, name), plan)
+            skipped(1)
+        except DataError:
+            yield index
+
+
+@contextmanager
+def _open_observer(
+    folder: Path, plan: TransferPlan, faces: Mapping[str, Callable[[], Face]]
+) -> Iterator[Callable[[int], None]]:
+    """Opens a detector; yields the function that observes a face, given its index, with it."""
+    names = list(faces)
+    with Detector() as detector:
+
+        def observe(index: int) -> None:
+            name = names[index]
+            with (
+                progress(does=f"transfer, {name}", total=len(plan.commands), unit="steps") as bar,
+                faces[name]() as face,
+            ):
+                observations = observe_plan(face, plan, detector, bar.update)
+            _write_head(folder, plan)
+            observations.write(_path(folder, name), plan)
+
+        yield observe
 
 
 def _read_again(twin: PlanObservations, detector: Detector) -> PlanObservations:

@@ -119,15 +119,18 @@ class Link:
         self._lost = self._lost or "it was closed"
 
     def _await(self, answer: type[A], deadline: float) -> A | None:
+        """Waits for an answer; looks once more after the deadline, if this program was frozen until then."""
         left = deadline - self.clock.now()
-        while left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
-            self._use_port(self.clock.wait, self._port, left)
+        while True:
+            if in_time := left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
+                self._use_port(self.clock.wait, self._port, left)
             for frame in self._decoder.feed(self._receive()):
                 if isinstance(frame.message, answer) and frame.sequence == answer.number(self._sequence):
                     return frame.message
                 self._counters.late += 1
+            if not in_time:
+                return None
             left = deadline - self.clock.now()
-        return None
 
     def _send(self, data: bytes) -> None:
         self._use_port(self._write, data)

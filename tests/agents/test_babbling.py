@@ -18,6 +18,8 @@ from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError
 from eva_sim.files import read_arrays, write_arrays
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.settling import settling_steps
 from eva_sim.testing.fake_face import FakeFace, open_broken, open_fake
 
@@ -59,6 +61,13 @@ def test_commands_are_legal_and_cover_all_travel(drawn: np.ndarray) -> None:
     moving = SPEC.where("cable", "jaw", "lid")
     assert (drawn[:, moving].max(0) > 0.99).all()
     assert (drawn[:, moving].min(0) < -0.9).all()
+
+
+def test_commands_are_within_the_limits_of_the_face_and_reach_them(drawn: np.ndarray) -> None:
+    limits, search = CommandLimits(SPEC), CommandSearch(SPEC, 1.0)
+    pulls = np.array([search.loads(command) for command in drawn.astype(float)])
+    np.testing.assert_allclose(limits.within(drawn.astype(float)), drawn, atol=1e-6)
+    assert pulls.max() < 1 + 1e-6 and (pulls.max(0) > 0.99).all()
 
 
 def test_single_strong_muscles_and_mixed_faces_are_both_common(drawn: np.ndarray) -> None:

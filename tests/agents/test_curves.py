@@ -91,7 +91,7 @@ def test_each_curve_moves_its_actuator(
     scores = np.zeros((2, len(BLEND_SHAPES)))
     scores[1, [BLEND_SHAPES.index(name) for name in shapes]] = 1.0
     model = load_model(asset(SHIPPED_MODEL) / MODEL_FILE)
-    commands = curve_commands(Curves(np.array([0.0, 0.08]), scores), model)
+    commands = curve_commands(Curves(np.array([0.0, 0.08]), scores), model, spec)
     assert commands.shape == (3, len(spec)) and (np.abs(commands) <= 1).all()
     assert sign * (commands[-1] - commands[0])[spec.index(actuator)] > 0.15
     assert np.abs(commands[0] - spec.neutral).max() < 0.2

@@ -14,6 +14,8 @@ from eva_sim.agents.mirroring.head_and_gaze import (
 from eva_sim.contract import load_spec
 from eva_sim.detector import BLEND_SHAPES, canonical_face, mirror_order
 from eva_sim.landmarks import landmark_rows
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.neck_poses import load_neck_rules, pose_load
 from tests.agents.detected_faces import detected
 
 SPEC = load_spec()
@@ -48,6 +50,23 @@ def test_beyond_reach_the_neck_goes_as_far_as_it_can_and_eyes_go_on(axis: int, s
     left_over = turn - reached
     looks = np.clip([left_over[1], -left_over[0]], -25, 25)
     np.testing.assert_allclose(np.degrees(robot.gaze), [looks, looks], atol=0.3)
+
+
+@pytest.mark.parametrize("turn", [(10, 18, 0), (-9, -14, 9), (6, 20, -8), (0, 12, 16)])
+def test_turns_about_several_axes_stay_within_the_limits_of_the_neck(
+    turn: tuple[float, float, float],
+) -> None:
+    """Legs that all reach may still lean the head further than it may."""
+    asked = HeadAndGaze(np.radians(turn), np.zeros((2, 2)))
+    command = BODY.set_command(SPEC.neutral, asked)
+    assert pose_load(command.astype(float), load_neck_rules(SPEC)) <= 1 + 1e-5
+    np.testing.assert_allclose(CommandLimits(SPEC).within(command.astype(float)), command, atol=1e-5)
+    robot = BODY.read(command)
+    share = robot.turn @ asked.turn / (asked.turn @ asked.turn)
+    assert 0.3 < share < 0.99
+    np.testing.assert_allclose(robot.turn, share * asked.turn, atol=1e-6)
+    left_over = asked.turn - robot.turn
+    np.testing.assert_allclose(robot.gaze, np.tile([left_over[1], -left_over[0]], (2, 1)), atol=1e-6)
 
 
 def test_nothing_but_neck_and_eyes_is_set() -> None:

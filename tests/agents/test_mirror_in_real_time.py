@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +19,10 @@ from eva_sim.real.opening import open_mock, open_virtual
 from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.vision.camera_source import CameraSource, TimedImage
 from eva_sim.testing.board_terminals import KINDS, BoardProcess
+from eva_sim.testing.other_jobs import other_jobs
 
 pytestmark = pytest.mark.slow
 FPS, SECONDS = 30, 5
-JOB = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +32,8 @@ def frames() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def other_jobs() -> Iterator[None]:
-    with ExitStack() as stack:
-        for _ in range(os.cpu_count() or 1):
-            job = stack.enter_context(subprocess.Popen([sys.executable, "-c", JOB]))
-            stack.callback(job.kill)
+def busy_computer() -> Iterator[None]:
+    with other_jobs():
         yield
 
 

@@ -9,10 +9,12 @@ from eva_sim.agents.mirroring import retargeting
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.atlas import load_atlas
-from eva_sim.contract import load_spec
+from eva_sim.contract import load_spec, parse_spec
 from eva_sim.detector import canonical_face
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, Aligner, face_measurements, landmark_rows
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.command_search import CommandSearch
 
 SHAPE = (len(POINTS), 3)
 BROWS = landmark_rows(
@@ -158,6 +160,69 @@ def test_a_mouth_that_opens_steadily_is_followed_without_a_jump(twin: Twin) -> N
         motion = np.linspace(0.2, 1.1, 30)[:, None, None] * twin.moved[row].reshape(SHAPE)
         asked = np.array([twin.asked(face) for face in motion])
         assert np.abs(np.diff(asked, axis=0)).max() < 0.03
+
+
+def _made(twin: Twin, **shares: float) -> np.ndarray:
+    """The face, (N, 3), of pulls by their names, shares of travel."""
+    command = twin.spec.command(**{name: 2 * share - 1 for name, share in shares.items()})
+    pulls = (command - twin.spec.neutral)[twin.moving].astype(float)
+    return twin.forward_model(pulls).reshape(SHAPE)
+
+
+def _opening(twin: Twin, displacement: np.ndarray) -> float:
+    return float(face_measurements(twin.neutral + displacement)["jaw_opening"])
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"jaw": 1.0, "levator": 1.0},
+        {"jaw": 1.0, "levator": 0.8, "depressor": 0.6},
+        {"jaw": 0.9, "zygomaticus": 0.9, "depressor": 0.6},
+        {"jaw": 1.0, "levator_left": 0.9, "depressor_left": 0.7},
+    ],
+)
+def test_pulls_that_exceed_the_limits_give_way_where_it_shows_least(
+    twin: Twin, shares: dict[str, float]
+) -> None:
+    """The body would scale all pulls of a rule alike, and so shut a mouth that also smiles."""
+    face, search = _made(twin, **shares), CommandSearch(twin.spec, 1.0)
+    command = twin.spec.command(**{name: 2 * share - 1 for name, share in shares.items()}).astype(float)
+    assert search.loads(command).max() > 1.1
+    scaled = (CommandLimits(twin.spec).within(command) - twin.spec.neutral)[twin.moving]
+    cut = twin.forward_model(scaled).reshape(SHAPE)
+    asked = twin.asked(face)
+    metric = retargeting.expression_metric()
+    off, cut_off = (np.linalg.norm(metric @ (made - face).ravel()) for made in (asked, cut))
+    assert off < 0.95 * cut_off
+    assert _opening(twin, face) - _opening(twin, asked) < 0.8 * (_opening(twin, face) - _opening(twin, cut))
+    pulls = twin.retargeter()._pulls(metric @ face.ravel())
+    found = twin.spec.neutral.astype(float)
+    found[twin.moving] += pulls
+    assert search.loads(found).max() < 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    "shares", [{"jaw": 0.6}, {"jaw": 0.8, "zygomaticus": 0.3}, {"jaw": 0.7, "depressor": 0.3, "levator": 0.2}]
+)
+@pytest.mark.parametrize("read", [0.3, 0.5])
+def test_a_mouth_whose_depth_is_hardly_read_opens_as_far(
+    twin: Twin, shares: dict[str, float], read: float
+) -> None:
+    """The detector sees no depth, and guesses about half of how far a jaw swings back."""
+    flat = _made(twin, **shares)
+    flat[:, 2] *= read
+    upper, lower = landmark_rows(13)[0], landmark_rows(14)[0]
+    seen, asked = ((face[upper, 1] - face[lower, 1]) for face in (flat, twin.asked(flat)))
+    assert 0.93 * seen < asked < 1.05 * seen
+
+
+def test_a_robot_whose_limits_are_not_known_has_none(twin: Twin) -> None:
+    """A model's file holds the table of actuators alone."""
+    alone = parse_spec(twin.spec.text)
+    face = _made(twin, jaw=1.0, levator=1.0)
+    made = Retargeter(alone, twin.neutral, twin.neutral - 1, twin.neutral + 1, twin.forward_model)
+    assert np.abs(made(twin.neutral + face, twin.neutral) - twin.neutral - face).max() < 0.02
 
 
 def test_rest_is_always_in_the_range(twin: Twin) -> None:

@@ -18,6 +18,7 @@ from eva_sim.cli.app import app
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset, read_json
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.media.sources import open_source
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
@@ -46,6 +47,22 @@ def test_known_command_is_found_again(twin: Twin, seed: int) -> None:
         for each in (command, found.command)
     )
     assert np.abs(drawn - again).max() < 0.03 * twin.spec.drawn_in(twin.spec.column("high")).max()
+
+
+@pytest.mark.parametrize("pulls", [{"jaw": 1.0, "levator": 1.0}, {"brow_inner": 0.9, "corrugator": 0.7}])
+def test_what_is_found_is_within_the_limits_and_nearer_than_what_they_leave(
+    twin: Twin, pulls: dict[str, float]
+) -> None:
+    """The face is of a twin without limits."""
+    command = twin.spec.command(**pulls)
+    with Twin(limits=False) as free:
+        target = reset_and_hold(free, command).landmarks.astype(float)
+    left = reset_and_hold(twin, command)
+    assert np.abs(left.sent - command).max() > 0.1
+    found = solve_command(target, twin)
+    assert CommandSearch(twin.spec, 1.0).loads(found.command.astype(float)).max() < 1.001
+    np.testing.assert_allclose(reset_and_hold(twin, found.command).sent, found.command, atol=1e-3)
+    assert found.error < 1000 * twin.outer_eye * np.linalg.norm(left.landmarks - target, axis=1).mean()
 
 
 def test_targets_are_expressions_and_files_and_nothing_else(twin: Twin, tmp_path: Path) -> None:

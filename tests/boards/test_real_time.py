@@ -5,11 +5,7 @@ This is the one place where a test lives by the wall clock: what works in virtua
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +18,17 @@ from eva_sim.recording.reader import load_recording
 from eva_sim.recording.recorder import record_face
 from eva_sim.testing.board_rigs import LIBRARIES
 from eva_sim.testing.board_terminals import KINDS, BoardProcess
+from eva_sim.testing.other_jobs import other_jobs
 
 pytest.importorskip("serial", reason="needs eva-sim[real]")
-#: A job that uses a core until it is ended, or its parent is.
-JOB = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 STEPS = 50
 #: How late one answer is [s]: some tries of a driver, and less than the hold time.
 LATE = 0.12
 
 
 @pytest.fixture(scope="module")
-def other_jobs() -> Iterator[None]:
-    with ExitStack() as stack:
-        for _ in range(os.cpu_count() or 1):
-            job = stack.enter_context(subprocess.Popen([sys.executable, "-c", JOB]))
-            stack.callback(job.kill)
+def busy_computer() -> Iterator[None]:
+    with other_jobs():
         yield
 
 
@@ -45,7 +37,7 @@ def slow_work() -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_session_on_a_busy_computer(kind: str, spec: FaceSpec, tmp_path: Path, other_jobs: None) -> None:
+def test_a_session_on_a_busy_computer(kind: str, spec: FaceSpec, tmp_path: Path, busy_computer: None) -> None:
     if kind in LIBRARIES:
         pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
     with BoardProcess(kind) as boards, boards.open_face() as robot, record_face(robot, tmp_path) as face:

@@ -89,8 +89,8 @@ COMMANDS = {
     ),
     "babble in workers": Command(
         "babble --samples 40 --out out",
-        ("eva_sim.agents.data.workers:_Worker.give_job", 2),
-        ("eva_sim.agents.data.workers:_Worker.receive_done_job", 3),
+        ("eva_sim.workers.processes:_Worker.give_job", 2),
+        ("eva_sim.workers.processes:_Worker.receive_done_job", 3),
         "keeps the finished parts|holds no finished part yet",
         GOES_ON,
         real=True,

@@ -24,7 +24,9 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
 )
 
-from eva_sim.envs.stable_baselines3 import make_sb3_vec_env
+from eva_sim.contract import load_spec
+from eva_sim.envs.residual_actions import MODEL_CHANGE, ResidualActions
+from eva_sim.envs.stable_baselines3 import ResidualVecEnv, make_sb3_vec_env
 from eva_sim.registration import IDS
 
 ID = "EVA/Pose-v0"
@@ -161,3 +163,20 @@ def test_mistakes_of_the_example_are_told_in_a_line(
     done = train(tmp_path, *words)
     assert done.returncode == 1 and done.stderr.startswith("train_sb3: ") and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_corrections_of_a_model_are_learned() -> None:
+    spec = load_spec()
+
+    def predict(landmarks: Any) -> Any:
+        return np.tile(spec.neutral, (len(landmarks), 1)) + 0.1 * landmarks[:, 0, :1]
+
+    plain = make_sb3_vec_env("EVA/Mimic-v0", 4, observe="features", randomise=True, **SHORT)
+    envs = VecNormalize(ResidualVecEnv(plain, ResidualActions(spec, predict, 0.2)))
+    assert envs.action_space.shape == (len(spec.expressive),)
+    PPO("MultiInputPolicy", envs, n_steps=32, batch_size=32).learn(256)
+    envs.reset()
+    for _ in range(20):
+        _, _, done, infos = envs.step(np.zeros((4, len(spec.expressive))))
+    assert done.all() and all(MODEL_CHANGE in info["terminal_observation"] for info in infos)
+    envs.close()

@@ -1,4 +1,4 @@
-"""Reinforcement-learning libraries on the environments, each in an environment of its own in `out/clients/`.
+"""Libraries on the environments and under the commands, each in an environment of its own in `out/clients/`.
 
 `./run clients` runs them. Each library has a module of checks beside this one; a check is what a user of
 the library writes. docs/clients.md is the table of results. Nothing is sent: usage reports are switched off.
@@ -48,6 +48,7 @@ CLIENTS = {
     "stable_baselines3": Client("stable-baselines3", ("stable-baselines3", "tensorboard")),
     "torchrl": Client("torchrl", ("torchrl",)),
     "skrl": Client("skrl", ("skrl",)),
+    "ray": Client("ray", ("ray>=2.60,<3",)),
     "rllib": Client("ray", ("ray[rllib]",), ("torch", "numpy")),  # it wants a Gymnasium of its own
 }
 

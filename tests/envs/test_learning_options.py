@@ -15,6 +15,7 @@ from eva_sim.envs.action_modes import ACTION_MODES, RELATIVE_STEP, ActionMap
 from eva_sim.envs.face_features import FaceFeatures, load_face_features
 from eva_sim.envs.target_faces import BabbledCommands
 from eva_sim.errors import ArgumentError, ArgumentValueError, CommandError, EvaError
+from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.registration import IDS
 from eva_sim.settling import settling_steps
 from eva_sim.testing.fake_face import FakeFace, FakeRobotFace
@@ -200,6 +201,31 @@ def test_a_drawn_target_is_the_face_that_the_nominal_body_makes(seed: int) -> No
     np.testing.assert_allclose(seen["target"], face.landmarks, atol=1e-6)
     drawn = {f"parameter_{name}": value for name, value in env._parameters.items()}
     assert drawn and all(np.array_equal(info[name], value) for name, value in drawn.items())
+
+
+@pytest.mark.parametrize("pulls", [{"jaw": 1.0, "levator": 1.0}, {"brow_inner": 0.9, "corrugator": 0.8}])
+def test_a_target_beyond_the_limits_tells_the_command_that_the_limits_leave(pulls: dict[str, float]) -> None:
+    asked, allowed = SPEC.command(**pulls), CommandLimits(SPEC).within(SPEC.command(**pulls).astype(float))
+    assert np.abs(allowed - asked).max() > 0.1
+    _, info = single("EVA/Pose-v0").reset(seed=0, options={"command": asked, "start": asked})
+    np.testing.assert_allclose(info["target_command"], allowed, atol=1e-6)
+    assert info["landmark_error_mm"] < 1e-3
+    envs = make("EVA/Pose-v0", 2, **FAST)
+    told = envs.reset(seed=0, options={"copies": [{"command": asked}, {}]})[1]["target_command"]
+    np.testing.assert_allclose(told[0], allowed, atol=1e-6)
+    envs.close()
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_drawn_targets_are_within_the_limits(name: str) -> None:
+    envs, limits = make(name, 3, targets="babbling", **FAST), CommandLimits(SPEC)
+    for seed in range(8):
+        info = envs.reset(seed=10 * seed)[1]
+        for _ in range(12):
+            told = info["target_command"].astype(float)
+            np.testing.assert_allclose(limits.within(told), told, atol=1e-6)
+            info = envs.step(np.tile(SPEC.neutral, (3, 1)))[4]
+    envs.close()
 
 
 def test_a_restored_environment_draws_the_same_targets_again() -> None:

@@ -218,6 +218,24 @@ def test_a_rule_that_makes_no_sense_is_refused(row: str, another_table: Callable
         pull_rules(spec)
 
 
+@pytest.mark.parametrize(
+    ("row", "meant"),
+    [
+        ('[[overloads]]\nprotects = "skin"\nweights = { jaw = 0.5, levater = 0.4 }', "levator"),
+        ('[[overloads]]\nprotects = "skin"\nweights = { jaaw = 0.5, levator = 0.4 }', "jaw"),
+        ('[[exclusions]]\npair = ["zygomaticus", "depresor"]\nlimit = 1.2', "depressor"),
+        ('[[exclusions]]\npair = ["Corrugator", "brow_inner"]\nlimit = 1.2', "corrugator"),
+    ],
+)
+def test_a_misspelt_actuator_is_no_rule(
+    row: str, meant: str, another_table: Callable[[str], FaceSpec]
+) -> None:
+    """It would leave a cable without protection; an actuator that the face lacks needs none."""
+    spec = another_table(row)
+    with pytest.raises(DataError, match=rf"did you mean {meant}"):
+        pull_rules(spec)
+
+
 def test_a_face_without_a_robot_has_no_limits(simulated_only: FaceSpec) -> None:
     limits, ends = CommandLimits(simulated_only), np.ones(len(simulated_only), np.float32)
     assert np.array_equal(limits.step(ends), ends)

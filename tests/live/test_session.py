@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import queue
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from eva_sim import make_face
+from eva_sim.agents.mirroring.frame_detector import DetectedFrame
+from eva_sim.agents.mirroring.stage_times import StageTimes
+from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import FaceSpec
+from eva_sim.detector import DetectedFace
 from eva_sim.live.body import LONGEST_SILENCE
 from eva_sim.live.panel import describe_panel
 from eva_sim.live.scene import LiveScene
@@ -24,6 +31,7 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.robot import RobotFace
 from eva_sim.recording.reader import load_recording
 from eva_sim.twin import Twin
+from tests.agents.detected_faces import detected
 
 
 class FakePages:
@@ -180,3 +188,68 @@ def test_a_lost_page_is_silence(robot: tuple[Session, FakePages, RobotFace], spe
         states.append(state_of(face))
     assert states[0] is BoardState.ACTIVE and states[-1] is BoardState.LIMP
     assert not update["armed"] and update["trouble"]  # on a slow machine the board's own word for it
+
+
+@contextmanager
+def page_that_is_there(pages: FakePages) -> Iterator[None]:
+    """A page that is heard all the time."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(0.1):
+            pages.ask("seen", number=1)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+class ScriptedFeed:
+    """A camera that gives the same face, or none, at its own pace, by the wall clock."""
+
+    ended = ""
+
+    def __init__(self, face: DetectedFace | None, frames: int, pause: float) -> None:
+        self._face, self._frames, self._pause = face, frames, pause
+        self.detector = SimpleNamespace(stages=StageTimes())
+        self.given = self.newest = None
+
+    def frames(self, attend: Callable[[], None], stopped: Callable[[], bool]) -> Iterator[DetectedFrame]:
+        for number in range(self._frames):
+            end = perf_counter() + self._pause
+            while perf_counter() < end:
+                sleep(0.02)
+                attend()
+            yield DetectedFrame(number, number * self._pause, self._face)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["a face", "nobody"])
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_an_armed_robot_is_held_while_a_person_is_learned(
+    seen: bool, pause: float, tmp_path: Path, model: InverseModel
+) -> None:
+    pages, states = FakePages(), set[BoardState]()
+    with make_face("mock", realtime=True, camera_size=None) as face, Twin() as twin:
+        assert isinstance(face, RobotFace)
+        person = detected(twin.neutral_landmarks) if seen else None
+        feed: Any = ScriptedFeed(person, round(1.5 / max(pause, 0.03)), pause)
+        session = Session(face, twin, pages, LiveScene(twin), tmp_path / "live", feed, model)
+        pages.ask("arm")
+        run(session, pages, 1)
+        pages.ask("mode", mode="mirror")
+        start, before = perf_counter(), len(pages.updates)
+        publish = pages.publish
+
+        def look(update: Update, robot: RobotFace = face) -> None:
+            publish(update)
+            states.add(state_of(robot))
+            sleep(0.03 if not pause else 0.0)
+
+        pages.publish = look  # type: ignore[method-assign]
+        with page_that_is_there(pages):
+            session.run(lambda: session.mode == "panel" and len(pages.updates) > before)
+        assert perf_counter() - start > 1.2 and states <= {BoardState.ACTIVE, BoardState.HOLD}
+        assert session.body.armed_by == 1
+        session.close()

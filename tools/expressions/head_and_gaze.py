@@ -1,7 +1,7 @@
 """Action units of eyes and head, which landmarks do not show: their actuators follow from the geometry.
 
 FACS: AU51 to AU56 turn the head left, right, up, down and tilt it left, right. AU61 to AU64 turn the eyes
-left, right, up and down. At full intensity the head goes as far as the legs reach, and the eyes as far as
+left, right, up and down. At full intensity the head goes as far as the neck may, and the eyes as far as
 they turn.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.head.neck import leg_extensions, reachable_turn
+from eva_sim.head.neck import leg_extensions
+from eva_sim.limits.neck_poses import NeckReach
 from tools.expressions.prototypes import ActionUnit
 
 #: Axis about which the head turns, in the head frame: x to its own left, y up, z forward.
@@ -32,10 +33,12 @@ def rigid_part(unit: ActionUnit) -> str | None:
 def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: Floats) -> None:
     """Sets the eyes and the neck's legs of a command, (25,), to the action units' intensities."""
     position = spec.to_physical(command)
-    turn, legs = np.zeros(3), spec.where("leg")
+    legs, reach = spec.where("leg"), NeckReach(spec)
+    turn: Floats = np.zeros(3)
     for unit, intensity in units.items():
         if unit.name in _HEAD:
-            turn += intensity * _greatest_turn(spec, unit.name)
+            turn += intensity * reach(_BEYOND * np.array(_HEAD[unit.name]))
+    turn = reach(turn)
     if turn.any():
         position[legs] = leg_extensions(turn)
     command[legs] = np.clip(spec.to_command(position)[legs], -1, 1)
@@ -44,9 +47,3 @@ def set_head_and_gaze(spec: FaceSpec, units: dict[ActionUnit, float], command: F
             moves, sign = _EYES[unit.name]
             command[[i for i, a in enumerate(spec.actuators) if a.moves == moves]] += sign * intensity
     command[spec.where("eye")] = np.clip(command[spec.where("eye")], -1, 1)
-
-
-def _greatest_turn(spec: FaceSpec, name: str) -> Floats:
-    """Returns the rotation vector of the greatest turn that all legs reach, (3,) [rad]."""
-    low, high = (spec.column(end)[spec.where("leg")] for end in ("low", "high"))
-    return reachable_turn(_BEYOND * np.array(_HEAD[name]), low, high)

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares
 
-from eva_sim.agents.mirroring.retargeting import expression_metric
+from eva_sim.agents.mirroring.retargeting import ALL_GAPS, BEYOND_LIMITS, expression_metric
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
-from eva_sim.real.wire.firmware_table import exclusion_pairs
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.twin import Twin
 from tools.expressions.prototypes import ActionUnit, FaceUnits
 
@@ -35,9 +34,6 @@ _START = -0.5
 _MOST_EVALUATIONS = 200
 #: A smaller change of a command hardly shows; that of a cable still takes up slack and play.
 _VISIBLE = 0.15
-#: Cost of a share of travel beyond what two cables may pull against each other [outer-eye distances], and
-#: how far the command stays below that limit.
-_EXCLUSION_COST, _EXCLUSION_MARGIN = 1.0, 0.02
 #: Cosine between an action unit and its imitation below which it is left out, unless an actuator is named
 #: for it.
 _ALIKE = 0.4
@@ -80,10 +76,10 @@ class Imitator:
     def __init__(self, twin: Twin, mixtures: dict[str, dict[str, float]]) -> None:
         self.spec, self._mixtures = twin.spec, mixtures
         self._units = FaceUnits(twin.spec, twin.neutral_landmarks.astype(float))
-        self._settled, self._metric = SettledFace(twin), expression_metric()
+        self._settled, self._metric = SettledFace(twin), expression_metric(ALL_GAPS)
         self._rest = self.spec.neutral.astype(float)
         self._rest_face = self._settled(self._rest[None])[0]
-        self._exclusions = exclusion_pairs(self.spec)
+        self._search_within = CommandSearch(self.spec, _EXAGGERATION * BEYOND_LIMITS)
         self._known: dict[ActionUnit, Imitation] = {}
 
     def imitate(self, unit: ActionUnit) -> Imitation:
@@ -136,30 +132,15 @@ class Imitator:
         rest, cost, goal = self._rest[free], np.sqrt(effort), self._metric @ wanted.ravel()
         columns = np.searchsorted(self.spec.expressive, free)
 
-        def full(x: Floats) -> Floats:
-            command = self._rest.copy()
-            command[free] = x
-            return command
+        def residual(command: Floats) -> Floats:
+            error = self._metric @ self.displacement(command).ravel() - goal
+            return np.concatenate([error, cost * (command[free] - rest)])
 
-        def residual(x: Floats) -> Floats:
-            error = self._metric @ self.displacement(full(x)).ravel() - goal
-            return np.concatenate([error, cost * (x - rest), self._excess(full(x))[0]])
+        def jacobian(command: Floats) -> Floats:
+            slopes = self._metric @ self._settled.jacobian(command)[:, columns]
+            return np.concatenate([slopes, cost * np.eye(len(free))])
 
-        def jacobian(x: Floats) -> Floats:
-            slopes = self._metric @ self._settled.jacobian(full(x))[:, columns]
-            return np.concatenate([slopes, cost * np.eye(len(free)), self._excess(full(x))[1][:, free]])
-
-        pulls = np.isin(free, [*self.spec.where("cable"), *self.spec.where("jaw")])
-        start = np.where(pulls, np.maximum(rest, _START), rest)
-        limits: dict[str, Any] = {"bounds": (-1.0, 1.0), "x_scale": 1.0, "max_nfev": _MOST_EVALUATIONS}
-        found = least_squares(residual, start, jacobian, **limits)
-        return full(found.x)
-
-    def _excess(self, command: Floats) -> tuple[Floats, Floats]:
-        """Returns the cost of pulling against the exclusions of robot.toml, (E,), and its slope, (E, 25)."""
-        cost, slope = np.zeros(len(self._exclusions)), np.zeros((len(self._exclusions), len(command)))
-        for row, (one, other, limit) in enumerate(self._exclusions):
-            excess = (command[one] + command[other]) / 2 + 1 + _EXCLUSION_MARGIN - limit
-            if excess > 0:
-                cost[row], slope[row, [one, other]] = _EXCLUSION_COST * excess, _EXCLUSION_COST / 2
-        return cost, slope
+        start, pulls = self._rest.copy(), np.setdiff1d(free, self.spec.where("lid"))
+        start[pulls] = np.maximum(start[pulls], _START)
+        options: dict[str, Any] = {"x_scale": 1.0, "max_nfev": _MOST_EVALUATIONS}
+        return self._search_within(start, free, residual, jacobian, **options)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from eva_sim.agents.data.workers import run_jobs
 from eva_sim.errors import DataError, EvaError
 from eva_sim.testing.process_signals import default_signals, is_running, wait_until
+from eva_sim.workers.processes import WorkerProcesses
 
 
 @contextmanager
@@ -68,11 +68,11 @@ class Unpicklable(Exception):
 
 
 def test_every_job_is_done_once(tmp_path: Path) -> None:
-    assert sorted(run_jobs(partial(note_jobs, tmp_path), range(7), 2)) == list(range(7))
+    assert sorted(WorkerProcesses(2).run_jobs(partial(note_jobs, tmp_path), range(7))) == list(range(7))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert sum(name.startswith("job-") for name in names) == 7
     assert sum(name.startswith("worker-") for name in names) == 2
-    assert list(run_jobs(partial(note_jobs, tmp_path), [], 2)) == []
+    assert list(WorkerProcesses(2).run_jobs(partial(note_jobs, tmp_path), [])) == []
 
 
 def test_jobs_are_drawn_as_workers_are_free(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_jobs_are_drawn_as_workers_are_free(tmp_path: Path) -> None:
             drawn.append(job)
             yield job
 
-    jobs = run_jobs(partial(note_jobs, tmp_path), endless(), 2)
+    jobs = WorkerProcesses(2).run_jobs(partial(note_jobs, tmp_path), endless())
     for done in range(1, 5):
         next(jobs)
         assert len(drawn) <= done + 2
@@ -103,7 +103,7 @@ def test_jobs_are_drawn_as_workers_are_free(tmp_path: Path) -> None:
 )
 def test_the_death_of_a_worker_is_told_as_it_was(number: int | None, message: str) -> None:
     with pytest.raises(EvaError, match=message):
-        list(run_jobs(partial(end_with, number), range(4), 2))
+        list(WorkerProcesses(2).run_jobs(partial(end_with, number), range(4)))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_errors_of_a_job_are_raised_as_they_are(
     else:
         opening = partial(fail, error)
     with pytest.raises(kind, match=message):
-        list(run_jobs(opening, range(3), 2))
+        list(WorkerProcesses(2).run_jobs(opening, range(3)))
 
 
 @contextmanager
@@ -136,11 +136,11 @@ PARENT = """
 import sys
 from functools import partial
 from pathlib import Path
-from eva_sim.agents.data.workers import run_jobs
-from tests.agents.test_workers import note_jobs
+from eva_sim.workers.processes import WorkerProcesses
+from tests.workers.test_processes import note_jobs
 
 if __name__ == "__main__":
-    for job in run_jobs(partial(note_jobs, Path(sys.argv[1]), 0.2), range(10**9), 2):
+    for job in WorkerProcesses(2).run_jobs(partial(note_jobs, Path(sys.argv[1]), 0.2), range(10**9)):
         print(job, flush=True)
 """
 

@@ -1,63 +1,73 @@
-"""Worker processes that do numbered jobs, one at a time each, and end when this process does."""
+"""Worker processes on this computer; they end when this process does."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 
 from eva_sim.errors import SEE_DOCTOR, EvaError
+from eva_sim.progress import set_quiet
+from eva_sim.workers.jobs import OpenWork, Workers, picklable
 
-#: Opens what a worker needs for all of its jobs; yields the function that does a job.
-OpenWork = Callable[[], AbstractContextManager[Callable[[int], None]]]
-
+#: Largest number of worker processes; more than a few for each processor only take memory.
+MOST_WORKERS = max(8, 4 * (os.cpu_count() or 1))
 #: Time for a worker to end by itself before it is killed [s].
 _PATIENCE = 5.0
 
 
-def run_jobs(open_work: OpenWork, jobs: Iterable[int], workers: int) -> Generator[int, None, None]:
-    """Yields each job once a worker has done it.
+class WorkerProcesses(Workers):
+    """Does jobs in processes on this computer.
 
-    Workers are spawned, because a fork after the renderer has started hangs. Close the generator to end the
-    workers early; a job that is under way is then given up.
+    They are spawned, because a fork after the renderer has started hangs. Run from a script, the call belongs
+    under `if __name__ == "__main__":`.
 
     Args:
-        open_work: called once in each worker; must pickle.
-        jobs: drawn one by one, each when a worker is free.
-        workers: greatest number of processes.
+        count: greatest number of processes.
 
     Raises:
-        EvaError: a worker died. Errors of a job are raised as they are.
+        EvaError: there are none, or too many for this computer.
     """
-    waiting, busy = iter(jobs), dict[Connection, _Worker]()
-    context = multiprocessing.get_context("spawn")
-    with ExitStack() as ending:
-        for job in islice(waiting, workers):
-            worker = _Worker(context, open_work)
-            ending.callback(worker.end_process)
-            busy[worker.connection] = worker
-            worker.give_job(job)
-        while busy:
-            for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index]  # only connections were waited for
-                done = worker.receive_done_job()
-                following = next(waiting, None)
-                if following is None:
-                    del busy[worker.connection]
-                    worker.say_no_more_jobs()
-                else:
-                    worker.give_job(following)
-                yield done
+
+    def __init__(self, count: int) -> None:
+        check_count(count)
+        self.count = count
+
+    def run_jobs(self, open_work: OpenWork, jobs: Iterable[int]) -> Generator[int, None, None]:
+        waiting, busy = iter(jobs), dict[Connection, _Worker]()
+        context = multiprocessing.get_context("spawn")
+        with ExitStack() as ending:
+            for job in islice(waiting, self.count):
+                worker = _Worker(context, open_work)
+                ending.callback(worker.end_process)
+                busy[worker.connection] = worker
+                worker.give_job(job)
+            while busy:
+                for connection in wait(list(busy)):
+                    worker = busy[connection]  # type: ignore[index]  # only connections were waited for
+                    done = worker.receive_done_job()
+                    following = next(waiting, None)
+                    if following is None:
+                        del busy[worker.connection]
+                        worker.say_no_more_jobs()
+                    else:
+                        worker.give_job(following)
+                    yield done
+
+
+def check_count(count: int) -> None:
+    """Raises EvaError for a number of workers that this computer cannot use."""
+    if not 1 <= count <= MOST_WORKERS:
+        raise EvaError(f"workers={count}; this computer does well with 1 to {MOST_WORKERS}.")
 
 
 class _Worker:
@@ -128,22 +138,18 @@ def _serve(connection: Connection, open_work: OpenWork) -> None:
     """Runs in the worker: does the jobs that come, until None comes, an error, or the end of the parent."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # temporary files are removed
     threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+    set_quiet(True)  # the parent shows the progress of all
     with suppress(EOFError, OSError):  # the parent closed the connection
         try:
             with open_work() as work:
-                while (job := connection.recv()) is not None:
-                    work(job)
-                    connection.send(job)
+                try:
+                    while (job := connection.recv()) is not None:
+                        work(job)
+                        connection.send(job)
+                finally:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what was opened is closed undisturbed
         except Exception as error:
-            connection.send(_picklable(error))
-
-
-def _picklable(error: Exception) -> Exception:
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever the error holds
-        return EvaError(f"{type(error).__name__}: {error}")
-    return error
+            connection.send(picklable(error))
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,1 @@
+"""Workers that do numbered jobs: this process, processes beside it, or actors of a Ray cluster."""
