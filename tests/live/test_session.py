@@ -209,7 +209,7 @@ def page_that_is_there(pages: FakePages) -> Iterator[None]:
 class ScriptedFeed:
     """A camera that gives the same face, or none, at its own pace, by the wall clock."""
 
-    ended = ""
+    ended, asks_page = "", False
 
     def __init__(self, face: DetectedFace | None, frames: int, pause: float) -> None:
         self._face, self._frames, self._pause = face, frames, pause
