@@ -124,8 +124,8 @@ class MimicEnv(FaceEnv):
     during a blend.
 
     Known returns of an episode, and mean error in its second half [mm], with targets drawn by babbling:
-    neutral -135, 2.32; zero action -205, 3.74; random -234, 4.11; inverse model of the package -20, 0.36;
-    told command -17, 0.30; with `randomise=True` the last two are -33, 0.59 and -31, 0.54.
+    neutral -132, 2.28; zero action -203, 3.72; random -196, 3.41; inverse model of the package -17, 0.31;
+    told command -17, 0.30; with `randomise=True` the last two are -30, 0.53 and -30, 0.53.
     docs/learning.md has all of them, and how to train a policy.
 
     ## Starting state

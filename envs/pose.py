@@ -93,8 +93,8 @@ class PoseEnv(FaceEnv):
     tuple of sentences.
 
     Known returns of an episode, and mean error in its second half [mm], with targets drawn by babbling:
-    neutral -73, 3.26; zero action -84, 3.77; random -95, 4.16; inverse model of the package -5.7, 0.17;
-    told command -2.6, 0.02; PPO of examples/train_sb3.py -7.4, 0.21. docs/learning.md has all of them.
+    neutral -70, 3.16; zero action -83, 3.73; random -84, 3.61; inverse model of the package -3.8, 0.08;
+    told command -2.5, 0.02; PPO of examples/train_sb3.py -7.4, 0.21. docs/learning.md has all of them.
 
     ## Starting state
     The neutral face, without history. The target is a random row of the atlas (256 expressions that

@@ -103,7 +103,7 @@ def check_keywords(call: str, given: Iterable[str], known: Sequence[str]) -> Non
 #: Extra of eva-sim that installs an optional module.
 EXTRAS = {
     "torch": "train", "matplotlib": "train", "serial": "real", "scservo_sdk": "feetech",
-    "dynamixel_sdk": "dynamixel", "pyarrow": "lerobot", "websockets": "web", "ray": "ray",
+    "dynamixel_sdk": "dynamixel", "pyarrow": "lerobot", "websockets": "web", "ray": "ray", "rerun": "rerun",
     "av": "mirror", "cv2": "mirror", "mediapipe": "mirror",
 }  # fmt: skip
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from eva_sim.contract import FaceSpec, load_spec
+from eva_sim.contract import FaceSpec
 from eva_sim.errors import DataError, known_names
+from eva_sim.files import asset
 from eva_sim.tables import read_table
 
 NAME = "robot.toml"
@@ -110,14 +111,20 @@ def _weights_of_pair(row: Mapping[str, Any]) -> dict[str, float]:
 
 def _check_names(spec: FaceSpec, protects: str, names: Iterable[str]) -> None:
     """Refuses a misspelt actuator, whose cable would be without protection."""
-    eva = load_spec()
-    known = list(dict.fromkeys((*spec.two_sided_names, *spec.names, *eva.two_sided_names, *eva.names)))
+    known = list(dict.fromkeys((*spec.two_sided_names, *spec.names, *_names_of_eva())))
     for name in names:
         if name not in known:
             raise DataError(
                 f"{NAME}: the rule that protects {protects} names {name!r}, which is no actuator of this "
                 f"face nor of EVA; {known_names(name, known)}."
             )
+
+
+@lru_cache(maxsize=1)
+def _names_of_eva() -> tuple[str, ...]:
+    """Names of EVA's actuators, with and without their sides."""
+    names = [str(row["name"]) for row in read_table(asset("face.toml"))["actuators"]]
+    return tuple(dict.fromkeys((*(name.removesuffix("_left") for name in names), *names)))
 
 
 def _on_one_side(spec: FaceSpec, protects: str, weights: Mapping[str, float], side: str) -> PullRule:

@@ -13,12 +13,14 @@ import typer
 from eva_sim.cli import options
 from eva_sim.cli.output import print_result, warn
 from eva_sim.cli.preparation import work_on
+from eva_sim.errors import DataError
 from eva_sim.files import check_output_file
 from eva_sim.progress import report
 
 if TYPE_CHECKING:
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.contract import FaceSpec
+    from eva_sim.real.calibration.model import Calibration
     from eva_sim.real.calibration.operator_ui import OperatorUI
     from eva_sim.real.calibration.session import CalibrationSession
     from eva_sim.real.opening import RobotConnection
@@ -65,7 +67,9 @@ def calibrate(
             if see and choice.camera_device is not None:
                 doubts = calibrate_camera(choice, session, operator, distance, partial)
         # Only now, since the camera may contradict the ends.
-        path = build_calibration(session, distance, partial).save()
+        calibration = build_calibration(session, distance, partial)
+        check_rest(spec, calibration)
+        path = calibration.save()
     guessed = len(spec) - len(session.endpoints)
     doubts += (
         [f"{guessed} servos have the nominal endpoints of the table; theirs were not measured."]
@@ -75,6 +79,26 @@ def calibrate(
     for doubt in doubts:
         warn(doubt)
     print_result({"file": path, "doubts": doubts}, f"{path}")
+
+
+def check_rest(spec: FaceSpec, calibration: Calibration) -> None:
+    """Refuses a calibration in which cables pull against each other at rest, before it is saved.
+
+    Raises:
+        DataError: two cables fight, by the twin and the nominal angles of the horns.
+    """
+    from eva_sim.real.calibration.model import Calibration
+    from eva_sim.twin.taut_cables import taut_cables
+
+    nominal = Calibration.nominal(spec, calibration.robot_id, calibration.board, calibration.unit)
+    taut = taut_cables(spec, nominal.to_command(calibration.limits.rest))
+    if fights := [cable for cable in taut if cable.against]:
+        pairs = "; ".join(f"{c.name} ({c.tension:.1f} N) against {', '.join(c.against)}" for c in fights)
+        again = " ".join(f"--again {cable.name}" for cable in fights)
+        raise DataError(
+            f"cables pull against each other at rest: {pairs}. No calibration was written; put these horns "
+            f"on so that their cables are slack at rest, and repeat them: `eva calibrate {again}`."
+        )
 
 
 def calibrate_servos(

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from eva_sim.recording.replay import ReplayResult
 
 
+#: The task of an exported data set, unless another is named.
+_TASK = "make a face"
+
+
 def record(
     names: Annotated[
         list[str],
@@ -94,14 +98,41 @@ def replay(
 
 def export(
     recordings: Annotated[list[Path], typer.Argument(help="folders that `eva record` filled")],
-    out: Annotated[Path, typer.Option(help="folder to make")] = Path("out/lerobot"),
-    task: Annotated[str, typer.Option(help="the task of the face, in words")] = "make a face",
+    out: Annotated[
+        Path, typer.Option(help="folder to make for LeRobot; or a file that ends in .rrd, for Rerun")
+    ] = Path("out/lerobot"),
+    task: Annotated[str, typer.Option(help="the task of the face, in words")] = _TASK,
     image_size: Annotated[
         str | None,
         typer.Option(help="WIDTHxHEIGHT of all pictures [pixels]; by default that of the first one"),
     ] = None,
 ) -> None:
-    """Writes recordings as a LeRobot data set (v3.0)."""
+    """Writes recordings as a LeRobot data set (v3.0), or one recording as a file of Rerun."""
+    from eva_sim.recording.rerun_export import EXTENSION
+
+    if out.suffix.lower() == EXTENSION:
+        if task != _TASK or image_size is not None:
+            raise DataError(
+                f"--task and --image-size are for LeRobot, and {out.name} is for Rerun; leave them out."
+            )
+        _export_to_rerun(recordings, out)
+    else:
+        _export_to_lerobot(recordings, out, task, image_size)
+
+
+def _export_to_rerun(recordings: list[Path], out: Path) -> None:
+    from eva_sim.recording.rerun_export import export_rerun
+
+    if len(recordings) != 1:
+        raise DataError(
+            f"{out.name} takes one recording, and {len(recordings)} were given; export each on its own."
+        )
+    with work_on(out, f"{out} was not written."):
+        info = export_rerun(_load(recordings[0]), out)
+    print_result({"file": out, **info}, f"frames: {info['frames']}, pictures: {info['pictures']}, in {out}")
+
+
+def _export_to_lerobot(recordings: list[Path], out: Path, task: str, image_size: str | None) -> None:
     from eva_sim.recording.export_pictures import PictureSize
     from eva_sim.recording.lerobot_export import check_export, export_lerobot
 

@@ -192,7 +192,7 @@ class Recording:
         Raises:
             DataError: it is damaged, or its file is gone.
         """
-        jpeg = self._jpeg(index)
+        jpeg = self.jpeg(index)
         with self._explained(index):
             return decode_jpeg(jpeg) if jpeg else None
 
@@ -204,7 +204,7 @@ class Recording:
         """
         from PIL import Image
 
-        if jpeg := self._jpeg(index):
+        if jpeg := self.jpeg(index):
             with self._explained(index), Image.open(io.BytesIO(jpeg)) as image:
                 return image.size
         return None
@@ -216,7 +216,7 @@ class Recording:
         except Exception as error:  # Pillow raises errors of many types
             raise DataError(f"the picture of frame {self.number[index]} is damaged ({error}).") from error
 
-    def _jpeg(self, index: int) -> bytes:
+    def jpeg(self, index: int) -> bytes:
         """The picture of one frame as it was recorded; empty if it has none."""
         path, start, size = self.places[index]
         if not size:

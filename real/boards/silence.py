@@ -45,8 +45,11 @@ class BoardSilence:
         self._misses += 1
 
     def patience(self, usual: float) -> float:
-        """Longest wait for the next answer [s]: twice as long after each miss, at most the hold time."""
-        return min(usual * 2**self._misses, max(usual, self._hold_after))
+        """Longest wait for the next answer [s]: twice as long after each miss.
+
+        It is at most half the hold time, so that no board holds because its host waits.
+        """
+        return min(usual * 2**self._misses, max(usual, self._hold_after / 2))
 
     @property
     def duration(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -57,7 +58,7 @@ class Link:
     def __init__(self, port: BytePort, clock: Clock) -> None:
         self.clock, self._port = clock, port
         self._decoder, self._counters = Decoder(TO_HOST), Counters()
-        self._sequence, self._lost = 0, ""
+        self._sequence, self._lost, self._exchange = 0, "", threading.RLock()
         self._send(b"\0")  # ends whatever half frame the line holds
 
     def expect_channels(self, count: int) -> None:
@@ -88,15 +89,22 @@ class Link:
             LinkError: the port is lost.
         """
         for _ in range(tries):
-            self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-            self._counters.sent += 1
-            self._send(encode_frame(message, self._sequence))
-            found = self._await(answer, self.clock.now() + timeout)
+            with self._exchange:  # a stop may come from another thread, and must not take its answer
+                found = self._ask_once(message, answer, timeout)
             if found is not None:
-                self._counters.answered += 1
                 return found
-            self._counters.unanswered += 1
         return None
+
+    def _ask_once(self, message: Message, answer: type[A], timeout: float) -> A | None:
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        self._counters.sent += 1
+        self._send(encode_frame(message, self._sequence))
+        found = self._await(answer, self.clock.now() + timeout)
+        if found is None:
+            self._counters.unanswered += 1
+        else:
+            self._counters.answered += 1
+        return found
 
     def demand(self, message: Message, answer: type[A], timeout: float, tries: int = 1) -> A:
         """Sends a message that must be answered, see `ask`.

@@ -49,6 +49,7 @@ CLIENTS = {
     "torchrl": Client("torchrl", ("torchrl",)),
     "skrl": Client("skrl", ("skrl",)),
     "ray": Client("ray", ("ray>=2.60,<3",)),
+    "rerun": Client("rerun-sdk", ("rerun-sdk>=0.41,<0.42",)),
     "rllib": Client("ray", ("ray[rllib]",), ("torch", "numpy")),  # it wants a Gymnasium of its own
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import termios
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,23 @@ def test_a_pseudo_terminal_is_a_port_and_pulling_it_is_an_error() -> None:
     with pytest.raises(LinkError):
         link.ask(wire.Query(), wire.Status, 0.01)
     link.close()
+
+
+@pytest.mark.parametrize("asks", [(wire.Query(), wire.Query()), (wire.Query(), wire.Disarm())])
+def test_two_threads_get_their_own_answers(asks: tuple[wire.Message, wire.Message]) -> None:
+    """A stop may come from another thread than motion, and no answer is lost to the other one."""
+    mock = MockBoard(load_spec(), realtime=True)
+    link, missing = Link(mock.port, mock.clock), list[wire.Message]()
+
+    def ask(message: wire.Message) -> None:
+        for _ in range(300):
+            if link.ask(message, wire.Status, 0.5) is None:
+                missing.append(message)
+                return
+
+    threads = [threading.Thread(target=ask, args=(message,)) for message in asks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not missing and link.counters.late == 0
