@@ -97,7 +97,7 @@ def _mirror(browser: Browser, tab: Tab, seconds: float, pictures: Path | None) -
 def _take_pictures(tab: Tab, folder: Path) -> None:
     """Writes the screenshots of the docs."""
     folder.mkdir(parents=True, exist_ok=True)
-    tab.wait_for("shown.mouth > 0.15 && shown.points", 30.0)
+    tab.wait_for("shown.mouth > 0.15 && shown.points", 120.0)
     tab.run("new Promise(requestAnimationFrame)")
     (folder / "live_mirror.png").write_bytes(tab.screenshot())
     tab.run("$('expression').value = 'joy'; $('expression').dispatchEvent(new Event('change'))")
@@ -105,6 +105,9 @@ def _take_pictures(tab: Tab, folder: Path) -> None:
     tab.wait_for("shown.mode === 'panel' && shown.sent[8] > 0.5")
     tab.run("new Promise((done) => setTimeout(done, 1500))")
     (folder / "live_panel.png").write_bytes(tab.screenshot())
+    tab.run("$('displacement').click(); $('cables').click(); view.turn(0.25, 0)")
+    tab.run("new Promise((done) => setTimeout(done, 1500))")
+    (folder / "live_cables.png").write_bytes(tab.screenshot())
 
 
 def main() -> None:

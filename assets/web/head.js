@@ -3,6 +3,9 @@
 // Height of the picture where a processor draws [pixels].
 const SLOW_HEIGHT = 450;
 
+// Of the transparent skin.
+const SKIN_OPACITY = 0.4;
+
 class HeadView {
   // `scene` is what `/scene` answers, an ArrayBuffer; `eva_sim/live/scene.py` writes it. `fine` pictures are made also
   // where a processor draws them; otherwise those have fewer pixels, no shadows, and light that is computed at vertices.
@@ -14,7 +17,7 @@ class HeadView {
       return new kind(scene, 4 + length + at, size / kind.BYTES_PER_ELEMENT);
     };
     this.canvas = canvas;
-    this.displacement = false;
+    this.displacement = this.transparent = false;
     this.angles = [0, 0];
     this.distance = 1;
     this.moving = new Float32Array(this.about.vertices * this.about.columns);
@@ -37,6 +40,7 @@ class HeadView {
     const painted = this.about.groups.find((group) => group.painted);
     this.mapped = this.group({...painted, ...this.about.displacement});
     this.makeBackground();
+    this.cables = new CableView(this);
     this.followMouse();
     this.changed = true;
   }
@@ -194,15 +198,32 @@ class HeadView {
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     const [projection, eye] = this.camera(width / height);
     this.setView(projection, eye);
-    for (const each of this.groups) {
-      const group = this.displacement && each.painted ? this.mapped : each;
-      (group.two_sided ? gl.disable : gl.enable).call(gl, gl.CULL_FACE);
-      this.drawTriangles(group);
-    }
+    const shown = this.groups.map((group) => this.displacement && group.painted ? this.mapped : group);
+    shown.filter((group) => !(this.transparent && group.painted)).forEach((group) => this.drawGroup(group));
     gl.disable(gl.CULL_FACE);
     gl.useProgram(this.background.program);
     gl.bindVertexArray(this.background.array);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+    if (this.transparent) this.drawThrough(shown.filter((group) => group.painted), eye);
+  }
+
+  drawGroup(group) {
+    const gl = this.gl;
+    (group.two_sided ? gl.disable : gl.enable).call(gl, gl.CULL_FACE);
+    this.drawTriangles(group);
+  }
+
+  // Draws the cables, and the skin over them as glass.
+  drawThrough(skin, eye) {
+    const gl = this.gl;
+    this.cables.draw(eye);
+    gl.enable(gl.BLEND);
+    gl.blendColor(0, 0, 0, SKIN_OPACITY);
+    gl.blendFunc(gl.CONSTANT_ALPHA, gl.ONE_MINUS_CONSTANT_ALPHA);
+    gl.depthMask(false);
+    skin.forEach((group) => this.drawGroup(group));
+    gl.depthMask(true);
+    gl.disable(gl.BLEND);
   }
 
   castShadow() {

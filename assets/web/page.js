@@ -5,6 +5,7 @@ const QUERY = new URLSearchParams(location.search), TOKEN = QUERY.get("token");
 const withToken = (path) => TOKEN ? `${path}?token=${encodeURIComponent(TOKEN)}` : path;
 const TRACE_SECONDS = 10;
 const RETRY = 1000;  // ms
+const FULL_TENSION = 16;  // N, of a full bar and of the strongest colour of a cable
 const STATE_PERIOD = 100;  // ms; numbers that change more often cannot be read
 // Shortest time between two frames where a processor draws [ms]; updates are received and answered meanwhile.
 const SLOW_PERIOD = 160 / (navigator.hardwareConcurrency || 2);
@@ -35,7 +36,10 @@ function receive(buffer) {
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   const {vertices, picture: size} = header.sizes;
   if (document.visibilityState === "hidden") return;  // a page that nobody sees is silent, as a lost one is
-  if (view) view.update(new Int16Array(buffer, 4 + length, vertices / 2));
+  if (view) {
+    view.update(new Int16Array(buffer, 4 + length, vertices / 2));
+    view.cables.update(header.cables, header.tension.map((tension) => Math.min(1, tension / FULL_TENSION)));
+  }
   newest = shown = header;
   send({type: "seen", number: header.number});
   arrivals.push(performance.now());
@@ -128,10 +132,9 @@ function showState(header) {
   (header.temperature || []).forEach((degrees, i) => {
     put(sliders[PANEL.face[i]].heat, degrees === null ? "" : ` ${degrees.toFixed(0)} °C`);
   });
-  const highest = 16;  // N, a full bar
   header.tension.forEach((value, i) => {
     const row = $("tension").children[i];
-    row.firstChild.style.transform = `scaleX(${Math.min(1, value / highest).toFixed(3)})`;
+    row.firstChild.style.transform = `scaleX(${Math.min(1, value / FULL_TENSION).toFixed(3)})`;
     put(row.lastChild, value.toFixed(2));
   });
 }
@@ -251,6 +254,10 @@ function makePanel() {
     view.displacement = $("displacement").checked;
     view.changed = true;
     $("scale").hidden = !view.displacement;
+  });
+  $("cables").addEventListener("change", () => {
+    view.transparent = $("cables").checked;
+    view.changed = true;
   });
   $("front").addEventListener("click", () => view.turn(0, 0));
   $("side").addEventListener("click", () => view.turn(Math.PI / 2, 0));

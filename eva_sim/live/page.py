@@ -20,6 +20,7 @@ def build_page(panel: dict[str, Any], title: str) -> str:
         "/*style*/": asset("web/page.css").read_text(),
         "/*panel*/": f"const PANEL = {described};",
         "/*head*/": asset("web/head.js").read_text(),
+        "/*cables*/": asset("web/cables.js").read_text(),
         "/*camera*/": asset("web/camera.js").read_text(),
         "/*page*/": asset("web/page.js").read_text(),
     }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.contract import Floats
 from eva_sim.landmarks import landmark_rows, load_embedding
 from eva_sim.rendering.moving_vertices import MovingVertices
 from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW
@@ -26,6 +27,8 @@ from eva_sim.rendering.studio_light import (
 )
 from eva_sim.rendering.studio_parts import StudioPart, StudioParts
 from eva_sim.rendering.studio_scene import look_of, pack_texture, parts_by
+from eva_sim.skin.anatomy import load_anatomy
+from eva_sim.skin.ground import rotate_with_jaw
 from eva_sim.skin.kernel_cache import kernel
 from eva_sim.twin import Twin
 
@@ -55,6 +58,7 @@ class LiveScene:
 
     def __init__(self, twin: Twin, fine: bool = False) -> None:
         self._studio = StudioParts(twin.spec, fine=fine)
+        self._anatomy = load_anatomy(twin.spec)
         self._rest = np.array(twin.skin.points, float)
         self._corners, self._shares = load_embedding(twin.spec)
         self._vertices = MovingVertices(self._studio.parts)
@@ -78,6 +82,20 @@ class LiveScene:
         packed = np.zeros((self.size, COLUMNS), "<i2")
         _pack(self._vertices.places, self._vertices.directions, moved, self._head.start, packed)
         return packed.tobytes()
+
+    def cables(self, twin: Twin) -> Floats:
+        """Returns the mouth of each cable's tube and the middle of the skin that it pulls, (C, 2, 3) [m]."""
+        cables, pose = self._anatomy.cables, twin.head.pose
+        pulled = cables.weight[:, None] * np.asarray(twin.skin.points, float)[cables.vertex]
+        ends = np.stack(
+            [
+                rotate_with_jaw(self._anatomy.exits, self._anatomy.exit_jaw, pose.jaw),
+                np.add.reduceat(pulled, cables.start[:-1]),
+            ],
+            axis=1,
+        )
+        placed: Floats = ends @ pose.skull[:3, :3].T + pose.skull[:3, 3]
+        return placed
 
     @cached_property
     def fixed(self) -> bytes:

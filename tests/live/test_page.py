@@ -140,6 +140,29 @@ def test_the_canvas_shows_a_blue_face(page: Tab) -> None:
     assert blue > 100 and blue > 1.5 * red
 
 
+@pytest.mark.parametrize("name", ["zygomaticus_left", "brow_inner_right"])
+def test_transparent_skin_shows_the_cables(page: Tab, name: str) -> None:
+    """A taut cable turns red, and the head behind the skin is drawn without a fault."""
+    script = """(() => { view.changed = true; view.draw();
+      const gl = view.gl, {width, height} = view.canvas, all = new Uint8Array(4 * width * height);
+      gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, all);
+      let red = 0, sum = 0;
+      for (let i = 0; i < all.length; i += 4) {
+        red += all[i] > all[i + 1] + 40 && all[i] > all[i + 2] + 25;
+        sum += all[i];
+      }
+      return [red, sum / (width * height), gl.getError()]; })()"""
+    page.run(f"send({{type: 'slider', name: '{name}', value: 1}})")
+    page.wait_for("shown.tension.some((tension) => tension > 9)")
+    covered = page.run(script)
+    page.run("$('cables').click()")
+    seen = page.run(script)
+    page.run("$('cables').click()")
+    assert covered[2] == seen[2] == 0
+    assert seen[0] > covered[0] + 10 and seen[1] > covered[1] + 5
+    assert page.run(script)[:2] == pytest.approx(covered[:2], abs=30)
+
+
 def test_a_lost_connection_comes_back(page: Tab, served: Served) -> None:
     page.run("socket.close()")
     page.wait_for("!$('lost').hidden")
