@@ -21,6 +21,7 @@ from torchrl.envs import (
 from torchrl.envs.utils import check_env_specs
 
 from eva_sim.registration import IDS
+from examples import train_torchrl
 
 FAST: dict[str, Any] = {"skin": "reduced"}
 
@@ -89,3 +90,8 @@ def test_its_own_vector_environments(kind: Any) -> None:
     envs = kind(2, make_one)
     assert envs.rollout(4).shape == (2, 4)
     envs.close()
+
+
+def test_the_example_learns() -> None:
+    rewards = train_torchrl.train(rounds=20, copies=32)
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.03
