@@ -22,7 +22,7 @@ from eva_sim.agents.models.image_route import ImageRoute
 from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import Face, Floats
 from eva_sim.errors import DataError
-from eva_sim.holding import iterate_while_held
+from eva_sim.holding import iterate_while_held, work_while_held
 from eva_sim.idle import IdleMotion
 from eva_sim.media.encoding import Picture, PictureStore
 
@@ -188,8 +188,9 @@ class MirrorController:
 
     def observe(self, frame: DetectedFrame) -> None:
         """Takes the person's next frame; `step` mirrors what they do in it."""
-        with self._stages.measure(TRACK):
-            self.person = self._tracker()(frame.time, frame.face)
+        tracker = self._tracker()
+        with self._stages.measure(TRACK):  # the first times take a second on a busy computer
+            self.person = work_while_held(self._face, lambda: tracker(frame.time, frame.face))
         self.frame, self._unanswered = frame, frame.arrival
 
     def step(self, time: float, render: bool = True) -> None:
@@ -207,7 +208,7 @@ class MirrorController:
         if self.frame is None or person is None:
             raise ValueError("observe a frame first: there is nothing to mirror.")
         with self._stages.measure(MAP):
-            target, command = self._map(person)
+            target, command = work_while_held(self._face, lambda: self._map(person))
             command = self._idle(command, alone=not tracker.found)
         if self._unanswered is not None:
             self._stages.add(ANSWER, perf_counter() - self._unanswered)
