@@ -1,9 +1,10 @@
 """How well synthetic people are mirrored, whose true expression, gaze and head pose are known.
 
-    python -m benchmarks.crowd out/crowd [--part tuning] [--out out/crowd_report] [--people 6]
+    python -m benchmarks.crowd out/crowd [--part tuning] [--out out/crowd_report] [--people 6] [--resume]
 
 `tools.build_crowd` films the people (docs/crowd.md). Each is mirrored by the reduced twin as a clip is, from
-what the detector read, without pictures. `report.json` has all figures, `report.png` shows them.
+what the detector read, without pictures. `report.json` has all figures, `report.png` shows them. The figures
+of each person are kept in the folder `people` of the report; `--resume` goes on with the next person.
 
 The robot acts later than the person. Its curves are shifted by the delay at which they fit best, the same for
 all measurements of a person. `best` is the nearest face in the robot's reach, by search through the twin, for
@@ -33,7 +34,7 @@ from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.contract import Floats
 from eva_sim.errors import DataError
-from eva_sim.files import asset, check_output_folder, write_json
+from eva_sim.files import asset, check_output_folder, read_json, write_json
 from eva_sim.landmarks import REGIONS, Aligner, face_measurements
 from eva_sim.progress import progress
 
@@ -192,6 +193,7 @@ def main() -> None:
         "--model", type=Path, help="folder of a model of any route (default: the shipped one)"
     )
     parser.add_argument("--out", type=Path, default=Path("out/crowd_report"), help="folder of the report")
+    parser.add_argument("--resume", action="store_true", help="keep the people of an interrupted run")
     given = parser.parse_args()
     out = check_output_folder(given.out)
     files = choose_people(given.folder, given.part, given.people)
@@ -201,7 +203,11 @@ def main() -> None:
         people = {}
         for file in progress(files, "mirror", unit="people"):
             person = read_person(file)
-            people[person.name] = measure_person(person, mirror_person(person, model, twin), nearest, rest)
+            kept = out / "people" / f"{file.stem}.json"
+            if not (given.resume and kept.exists()):
+                mirrored = mirror_person(person, model, twin)
+                write_json(kept, measure_person(person, mirrored, nearest, rest))
+            people[person.name] = read_json(kept)
     summary = summarise(people)
     print_tables(summary)
     write_json(out / "report.json", {"part": given.part, "summary": summary, "people": people})

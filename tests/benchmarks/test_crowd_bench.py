@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import crowd
-from benchmarks.crowd_people import NearestFaces, UnseenTwin, mirror_person, read_person
+from benchmarks.crowd_people import CrowdPerson, NearestFaces, UnseenTwin, mirror_person, read_person
 from benchmarks.crowd_report import summarise
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
@@ -82,6 +83,20 @@ def test_the_command_writes_a_report_of_its_part(
         "people": 0, "error": None, "frontal": None, "resting": None, "nine_in_ten": None,
     }  # fmt: skip
     assert "2 people" in capsys.readouterr().out
+
+    # An interrupted run goes on with the person that it lacks, and ends with the same report.
+    (out / "report.json").unlink()
+    (out / "people" / "person_002.json").unlink()
+    mirrored = []
+
+    def note(person: CrowdPerson, *others: Any) -> Any:
+        mirrored.append(person.name)
+        return mirror_person(person, *others)
+
+    monkeypatch.setattr(crowd, "mirror_person", note)
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--resume"])
+    crowd.main()
+    assert mirrored == ["person_002"] and read_json(out / "report.json") == report
 
 
 @pytest.mark.parametrize("delay", [0, 2, 7])
