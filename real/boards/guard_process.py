@@ -22,6 +22,7 @@ from eva_sim.real.boards.line_guard import (
     GOODBYE,
     GRANT,
     HEAD,
+    LIMP,
     STAMP,
     WRITE,
     write_all,
@@ -50,6 +51,9 @@ class Guard(Protocol):
 
     def end(self) -> None:
         """Ends the act."""
+
+    def limp(self) -> None:
+        """Has the guard make the face limp, if an act is under way."""
 
     def beat(self) -> None:
         """Reports that the host is alive."""
@@ -94,6 +98,9 @@ class LocalGuard:
         """Does nothing: the act itself is asked."""
 
     def end(self) -> None:
+        """Does nothing: the act itself is asked."""
+
+    def limp(self) -> None:
         """Does nothing: the act itself is asked."""
 
     def beat(self) -> None:
@@ -154,6 +161,10 @@ class GuardProcess:
     def end(self) -> None:
         with suppress(OSError, ValueError):  # without a guard nothing drives servos
             self._send(END)
+
+    def limp(self) -> None:
+        with suppress(OSError, ValueError):  # without a guard nothing drives servos
+            self._send(LIMP)
 
     def beat(self) -> None:
         self._unanswered += 1

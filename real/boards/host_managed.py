@@ -245,8 +245,18 @@ class HostManagedBoard(Board):
         return np.full(len(self._spec), np.nan)
 
     def _beat(self) -> None:
-        """The watchdog thread watches the host's thread; the guard watches the watchdog thread."""
-        self.tick()
+        """The watchdog thread watches the host's thread; the guard watches the watchdog thread.
+
+        A long exchange of the host's thread does not keep beats from the guard. If the act ends meanwhile,
+        the guard makes the face limp.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                self.tick()
+            finally:
+                self._lock.release()
+        elif self._lines and (act := self._act) is not None and act.is_over():
+            self._lines.guard.limp()
         if self._lines:
             self._lines.guard.beat()
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 #: Kinds of messages from host to guard. Only `GRANT` begins an act; `DRIVE` is written under that act only.
-BEAT, GOODBYE, GRANT, END, WRITE, DRIVE = b".", b"!", b"G", b"E", b"W", b"D"
+BEAT, GOODBYE, GRANT, END, LIMP, WRITE, DRIVE = b".", b"!", b"G", b"E", b"L", b"W", b"D"
 #: Kinds of notices from guard to host: it is alive; it has ended the act by itself; a port takes no bytes.
 ALIVE, ENDED, FAILED = b".", b"e", b"f"
 #: A message: its kind, the number of an act, the number of a port, and the length of the bytes that follow.
@@ -164,6 +164,8 @@ class GuardProgram:
             self._rules.grant(act, STAMP.unpack(data)[0])
         elif kind == END:
             self._rules.end()
+        elif kind == LIMP and self._rules.act:
+            self._rules.limp()
         elif kind == WRITE:
             self._rules.write(port, data)
         elif kind == DRIVE:

@@ -12,6 +12,7 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -313,3 +314,49 @@ def test_board_whose_owner_died_cannot_be_armed(rig: BoardRig) -> None:
     with pytest.raises(RobotError, match="no watchdog would notice"):
         board.arm(ALL)
     board.close()
+
+
+# A long exchange.
+
+
+class NotingGuard:
+    """A guard that notes what it is told."""
+
+    watching = True
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def note(*arguments: Any, **options: Any) -> bytes:
+            self.told.append(name)
+            return b""
+
+        return note
+
+
+def test_a_long_exchange_keeps_no_beat_from_the_guard(rig: BoardRig) -> None:
+    """The watchdog thread finds the lock taken; only silence makes the guard let go."""
+    board, held, done = rig.board, threading.Event(), threading.Event()
+    board.configure(rig.limits, 1)
+    board.arm(ALL)
+    guard: Any = NotingGuard()
+    assert board._lines is not None
+    board._watchdog.close()  # this test beats by itself
+    board._lines.guard = guard
+
+    def exchange() -> None:
+        with board._exchange():
+            held.set()
+            assert done.wait(20)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    assert held.wait(10)
+    board._beat()
+    assert guard.told == ["beat"]
+    rig.clock.sleep(1.5 * board._rules.limp_after)
+    board._beat()
+    assert guard.told == ["beat", "limp", "beat"]
+    done.set()
+    thread.join()
