@@ -107,7 +107,7 @@ def export(
         typer.Option(help="WIDTHxHEIGHT of all pictures [pixels]; by default that of the first one"),
     ] = None,
 ) -> None:
-    """Writes recordings as a LeRobot data set (v3.0), or one recording as a file of Rerun."""
+    """Writes recordings as a LeRobot data set, or one for Rerun."""
     from eva_sim.recording.rerun_export import EXTENSION
 
     if out.suffix.lower() == EXTENSION:

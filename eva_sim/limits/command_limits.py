@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.limits.compiling import kernel
 from eva_sim.limits.heat import HeatModel
 from eva_sim.limits.neck_poses import limit_pose, load_neck_rules, move_legs_in_proportion
 from eva_sim.limits.pulls import hold_rising_pulls, limit_pulls, load_pull_rules
 from eva_sim.limits.reversals import count_reversal, load_reversal_rules
-from eva_sim.skin.kernel_cache import kernel
 
 #: Rows of the history of each servo; the last three are those of `count_reversal`.
 _POSITION, _MOVED, _TURNED, _SENSE, _TURNING_POINT, _RESERVE = range(6)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.limits.compiling import kernel
 from eva_sim.robot_config import has_robot_config, robot_config
-from eva_sim.skin.kernel_cache import kernel
 
 #: Share of full speed of a servo that is about to be too hot.
 _SLOWEST = 0.25

@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.head.geometry import PLATFORM_CENTRE
 from eva_sim.head.neck import leg_extensions, pose_per_extension
+from eva_sim.limits.compiling import kernel
 from eva_sim.robot_config import has_robot_config, robot_config
-from eva_sim.skin.kernel_cache import kernel
 
 #: Share of the ellipsoid that commands may fill. The pose is taken as linear in the legs; within the limits
 #: of EVA's neck it is, up to 4 %.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.limits.compiling import kernel
 from eva_sim.robot_config import has_robot_config, pull_rules
-from eva_sim.skin.kernel_cache import kernel
 
 #: Share of a rule's bound that commands keep away from it, so that rounding on the way to the board does not
 #: make the board report a fault.

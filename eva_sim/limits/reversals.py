@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from eva_sim.contract import FaceSpec
+from eva_sim.limits.compiling import kernel
 from eva_sim.robot_config import has_robot_config, robot_config
-from eva_sim.skin.kernel_cache import kernel
 
 
 class ReversalRules(NamedTuple):
