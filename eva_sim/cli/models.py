@@ -38,11 +38,10 @@ def evaluate(
     from eva_sim.workers.choice import choose_workers
 
     with work_in(out, f"{out} keeps the finished seeds.", goes_on=True):
+        helpers = choose_workers(workers, out, ray)
         chosen = load_model(choose_model(model))
         fitted = None if data is None else load_dataset(data)
-        report = evaluate_model(
-            chosen, out, EvaluationConfig(faces, seeds, noise), fitted, choose_workers(workers, out, ray)
-        )
+        report = evaluate_model(chosen, out, EvaluationConfig(faces, seeds, noise), fitted, helpers)
     if as_json():
         print_result({"folder": out, **report})
     remark(f"Done: {REPORT_FILE} and {SHEET_FILE} are in {out}.")

@@ -49,7 +49,8 @@ class ArmingAct:
         if self._clock.now() - self._life > ARM_WITHIN:
             self.end("the computer slept, or this program was frozen, while it was arming")
             raise RobotError(f"not armed: {self._ended}. Look at the robot, then arm again.")
-        self._used, self._life = True, self._clock.now()
+        self._life = self._clock.now()  # first, because the watchdog thread may ask meanwhile
+        self._used = True
 
     def renew(self, began: float) -> None:
         """Notes a sign of life that began at a time [s], unless the act has ended by then."""
