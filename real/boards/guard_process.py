@@ -52,8 +52,8 @@ class Guard(Protocol):
     def end(self) -> None:
         """Ends the act."""
 
-    def limp(self) -> None:
-        """Has the guard make the face limp, if an act is under way."""
+    def limp(self, act: ArmingAct) -> None:
+        """Has the guard make the face limp, if this act is under way."""
 
     def beat(self) -> None:
         """Reports that the host is alive."""
@@ -100,7 +100,7 @@ class LocalGuard:
     def end(self) -> None:
         """Does nothing: the act itself is asked."""
 
-    def limp(self) -> None:
+    def limp(self, act: ArmingAct) -> None:
         """Does nothing: the act itself is asked."""
 
     def beat(self) -> None:
@@ -162,9 +162,9 @@ class GuardProcess:
         with suppress(OSError, ValueError):  # without a guard nothing drives servos
             self._send(END)
 
-    def limp(self) -> None:
+    def limp(self, act: ArmingAct) -> None:
         with suppress(OSError, ValueError):  # without a guard nothing drives servos
-            self._send(LIMP)
+            self._send(LIMP, act.number)
 
     def beat(self) -> None:
         self._unanswered += 1

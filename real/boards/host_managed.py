@@ -256,7 +256,7 @@ class HostManagedBoard(Board):
             finally:
                 self._lock.release()
         elif self._lines and (act := self._act) is not None and act.is_over():
-            self._lines.guard.limp()
+            self._lines.guard.limp(act)
         if self._lines:
             self._lines.guard.beat()
 

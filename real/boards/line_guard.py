@@ -164,7 +164,7 @@ class GuardProgram:
             self._rules.grant(act, STAMP.unpack(data)[0])
         elif kind == END:
             self._rules.end()
-        elif kind == LIMP and self._rules.act:
+        elif kind == LIMP and act and act == self._rules.act:  # it may come after the grant of another
             self._rules.limp()
         elif kind == WRITE:
             self._rules.write(port, data)

@@ -316,6 +316,19 @@ def test_board_whose_owner_died_cannot_be_armed(rig: BoardRig) -> None:
     board.close()
 
 
+def test_the_end_of_an_act_reaches_no_later_act(bench: Callable[[float], GuardBench]) -> None:
+    """The watchdog thread may read an old act, and its message may come after the grant of a new one."""
+    one = bench(60.0)
+    later = ArmingAct(WallClock(), 60.0)
+    later.use()
+    one.guard.grant(later)
+    one.guard.limp(one.act)
+    one.guard.write(0, b"drive", later)
+    one.written(b"drive")
+    one.guard.limp(later)
+    one.written(LIMP)
+
+
 # A long exchange.
 
 
