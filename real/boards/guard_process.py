@@ -23,6 +23,7 @@ from eva_sim.real.boards.line_guard import (
     GRANT,
     HEAD,
     LIMP,
+    NOTICE,
     STAMP,
     WRITE,
     write_all,
@@ -30,6 +31,8 @@ from eva_sim.real.boards.line_guard import (
 
 #: Beats without an answer after which the guard counts as frozen; the host sends 80 a second.
 MOST_UNANSWERED = 80
+#: Notices read at once.
+MOST_NOTICES = 400
 
 
 class Guard(Protocol):
@@ -58,8 +61,8 @@ class Guard(Protocol):
     def beat(self) -> None:
         """Reports that the host is alive."""
 
-    def notices(self) -> bytes:
-        """Everything it has to say since the last call, one byte each."""
+    def notices(self) -> list[tuple[bytes, int]]:
+        """What it has said since the last call: kinds, and numbers of the acts that they are about."""
 
     def close(self, torque_off: bool = False) -> None:
         """Ends the guard; it writes the torque-off packets first if `torque_off`. May be called twice."""
@@ -78,7 +81,7 @@ class LocalGuard:
     watching = True
 
     def __init__(self, write: Callable[[int, bytes], int], go_limp: Callable[[], None]) -> None:
-        self._write, self._go_limp, self._said = write, go_limp, b""
+        self._write, self._go_limp, self._said = write, go_limp, list[tuple[bytes, int]]()
 
     def write(self, port: int, data: bytes, act: ArmingAct | None) -> int:
         if act is None:
@@ -87,11 +90,11 @@ class LocalGuard:
             self._write(port, data)
         if act.is_over():  # before the write, or during it
             self._go_limp()
-            self._said = ENDED
+            self._said.append((ENDED, act.number))
         return len(data)
 
-    def notices(self) -> bytes:
-        said, self._said = self._said, b""
+    def notices(self) -> list[tuple[bytes, int]]:
+        said, self._said = self._said, []
         return said
 
     def grant(self, act: ArmingAct) -> None:
@@ -171,12 +174,12 @@ class GuardProcess:
         with suppress(OSError, ValueError):  # see `watching`
             self._send(BEAT)
 
-    def notices(self) -> bytes:
+    def notices(self) -> list[tuple[bytes, int]]:
         with suppress(OSError, ValueError):
-            if said := os.read(self._back.fileno(), 4096):
+            if said := os.read(self._back.fileno(), MOST_NOTICES * NOTICE.size):
                 self._unanswered = 0
-                return said.replace(ALIVE, b"")
-        return b""
+                return [notice for notice in NOTICE.iter_unpack(said) if notice[0] != ALIVE]
+        return []
 
     def close(self, torque_off: bool = False) -> None:
         if self._pipe.closed:

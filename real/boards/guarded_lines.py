@@ -38,16 +38,16 @@ class GuardedLines:
         finally:
             self._act = None
 
-    def ended_by_itself(self) -> bool:
-        """Whether the guard has ended an act by itself since the last call.
+    def acts_ended(self) -> set[int]:
+        """Returns numbers of the acts that the guard has ended by itself since the last call.
 
         Raises:
             LinkError: a port took no bytes.
         """
-        said = self.guard.notices()
-        if FAILED in said:
+        notices = self.guard.notices()
+        if any(kind == FAILED for kind, _ in notices):
             raise LinkError("a port takes no bytes; check its cable.")
-        return ENDED in said
+        return {act for kind, act in notices if kind == ENDED}
 
     def _start(self, timeout: float) -> Guard:
         files = {n: packet for port, packet in self._packets.items() if (n := port.file_number()) is not None}

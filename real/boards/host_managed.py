@@ -267,7 +267,8 @@ class HostManagedBoard(Board):
         """Follows what the guard did by itself."""
         if self._lines is None:
             return
-        if self._lines.ended_by_itself() and self._state in DRIVEN:
+        ended = self._lines.acts_ended()
+        if self._act and self._act.number in ended and self._state in DRIVEN:
             self._faults.silence = SILENCE
             self._make_limp(BoardState.LIMP)
         if self._state in DRIVEN and not self._lines.guard.watching:

@@ -27,6 +27,9 @@ BEAT, GOODBYE, GRANT, END, LIMP, WRITE, DRIVE = b".", b"!", b"G", b"E", b"L", b"
 ALIVE, ENDED, FAILED = b".", b"e", b"f"
 #: A message: its kind, the number of an act, the number of a port, and the length of the bytes that follow.
 HEAD, STAMP = struct.Struct("<cQBH"), struct.Struct("<d")
+#: A notice: its kind, and the number of the act that it is about, or 0. A notice may be read after the next
+#: act has begun, and must not end that one.
+NOTICE = struct.Struct("<cQ")
 #: How often the torque-off packets are written, and the time between [s]; the host may have ended within
 #: a packet, which spoils the first one.
 REPEATS, PAUSE = 5, 0.02
@@ -45,7 +48,7 @@ class LineGuard:
 
     Attributes:
         act: number of the act under which servos may be driven; 0 for none.
-        ended: whether the guard has ended an act by itself.
+        ended: number of the last act that the guard has ended by itself; 0 for none.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class LineGuard:
         now: Callable[[], float],
         timeout: float,
     ) -> None:
-        self.write, self.act, self.ended = write, 0, False
+        self.write, self.act, self.ended = write, 0, 0
         self._go_limp, self._now, self._timeout = go_limp, now, timeout
         self._life = now()
 
@@ -72,7 +75,7 @@ class LineGuard:
 
     def limp(self) -> None:
         """Ends the act and makes the face limp."""
-        self.ended |= self.act != 0
+        self.ended = self.act or self.ended
         self.act = 0
         self._go_limp()
 
@@ -179,12 +182,12 @@ class GuardProgram:
 
     def _tell_end(self) -> None:
         if self._rules.ended:
-            self._rules.ended = False
-            self._tell(ENDED)
+            self._tell(ENDED, self._rules.ended)
+            self._rules.ended = 0
 
-    def _tell(self, notice: bytes) -> None:
+    def _tell(self, kind: bytes, act: int = 0) -> None:
         with suppress(OSError):  # the host has ended, or is frozen
-            os.write(self._back, notice)
+            os.write(self._back, NOTICE.pack(kind, act))  # whole, or not at all
 
 
 def send_packets(packets: Mapping[int, bytes]) -> None:

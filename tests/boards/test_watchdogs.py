@@ -22,9 +22,10 @@ from eva_sim.real.boards import line_guard
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.dynamixel import Dynamixel
 from eva_sim.real.boards.feetech import Feetech
-from eva_sim.real.boards.guard_process import MOST_UNANSWERED, GuardProcess
+from eva_sim.real.boards.guard_process import MOST_UNANSWERED, GuardProcess, LocalGuard
 from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.host_watchdog import HostWatchdog
+from eva_sim.real.boards.interface import DRIVEN, BoardState
 from eva_sim.real.boards.line_guard import ENDED, LineGuard
 from eva_sim.real.boards.maestro import Maestro
 from eva_sim.real.simulation.fake_line import MemoryPort, PtyLine
@@ -168,12 +169,11 @@ def test_a_silent_host_ends_the_act(bench: Callable[[float], GuardBench]) -> Non
     one = bench(0.3)
     one.guard.grant(one.act)
     one.written(LIMP)
-    said = b""
+    said = list[tuple[bytes, int]]()
 
     def ended() -> bool:
-        nonlocal said
-        said += one.guard.notices()
-        return ENDED in said
+        said.extend(one.guard.notices())
+        return (ENDED, one.act.number) in said
 
     wait_until(ended)
     one.guard.beat()
@@ -229,7 +229,7 @@ def test_the_guard_notices_that_it_was_frozen_itself() -> None:
     lines.rules.grant(8, lines.time - 3600.0)
     for act in (7, 8):
         lines.rules.drive(act, 0, b"go")
-    assert lines.written == [b"go", b"limp"] and lines.rules.ended
+    assert lines.written == [b"go", b"limp"] and lines.rules.ended == 7
     lines.rules.grant(9, lines.time)
     lines.rules.drive(9, 0, b"again")
     assert lines.written[-1] == b"again"
@@ -329,6 +329,26 @@ def test_the_end_of_an_act_reaches_no_later_act(bench: Callable[[float], GuardBe
     one.written(LIMP)
 
 
+def test_a_notice_about_an_earlier_act_ends_no_later_act(rig: BoardRig) -> None:
+    """The guard may say that it has ended an act when the host has granted the next one already."""
+    board = rig.board
+    board.configure(rig.limits, 1)
+    board.arm(ALL)
+    assert board._act is not None and board._lines is not None
+    earlier = board._act.number
+    board.disarm()
+    board.arm(ALL)
+    board._watchdog.close()  # this test ticks by itself
+    guard = board._lines.guard
+    assert isinstance(guard, LocalGuard)
+    guard._said.append((ENDED, earlier))
+    board.tick()
+    assert board._state in DRIVEN
+    guard._said.append((ENDED, board._act.number))
+    board.tick()
+    assert board._state is BoardState.LIMP and board._faults.silence
+
+
 # A long exchange.
 
 
@@ -340,10 +360,12 @@ class NotingGuard:
     def __init__(self) -> None:
         self.told: list[str] = []
 
+    def notices(self) -> list[tuple[bytes, int]]:
+        return []
+
     def __getattr__(self, name: str) -> Any:
-        def note(*arguments: Any, **options: Any) -> bytes:
+        def note(*arguments: Any, **options: Any) -> None:
             self.told.append(name)
-            return b""
 
         return note
 
