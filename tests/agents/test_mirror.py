@@ -133,7 +133,7 @@ def test_no_strip_of_the_page_is_blank(pairs: int, height: int, width: int, tmp_
     dark = np.zeros((height, width, 3), np.uint8), np.zeros((480, 480, 3), np.uint8)
     metrics = {
         "correlation": dict.fromkeys(moves, 0.9),
-        "amplitude": dict.fromkeys(moves, {"share": 0.9}),
+        "amplitude": {name: {"share": 0.9} for name in moves},
     }
     video_panels.write_summary(tmp_path / "page.png", curves, dict.fromkeys(range(pairs), dark), metrics)
     page = np.asarray(Image.open(tmp_path / "page.png").convert("L"))
