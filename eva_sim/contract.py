@@ -115,6 +115,12 @@ class FaceSpec:
             raise DataError(f"{told} {SEE_DOCTOR}")
         return path
 
+    def _unknown(self, name: str, known: tuple[str, ...]) -> CommandError:
+        """Returns the error about an unknown name; it says what lists the actuators, if anything does."""
+        path = self.folder and self.folder / "face.toml"
+        listed_by = "`eva actuators`" if path == asset("face.toml") else str(path or "")
+        return CommandError(f"no actuator called {name!r}; {known_names(name, known, listed_by)}.")
+
     @property
     def substeps(self) -> int:
         """Rigid-body steps in one control step."""
@@ -131,7 +137,7 @@ class FaceSpec:
             CommandError: no such actuator.
         """
         if name not in self.names:
-            raise CommandError(f"no actuator called {name!r}; {known_names(name, self.names)}.")
+            raise self._unknown(name, self.names)
         return self.names.index(name)
 
     def where(self, *kinds: str) -> NDArray[np.intp]:
@@ -213,7 +219,7 @@ class FaceSpec:
         if name in self.names:
             return [self.names.index(name)]
         known = (*self.names, *self.two_sided_names)
-        raise CommandError(f"no actuator called {name!r}; {known_names(name, known)}.")
+        raise self._unknown(name, known)
 
 
 @dataclass(frozen=True)

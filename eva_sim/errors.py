@@ -13,6 +13,8 @@ SEE_DOCTOR = "`eva doctor` checks this machine."
 SEED_LIMIT = 2**63
 #: Characters of a name that are compared with known ones; comparing takes their number squared.
 _LONGEST_NAME = 100
+#: Number of names in a message that says where all are listed.
+_SOME_NAMES = 3
 
 
 class EvaError(Exception):
@@ -153,8 +155,18 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     return by_lower_case[near[0]] if near else ""
 
 
-def known_names(name: str, known: Sequence[str]) -> str:
-    """Returns the end of a message about an unknown name: the nearest known name, if any, and all of them."""
+def known_names(name: str, known: Sequence[str], listed_by: str = "") -> str:
+    """Returns the end of a message about an unknown name: the nearest known name, if any, and all of them.
+
+    Args:
+        name: the unknown one.
+        known: names that there are.
+        listed_by: what lists many names. If it is given, only some are in the message, and it says where the
+            others are.
+    """
     near = nearest_name(name, known)
+    if listed_by and len(known) > _SOME_NAMES:
+        found = f"did you mean {near}?" if near else f"there are {', '.join(known[:_SOME_NAMES])}, ...;"
+        return f"{found} {listed_by} lists all"
     listed = ", ".join(known)
     return f"did you mean {near}? There are {listed}" if near else f"there are {listed}"

@@ -116,7 +116,7 @@ def _check_names(spec: FaceSpec, protects: str, names: Iterable[str]) -> None:
         if name not in known:
             raise DataError(
                 f"{NAME}: the rule that protects {protects} names {name!r}, which is no actuator of this "
-                f"face nor of EVA; {known_names(name, known)}."
+                f"face nor of EVA; {known_names(name, known, 'face.toml')}."
             )
 
 

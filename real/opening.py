@@ -146,6 +146,7 @@ def open_virtual(
     realtime: bool = False,
     calibration: GivenCalibration = None,
     spec: FaceSpec | None = None,
+    style: str = "plain",
 ) -> RobotFace:
     """Opens the real firmware on a simulated microcontroller, which moves a hidden robot.
 
@@ -155,12 +156,14 @@ def open_virtual(
         realtime: whether its clock is the wall clock.
         calibration: the calibration or its file; by default the nominal one.
         spec: the face; by default EVA.
+        style: of the camera's picture, see `eva_sim.twin.HeadCamera`.
 
     Raises:
         RobotError: the toolchain is missing.
     """
     spec = spec or load_spec()
-    return open_hidden(simulated_board(spec, "virtual", seed, realtime), seed, camera_size, calibration, spec)
+    board = simulated_board(spec, "virtual", seed, realtime)
+    return open_hidden(board, seed, camera_size, calibration, spec, style)
 
 
 def open_mock(
@@ -169,10 +172,12 @@ def open_mock(
     realtime: bool = False,
     calibration: GivenCalibration = None,
     spec: FaceSpec | None = None,
+    style: str = "plain",
 ) -> RobotFace:
     """Opens the firmware's rules in Python, which move a hidden robot; arguments as in `open_virtual`."""
     spec = spec or load_spec()
-    return open_hidden(simulated_board(spec, "mock", seed, realtime), seed, camera_size, calibration, spec)
+    board = simulated_board(spec, "mock", seed, realtime)
+    return open_hidden(board, seed, camera_size, calibration, spec, style)
 
 
 def hidden_capabilities(
@@ -212,6 +217,7 @@ def open_hidden(
     camera_size: int | None = CAMERA_SIZE,
     calibration: GivenCalibration = None,
     spec: FaceSpec | None = None,
+    style: str = "plain",
 ) -> RobotFace:
     """Opens a face over a simulated board, whose pulses move a hidden robot.
 
@@ -221,9 +227,10 @@ def open_hidden(
         camera_size: side of the camera's picture [pixels]; None for no camera.
         calibration: the calibration or its file; by default the nominal one.
         spec: the face; by default EVA.
+        style: of the camera's picture.
     """
     spec = spec or load_spec()
-    connection = hidden_connection(spec, board, seed, camera_size)
+    connection = hidden_connection(spec, board, seed, camera_size, style)
     try:
         finder = _calibration_finder(spec, calibration, _nominal_calibration(spec))
     except BaseException:
@@ -233,14 +240,14 @@ def open_hidden(
 
 
 def hidden_connection(
-    spec: FaceSpec, board: Any, seed: int = 0, camera_size: int | None = CAMERA_SIZE
+    spec: FaceSpec, board: Any, seed: int = 0, camera_size: int | None = CAMERA_SIZE, style: str = "plain"
 ) -> RobotConnection:
     """Connects a simulated board to a hidden robot; arguments as in `open_hidden`."""
     try:
         _check_seed(seed)
         camera = None
         if camera_size is not None:
-            plant = Plant(spec, seed, camera_size)
+            plant = Plant(spec, seed, camera_size, style)
             board.listen(plant.follow)
             camera = PlantCamera(plant, board)
             # The first picture takes a second or more; an armed board would take that for a lost host.

@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim import make_face
-from eva_sim.agents.data.dataset import DatasetManifest, count_shards, read_shard, shard_path, write_spec
+from eva_sim.agents.data.dataset import (
+    PICTURE_SIZE,
+    DatasetManifest,
+    count_missing,
+    count_shards,
+    read_shard,
+    shard_path,
+    write_spec,
+)
 from eva_sim.contract import Face, FaceSpec
 from eva_sim.errors import DataError, EvaError, check_seed
 from eva_sim.files import check_free_space, check_output_folder, remove_leftovers, write_arrays
@@ -142,7 +150,7 @@ def plan_babbling(
     *,
     body: str = "twin",
     options: Mapping[str, Any] | None = None,
-    image_size: int | None = 64,
+    image_size: int | None = PICTURE_SIZE,
     resume: bool = True,
     open_face: OpenFace = make_face,
     spec: FaceSpec | None = None,
@@ -164,8 +172,8 @@ def plan_babbling(
         body: body to open, see `eva_sim.make_face`.
         options: with which it is opened, e.g. `{"skin": "full"}`; must be JSON.
         image_size: side of a picture per sample [pixels], or None for none.
-        resume: keep the good shards of an earlier run, which may have had fewer samples;
-            otherwise the folder must hold none.
+        resume: keep the good shards of an earlier run, which may have had fewer samples, or more if it
+            was stopped; otherwise the folder must hold none.
         open_face: opens a face from `body` and `options`.
         spec: of that face, if known; otherwise the face is opened to read it.
 
@@ -199,7 +207,7 @@ def babble(
     body: str = "twin",
     options: Mapping[str, Any] | None = None,
     workers: int | Workers = 2,
-    image_size: int | None = 64,
+    image_size: int | None = PICTURE_SIZE,
     resume: bool = True,
     open_face: OpenFace = make_face,
     spec: FaceSpec | None = None,
@@ -264,6 +272,10 @@ def _record_missing(
     first = next(missing, None)
     if first is None:
         return  # no face is opened
+    report(
+        f"Recording begins. Progress is told after every {plan.manifest.shard_size} expressions; the first "
+        "take up to a minute, because the skin is compiled or loaded."
+    )
     there = replace(plan, folder=plan.folder.absolute())  # workers may be in another folder
     jobs = workers.run_jobs(partial(_open_recorder, opener, there), chain([first], missing))
     with contextlib.closing(jobs) as recorded:
@@ -271,14 +283,17 @@ def _record_missing(
 
 
 def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
-    """Refuses a folder that holds a data set with other settings; more samples may be asked for."""
+    """Refuses a folder that holds a data set with other settings.
+
+    More samples may be asked for. A data set that was stopped may also be ended with fewer.
+    """
     if not (folder / "manifest.json").exists():
         return
     if not resume:
         raise DataError(f"{folder} holds a data set; choose another folder or resume it.")
     earlier = DatasetManifest.read(folder)
     different = [name for name, value in settings.items() if getattr(earlier, name) != value]
-    if earlier.samples < settings["samples"]:
+    if earlier.samples < settings["samples"] or ("samples" in different and count_missing(folder, earlier)):
         different.remove("samples")
     if "digest" in different:
         raise DataError(

@@ -28,6 +28,8 @@ Array = NDArray[np.float32]
 SPEC_FILE = "face.toml"
 #: Parts of a data set that training needs: one to learn from, one that decides when to stop, one to test on.
 SHARDS_TO_TRAIN = 3
+#: Side of a picture, unless another is asked for [pixels].
+PICTURE_SIZE = 64
 #: Size of a compressed picture in a shard, as a share of its pixels; at 64 pixels it was 0.30.
 PICTURE_SHRINKS_TO = 0.3
 _PER_SAMPLE = ("commands", "positions", "landmarks")
@@ -73,6 +75,13 @@ class DatasetManifest:
         """Returns about how much of a disk a sample takes [bytes]; numbers hardly shrink, pictures do."""
         numbers = 4.0 * (2 * actuators + 3 * len(self.points))
         return numbers + PICTURE_SHRINKS_TO * 3 * (self.image_size or 0) ** 2
+
+    def babble(self, folder: Path, samples: int) -> str:
+        """Returns the command that goes on with the data set in a folder, up to a number of samples."""
+        size, style = self.image_size or PICTURE_SIZE, self.options.get("style")
+        pictures = f" --picture-size {size}" if size != PICTURE_SIZE else ""
+        pictures += f" --style {style}" if style else ""
+        return f"eva babble --samples {samples} --seed {self.seed}{pictures} --out {folder}"
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` atomically."""
@@ -175,10 +184,10 @@ class Dataset:
             raise self._too_few()
 
     def _too_few(self) -> DataError:
-        least, seed = SHARDS_TO_TRAIN * self.manifest.shard_size, self.manifest.seed
+        least = SHARDS_TO_TRAIN * self.manifest.shard_size
         return DataError(
             f"{self.folder} has {len(self)} samples; training needs {least} or more."
-            f" Add some: `eva babble --samples {least} --seed {seed} --out {self.folder}`."
+            f" Add some: `{self.manifest.babble(self.folder, least)}`."
         )
 
     def images(self, samples: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -249,16 +258,8 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     manifest = DatasetManifest.read(root)
     spec = read_spec(root, manifest)
     # Counted first, because a manifest may promise more shards than anyone waits for.
-    lacking = (
-        manifest.shards - count_shards(root)
-        if count_shards(root) < manifest.shards
-        else sum(not shard_path(root, index).exists() for index in range(manifest.shards))
-    )
-    if lacking:
-        raise DataError(
-            f"{root} lacks {lacking} of {manifest.shards} parts; complete it with "
-            f"`eva babble --samples {manifest.samples} --seed {manifest.seed} --out {root}`."
-        )
+    if lacking := count_missing(root, manifest):
+        raise DataError(f"{root} lacks {lacking} of {manifest.shards} parts; {_ways_on(root, manifest)}")
     shards = [read_shard(root, manifest, i) for i in range(manifest.shards)]
     sizes = [manifest.rows(i) for i in range(manifest.shards)]
     return Dataset(
@@ -271,6 +272,24 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         manifest=manifest,
         spec=spec,
     )
+
+
+def count_missing(folder: Path, manifest: DatasetManifest) -> int:
+    """Returns the number of shards that a data set lacks; damaged ones are there."""
+    there = count_shards(folder)
+    if there < manifest.shards:
+        return manifest.shards - there
+    return sum(not shard_path(folder, index).exists() for index in range(manifest.shards))
+
+
+def _ways_on(folder: Path, manifest: DatasetManifest) -> str:
+    """Says how to complete a data set, or to end it with what it has, if one can train on that."""
+    there = count_shards(folder)
+    complete = f"complete it with `{manifest.babble(folder, manifest.samples)}`"
+    if not SHARDS_TO_TRAIN <= there < manifest.shards:
+        return f"{complete}."
+    samples = there * manifest.shard_size
+    return f"{complete}, or end it with the {samples:,} that it has: `{manifest.babble(folder, samples)}`."
 
 
 def read_shard(

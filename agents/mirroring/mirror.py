@@ -71,6 +71,7 @@ def mirror(
     """
     started, folder = perf_counter(), check_output_folder(out)
     import_optional("matplotlib", "train")  # which draws at the end
+    import_optional("matplotlib.figure", "train")  # takes long, so not while a robot waits for a command
     with closing(PictureStore()) as person_pictures, closing(PictureStore()) as robot_pictures:
         detector = FrameDetector(source, person_pictures, mirror_image)
         size = LIVE_SIZE if source.live else RECORDED_SIZE

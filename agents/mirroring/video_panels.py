@@ -34,6 +34,8 @@ PLOTTED = {
 }
 INSET = 0.3  # side of a small picture in another one, as a share of that
 MAX_PAIRS = 6  # pairs of pictures on the summary page
+#: The summary page: width, height of curves and of titles [inches], least number of pairs to fill it.
+_PAGE, _CURVES, _TITLE, _FEWEST = 13.0, 6.0, 0.4, 4
 
 
 @dataclass(frozen=True)
@@ -231,11 +233,12 @@ def write_summary(
     if "change" in metrics:
         _write_still_summary(path, pairs[max(pairs)], metrics["change"])
         return
-    figure = Figure(figsize=(13, 11), layout="constrained")
-    rows: Any = figure.subfigures(2, 1, height_ratios=[0.85, 1])
-    tiles = np.atleast_2d(rows[0].subplots(2, max(1, len(pairs))))
-    if len(pairs) == 1:
-        tiles = tiles.reshape(2, 1)
+    # Rows are as high as their pictures, so that no strip between them is blank.
+    heights = [_height_of_row([pair[row] for pair in pairs.values()]) for row in range(2)]
+    above = sum(heights) + _TITLE
+    figure = Figure(figsize=(_PAGE, above + _CURVES), layout="constrained")
+    rows: Any = figure.subfigures(2, 1, height_ratios=[above, _CURVES])
+    tiles = rows[0].subplots(2, max(1, len(pairs)), squeeze=False, height_ratios=heights)
     for column, (step, pair) in enumerate(sorted(pairs.items())):
         for row in range(2):
             tiles[row, column].imshow(pair[row])
@@ -252,6 +255,12 @@ def write_summary(
     axes[-1].set_xlabel("time [s]; person and robot on one scale, from their own neutral faces")
     with atomic_path(path) as part:
         figure.savefig(part, dpi=110)
+
+
+def _height_of_row(pictures: list[Picture]) -> float:
+    """Returns the height of a row that pictures side by side fill [inches]; of half a square without any."""
+    width = _PAGE / max(_FEWEST, len(pictures))
+    return width * max((picture.shape[0] / picture.shape[1] for picture in pictures), default=0.5)
 
 
 def _write_still_summary(

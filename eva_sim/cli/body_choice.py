@@ -96,6 +96,6 @@ class BodyChoice:
             "calibration": self.calibration,
         }
 
-    def open(self) -> Face:
-        """Opens the face."""
-        return eva_sim.make_face(self.body, **self.options)
+    def open(self, **further: Any) -> Face:
+        """Opens the face, with further options that the command line does not have."""
+        return eva_sim.make_face(self.body, **self.options, **further)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from eva_sim.cli import options
 from eva_sim.cli.model_choice import ModelOption, choose_model
+from eva_sim.cli.output import remark
 
 if TYPE_CHECKING:
     from eva_sim.cli.body_choice import BodyChoice
@@ -75,6 +76,7 @@ def live(
         ):
             Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
             session.run(stopped)
+        remark(session.describe_end())
 
 
 def _open_source(source: str) -> FrameSource:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from eva_sim.cli.output import remark
-from eva_sim.files import asset
+from eva_sim.errors import DataError
+from eva_sim.files import asset, read_json
 
 _HELP = (
     "folder or file that `eva train` wrote; by default out/model, or else the demo's, or else "
@@ -38,12 +39,28 @@ def choose_model(model: Path | None) -> Path:
 def default_model() -> Path:
     """Returns the folder of the user's own model, or else of the demo's, or else of the one that is shipped.
 
+    Says which it is, why, and how to take another.
+
     Raises:
         DataError: the installation lacks that one.
     """
     from eva_sim.agents.models.inverse import SHIPPED_MODEL
 
+    shipped = asset(SHIPPED_MODEL)
     folder = next((folder for folder in _MODELS if folder.is_dir()), None)
-    told = f"that of {folder}" if folder else "the one that comes with the package"
-    remark(f"The model is {told}.")
-    return folder or asset(SHIPPED_MODEL)
+    if folder is None:
+        absent = " nor ".join(map(str, _MODELS))
+        remark(f"The model is the one that comes with the package, since there is neither {absent}.")
+        return shipped
+    others = f"name another to use that, such as the package's: {shipped}"
+    remark(f"The model is that of {folder}, {_origin(folder)}; {others}")
+    return folder
+
+
+def _origin(folder: Path) -> str:
+    """Says where a model in a folder is from, as far as its report tells."""
+    try:
+        samples = read_json(folder / "training.json")["samples"]
+        return f"learned from {samples['training'] + samples['held_out']:,} expressions"
+    except (DataError, KeyError, TypeError):
+        return "which lies here"

@@ -162,13 +162,13 @@ def export_animation(
         raise DataError(f"{out} has no extension of a glTF file in one piece; name it .glb.")
     loaded = _load_curves(recording) if recording.suffix.lower() == ".csv" else _load(recording)
     with work_on(out, f"{out} was not written."), AnimatedTwin() as twin:
-        replay_commands(twin, loaded)
+        played = replay_commands(twin, loaded).played
         written = twin.write_animation(out)
-    told = (
-        f"{out}: {written.frames} frames, {written.targets} morph targets of the head, at most "
-        f"{1000 * written.error:.2f} mm from the twin"
+    frames = (
+        f"{written.frames} frames ({played} of the recording, {written.frames - played} to ease in and out)"
     )
-    print_result({"file": out, **written._asdict()}, told)
+    fit = f"{written.targets} morph targets of the head, at most {1000 * written.error:.2f} mm from the twin"
+    print_result({"file": out, **written._asdict(), "played": played}, f"{out}: {frames}, {fit}")
 
 
 def _load_curves(file: Path) -> NDArray[np.float32]:

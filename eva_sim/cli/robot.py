@@ -27,7 +27,7 @@ def tour(
 
     It shows the robot's state first, and ends limp.
     """
-    from eva_sim.cli.body_choice import BodyChoice, check_robot
+    from eva_sim.cli.body_choice import HIDDEN_BODIES, BodyChoice, check_robot
     from eva_sim.cli.tour import describe_robot_face, run_tour
     from eva_sim.real.robot import RobotFace
 
@@ -35,7 +35,8 @@ def tour(
         raise EvaError("choose a robot: --body robot, --body virtual or --body mock.")
     check_robot(body)
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
-    with work_in(out, f"The robot is limp, and nothing was written to {out}."), choice.open() as face:
+    look = {"style": "fast"} if choice.body in HIDDEN_BODIES else {}  # a physical one is as it looks
+    with work_in(out, f"The robot is limp, and nothing was written to {out}."), choice.open(**look) as face:
         assert isinstance(face, RobotFace)
         for name, description in describe_robot_face(face).items():
             remark(f"{name}: {description}")

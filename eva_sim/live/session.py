@@ -81,6 +81,7 @@ class Session:
         body: through which all commands pass.
         mode: one of `MODES`.
         shown_frame: number of the person's frame that was sent to pages last.
+        recordings: folders that were recorded, the latest last.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Session:
         self._idle_on, self._idle = True, IdleMotion(face.spec)
         self._numbers, self._prompt = count(1), ""
         self._controller: MirrorController | None = None
-        self._recorded: Path | None = None
+        self.recordings: list[Path] = []
         self.shown_frame, self._published = -1, -np.inf
         self._handlers: dict[str, Callable[[Request], None]] = {
             "mode": self._set_mode, "slider": self._set_slider, "expression": self._set_expression,
@@ -120,6 +121,12 @@ class Session:
     def close(self) -> None:
         """Ends a recording, and makes a robot limp."""
         self.body.close()
+
+    def describe_end(self) -> str:
+        """Says what has ended and what is kept, in one line; after `close`."""
+        limp = ", and the robot is limp" if self.body.robot else ""
+        kept = ", ".join(map(str, self.recordings))
+        return f"The page is closed{limp}. " + (f"Recordings: {kept}." if kept else "Nothing was recorded.")
 
     def _hold(self) -> None:
         """One control period of the sliders."""
@@ -184,8 +191,7 @@ class Session:
         """Plays the latest recording."""
         self.body.paced, self._prompt = True, "The recording is played."
         try:
-            assert self._recorded is not None
-            recording = load_recording(self._recorded)
+            recording = load_recording(self.recordings[-1])
             replay_commands(
                 self.body, recording, start=self.body.latest,
                 stopped=lambda: stopped() or self.mode != "replay" or not self.body.may_move,
@@ -257,18 +263,18 @@ class Session:
             return
         if not request.fields["on"]:
             failed = self.body.end_recording()
-            self._tell_all(failed or f"Recorded in {self._recorded}.")
+            self._tell_all(failed or f"Recorded in {self.recordings[-1]}.")
             return
         folder = self._free_folder()
         self.body.start_recording(folder)
-        self._recorded = folder
+        self.recordings.append(folder)
 
     def _free_folder(self) -> Path:
         names = (self._folder / f"recording-{number}" for number in count(1))
         return next(path for path in names if not path.exists())
 
     def _start_replay(self, request: Request) -> None:
-        if self._recorded is None:
+        if not self.recordings:
             raise RequestError("nothing was recorded yet; record first.")
         self.body.end_recording()
         self.mode = "replay"
@@ -278,9 +284,9 @@ class Session:
         if what == "pose":
             file = export_pose(spec, self.body.latest.sent)
         elif what == "animation":
-            if self._recorded is None or self.body.recorder is not None:
+            if not self.recordings or self.body.recorder is not None:
                 raise RequestError("an animation is made of a recording; record one and end it first.")
-            file = export_animation(load_recording(self._recorded), spec)
+            file = export_animation(load_recording(self.recordings[-1]), spec)
         else:
             raise RequestError(f"no export {what[:40]!r}; there are pose and animation.")
         self._pages.answer(request.page, {"file": file.name, "text": file.text})
@@ -315,7 +321,7 @@ class Session:
             "mouth": _mouth(body.shown_reading.landmarks),
             "person_mouth": None if person is None else _mouth(person),
             "points": None if seen is None or seen.points is None else _rounded(seen.points.ravel()),
-            "recording": body.recorder is not None, "recorded": self._recorded is not None,
+            "recording": body.recorder is not None, "recorded": bool(self.recordings),
             "robot": body.robot, "armed": body.armed_by is not None, "trouble": body.trouble,
             **self._pages.times(),
         }  # fmt: skip

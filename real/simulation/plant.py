@@ -45,6 +45,7 @@ class Plant:
         spec: the face.
         seed: seed of its parameters; 0 for a robot that is exactly as the tables say.
         size: side of its picture [pixels].
+        style: of its picture, see `eva_sim.twin.HeadCamera`.
 
     Attributes:
         follow: `follow(time, channel, width)`: from `time` [s] on the pulse of a channel is `width` [us],
@@ -59,8 +60,8 @@ class Plant:
     follow: Callable[[float, int, float], None]
     picture: Callable[..., NDArray[np.uint8]]
 
-    def __init__(self, spec: FaceSpec, seed: int = 0, size: int = 320) -> None:
-        hidden, lock = _Hidden(spec, seed, size), threading.Lock()
+    def __init__(self, spec: FaceSpec, seed: int = 0, size: int = 320, style: str = "plain") -> None:
+        hidden, lock = _Hidden(spec, seed, size, style), threading.Lock()
         pulses = deque[Pulse]()
 
         def follow(time: float, channel: int, width: float) -> None:
@@ -98,11 +99,11 @@ class PlantCamera(CameraSource):
 class _Hidden:
     """State that only the two functions of a plant can reach."""
 
-    def __init__(self, spec: FaceSpec, seed: int, size: int) -> None:
+    def __init__(self, spec: FaceSpec, seed: int, size: int, style: str) -> None:
         from eva_sim.twin import Twin
 
         parameters = draw_parameters(spec, np.random.default_rng(seed), robot=True) if seed else {}
-        self._twin, self._size = Twin(spec=spec, limits=False), size
+        self._twin, self._size = Twin(spec=spec, limits=False, style=style), size
         self._twin.set_parameters(parameters)
         self._servos = PlantServos(self._twin.spec, parameters)
         self._pulses = np.full(len(self._twin.spec), np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,57 @@ def test_an_error_in_a_worker_process_is_raised_and_the_run_resumed(tmp_path: Pa
     _babble(tmp_path / "a", samples=80)
     _babble(tmp_path / "b", samples=80)
     _assert_same(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize(("parts", "samples"), [(3, 24), (5, 40), (6, 44)])
+def test_a_set_that_was_stopped_may_be_ended_with_what_it_has(
+    tmp_path: Path, parts: int, samples: int
+) -> None:
+    """Its parts are kept, and it may be made larger again; a set that is whole is not made smaller."""
+    stopped, small, whole = tmp_path / "stopped", tmp_path / "small", tmp_path / "whole"
+    _babble(whole, samples=80)
+    _babble(stopped, samples=80)
+    for index in range(parts, 10):
+        shard_path(stopped, index).unlink()
+    with pytest.raises(
+        DataError, match=f"lacks {10 - parts} of 10 parts; complete it with `eva babble"
+    ) as told:
+        load_dataset(stopped)
+    assert f"end it with the {8 * parts} that it has: `eva babble --samples {8 * parts} --seed 4" in str(
+        told.value
+    )
+    _babble(stopped, samples=samples)
+    _babble(small, samples=samples)
+    _assert_same(stopped, small)
+    assert len(load_dataset(stopped)) == samples
+    _babble(stopped, samples=80)
+    _assert_same(stopped, whole)
+    with pytest.raises(DataError, match=f"samples=80, not samples={samples}"):
+        _babble(stopped, samples=samples)
+
+
+@pytest.mark.parametrize(
+    ("size", "style", "words"),
+    [
+        (64, None, "--seed 4 --out"),
+        (96, "fast", "--seed 4 --picture-size 96 --style fast --out"),
+    ],
+)
+def test_the_advice_about_a_part_of_a_set_names_its_settings(
+    tmp_path: Path, size: int, style: str | None, words: str
+) -> None:
+    options = {"style": style} if style else {}
+    manifest = _babble(tmp_path, samples=8, image_size=size)
+    replace(manifest, samples=16, options=options).write(tmp_path)
+    with pytest.raises(DataError, match=f"`eva babble --samples 16 {words} {tmp_path}`"):
+        load_dataset(tmp_path)
+
+
+def test_the_first_minutes_are_announced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _babble(tmp_path)
+    assert "Progress is told after every 8 expressions" in capsys.readouterr().err
+    _babble(tmp_path)
+    assert "Progress" not in capsys.readouterr().err  # nothing is left to record
 
 
 def test_damaged_and_missing_shards_are_made_again(tmp_path: Path) -> None:

@@ -124,6 +124,24 @@ def test_each_bar_of_a_command_has_its_name() -> None:
     assert (named != unnamed).any(2)[352:456].sum() > 15 * 100
 
 
+@pytest.mark.parametrize("pairs", [2, 6])
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (480, 853), (480, 270)])
+def test_no_strip_of_the_page_is_blank(pairs: int, height: int, width: int, tmp_path: Path) -> None:
+    spec = load_spec()
+    moves = dict.fromkeys(video_panels.PLOTTED, np.linspace(0, 1, 9))
+    curves = video_panels.MirrorCurves.of(spec, np.arange(9.0), moves, moves, np.tile(spec.neutral, (9, 1)))
+    dark = np.zeros((height, width, 3), np.uint8), np.zeros((480, 480, 3), np.uint8)
+    metrics = {
+        "correlation": dict.fromkeys(moves, 0.9),
+        "amplitude": {name: {"share": 0.9} for name in moves},
+    }
+    video_panels.write_summary(tmp_path / "page.png", curves, dict.fromkeys(range(pairs), dark), metrics)
+    page = np.asarray(Image.open(tmp_path / "page.png").convert("L"))
+    blank = np.flatnonzero((page > 250).all(axis=1))
+    runs = np.split(blank, np.flatnonzero(np.diff(blank) > 1) + 1)
+    assert max(map(len, runs)) < 0.04 * len(page)
+
+
 def test_as_in_a_mirror_the_other_side_of_the_robot_moves(model: InverseModel, tmp_path: Path) -> None:
     """The man turns his head to his own right."""
     clip = tmp_path / "turn.mp4"

@@ -30,8 +30,11 @@ LOOK = [
     ("look jaw=0,5", r"jaw=0,5 is not a number"),
     ("look joy jaw==1", r"jaw==1 is not a number"),
     ("look =1", r"no actuator called ''"),
-    ("look nose=1", r"no actuator called 'nose'; there are brow_inner_left"),
-    ("look Zygomatcus=1", r"did you mean zygomaticus\?"),
+    (
+        "look nose=1",
+        r"no actuator called 'nose'; there are brow_inner_left, \S+, \S+, \.{3}; `eva actuators` lists all",
+    ),
+    ("look Zygomatcus=1", r"did you mean zygomaticus\? `eva actuators` lists all\."),
     ("look zygomatcus_left=1", r"did you mean zygomaticus_left\?"),
     ("look brow_iner=1", r"did you mean brow_inner\?"),
     ("look joy jaw", r"jaw needs a value from -1 to 1, as in jaw=0\.2"),

@@ -63,6 +63,18 @@ def test_record_then_replay_then_the_same_commands(eva: Eva, tmp_path: Path, spe
     assert len(inside) == 1
 
 
+@pytest.mark.parametrize("names", ["joy", "neutral anger"])
+def test_an_animation_says_which_of_its_frames_are_the_recordings(
+    eva: Eva, tmp_path: Path, names: str
+) -> None:
+    assert eva(f"record {names} --hold 0.04 --out first")[0] == 0
+    code, message = eva("export-animation first --out face.glb")
+    told = re.search(r"face\.glb: (\d+) frames \((\d+) of the recording, (\d+) to ease in and out\)", message)
+    assert code == 0 and told is not None, message
+    frames, played, eased = map(int, told.groups())
+    assert played == len(load_recording(tmp_path / "first")) and eased > 0 and frames == played + eased
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.cli.app import LONGEST
-from eva_sim.files import asset
+from eva_sim.cli.model_choice import default_model
+from eva_sim.files import asset, write_json
 from eva_sim.media.sources import open_source
 from tests.cli.conftest import MistakenEva
 from tests.cli.mistake_tables import MISTAKES
@@ -210,4 +212,22 @@ def test_the_users_own_model_or_else_the_demos_is_used(
         shutil.copy(stock / "good.pt", tmp_path / folder / "inverse.pt")
     monkeypatch.chdir(tmp_path)
     code, err = mistaken_eva(f"mirror {stock / 'wall.png'}")
-    assert code == 1 and f"The model is that of {trained[-1]}." in err and "there is no face in" in err
+    assert code == 1 and f"The model is that of {trained[-1]}, which lies here;" in err
+    assert str(asset(SHIPPED_MODEL)) in err and "there is no face in" in err
+
+
+@pytest.mark.parametrize("samples", [(102, 48), (9000, 1500)])
+def test_it_is_said_what_the_users_own_model_learned_from(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    samples: tuple[int, int],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_model() == asset(SHIPPED_MODEL)
+    assert "the package, since there is neither out/model nor out/demo/model" in capsys.readouterr().err
+    (tmp_path / "out" / "model").mkdir(parents=True)
+    told = dict(zip(("training", "held_out"), samples, strict=True))
+    write_json(tmp_path / "out" / "model" / "training.json", {"samples": told})
+    assert default_model() == Path("out/model")
+    assert f"that of out/model, learned from {sum(samples):,} expressions;" in capsys.readouterr().err

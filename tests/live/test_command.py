@@ -1,7 +1,8 @@
-"""Mistakes in the command line of `eva live`, each answered in one line."""
+"""The command line of `eva live`: mistakes, and the end of the page, each told in one line."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from eva_sim.cli.app import run
+from eva_sim.live.session import Session
 
 MISTAKES = {
     "live wall.png": "wall.png is one picture; give a camera or a clip",
@@ -31,3 +33,13 @@ def test_a_mistake_is_answered_in_one_line(
     assert run(words.split()) in (1, 2)
     told = capsys.readouterr().err.strip()
     assert MISTAKES[words] in " ".join(told.split()) and "Traceback" not in told
+
+
+@pytest.mark.parametrize(("body", "told"), [("twin", "closed."), ("mock", "closed, and the robot is limp.")])
+def test_ctrl_c_ends_with_a_line_that_says_what_is_kept(
+    body: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Session, "run", lambda self, stopped: signal.raise_signal(signal.SIGINT))
+    code = run(["live", "--body", body, "--web-port", "0", "--out", str(tmp_path / "live")])
+    assert code == 128 + signal.SIGINT
+    assert f"The page is {told} Nothing was recorded." in capsys.readouterr().err

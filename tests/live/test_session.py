@@ -99,7 +99,7 @@ def test_a_recording_is_played_again_and_exported(opened: Open, spec: FaceSpec) 
     assert [list(answer) for answer in pages.answers] == [["error"], ["error"]]
     pages.ask("record", on=False)
     assert run(session, pages, 1)["recorded"]
-    recording = load_recording(session._recorded or "")
+    recording = load_recording(session.recordings[-1])
     assert recording.went_to_its_end and recording.asked[-1, spec.index("jaw")] == pytest.approx(0.6)
     pages.ask("replay")
     pages.ask("export", what="animation")
@@ -122,8 +122,16 @@ def test_a_second_recording_gets_a_folder_of_its_own(opened: Open) -> None:
         for on in (True, False):
             pages.ask("record", on=on)
             run(session, pages, 2)
-        folders.add(session._recorded)
-    assert len(folders) == 2 and all(folder and load_recording(folder) for folder in folders)
+        folders.add(session.recordings[-1])
+    assert len(folders) == 2 and all(load_recording(folder) for folder in folders)
+    session.close()
+    assert (
+        session.describe_end() == f"The page is closed. Recordings: {', '.join(map(str, sorted(folders)))}."
+    )
+
+
+def test_the_end_is_told_where_nothing_was_recorded(opened: Open) -> None:
+    assert opened[0].describe_end() == "The page is closed. Nothing was recorded."
 
 
 def test_the_panel_has_every_actuator_once_with_its_action_units(spec: FaceSpec) -> None:
