@@ -24,6 +24,7 @@ from eva_sim.files import read_arrays
 from eva_sim.landmarks import POINTS, Aligner
 from eva_sim.limits.command_search import CommandSearch
 from eva_sim.media.encoding import PictureStore
+from eva_sim.reading_correction import person_correction
 from eva_sim.twin import Twin
 
 #: Iterations of the search for the nearest face; the last ones change it by less than 0.01 mm.
@@ -129,7 +130,7 @@ def mirror_person(person: CrowdPerson, model: RouteModel, twin: UnseenTwin) -> M
     rest = PersonAtRest.of([face for face in person.faces if face is not None])
     with PictureStore() as pictures:
         controller = MirrorController(model, twin, pictures, size=16)
-        controller.begin(PersonTracker(rest), float(person.time[-1]))
+        controller.begin(PersonTracker(rest, correction=person_correction()), float(person.time[-1]))
         frames = zip(person.time, person.faces, strict=True)
         mirror_recorded_frames(
             controller, (DetectedFrame(k, float(at), face) for k, (at, face) in enumerate(frames))

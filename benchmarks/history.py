@@ -53,6 +53,7 @@ from eva_sim.files import asset, check_output_folder, read_json, write_json
 from eva_sim.media.encoding import PictureStore
 from eva_sim.media.sources import open_file
 from eva_sim.progress import progress
+from eva_sim.reading_correction import person_correction
 from eva_sim.settling import hold, settling_steps
 from eva_sim.twin import Twin, Twins
 
@@ -183,7 +184,7 @@ def clip_targets(clip: Path, model: InverseModel) -> Asked:
     with closing(PictureStore()) as pictures:
         frames = list(progress(FrameDetector(open_file(clip), pictures).frames(), "analyse", unit="frames"))
     rest = PersonAtRest.of([frame.face for frame in frames if frame.face is not None])
-    tracker, people = PersonTracker(rest), []
+    tracker, people = PersonTracker(rest, correction=person_correction()), []
     for frame in frames:
         people.append(tracker(frame.time, frame.face).expression)
     times = np.array([frame.time for frame in frames]) + TIME_SLACK

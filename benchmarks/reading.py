@@ -3,10 +3,10 @@
     python -m benchmarks.reading [--json FILE] [--faces 500] [--sizes 128 224] [--seed 3]
 
 Each face settles, and is drawn in every look and size. Motion is counted from the resting face, read in the
-same look. For each region: the median distance between the motion that is read and that of the mesh, in
-space and in the frontal plane; the median motion of the mesh, and the first over it; and the share of the
-mesh's motion in the frontal plane that is read. Depth is a guess of the detector. Then each brow cable pulls
-alone.
+same look: as the detector reads it, and corrected as that of a robot is (`eva_sim.reading_correction`). For
+each region: the median distance between the motion that is read and that of the mesh, in space and in the
+frontal plane; the median motion of the mesh, and the first over it; and the share of the mesh's motion in the
+frontal plane that is read. Depth is a guess of the detector. Then each brow cable pulls alone.
 """
 
 from __future__ import annotations
@@ -21,70 +21,48 @@ from rich.table import Table
 from tqdm import tqdm
 
 from eva_sim.agents.data.babbling import sample_command
-from eva_sim.averaged_landmarks import averaged_landmarks
 from eva_sim.contract import Floats
 from eva_sim.detector import Detector
 from eva_sim.files import write_json
-from eva_sim.landmarks import REGIONS, Aligner
+from eva_sim.landmarks import REGIONS
+from eva_sim.reading_correction import robot_correction
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
-from eva_sim.twin.head_camera import HeadCamera
+from tools.build_robot_reading import LOOKS, LookReader
 
-#: Style and material of each look.
-LOOKS = (("plain", "blue"), ("fast", "blue"), ("fast", "grey"), ("fast", "human"))
 BROW_CABLES = ("brow_inner", "brow_outer", "corrugator")
 MILLIMETRES = 1000
 
 
-class View:
-    """Reads the twin in one look and size, as motion from rest.
+class View(LookReader):
+    """Reads the twin in one look and size, and tells how far that is from the mesh."""
 
-    Args:
-        twin: the face.
-        detector: in picture mode.
-        look: style and material.
-        size: side of the picture [pixels].
-    """
-
-    def __init__(self, twin: Twin, detector: Detector, look: tuple[str, str], size: int) -> None:
-        self._twin, self._detector, self.look, self.size = twin, detector, look, size
-        self._camera = HeadCamera(twin.spec, *look)
-        twin.reset()
-        rest = averaged_landmarks(self._picture(), detector)
-        if rest is None:
-            raise SystemExit(f"the detector does not find the resting face: {look}, {size} pixels.")
-        self._aligner, self._mesh = Aligner.of(rest), Aligner.of(twin.points())
-        self.read: list[Floats] = []
-        self.made: list[Floats] = []
-        self.tried = 0
-
-    def look_once(self) -> None:
-        """Draws the face as it is now, and keeps what is read beside what the mesh shows."""
-        self.tried += 1
-        found = self._detector.landmarks(self._picture())
-        if found is not None:
-            self.read.append(self._aligner(found) - self._aligner.neutral)
-            self.made.append(self._mesh(self._twin.points()) - self._mesh.neutral)
-
-    def _picture(self) -> np.ndarray:
-        return self._camera.picture(self._twin.skin.points, self._twin.head.pose, self.size)
+    def motions(self) -> Iterator[tuple[str, Floats]]:
+        """Yields the motion that is read, (S, N, 3) [outer-eye distances]: by the detector, and corrected."""
+        read = np.array(self.read)
+        yield "detected", read
+        yield "corrected", robot_correction(self.twin.spec)(read)
 
     def rows(self) -> Iterator[dict[str, object]]:
         """Yields the figures of each region."""
-        read, made = np.array(self.read), np.array(self.made)
-        millimetres = MILLIMETRES * self._twin.outer_eye
-        for region, points in REGIONS.items():
-            error = millimetres * (read[:, points] - made[:, points])
-            distance = float(np.median(np.linalg.norm(error, axis=2)))
-            motion = millimetres * float(np.median(np.linalg.norm(made[:, points], axis=2)))
-            yield {
-                "style": self.look[0], "material": self.look[1], "pixels": self.size,
-                "found": f"{len(read)} of {self.tried}", "region": region,
-                "error_mm": distance,
-                "in_plane_mm": float(np.median(np.linalg.norm(error[..., :2], axis=2))),
-                "motion_mm": motion, "relative": distance / motion,
-                "shown": shown_share(read[:, points], made[:, points]),
-            }  # fmt: skip
+        made = MILLIMETRES * self.twin.outer_eye * np.array(self.made)
+        for reading, motion in self.motions():
+            read = MILLIMETRES * self.twin.outer_eye * motion
+            for region, points in REGIONS.items():
+                error = read[:, points] - made[:, points]
+                distance, moved = median_length(error), median_length(made[:, points])
+                yield {
+                    "style": self.look[0], "material": self.look[1], "pixels": self.size,
+                    "found": f"{len(read)} of {self.tried}", "reading": reading, "region": region,
+                    "error_mm": distance, "in_plane_mm": median_length(error[..., :2]),
+                    "motion_mm": moved, "relative": distance / moved,
+                    "shown": shown_share(read[:, points], made[:, points]),
+                }  # fmt: skip
+
+
+def median_length(vectors: Floats) -> float:
+    """Returns the median length of vectors, (..., D)."""
+    return float(np.median(np.linalg.norm(vectors, axis=-1)))
 
 
 def shown_share(read: Floats, made: Floats) -> float:
@@ -113,7 +91,8 @@ def lone_brows(twin: Twin, detector: Detector, size: int) -> list[dict[str, obje
             )
             made = np.array(view.made)
             far = np.linalg.norm(made, axis=2) > 0.5 * np.linalg.norm(made, axis=2).max(1, keepdims=True)
-            row[cable] = shown_share(np.array(view.read)[far], made[far])
+            for reading, read in view.motions():
+                row[f"{cable}, {reading}"] = shown_share(read[far], made[far])
         rows.append(row)
     return rows
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +26,8 @@ STEPS = {
     "find_expressions": False,
     "build_table": False,
     "build_studio": False,
+    "build_robot_reading": False,
+    "build_person_reading": True,
     "build_model": False,
 }
 
@@ -44,8 +47,9 @@ def build_all(wheel: Path, first: str = "build_assets") -> None:
         if number <= names.index(first):
             continue
         print(f"{number}/{len(names)} {name}", flush=True)
-        words = [str(wheel.resolve())] if STEPS[name] else []
+        words, begin = [str(wheel.resolve())] if STEPS[name] else [], time.monotonic()
         subprocess.run([sys.executable, "-m", f"tools.{name}", *words], cwd=ROOT, check=True)
+        print(f"{name} took {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def main() -> None:

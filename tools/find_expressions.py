@@ -21,6 +21,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.expressions import INTENSITIES
 from eva_sim.files import atomic_path
 from eva_sim.landmarks import POINTS
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.progress import progress
 from eva_sim.twin import Twin
 from tools.expressions.head_and_gaze import rigid_part, set_head_and_gaze
@@ -62,6 +63,7 @@ class Finder:
 
     def __init__(self, imitator: Imitator, prototypes: Prototypes) -> None:
         self._imitator, self._spec, self._prototypes = imitator, imitator.spec, prototypes
+        self._rules = CommandSearch(imitator.spec, 1.0)
 
     def find(self, name: str) -> Found:
         """Finds one expression at all intensities."""
@@ -76,7 +78,17 @@ class Finder:
             set_head_and_gaze(self._spec, weaker, command)
             commands.append(command if any(unit.side for unit in units) else self._symmetric(command))
         made = self._imitator.displacement(commands[-1])
-        return Found(np.array(commands).round(_DECIMALS), self._imitator.likeness(made, target))
+        table = np.array([self._rounded(command) for command in commands])
+        return Found(table, self._imitator.likeness(made, target))
+
+    def _rounded(self, command: Floats) -> Floats:
+        """Returns the command for the table, (25,): the nearest one, or else one that keeps the rules."""
+        nearest, scale = command.round(_DECIMALS), 10**_DECIMALS
+        if not self._rules.excess(nearest).any():
+            return nearest
+        rest = self._spec.neutral
+        towards_rest: Floats = (rest + np.trunc(scale * (command - rest)) / scale).round(_DECIMALS)
+        return towards_rest
 
     def _target(self, name: str) -> Floats:
         """Returns the displacement of the landmarks that the full expression should have, (N, 3)."""

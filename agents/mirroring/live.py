@@ -21,6 +21,7 @@ from eva_sim.errors import MediaError, RenderError
 from eva_sim.interrupts import interruptible
 from eva_sim.media.encoding import Picture
 from eva_sim.progress import progress, report
+from eva_sim.reading_correction import person_correction
 
 #: Time for which a face must be in view without a break before its neutral is taken [s].
 NEUTRAL_DURATION = 2.0
@@ -128,7 +129,7 @@ def watch_person(frames: Iterator[DetectedFrame]) -> list[DetectedFace]:
 def learn_person(faces: list[DetectedFace]) -> PersonTracker:
     """Learns a person's neutral face from their faces at rest; the tracker revises it later."""
     rest = PersonAtRest.of(faces)
-    return PersonTracker(rest, learner=RestLearner(rest, faces))
+    return PersonTracker(rest, learner=RestLearner(rest, faces), correction=person_correction())
 
 
 class MirrorDisplay:

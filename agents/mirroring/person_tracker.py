@@ -17,6 +17,7 @@ from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, RestLearner, r
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace
 from eva_sim.landmarks import MAX_RIGID_RESIDUAL, face_measurements
+from eva_sim.reading_correction import ReadingCorrection
 
 #: Largest rigid residual where only an average face stands in for the neutral; people differ from it by 0.04.
 STRANGER_MAX_RESIDUAL = 0.12
@@ -94,6 +95,8 @@ class PersonTracker:
         rest: the person at rest.
         max_residual: see `MAX_RIGID_RESIDUAL`.
         learner: revises `rest` while the person is followed; without it, `rest` stays.
+        correction: of what the detector reads; none by default, since a stranger differs from the average
+            person by more than an expression.
 
     Attributes:
         at_rest: the person at rest, as it is known by now.
@@ -105,9 +108,11 @@ class PersonTracker:
         rest: PersonAtRest,
         max_residual: float = MAX_RIGID_RESIDUAL,
         learner: RestLearner | None = None,
+        correction: ReadingCorrection | None = None,
     ) -> None:
         self.at_rest, self.found = rest, False
         self._max_residual, self._learner = max_residual, learner
+        self._correction = correction or ReadingCorrection.none()
         self._filter = OneEuroFilter()
         self._predictor = HeadPredictor()
         # One array holds all that moves, so that all of it is held and eased alike: landmarks, irises from
@@ -140,7 +145,7 @@ class PersonTracker:
             self._predictor.restart(since, self._state[-1])
         self._accepted, self._accepted_at = read, time
         ahead = self._predictor(time, read[-1])
-        self._held = self._state = np.concatenate([self._filter(time, read), ahead[None]])
+        self._held = self._state = np.concatenate([self._filter(time, self._correct(read)), ahead[None]])
         if self._learner is not None and face is not None:
             self.at_rest = self._learner(time, face)
         return _split(self._state)
@@ -159,6 +164,11 @@ class PersonTracker:
             moved = np.zeros((2, 3)) if self._accepted is None else self._accepted[-3:-1]
         turn = Rotation.from_matrix(orientation.T @ rest.orientation).as_rotvec()
         return np.concatenate([landmarks, moved, turn[None]])
+
+    def _correct(self, read: Floats) -> Floats:
+        """Corrects the landmarks of what was read, (N + 3, 3)."""
+        landmarks = self.neutral + self._correction(read[:-3] - self.neutral)
+        return np.concatenate([landmarks, read[-3:]])
 
     def _ease(self, time: float) -> Floats:
         progress = float(np.clip((time - self._accepted_at - HOLD) / EASE, 0, 1))

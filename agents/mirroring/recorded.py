@@ -11,6 +11,7 @@ from eva_sim.agents.mirroring.person_tracker import STRANGER_MAX_RESIDUAL, Perso
 from eva_sim.errors import MediaError
 from eva_sim.media.sources import ONE_PICTURE, StillSource
 from eva_sim.progress import progress
+from eva_sim.reading_correction import person_correction
 
 #: Number of pictures of a face from which its neutral one can be told.
 ENOUGH_FACES = 25
@@ -65,4 +66,4 @@ def _learn_person(detector: FrameDetector, frames: list[DetectedFrame]) -> Perso
             "the person is hardly seen at rest: their neutral face may be off by "
             f"{100 * rest.uncertainty:.0f} % of the outer-eye distance"
         )
-    return PersonTracker(rest)
+    return PersonTracker(rest, correction=person_correction())

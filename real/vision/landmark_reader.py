@@ -15,6 +15,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import Detector
 from eva_sim.errors import MediaError
 from eva_sim.landmarks import MAX_RIGID_RESIDUAL, POINTS, Aligner
+from eva_sim.reading_correction import robot_correction
 from eva_sim.real.vision.camera_source import CameraSource, Picture, crop_square
 from eva_sim.real.vision.picture_checks import FaceLook, FrozenCheck
 
@@ -56,7 +57,8 @@ class LandmarkReader:
 
     The detector has a nearly constant error of its own and of the camera, most of it in depth: 0.07
     outer-eye distances for the twin's resting face. So the reader measures the motion from the resting face
-    *as the camera sees it*, and adds that to the designed resting face.
+    *as the camera sees it*, corrects it (`eva_sim.reading_correction`), and adds it to the designed resting
+    face.
 
     A camera that is frozen, and a face that is not the robot's, are faults (`picture_checks.py`). The robot's
     look is learnt whenever it is at rest.
@@ -71,7 +73,7 @@ class LandmarkReader:
     def __init__(
         self, spec: FaceSpec, camera: CameraSource | None, designed: Floats, neutral: Floats | None
     ) -> None:
-        self._camera, self._designed = camera, designed
+        self._camera, self._designed, self._correction = camera, designed, robot_correction(spec)
         self._is_frozen, self._look = FrozenCheck(spec), None
         self._aligner = None if neutral is None else Aligner.of(neutral)
         self._detector = None if camera is None else Detector("video")
@@ -165,7 +167,7 @@ class LandmarkReader:
             return _not_found(picture, IMPLAUSIBLE)
         if self._look and (difference := self._look.difference(FaceLook.of(picture, points))):
             return _not_found(picture, STRANGER.format(difference))
-        motion = self._aligner(points) - self._aligner.neutral
+        motion = self._correction(self._aligner(points) - self._aligner.neutral)
         return FaceObservation((self._designed + motion).astype(np.float32), True, picture, ())
 
     def _detect(self, time: float, picture: Picture) -> Floats | None:

@@ -13,8 +13,11 @@ from eva_sim.contract import load_spec
 from eva_sim.errors import DataError
 from eva_sim.expressions import load_expressions
 from eva_sim.head import neck
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.command_search import CommandSearch
 from eva_sim.real.transfer.plan import exceeds_exclusions
 from eva_sim.twin import Twin
+from tools.expressions import imitation
 from tools.expressions.head_and_gaze import set_head_and_gaze
 from tools.expressions.imitation import Imitator
 from tools.expressions.prototypes import ActionUnit, Prototypes, read_prototypes
@@ -81,6 +84,50 @@ def test_cables_that_exclude_each_other_keep_to_the_limit(imitator: Imitator) ->
     commands = find(imitator, {"AU12": 1.0, "AU15": 1.0})
     assert {"zygomaticus", "depressor"} <= worked(commands[-1])
     assert not any(exceeds_exclusions(SPEC, command) for command in commands)
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        {"AU1": 0.5, "AU12": 0.5, "AU15": 0.9, "AU25": 0.9},
+        {"AU5": 0.9, "AU10": 0.8, "AU15": 0.7, "AU20": 0.7},
+    ],
+)
+def test_near_the_rules_a_milder_price_finds_no_nearer_face(
+    imitator: Imitator, units: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a broken rule costs far more than the face, a search ends early; fear was a quarter worse."""
+    parts = {ActionUnit.of(name): share for name, share in units.items()}
+    wanted = sum(1.4 * share * imitator.imitate(unit).displacement for unit, share in parts.items())
+    free = sorted({row for unit in parts for row in imitator.imitate(unit).actuators})
+    rules, distances = CommandSearch(SPEC, 1.0), []
+    for price in (imitation._BEYOND_LIMITS, 20.0, 5.0):
+        monkeypatch.setattr(imitation, "_BEYOND_LIMITS", price)
+        found = imitator.solve(np.asarray(wanted), free)
+        assert 0.97 < rules.loads(found).max() <= 1 + 1e-9
+        error = imitator._metric @ (imitator.displacement(found) - wanted).ravel()
+        distances.append(float(error @ error))
+    assert distances[0] < 1.03 * min(distances)
+
+
+def test_rounding_breaks_no_rule(imitator: Imitator) -> None:
+    finder, rules = Finder(imitator, Prototypes({}, {}, {})), CommandSearch(SPEC, 1.0)
+    rng = np.random.default_rng(4)
+    rounded_up = 0
+    for _ in range(300):
+        command = CommandLimits(SPEC).within(rng.uniform(-1, 1, len(SPEC)))
+        rounded_up += rules.excess(command.round(2)).max() > 0
+        table = finder._rounded(command)
+        assert not rules.excess(table).any()
+        assert np.abs(table - command).max() < 0.0151 and np.array_equal(table, table.round(2))
+    assert rounded_up > 20  # the nearest number would have broken a rule
+
+
+def test_the_shipped_table_keeps_the_rules() -> None:
+    rules = CommandSearch(SPEC, 1.0)
+    for intensity in (0.2, 1 / 3, 0.5, 2 / 3, 0.8, 1.0):
+        for name, command in load_expressions(SPEC, intensity).items():
+            assert not rules.excess(command.astype(float)).any(), (name, intensity)
 
 
 def test_a_face_without_action_units_rests(imitator: Imitator) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eva_sim.agents.mirroring.retargeting import ALL_GAPS, BEYOND_LIMITS, expression_metric
+from eva_sim.agents.mirroring.retargeting import ALL_GAPS, expression_metric
 from eva_sim.agents.optimisation.settled_face import SettledFace
 from eva_sim.contract import Floats
 from eva_sim.limits.command_search import CommandSearch
@@ -27,6 +27,9 @@ _NAMED_EFFORT, _OTHER_EFFORT = 1e-6, 3e-4
 _JOINT_EFFORT = 1e-5
 #: Multiple of a person's motion at which actuators that the action unit names reach the end of their travel.
 _EXAGGERATION = 20.0
+#: Cost of a rule of pulls that is exceeded by all its bound, as a multiple of the displacement's size. A rule
+#: that costs much more than the face itself ends a search early, beside the best face.
+_BEYOND_LIMITS = 100.0
 #: Command of cables and jaw where a search begins: a slack cable has no derivative, and neither has a jaw
 #: while threads keep the lips together.
 _START = -0.5
@@ -79,7 +82,6 @@ class Imitator:
         self._settled, self._metric = SettledFace(twin), expression_metric(ALL_GAPS)
         self._rest = self.spec.neutral.astype(float)
         self._rest_face = self._settled(self._rest[None])[0]
-        self._search_within = CommandSearch(self.spec, _EXAGGERATION * BEYOND_LIMITS)
         self._known: dict[ActionUnit, Imitation] = {}
 
     def imitate(self, unit: ActionUnit) -> Imitation:
@@ -143,4 +145,5 @@ class Imitator:
         start, pulls = self._rest.copy(), np.setdiff1d(free, self.spec.where("lid"))
         start[pulls] = np.maximum(start[pulls], _START)
         options: dict[str, Any] = {"x_scale": 1.0, "max_nfev": _MOST_EVALUATIONS}
-        return self._search_within(start, free, residual, jacobian, **options)
+        search_within = CommandSearch(self.spec, _BEYOND_LIMITS * float(np.linalg.norm(goal)))
+        return search_within(start, free, residual, jacobian, **options)

