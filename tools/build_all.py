@@ -26,6 +26,8 @@ STEPS = {
     "find_expressions": False,
     "build_table": False,
     "build_studio": False,
+    "build_robot_reading": False,
+    "build_person_reading": True,
     "build_model": False,
 }
 

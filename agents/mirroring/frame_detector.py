@@ -13,7 +13,7 @@ from eva_sim.agents.mirroring.stage_times import DETECT, GRAB, StageTimes
 from eva_sim.agents.mirroring.video_panels import resize_to_panel
 from eva_sim.contract import Floats
 from eva_sim.detector import DetectedFace, Detector, Mode
-from eva_sim.media.encoding import PictureStore
+from eva_sim.media.encoding import Picture, PictureStore
 from eva_sim.media.sources import FrameSource, StillSource
 
 #: Time between two searches for a second face; the search is as slow as following the first one [s].
@@ -41,9 +41,10 @@ class FrameDetector:
 
     Args:
         source: gives the frames.
-        pictures: takes the frames, `video_panels.HEIGHT` high.
+        pictures: takes the frames, as `fit` makes them.
         mirror_image: whether the face is yielded as in a mirror, with its left on the right.
         history: number of latest frames whose faces are kept; None for all.
+        fit: gives a frame its size; answers as `resize_to_panel`.
 
     Attributes:
         source: as given.
@@ -60,8 +61,10 @@ class FrameDetector:
         pictures: PictureStore,
         mirror_image: bool = False,
         history: int | None = None,
+        fit: Callable[[Picture], tuple[Picture, float, Floats]] = resize_to_panel,
     ) -> None:
         self.source, self.pictures, self.mirror_image = source, pictures, mirror_image
+        self._fit = fit
         self.count = 0
         self.faces: deque[DetectedFace | None] = deque(maxlen=history)
         self.stages = StageTimes()
@@ -92,7 +95,7 @@ class FrameDetector:
                     face = detector.detect_face(picture, time)
                 if face is not None and time >= self._next_search:
                     self._note_second_face(searcher.detect_all(picture), face.landmarks, time)
-                panel, scale, corner = resize_to_panel(picture)
+                panel, scale, corner = self._fit(picture)
                 self.pictures.add(panel)
                 shown = None if face is None else face.moved(scale, corner)
                 self.faces.append(shown)

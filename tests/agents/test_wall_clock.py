@@ -29,6 +29,7 @@ from eva_sim.media.sources import Frames, FrameSource
 from eva_sim.robot_config import robot_config
 from tests.agents.detected_faces import detected
 
+pytestmark = pytest.mark.wall_clock
 DT = 0.04
 FRAMES = 60
 #: Notice of a board that heard nothing for a while, and held.

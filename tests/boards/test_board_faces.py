@@ -222,6 +222,7 @@ def careful(kind: str) -> dict[str, dict[str, float]]:
     return found
 
 
+@pytest.mark.wall_clock
 def test_calibrating_servo_by_servo(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marks, widest = careful(desk.kind), widest_limits(load_spec(), UNIT[desk.kind])
     lies = widest.rest.copy()

@@ -312,6 +312,7 @@ def test_says_whether_it_measures(rig: BoardRig) -> None:
         assert rig.board.status().output[7] == 1987
 
 
+@pytest.mark.wall_clock
 def test_on_a_pseudo_terminal(rig: BoardRig, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("serial", reason="needs eva-sim[real]")
     for patience in ("LATENCY", "WRITE_TIMEOUT"):  # the fake's thread may be slow on a busy machine

@@ -70,3 +70,41 @@ def test_an_unknown_command_is_refused_in_one_line(word: str) -> None:
 def test_help_is_no_error(words: list[str]) -> None:
     done = subprocess.run([ROOT / "run", *words], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and "./run setup" in done.stdout and not done.stderr
+
+
+def run_tests(functions: Path, *options: str, fails: str = "never") -> tuple[int, list[str]]:
+    """Runs the function `tests` over fake programs; gives its exit status and the calls of pytest.
+
+    Args:
+        functions: of `run`.
+        *options: of `./run test`.
+        fails: words of the call of pytest that fails.
+    """
+    folder = functions.parent / "bin"
+    folder.mkdir()
+    for name in ("ruff", "mypy", "pytest"):
+        told = f'printf "%s\\n" "$*" >>{folder}/{name}.log; [[ "$*" != *"{fails}"* ]]'
+        (folder / name).write_text(f"#!/bin/bash\n{told}\n")
+        (folder / name).chmod(0o755)
+    script = f"source {functions}; venv={folder.parent}; tests {' '.join(options)}"
+    done = subprocess.run(["bash", "-c", script], timeout=20)
+    assert (folder / "ruff.log").exists() and (folder / "mypy.log").exists()
+    return done.returncode, (folder / "pytest.log").read_text().splitlines()
+
+
+def test_without_options_every_fast_test_runs_once(functions: Path) -> None:
+    code, calls = run_tests(functions)
+    assert code == 0 and len(calls) == 2 and calls[0].startswith("-n ") and "-n " not in calls[1]
+    assert calls[0].endswith("-m not slow and not clients and not wall_clock")
+    assert calls[1].endswith("-m not slow and not clients and wall_clock")
+
+
+@pytest.mark.parametrize("fails", ["not wall_clock", "and wall_clock"])
+def test_a_failure_in_either_part_is_one_and_the_other_part_runs(functions: Path, fails: str) -> None:
+    code, calls = run_tests(functions, fails=fails)
+    assert code == 1 and len(calls) == 2
+
+
+@pytest.mark.parametrize("options", [("tests/core", "-k", "actuators"), ("-x",)])
+def test_options_go_to_one_pytest(functions: Path, options: tuple[str, ...]) -> None:
+    assert run_tests(functions, *options) == (0, [" ".join(options)])

@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         sleep(0.02)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if find_browser() is None:
         pytest.skip("no Chromium is installed, which draws the page; on Debian: apt-get install chromium")
