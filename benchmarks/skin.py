@@ -1,6 +1,6 @@
 """Accuracy and speed of the skin, of every solver offered, beside other engines.
 
-    python benchmarks/skin.py --json FILE [--steps 200] [--seed 7] [--no-peers]
+    python benchmarks/skin.py --json FILE [--steps 200] [--seed 7] [--no-peers] [--solvers full fine]
 
 One random walk of all commands drives the whole twin with `full`; the skin's drives are noted, and
 each solver goes through them along its own path. Distances are those of all vertices at all steps
@@ -19,6 +19,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +155,8 @@ def numpy_workload() -> float:
     return best
 
 
-def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
-    """All metrics, as they are printed and written."""
+def measure(steps: int, seed: int, peers: bool, names: Sequence[str] = SOLVERS) -> dict[str, Any]:
+    """All metrics, as they are printed and written; of the named solvers beside the reference."""
     anatomy = load_anatomy(load_spec())
     twin_walk(5, seed)  # compiles
     drives, twin_seconds = twin_walk(steps, seed)
@@ -163,14 +164,15 @@ def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
     solvers: list[dict[str, Any]] = [
         {"solver": "reference", **error_metrics(truth, truth), **_speed(reference_seconds)}
     ]
-    moving, _ = run_drives(MovingReference(anatomy), drives, "reference with inertia")
-    for name in SOLVERS:
+    for name in names:
+        own = MovingReference(anatomy) if name == "dynamic" else None
+        against = run_drives(own, drives, "reference with inertia")[0] if own else truth
         shapes, seconds = run_drives(make_skin(anatomy, name), drives, name)
         rate = batch_rate(anatomy, name)
         solvers.append(
             {
                 "solver": name,
-                **error_metrics(shapes, moving if name == "dynamic" else truth),
+                **error_metrics(shapes, against),
                 **_speed(seconds),
                 "lanes_faces_per_s": rate,
             }
@@ -188,7 +190,8 @@ def measure(steps: int, seed: int, peers: bool) -> dict[str, Any]:
         "twin_step_over_workload": float(np.mean(twin_seconds) / workload),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
-    return metrics | {"peers": _peers(solvers[1]["lanes_faces_per_s"]) if peers else []}
+    rates = [row["lanes_faces_per_s"] for row in solvers if row["solver"] == "full"]
+    return metrics | {"peers": _peers(rates[0]) if peers and rates else []}
 
 
 def _speed(seconds: Floats) -> dict[str, float]:
@@ -226,8 +229,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--no-peers", action="store_true", help="leave the other engines out")
+    parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=SOLVERS, help="rows of the table")
     given = parser.parse_args()
-    metrics = measure(given.steps, given.seed, not given.no_peers)
+    metrics = measure(given.steps, given.seed, not given.no_peers, given.solvers)
     show(metrics)
     if given.json:
         write_json(given.json, metrics)
