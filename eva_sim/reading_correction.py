@@ -77,6 +77,9 @@ class ReadingCorrection:
         """
         x, y = (np.concatenate([each, _mirrored(each)]).reshape(2 * len(each), -1) for each in (read, true))
         kept = np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :modes]
+        kept = kept * np.sign(
+            kept[np.abs(kept).argmax(0), np.arange(kept.shape[1])]
+        )  # equal files on each run
         amounts = x @ kept
         normal = amounts.T @ amounts + ridge * len(x) * np.eye(kept.shape[1])
         return cls(kept, np.linalg.solve(normal, amounts.T @ (y - x)))
