@@ -27,7 +27,7 @@ def conform(
     the nominal one. So the servos must be unplugged; their supply stays on. What needs hands (plug, power,
     supply, bus) is listed and not tried. The exit status is 1 if a row is not ok.
     """
-    from eva_sim.testing.conformance.rows import ROWS, table, try_all
+    from eva_sim.testing.conformance.rows import ROWS, narrow_table, try_all
 
     rows = tuple(row for row in ROWS if only in f"{row.fault}, {row.side}")
     if not rows:
@@ -36,9 +36,8 @@ def conform(
     identity = _identity(opener(body))
     remark(identity)
     results = try_all(rows, body, not full, quiet=not sys.stderr.isatty(), opener=opener)
-    print_result(
-        {"port": port, "full": full, "board": identity, "rows": results}, table(results, f"Faults, {port}")
-    )
+    shown = narrow_table(results, f"Faults, {port}")
+    print_result({"port": port, "full": full, "board": identity, "rows": results}, shown)
     if not all(result.get("ok", "skipped" in result) for result in results):
         raise RobotError(f"the board at {port} does not conform; the table has the rows.")
 

@@ -56,14 +56,15 @@ def print_actuators() -> None:
     from eva_sim.contract import load_spec
 
     spec = load_spec()
-    table = Table("#", "name", "low", "high", "rest", "unit", "rest as a command", "action units")
-    table.columns[1].no_wrap = True
+    table = Table("#", "name", "low", "high", "rest", "unit", "command", "motion")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for number, (a, rest) in enumerate(zip(spec.actuators, spec.neutral, strict=True)):
         travel = (f"{value:g}" for value in (a.low, a.high, a.neutral))
-        units = " ".join(a.action_units[:2]) + (" .." if len(a.action_units) > 2 else "")
+        units = " ".join(a.action_units[:2]) + ("…" if len(a.action_units) > 2 else "")
         table.add_row(str(number), a.name, *travel, a.unit, f"{rest:+.2f}", units)
     print_result({"actuators": [asdict(actuator) for actuator in spec.actuators]}, table)
-    remark("A command is -1 at low and +1 at high.")
+    remark("Command is that of rest: -1 is low, +1 is high. Motion is in action units (AU).")
 
 
 def render_expression(

@@ -19,8 +19,9 @@ from eva_sim.real.wire.serial_ports import open_port
 READ_TIMEOUT = 0.002
 #: Delay that USB adapters and busy hosts may add to an answer [s]; FTDI's own default is 16 ms.
 LATENCY = 0.05
-#: A wait without any answer doubles the next one, up to this many times the usual latency.
-MOST_STRETCHED = 4
+#: A wait in vain doubles the next ones, up to this many times the usual latency; they stay long until none
+#: was in vain for a time [s]. An answer of many servos comes in parts, and any of them may be late.
+MOST_STRETCHED, CALM = 4, 1.0
 #: Longest time that a write may take [s]; a longer one means that nobody reads.
 WRITE_TIMEOUT = 0.1
 
@@ -50,7 +51,7 @@ class BusPort:
     def __init__(self, line: Any, name: str, baud: int, latency: float | None = None) -> None:
         self._line, self.name, self._baud = line, name, baud
         self._latency = LATENCY if latency is None else latency
-        self._deadline, self._stretch, self._heard = 0.0, 1, True
+        self._deadline, self._stretch, self._missed, self._calm_at = 0.0, 1, False, 0.0
         self._record: bytearray | None = None
         self._write: Callable[[bytes], int] = self.write_line
 
@@ -131,9 +132,7 @@ class BusPort:
 
     def readPort(self, count: int) -> bytes:
         with self._link_errors():
-            received = bytes(self._line.read(count))
-        self._heard = self._heard or bool(received)
-        return received
+            return bytes(self._line.read(count))
 
     def writePort(self, packet: Any) -> int:
         if self._record is not None:
@@ -143,12 +142,18 @@ class BusPort:
             return self._write(bytes(packet))
 
     def setPacketTimeout(self, count: int) -> None:
-        self._stretch = 1 if self._heard else min(2 * self._stretch, MOST_STRETCHED)
-        self._heard = False
+        now = time.monotonic()
+        if self._missed:
+            self._stretch, self._calm_at = min(2 * self._stretch, MOST_STRETCHED), now + CALM
+        elif now >= self._calm_at:
+            self._stretch = 1
+        self._missed = False
         self.setPacketTimeoutMillis(1e3 * (10.0 * count / self._baud + self._stretch * self._latency))
 
     def setPacketTimeoutMillis(self, milliseconds: float) -> None:
         self._deadline = time.monotonic() + milliseconds / 1e3
 
     def isPacketTimeout(self) -> bool:
-        return time.monotonic() > self._deadline
+        over = time.monotonic() > self._deadline
+        self._missed = self._missed or over
+        return over

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from eva_sim.agents.mirroring.mirror import mirror
 from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.clock import WallClock
+from eva_sim.contract import Reading
 from eva_sim.files import asset
 from eva_sim.media.sources import Frames, FrameSource, open_source
 from eva_sim.real.opening import open_mock, open_virtual
@@ -23,6 +25,8 @@ from eva_sim.testing.other_jobs import other_jobs
 
 pytestmark = pytest.mark.slow
 FPS, SECONDS = 30, 5
+#: How often a camera shows the clip: on a busy computer the person is learned and the robot armed meanwhile.
+ROUNDS = 4
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,9 @@ class AsCamera(Clip):
     """The same, played as a camera: the newest frame whenever one is asked for."""
 
     name, live = "a camera", True
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        super().__init__(ROUNDS * frames)
 
     def __iter__(self) -> Frames:
         start, last = time.monotonic(), -1
@@ -88,9 +95,17 @@ def test_it_mirrors_on_each_board(
     kind: str, played: type[Clip], frames: list[np.ndarray], tmp_path: Path
 ) -> None:
     with BoardProcess(kind) as boards, boards.open_face(Still(frames[0])) as face:
-        before = boards.limp_count
+        before, move, states = boards.limp_count, face.move, list[tuple[bool, int]]()
+
+        def moved(command: ArrayLike) -> Reading:
+            """Looks at the servos after each step; they may go limp later, as results are written."""
+            reading = move(command)
+            states.append((boards.driven, boards.limp_count))
+            return reading
+
+        face.move = moved  # type: ignore[method-assign]
         check(played(frames), face, tmp_path)
-        assert boards.driven and boards.limp_count == before
+        assert set(states) == {(True, before)}
 
 
 @pytest.mark.parametrize("played", [Clip, AsCamera])
@@ -101,5 +116,4 @@ def test_it_mirrors_on_a_hidden_robot(
     if body == "virtual" and missing_packages():
         pytest.skip("the AVR toolchain is not installed")
     with (open_virtual if body == "virtual" else open_mock)(realtime=True) as face:
-        check(played(frames), face, tmp_path)
-        assert face.move(face.spec.neutral).faults is not None  # it is armed still
+        check(played(frames), face, tmp_path)  # complete: a robot that goes limp ends it

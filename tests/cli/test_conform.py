@@ -31,10 +31,22 @@ def test_the_mock_conforms(words: str) -> None:
     assert row["ok"] and words in row["fault"]
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("words", ["targets out of range", "wrong baud rates", "servo supply too high"])
+def test_the_table_fits_a_terminal(columns: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = conform("--port", "mock", "--only", words).stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    (row,) = (line for line in lines if line.startswith(f" {words}"))  # on one line
+    known = "clamped:", "not on the mock:", "limp, latched, moves"
+    assert any(each in row for each in known), row
+
+
 def test_a_firmware_that_jumps_does_not_conform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Channel, "next", lambda self: self.aim)
     done = conform("--port", "mock", "--only", "frames twice")
     assert isinstance(done.exception, RobotError) and "does not conform" in str(done.exception)
+    assert "WRONG:" in done.stdout and " NO" in done.stdout
 
 
 def test_a_port_needs_a_word_about_its_servos() -> None:

@@ -75,6 +75,14 @@ def test_the_help_shows_every_command_once_and_the_exit_codes() -> None:
     assert "..." not in done.stdout.partition("Start here")[2]
 
 
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_each_actuator_has_one_line(columns: str) -> None:
+    lines = call("actuators", COLUMNS=columns).stdout.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    numbers = [int(found[1]) for line in lines if (found := re.match(r"\W+(\d+) .+AU", line))]
+    assert numbers == list(range(25)) and len(lines) <= 25 + 4  # heads and lines
+
+
 @pytest.mark.parametrize("words", [["actuators"], ["look", "nose=1"], ["--help"]])
 def test_no_colours_where_no_terminal_is(words: list[str]) -> None:
     done = call(*words)
