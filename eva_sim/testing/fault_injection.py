@@ -58,6 +58,25 @@ class LineFilter:
         self._port.close()
 
 
+class LateAnswers:
+    """Passes answers on only some time after they came, as a computer does that is too busy.
+
+    Args:
+        clock: counts the time.
+        latency: that time [s].
+    """
+
+    def __init__(self, clock: Clock, latency: float) -> None:
+        self._clock, self._latency, self._coming = clock, latency, list[tuple[float, bytes]]()
+
+    def __call__(self, data: bytes) -> bytes:
+        now = self._clock.now()
+        self._coming += [(now + self._latency, data)] if data else []
+        due = [coming for coming in self._coming if coming[0] <= now]
+        self._coming = self._coming[len(due) :]
+        return b"".join(answer for _, answer in due)
+
+
 def flip_bit(bit: int) -> Disturbance:
     """Flips one bit, counted from the first byte, in whatever pieces the bytes come."""
     passed = 0

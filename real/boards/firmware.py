@@ -153,7 +153,8 @@ class FirmwareBoard(Board):
         if self._act:
             self._act.renew(began)
         message = wire.Targets(self._session, tuple(pulses))
-        answer = self._link.ask(message, wire.Status, self._silence.patience(TARGETS_PATIENCE))
+        patience = self._silence.patience(TARGETS_PATIENCE)
+        answer = self._link.ask(message, wire.Status, patience, late=self._limp_after)
         if answer is None:
             raise NoAnswerError("the board did not answer the last targets in time.")
         return self._update(answer)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from eva_sim.clock import Clock
 from eva_sim.errors import SEE_DOCTOR, LinkError
-from eva_sim.real.wire.protocol import TO_HOST, Decoder, Message, encode_frame
+from eva_sim.real.wire.protocol import TO_HOST, Decoder, Message, WireFrame, encode_frame
 
 A = TypeVar("A", bound=Message)
 R = TypeVar("R")
@@ -44,6 +45,41 @@ class Counters:
     bad: int = 0
 
 
+class _Awaited:
+    """Messages with the same meaning whose answers are still to come: an answer to any of them will do.
+
+    They are the tries of one message, or targets, each of which replaces the ones before it.
+    """
+
+    def __init__(self) -> None:
+        self._message: Message | None = None
+        self._until, self._newest = dict[int, float](), 0
+
+    def add(self, message: Message, number: int, now: float, late: float) -> None:
+        """Adds a message that is sent now [s]; forgets those before it, but for the ones with its meaning.
+
+        Args:
+            message: which is sent.
+            number: its sequence number.
+            now: this moment [s].
+            late: age up to which it has the meaning of later ones of its kind [s]; 0 if it never has.
+        """
+        alike = message is self._message or (late > 0 and type(message) is type(self._message))
+        self._until = {n: until for n, until in self._until.items() if alike and now <= until}
+        self._until[number] = now + late if late else math.inf
+        self._message, self._newest = message, number
+
+    def take(self, frame: WireFrame, answer: type[Message], now: float) -> bool:
+        """Whether a frame is the answer to one of them; it and those before it are answered then."""
+        numbers = {
+            answer.number(n): n for n, until in self._until.items() if now <= until or n == self._newest
+        }
+        if not isinstance(frame.message, answer) or frame.sequence not in numbers:
+            return False
+        self._until = {n: until for n, until in self._until.items() if n > numbers[frame.sequence]}
+        return True
+
+
 class Link:
     """The host's end of a link to a board.
 
@@ -59,6 +95,7 @@ class Link:
         self.clock, self._port = clock, port
         self._decoder, self._counters = Decoder(TO_HOST), Counters()
         self._sequence, self._lost, self._exchange = 0, "", threading.RLock()
+        self._awaited = _Awaited()
         self._send(b"\0")  # ends whatever half frame the line holds
 
     def expect_channels(self, count: int) -> None:
@@ -70,17 +107,24 @@ class Link:
         """A copy of the counters."""
         return dataclasses.replace(self._counters, bad=self._decoder.bad)
 
-    def ask(self, message: Message, answer: type[A], timeout: float, tries: int = 1) -> A | None:
+    def ask(
+        self, message: Message, answer: type[A], timeout: float, tries: int = 1, late: float = 0.0
+    ) -> A | None:
         """Sends a message and waits for the answer to it.
 
         Only a message that may arrive twice can have several tries. Targets cannot: they are old by the
         time of a second try.
+
+        An answer that comes too late for its own try is taken in a later one: a board that answers late, as
+        on a busy computer, is not silent.
 
         Args:
             message: message to send.
             answer: kind of message that answers it.
             timeout: longest wait for the answer to each try [s].
             tries: greatest number of times that it is sent.
+            late: age up to which an answer to an earlier message of this kind is taken, too [s]; only for
+                messages that replace each other, and unless another kind was sent in between.
 
         Returns:
             The answer, or None if none came in time.
@@ -90,13 +134,14 @@ class Link:
         """
         for _ in range(tries):
             with self._exchange:  # a stop may come from another thread, and must not take its answer
-                found = self._ask_once(message, answer, timeout)
+                found = self._ask_once(message, answer, timeout, late)
             if found is not None:
                 return found
         return None
 
-    def _ask_once(self, message: Message, answer: type[A], timeout: float) -> A | None:
+    def _ask_once(self, message: Message, answer: type[A], timeout: float, late: float) -> A | None:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        self._awaited.add(message, self._sequence, self.clock.now(), late)
         self._counters.sent += 1
         self._send(encode_frame(message, self._sequence))
         found = self._await(answer, self.clock.now() + timeout)
@@ -133,9 +178,10 @@ class Link:
             if in_time := left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
                 self._use_port(self.clock.wait, self._port, left)
             for frame in self._decoder.feed(self._receive()):
-                if isinstance(frame.message, answer) and frame.sequence == answer.number(self._sequence):
-                    return frame.message
-                self._counters.late += 1
+                current = frame.sequence == answer.number(self._sequence)
+                self._counters.late += not (current and isinstance(frame.message, answer))
+                if self._awaited.take(frame, answer, self.clock.now()):
+                    return cast(A, frame.message)
             if not in_time:
                 return None
             left = deadline - self.clock.now()

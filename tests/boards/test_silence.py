@@ -22,7 +22,7 @@ from eva_sim.real.simulation.mock_board import MockBoard, mock_id
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.board_rigs import ALL, KINDS, RULES, SPEC, rigged
-from eva_sim.testing.fault_injection import LineFilter
+from eva_sim.testing.fault_injection import LateAnswers, LineFilter
 
 PERIOD, EVER = RULES.period, 10**9
 
@@ -37,6 +37,7 @@ class Silenced:
         held: positions at which the servos are held [raw]; NaN where limp.
         rest: targets at which it is [raw].
         far: others [raw].
+        line: the line of a board with our firmware.
     """
 
     board: Board
@@ -46,6 +47,7 @@ class Silenced:
     held: Callable[[], Floats]
     rest: Floats
     far: Floats
+    line: LineFilter | None = None
 
     def send(self, duration: float, targets: Floats) -> list[str]:
         """Sends targets for a time [s]; returns what was reported."""
@@ -84,6 +86,7 @@ def mock_board() -> Iterator[Silenced]:
         lambda: mock.pulses[order],
         limits.rest,
         np.clip(limits.rest + np.where(limits.high - limits.rest > 50, 50, -50), limits.low, limits.high),
+        line,
     )
     there.send(1.0, limits.rest)
     yield there
@@ -172,6 +175,31 @@ def test_arming_goes_on_after_late_answers(kind: str) -> None:
             if state is BoardState.ACTIVE:
                 break
         assert state is BoardState.ACTIVE and not np.isnan(rig.held_positions()).any()
+
+
+def board_that_is_late(latency: float) -> Silenced:
+    there = next(mock_board())
+    assert there.line is not None
+    there.line.back = LateAnswers(there.clock, latency)
+    return there
+
+
+@pytest.mark.parametrize("latency", [0.05, 0.15, 0.4, 0.9])
+def test_a_board_of_ours_that_is_always_late_is_not_silent(latency: float) -> None:
+    """A computer that is too busy runs its ports late, all the time."""
+    there = board_that_is_late(latency)
+    faults = there.send(2.0, there.far)
+    assert set(faults) <= {UNANSWERED} and len(faults) < 2 + latency / PERIOD
+    assert not np.isnan(there.held()).any()
+    there.board.disarm()
+    assert np.isnan(there.held()).all() and there.board.status().state is BoardState.LIMP
+
+
+@pytest.mark.parametrize("latency", [1.1, 3.0])
+def test_answers_later_than_a_silence_do_not_count(latency: float) -> None:
+    there = board_that_is_late(latency)
+    with pytest.raises(LinkError, match="has not answered for"):
+        there.send(5.0, there.far)
 
 
 def test_time_and_number_both_count() -> None:

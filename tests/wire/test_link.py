@@ -22,7 +22,7 @@ from eva_sim.real.wire.known_ports import UsbDevice, known_devices, remember_dev
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import FoundPort, find_firmware_port, open_serial
 from eva_sim.testing.board_rigs import Listed
-from eva_sim.testing.fault_injection import LineFilter
+from eva_sim.testing.fault_injection import LateAnswers, LineFilter
 
 BAUD = 500_000
 
@@ -96,6 +96,47 @@ def test_an_answer_to_an_earlier_question_is_not_taken(mock: MockBoard) -> None:
     assert link.ask(wire.Query(), wire.Status, 0.01) is None
     assert link.ask(wire.Query(), wire.Status, 0.01) is None  # the answer to the first came now
     assert link.counters.late == 1
+
+
+@pytest.mark.parametrize("late", [0.05, 0.13, 0.29])
+def test_an_answer_to_an_earlier_try_of_the_same_message_is_taken(mock: MockBoard, late: float) -> None:
+    link = Link(LineFilter(mock.port, back=LateAnswers(mock.clock, late)), mock.clock)
+    assert link.ask(wire.Query(), wire.Status, 0.04, tries=2 + int(late / 0.04)) is not None
+    assert mock.clock.now() == pytest.approx(late, abs=0.045)
+
+
+def targets(mock: MockBoard, pulse: int) -> wire.Targets:
+    return wire.Targets(0, (pulse,) * 25)
+
+
+@pytest.mark.parametrize("late", [0.05, 0.13, 0.29])
+@pytest.mark.parametrize("accepted", [0.0, 0.04, 0.5])
+def test_an_answer_to_replaced_targets_is_taken_up_to_an_age(
+    mock: MockBoard, late: float, accepted: float
+) -> None:
+    link = Link(LineFilter(mock.port, back=LateAnswers(mock.clock, late)), mock.clock)
+    answers = [link.ask(targets(mock, n), wire.Status, 0.02, late=accepted) for n in range(6000, 6030)]
+    first = next((n for n, answer in enumerate(answers) if answer), None)
+    if accepted < late:
+        assert first is None
+    else:
+        assert first == pytest.approx(late / 0.02, abs=1.5) and all(answers[first:])  # one each from then on
+
+
+def test_no_answer_is_taken_for_another_message(mock: MockBoard) -> None:
+    """A status from before a stop would tell of a face that moves; the limits of two channels are two."""
+    link = Link(LineFilter(mock.port, back=LateAnswers(mock.clock, 0.05)), mock.clock)
+    for before, after in (
+        (targets(mock, 6000), wire.Disarm()),
+        (wire.Limits(0, 0, 1, 2, 3, 4), wire.Limits(0, 1, 1, 2, 3, 4)),
+        (wire.Disarm(), targets(mock, 6000)),
+    ):
+        assert (
+            link.ask(before, wire.Status, 0.04, late=0.5 if isinstance(before, wire.Targets) else 0.0) is None
+        )
+        began, accepted = mock.clock.now(), 0.5 if isinstance(after, wire.Targets) else 0.0
+        assert link.ask(after, wire.Status, 0.2, late=accepted) is not None
+        assert mock.clock.now() - began == pytest.approx(0.05, abs=0.01)  # its own, and not 0.01 s after it
 
 
 @pytest.mark.parametrize("after", range(1, 9))

@@ -172,6 +172,15 @@ class Bench:
         self.clock.sleep(into / 1000)
         return status
 
+    def await_quiet_bus(self) -> None:
+        """Lets periods begin half a period after pulses came out, when also a second writing is over."""
+        before = self.machine.pulses
+        self.board.send(self.aim())
+        while np.array_equal(self.machine.pulses, before, equal_nan=True):
+            self.clock.sleep(0.0005)
+        self.clock.sleep(PERIOD / 2)
+        self._due = self.clock.now()
+
     def rest_of_period(self) -> None:
         """Waits for the next multiple of the period since the last one; begins anew if that is over."""
         now = self.clock.now()

@@ -17,7 +17,7 @@ from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
-from eva_sim.testing.conformance.bench import CHANNEL, STEP, Bench, Trial, open_machine
+from eva_sim.testing.conformance.bench import CHANNEL, PERIOD, STEP, Bench, Trial, open_machine
 from eva_sim.testing.conformance.line import refused
 from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bit, kill_mover, kill_recorder
 
@@ -135,18 +135,37 @@ def dips(trial: Trial) -> None:
 
 
 def bus_noise(trial: Trial) -> None:
-    """One bit of a period's bus traffic is flipped while it moves: written again, and no pulse is wrong."""
+    """Flips bits of the bus: after one in a period pulses are written again, a period of noise is a fault.
+
+    Pulses are written twice at most. So single bits are flipped between two writings, or one would spoil the
+    second try after another one.
+    """
+    trial.limp_by = 0.05
     with trial.bench() as bench:
         bench.ready()
         repeats = _repeats(bench)
+        bench.await_quiet_bus()
         for bit in trial.some(range(1776), 40):
             bench.machine.flip_bus_bit(bit)
             status = bench.move(1)
             shown = bench.machine.pulses[CHANNEL]
             near = np.abs(shown - status.output) <= bench.limits.slew + STEP[trial.body]
             good = status.state == BoardState.ACTIVE and bool(near.all())
-            trial.saw("no wrong pulse, it goes on" if good else "a wrong pulse, or limp", good)
+            trial.saw("one bit, no wrong pulse, it goes on" if good else "a wrong pulse, or limp", good)
         trial.expect(_repeats(bench) - repeats > 0.8 * trial.tried, "flips were not noticed")
+        for n in range(trial.choose(40, 4)):
+            _noise_for_a_period(trial, bench, n)
+
+
+def _noise_for_a_period(trial: Trial, bench: Bench, into: int) -> None:
+    """A bit of what is written in each half of a millisecond, which spoils every try."""
+    bench.move(6, into)
+    begin = bench.clock.now()
+    for n in range(round(2000 * PERIOD)):
+        bench.machine.flip_bus_bit(n % 8)
+        bench.clock.sleep(0.0005)
+    bench.went_limp(begin, 0.1)
+    _latched(trial, bench, True)
 
 
 def _repeats(bench: Bench) -> int:
