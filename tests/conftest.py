@@ -12,6 +12,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg
 import pytest
 
 from eva_sim import FaceSpec, load_spec
+from eva_sim.progress import set_quiet
 
 if TYPE_CHECKING:
     from eva_sim.agents.models.inverse import InverseModel
@@ -29,6 +30,13 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVA_CONFIG", str(tmp_path_factory.mktemp("configuration")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def loud() -> Iterator[None]:
+    """No test leaves the program quiet, as a worker in this process does; tests run in any order."""
+    yield
+    set_quiet(False)
 
 
 @pytest.fixture(scope="session")
