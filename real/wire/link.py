@@ -177,13 +177,14 @@ class Link:
         while True:
             if in_time := left >= _INSTANT:  # a simulated clock has ticks, and would never pass less than one
                 self._use_port(self.clock.wait, self._port, left)
-            for frame in self._decoder.feed(self._receive()):
+            found = None
+            for frame in self._decoder.feed(self._receive()):  # of several answers the newest one counts
                 current = frame.sequence == answer.number(self._sequence)
                 self._counters.late += not (current and isinstance(frame.message, answer))
                 if self._awaited.take(frame, answer, self.clock.now()):
-                    return cast(A, frame.message)
-            if not in_time:
-                return None
+                    found = cast(A, frame.message)
+            if found is not None or not in_time:
+                return found
             left = deadline - self.clock.now()
 
     def _send(self, data: bytes) -> None:

@@ -156,7 +156,7 @@ def test_transparent_skin_shows_the_cables(page: Tab, name: str) -> None:
       }
       return [red, sum / (width * height), gl.getError()]; })()"""
     page.run(f"send({{type: 'slider', name: '{name}', value: 1}})")
-    page.wait_for("shown.tension.some((tension) => tension > 9)")
+    page.wait_for(f"shown.tension[PANEL.cables.indexOf('{name}')] > 9")
     covered = page.run(script)
     page.run("$('cables').click()")
     seen = page.run(script)

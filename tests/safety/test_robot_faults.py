@@ -225,13 +225,13 @@ def test_frames_twice_late_swapped_or_cut_do_no_harm(
     for aim in aims:
         try:
             board.send(aim)
-        except LinkError:  # after 0.2 s without an answer
+        except LinkError:  # after a second without an answer, also to earlier targets
             lost += 1
         mock.clock.sleep(0.02)
     port.out = bytes
     assert board.status().state in (BoardState.ACTIVE, BoardState.HOLD, BoardState.LIMP)
     assert (mock.firmware._stale > 0) == (how in ("twice", "swapped"))
-    assert (lost > 0) == (how in ("late", "truncated"))
+    assert (lost > 0) == (how == "truncated")
 
 
 def test_nothing_recorded_earlier_moves_the_face(mock: MockBoard, watcher: PulseWatcher) -> None:
