@@ -19,7 +19,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import mirror_order
 from eva_sim.errors import DataError
 from eva_sim.files import asset, read_arrays, write_arrays
-from eva_sim.landmarks import POINTS, Aligner
+from eva_sim.landmarks import POINTS
 
 #: Principal modes of the motion that is read, from which the correction is made.
 MODES = 60
@@ -50,15 +50,6 @@ class ReadingCorrection:
         added: Floats = (flat @ self.modes) @ self.missing
         return motion + added.reshape(motion.shape)
 
-    def align(self, aligner: Aligner, points: Floats) -> Floats:
-        """Returns aligned and corrected points of one face or many, (..., N, 3) [outer-eye distances].
-
-        Args:
-            aligner: of the face at rest, as the detector reads it.
-            points: as the detector reads them, (..., N, 3).
-        """
-        return aligner.neutral + self(aligner(points) - aligner.neutral)
-
     @classmethod
     def none(cls) -> Self:
         """Returns the correction that changes nothing."""
@@ -67,7 +58,7 @@ class ReadingCorrection:
 
     @classmethod
     def fit(cls, read: Floats, true: Floats, modes: int = MODES, ridge: float = RIDGE) -> Self:
-        """Fits to motions from rest.
+        """Fits a correction to motions from rest.
 
         Args:
             read: as the detector reads them, (S, N, 3) [outer-eye distances].
@@ -77,27 +68,28 @@ class ReadingCorrection:
         """
         x, y = (np.concatenate([each, _mirrored(each)]).reshape(2 * len(each), -1) for each in (read, true))
         kept = np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :modes]
-        kept = kept * np.sign(
-            kept[np.abs(kept).argmax(0), np.arange(kept.shape[1])]
-        )  # equal files on each run
+        largest = np.take_along_axis(kept, np.abs(kept).argmax(0)[None], 0)
+        kept = kept * np.sign(largest)  # equal files on each run
         amounts = x @ kept
         normal = amounts.T @ amounts + ridge * len(x) * np.eye(kept.shape[1])
         return cls(kept, np.linalg.solve(normal, amounts.T @ (y - x)))
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads a correction.
+        """Reads a correction from a file.
 
         Raises:
             DataError: the file is missing, damaged, or of another landmark set.
         """
         arrays = read_arrays(path)
-        if arrays.get("points", np.zeros(0)).tolist() != list(POINTS):
+        if not {"points", "modes", "missing"} <= arrays.keys():
+            raise DataError(f"{path} is no correction of readings; build it again as its README says.")
+        if arrays["points"].tolist() != list(POINTS):
             raise DataError(f"{path} is of another landmark set; build it again as its README says.")
         return cls(arrays["modes"].astype(float), arrays["missing"].astype(float))
 
     def save(self, path: Path) -> None:
-        """Writes the correction."""
+        """Writes the correction to a file, whole or not at all."""
         modes, missing = self.modes.astype(np.float32), self.missing.astype(np.float32)
         write_arrays(path, points=np.array(POINTS), modes=modes, missing=missing)
 

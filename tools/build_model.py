@@ -52,7 +52,7 @@ make it. `eva mirror` uses it where there is no model of the user's own.
 
 def build_model(work: Path, out: Path) -> None:
     """Babbles and trains under `work`, then writes model and card into `out`."""
-    prepare(work, load_spec())
+    prepare_work_folder(work, load_spec())
     manifest = babble(work / "data", SAMPLES, image_size=None)
     data = load_dataset(work / "data")
     model = train_inverse_model(data, work / "model")
@@ -65,7 +65,7 @@ def build_model(work: Path, out: Path) -> None:
         (part / "README.md").write_text(model_card(report, data, errors["mean"]))
 
 
-def prepare(work: Path, spec: FaceSpec) -> None:
+def prepare_work_folder(work: Path, spec: FaceSpec) -> None:
     """Empties `work`, unless a call was interrupted there and the head is still the same.
 
     A data set tells its actuator table only, so faces of another skin would go unnoticed.

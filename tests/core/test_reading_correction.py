@@ -62,6 +62,9 @@ def test_files(tmp_path: Path) -> None:
     fitted = ReadingCorrection.fit(lost(made), made)
     fitted.save(tmp_path / "part.npz")
     assert ReadingCorrection.load(tmp_path / "part.npz")(made) == pytest.approx(fitted(made), abs=1e-5)
+    write_arrays(tmp_path / "part.npz", points=np.array(POINTS))
+    with pytest.raises(DataError, match="no correction of readings"):
+        ReadingCorrection.load(tmp_path / "part.npz")
     for points in (np.arange(3), np.array(POINTS[::-1])):
         write_arrays(tmp_path / "part.npz", points=points, modes=fitted.modes, missing=fitted.missing)
         with pytest.raises(DataError, match="another landmark set"):

@@ -19,7 +19,7 @@ from eva_sim.twin import Twin
 from tools import build_all
 from tools.build_assets import DECIMALS
 from tools.build_landmarks import detect_landmarks, embed_landmarks
-from tools.build_model import HEAD, prepare
+from tools.build_model import HEAD, prepare_work_folder
 
 SKIN = "meshes/skin.npz"
 
@@ -43,36 +43,36 @@ def copy_head(folder: Path, edited: str = "") -> FaceSpec:
 def interrupted(tmp_path: Path) -> Path:
     """A folder in which a training on EVA was interrupted."""
     work = tmp_path / "work"
-    prepare(work, copy_head(tmp_path / "head"))
+    prepare_work_folder(work, copy_head(tmp_path / "head"))
     (work / "data").mkdir()
     return work
 
 
 def test_an_interrupted_model_goes_on_for_the_same_head(interrupted: Path, tmp_path: Path) -> None:
-    prepare(interrupted, copy_head(tmp_path / "equal"))
+    prepare_work_folder(interrupted, copy_head(tmp_path / "equal"))
     assert (interrupted / "data").exists()
 
 
 @pytest.mark.parametrize("edited", [*HEAD, SKIN])
 def test_faces_of_another_head_are_not_trained_on(interrupted: Path, tmp_path: Path, edited: str) -> None:
     other = copy_head(tmp_path / "other", edited)
-    prepare(interrupted, other)
+    prepare_work_folder(interrupted, other)
     assert not (interrupted / "data").exists()
     (interrupted / "data").mkdir()
-    prepare(interrupted, other)
+    prepare_work_folder(interrupted, other)
     assert (interrupted / "data").exists()
 
 
 def test_a_finished_model_is_made_anew(interrupted: Path, tmp_path: Path) -> None:
     (interrupted / "model").mkdir()
     (interrupted / "model" / MODEL_FILE).touch()
-    prepare(interrupted, copy_head(tmp_path / "equal"))
+    prepare_work_folder(interrupted, copy_head(tmp_path / "equal"))
     assert not (interrupted / "data").exists() and not (interrupted / "model").exists()
 
 
 def test_faces_without_a_mark_are_not_trained_on(tmp_path: Path) -> None:
     (tmp_path / "work/data").mkdir(parents=True)
-    prepare(tmp_path / "work", copy_head(tmp_path / "head"))
+    prepare_work_folder(tmp_path / "work", copy_head(tmp_path / "head"))
     assert not (tmp_path / "work/data").exists()
 
 
