@@ -21,11 +21,13 @@ from eva_sim.head import JAW_HINGE
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.descent import (
+    MEMORY,
     Preconditioner,
     Problem,
+    Scratch,
+    borrow_scratch,
     descend,
     empty_memory,
-    empty_scratch,
     make_preconditioner,
 )
 from eva_sim.skin.forces import MATERIAL, Elements, Loads, build_elements, cable_directions
@@ -89,6 +91,7 @@ class Block:
         context: the solver's constants.
         faces: None for one face, LANES for that many.
         material: scales of the anatomy's constants per face, in the order of `MATERIAL`, (5, L).
+        pairs: of L-BFGS that are kept.
 
     Attributes:
         lanes: number of faces, L.
@@ -96,12 +99,13 @@ class Block:
         extra_solves: number of times that a face took extra evaluations, and Newton's method, (2,).
     """
 
-    def __init__(self, context: SolverContext, faces: int | None, material: Floats | None = None) -> None:
+    def __init__(
+        self, context: SolverContext, faces: int | None, material: Floats | None = None, pairs: int = MEMORY
+    ) -> None:
         self._context, self._faces = context, faces
         self.lanes, vertices = faces or 1, len(context.order)
         self._elements = context.lane_elements if faces else context.single_elements
-        self._x, self._scratch = empty_field(vertices, faces), empty_scratch(vertices, faces)
-        self._memory = empty_memory(context.free, faces)
+        self._x, self._memory = empty_field(vertices, faces), empty_memory(context.free, faces, pairs)
         single, cables = np.float32, len(context.anatomy.exits)
         scales = np.ones((len(MATERIAL), self.lanes)) if material is None else material
         self._loads = Loads(
@@ -129,6 +133,11 @@ class Block:
         self._loads.jaw[lanes], self._loads.take_up[:, lanes] = 0.0, 0.0
         self._loads.exits[:, :, lanes] = anatomy.exits[:, :, None]
 
+    @property
+    def _scratch(self) -> Scratch:
+        """Buffers of the calling thread."""
+        return borrow_scratch(len(self._context.order), self._faces)
+
     def _view(self, field: Floats) -> Floats:
         """Returns a field as (vertices, 3, L)."""
         return field.reshape(-1, 3, self.lanes)
@@ -152,7 +161,7 @@ class Block:
         self.set_loads(drives)
         coefficients = context.warm_start.coefficients(drives)
         change = coefficients - self._coefficients
-        add_modes(self._x, context.warm_start.modes, change, context.free, self._scratch.row)
+        add_modes(self._x, context.warm_start.modes, change, context.free, self._scratch.rows)
         self._view(self._x)[context.free :] = context.anatomy.boundary(drives)
         self._coefficients = coefficients
 
@@ -342,7 +351,8 @@ def make_block(anatomy: Anatomy, solver: str, faces: int | None, material: Float
     """Makes a block by the name of its solver."""
     if solver == "dynamic":
         return MovingBlock(anatomy, faces, material)
-    return Block(solver_context(anatomy), faces, material)
+    # A solve needs the pairs of its own steps; older ones cost memory traffic and save no evaluations.
+    return Block(solver_context(anatomy), faces, material, min(MEMORY, EVALUATIONS[solver] - 1))
 
 
 def solver_evaluations(anatomy: Anatomy, solver: str) -> int:

@@ -8,6 +8,7 @@ number of evaluations, whatever its neighbours do, so results do not depend on t
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +36,12 @@ from eva_sim.skin.lanes import (
     push_panel,
     push_panel_flat,
     scale,
-    set_scaled,
-    subtract,
+    set_change,
+    set_step,
     width,
 )
 
-MEMORY = 4  # pairs of L-BFGS
+MEMORY = 4  # pairs of L-BFGS, at most
 # Weight of each stiffness in the scalar matrix, which has no direction. A smaller weight overshoots, a
 # larger one converges slowly [measured: fewest evaluations on a random walk].
 MEMBRANE, BENDING, BACKING, CONTACT, THREADS = 3.0, 1.0, 0.33, 0.12, 0.5
@@ -72,8 +73,8 @@ class Memory(NamedTuple):
     """The pairs of L-BFGS: steps, and the changes of force over them.
 
     Attributes:
-        steps, changes: fields of MEMORY * F vertices.
-        scale: one over the product of each pair, (MEMORY, L); zero for a pair that is not used.
+        steps, changes: fields of M * F vertices, for M pairs.
+        scale: one over the product of each pair, (M, L); zero for a pair that is not used.
         head: index of the pair to be written next, (1,).
     """
 
@@ -84,13 +85,13 @@ class Memory(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Buffers, so that no step allocates: fields of V vertices, and one row."""
+    """Buffers, so that no step allocates: fields of V vertices, and two rows. Nothing is kept in them."""
 
     force: Floats
     trial: Floats
     trial_force: Floats
     direction: Floats
-    row: Floats
+    rows: Floats
 
 
 class Problem(NamedTuple):
@@ -123,19 +124,35 @@ class CableTerms(NamedTuple):
     softness: Floats
 
 
-def empty_memory(free: int, faces: int | None) -> Memory:
+def empty_memory(free: int, faces: int | None, pairs: int = MEMORY) -> Memory:
     """Makes an empty memory for one face (None) or LANES faces."""
     lanes = LANES if faces else 1
     return Memory(
-        empty_field(MEMORY * free, faces), empty_field(MEMORY * free, faces),
-        np.zeros((MEMORY, lanes), np.float32), np.zeros(1, np.int64),
+        empty_field(pairs * free, faces), empty_field(pairs * free, faces),
+        np.zeros((pairs, lanes), np.float32), np.zeros(1, np.int64),
     )  # fmt: skip
 
 
-def empty_scratch(vertices: int, faces: int | None) -> Scratch:
-    """Makes buffers for one face (None) or LANES faces."""
-    force, trial, trial_force, direction = (empty_field(vertices, faces) for _ in range(4))
-    return Scratch(force, trial, trial_force, direction, np.zeros((1, ROW), np.float32))
+class _ScratchOfThread(threading.local):
+    """The buffers of one thread by their size. All blocks share them, so they stay in the cache."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int | None], Scratch] = {}
+
+    def get(self, vertices: int, faces: int | None) -> Scratch:
+        size = vertices, faces
+        if size not in self._made:
+            force, trial, trial_force, direction = (empty_field(vertices, faces) for _ in range(4))
+            self._made[size] = Scratch(force, trial, trial_force, direction, np.zeros((2, ROW), np.float32))
+        return self._made[size]
+
+
+_scratch_of_thread = _ScratchOfThread()
+
+
+def borrow_scratch(vertices: int, faces: int | None) -> Scratch:
+    """Returns this thread's buffers for one face (None) or LANES faces; their content is arbitrary."""
+    return _scratch_of_thread.get(vertices, faces)
 
 
 def make_preconditioner(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Preconditioner, NDArray[np.intp]]:
@@ -325,16 +342,22 @@ def _two_loop_direction(direction, problem, terms, memory, row):  # type: ignore
 @compiled
 def _set_trial(x, problem, terms, memory, scratch, length):  # type: ignore[no-untyped-def]
     """Writes a step of the given `length` (L,) into the memory, and x after that step into `trial`."""
-    free, direction, row = problem.free, scratch.direction, scratch.row
+    free, direction, rows = problem.free, scratch.direction, scratch.rows
     lanes, first = len(length), memory.head[0] * free
     copy(direction, scratch.force, free)
-    _two_loop_direction(direction, problem, terms, memory, row)
-    factor, one = np.empty(lanes, np.float32), np.ones(lanes, np.float32)
+    direction[_padding(direction, free)] = np.float32(0)  # the factor's last panel reads it
+    _two_loop_direction(direction, problem, terms, memory, rows)
+    factor = np.empty(lanes, np.float32)
     for m in range(lanes):
         factor[m] = -length[m]
-    set_scaled(memory.steps, first, factor, direction, free, row)
-    copy(scratch.trial, x, len(x) // (width(x) if x.ndim == 1 else 1))
-    add_scaled(scratch.trial, one, memory.steps, first, free, row)
+    set_step(memory.steps, first, scratch.trial, factor, direction, x, free, rows)
+
+
+@compiled
+def _padding(field, free):  # type: ignore[no-untyped-def]
+    """Returns the slice of a field that fills up the last panel of the factor."""
+    per_vertex = 1 if field.ndim == 2 else 3
+    return slice(per_vertex * free, per_vertex * (free + PANEL - 1))
 
 
 @compiled
@@ -344,12 +367,20 @@ def _judge_trial(problem, memory, scratch, energy, trial_energy, accepted, lengt
     A rejected trial still adds its pair if its curvature is positive. Writes `accepted`, 1 or 0, and the
     `length` of the next step, both (L,), and updates `energy`.
     """
-    free, row, p = problem.free, scratch.row, memory.head[0]
+    free, p = problem.free, memory.head[0]
     lanes, first = len(energy), p * free
     slope, product = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
-    subtract(memory.changes, first, scratch.trial_force, scratch.force, free)
-    dot(memory.steps, first, scratch.force, 0, free, row, slope)
-    dot(memory.steps, first, memory.changes, first, free, row, product)
+    set_change(
+        memory.changes,
+        first,
+        scratch.trial_force,
+        scratch.force,
+        memory.steps,
+        free,
+        scratch.rows,
+        slope,
+        product,
+    )
     for m in range(lanes):
         limit = energy[m] + np.float32(ARMIJO) * slope[m] + np.float32(1e-6) * abs(energy[m])
         down = trial_energy[m] <= limit
@@ -376,12 +407,13 @@ def descend(x, problem, memory, scratch, evaluations, residual):  # type: ignore
         residual: root mean square force left on a free vertex, (L,) [N]; written.
     """
     free, elements, loads = problem.free, problem.elements, problem.loads
-    force, row = scratch.force, scratch.row
+    force, row = scratch.force, scratch.rows
     lanes, size = len(residual), len(memory.scale)
     energy, trial_energy = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
     accepted, length = np.ones(lanes, np.float32), np.ones(lanes, np.float32)
     terms = _cable_terms(x, problem, lanes)
     evaluate(x, elements, loads, force, energy)
+    copy(scratch.trial, x, len(x) // (width(x) if x.ndim == 1 else 1))  # the prescribed vertices stay
     for _ in range(evaluations - 1):
         first = memory.head[0] * free
         _set_trial(x, problem, terms, memory, scratch, length)

@@ -168,18 +168,60 @@ def add_scaled_rows(typing, out, scale, a, first, count):  # type: ignore[no-unt
 
 
 @intrinsic
-def scale_rows(typing, out, into, scale, a, count):  # type: ignore[no-untyped-def]
-    """out[into + n] = scale[0] * a[n]."""
+def scale_rows(typing, out, scale, count):  # type: ignore[no-untyped-def]
+    """out[n] *= scale[0]."""
 
     def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
         target = _Rows(context, builder, kinds[0], arguments[0])
-        factor = _Rows(context, builder, kinds[2], arguments[2]).load(_INDEX(0))
-        source = _Rows(context, builder, kinds[3], arguments[3])
-        with cgutils.for_range(builder, arguments[4]) as loop:
-            both = zip(factor, source.load(loop.index), strict=True)
-            target.store([builder.fmul(x, y) for x, y in both], builder.add(arguments[1], loop.index))
+        factor = _Rows(context, builder, kinds[1], arguments[1]).load(_INDEX(0))
+        with cgutils.for_range(builder, arguments[2]) as loop:
+            both = zip(factor, target.load(loop.index), strict=True)
+            target.store([builder.fmul(x, y) for x, y in both], loop.index)
 
-    return _procedure(generate)(typing, out, into, scale, a, count)
+    return _procedure(generate)(typing, out, scale, count)
+
+
+@intrinsic
+def step_rows(typing, steps, first, trial, scale, direction, x, count):  # type: ignore[no-untyped-def]
+    """steps[first + n] = scale[0] * direction[n]; trial[n] = x[n] + steps[first + n]."""
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        steps, trial, direction, x = (_Rows(context, builder, kinds[k], arguments[k]) for k in (0, 2, 4, 5))
+        factor = _Rows(context, builder, kinds[3], arguments[3]).load(_INDEX(0))
+        with cgutils.for_range(builder, arguments[6]) as loop:
+            both = zip(factor, direction.load(loop.index), strict=True)
+            step = [builder.fmul(a, b) for a, b in both]
+            steps.store(step, builder.add(arguments[1], loop.index))
+            both = zip(x.load(loop.index), step, strict=True)
+            trial.store([builder.fadd(a, b) for a, b in both], loop.index)
+
+    return _procedure(generate)(typing, steps, first, trial, scale, direction, x, count)
+
+
+@intrinsic
+def pair_rows(typing, out, changes, first, after, before, steps, count):  # type: ignore[no-untyped-def]
+    """changes[first + n] = after[n] - before[n]; sums over n of steps[first + n] times others into `out`.
+
+    out[0] is the sum of steps * before, out[1] that of steps * changes.
+    """
+
+    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+        changes, after, before, steps = (
+            _Rows(context, builder, kinds[k], arguments[k]) for k in (1, 3, 4, 5)
+        )
+        slope, product = (_Total(builder, [ir.Constant(_VECTOR, [0.0] * LANES)] * 3) for _ in range(2))
+        with cgutils.for_range(builder, arguments[6]) as loop:
+            place = builder.add(arguments[2], loop.index)
+            step, old = steps.load(place), before.load(loop.index)
+            change = [builder.fsub(a, b) for a, b in zip(after.load(loop.index), old, strict=True)]
+            changes.store(change, place)
+            slope.set(_multiply_add(builder, step, old, slope.get()))
+            product.set(_multiply_add(builder, step, change, product.get()))
+        out = _Rows(context, builder, kinds[0], arguments[0])
+        out.store(slope.get(), _INDEX(0))
+        out.store(product.get(), _INDEX(1))
+
+    return _procedure(generate)(typing, out, changes, first, after, before, steps, count)
 
 
 @intrinsic
@@ -339,8 +381,7 @@ def dot(a, first, b, start, count, row, out):  # type: ignore[no-untyped-def]
     """
     if b.ndim == 2:
         dot_rows(row, a, first, b, start, count)
-        for lane in range(LANES):
-            out[lane] = row[0, lane] + row[0, LANES + lane] + row[0, 2 * LANES + lane]
+        _sum_row(row, 0, out)
     else:
         out[0] = _flat_dot(a, first, b, start, count)
 
@@ -358,14 +399,37 @@ def add_scaled(out, scale, a, first, count, row):  # type: ignore[no-untyped-def
 
 
 @compiled
-def set_scaled(out, first, scale, a, count, row):  # type: ignore[no-untyped-def]
-    """Writes, per face, scale times `count` vertices of field a into field `out` from vertex `first`."""
-    if out.ndim == 2:
+def set_step(steps, first, trial, scale, direction, x, count, row):  # type: ignore[no-untyped-def]
+    """Writes, per face, scale times `direction` into field `steps` from vertex `first`, and x after it.
+
+    The latter goes into field `trial`. Both are of the first `count` vertices of the other fields.
+    """
+    if x.ndim == 2:
         _fill_row(row, scale)
-        scale_rows(out, first, row, a, count)
+        step_rows(steps, first, trial, row, direction, x, count)
     else:
         for n in range(3 * count):
-            out[3 * first + n] = scale[0] * a[n]
+            step = scale[0] * direction[n]
+            steps[3 * first + n] = step
+            trial[n] = x[n] + step
+
+
+@compiled
+def set_change(changes, first, after, before, steps, count, rows, slope, product):  # type: ignore[no-untyped-def]
+    """Writes `count` vertices of after - before into field `changes`, both from vertex `first`.
+
+    Also writes, per face, the scalar products of the steps there with `before` into `slope`, and with the
+    changes into `product`, both (L,). `rows` is a buffer of two rows, (2, ROW).
+    """
+    if after.ndim == 2:
+        pair_rows(rows, changes, first, after, before, steps, count)
+        _sum_row(rows, 0, slope)
+        _sum_row(rows, 1, product)
+    else:
+        for n in range(3 * count):
+            changes[3 * first + n] = after[n] - before[n]
+        slope[0] = _flat_dot(steps, first, before, 0, count)
+        product[0] = _flat_dot(steps, first, changes, first, count)
 
 
 @compiled
@@ -373,7 +437,7 @@ def scale(x, factor, count, row):  # type: ignore[no-untyped-def]
     """Multiplies, per face, `count` vertices of field x by `factor` (L,)."""
     if x.ndim == 2:
         _fill_row(row, factor)
-        scale_rows(x, 0, row, x, count)
+        scale_rows(x, row, count)
     else:
         for n in range(3 * count):
             x[n] *= factor[0]
@@ -431,18 +495,15 @@ def copy(out, a, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def subtract(out, first, a, b, count):  # type: ignore[no-untyped-def]
-    """Writes `count` vertices of a - b into field `out` from vertex `first`."""
-    target, left, right = out.ravel(), a.ravel(), b.ravel()
-    start = first * width(a)
-    for n in range(count * width(a)):
-        target[start + n] = left[n] - right[n]
-
-
-@compiled
 def width(field):  # type: ignore[no-untyped-def]
     """Returns the numbers per vertex."""
     return ROW if field.ndim == 2 else 3
+
+
+@compiled
+def _sum_row(rows, n, out):  # type: ignore[no-untyped-def]
+    for lane in range(LANES):
+        out[lane] = rows[n, lane] + rows[n, LANES + lane] + rows[n, 2 * LANES + lane]
 
 
 @compiled
