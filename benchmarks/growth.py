@@ -29,7 +29,7 @@ from eva_sim.files import atomic_path, write_json
 from eva_sim.skin.anatomy import Anatomy, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import Block, solver_context
-from eva_sim.skin.lanes import LANES
+from eva_sim.skin.lane_instructions import LANES
 
 FACES = (1, 4, 16, 64, 256, 1024, 4096)
 STEPS, EVALUATIONS = 10, 20

@@ -18,11 +18,11 @@ from scipy.spatial import cKDTree
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.skin.anatomy import Anatomy, Drives, build_anatomy
 from eva_sim.skin.block import TOLERANCE, Block, SolverContext, solver_context
-from eva_sim.skin.descent import cable_replies, scalar_matrix
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.factor import Factor
 from eva_sim.skin.forces import build_elements
-from eva_sim.skin.lanes import LANES
+from eva_sim.skin.lane_instructions import LANES
+from eva_sim.skin.preconditioner import cable_replies, scalar_matrix
 from eva_sim.testing.surface_geometry import crossings, turns
 from tools.assets.cables import Cable, Place, cable_patches
 from tools.assets.face_units import read_face_units, units_on_skin

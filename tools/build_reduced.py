@@ -25,7 +25,7 @@ from eva_sim.landmarks import load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.ground import rotate_with_jaw
-from eva_sim.skin.lanes import LANES
+from eva_sim.skin.lane_instructions import LANES
 from eva_sim.skin.reduced import DriveNetwork
 
 OUT = Path(__file__).resolve().parents[1] / "assets" / "precomputed" / "reduced_skin.npz"

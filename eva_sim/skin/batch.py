@@ -29,7 +29,7 @@ from eva_sim.skin.block import (
     solver_evaluations,
 )
 from eva_sim.skin.forces import MATERIAL
-from eva_sim.skin.lanes import LANES
+from eva_sim.skin.lane_instructions import LANES
 
 
 class Skins:

@@ -22,17 +22,16 @@ from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.descent import (
     MEMORY,
-    Preconditioner,
     Problem,
     Scratch,
     borrow_scratch,
     descend,
     empty_memory,
-    make_preconditioner,
 )
 from eva_sim.skin.forces import MATERIAL, Elements, Loads, build_elements, cable_directions
 from eva_sim.skin.ground import rotate_about_x
 from eva_sim.skin.lanes import add_modes, empty_field
+from eva_sim.skin.preconditioner import Preconditioner, make_preconditioner
 from eva_sim.skin.warm_start import WarmStart, load_warm_start
 
 #: Evaluations of energy and force in a solve, by the solver's name; "reference" is Newton's method.

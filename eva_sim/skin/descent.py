@@ -1,9 +1,8 @@
 """The quasi-Newton descent that both the single face and the lanes run.
 
-L-BFGS (Nocedal, Math. Comp. 35, 1980) with a constant initial matrix. That matrix is scalar, the same for
-x, y and z, and is factored once (Liu, Bouaziz and Kavan, ACM TOG 36(3), 2017); taut cables enter it by
-the inversion lemma of Woodbury. The pairs of L-BFGS are kept from step to step. Every face takes the same
-number of evaluations, whatever its neighbours do, so results do not depend on the neighbours.
+L-BFGS (Nocedal, Math. Comp. 35, 1980) with a constant initial matrix (`preconditioner.py`), which taut
+cables enter by the inversion lemma of Woodbury. The pairs of L-BFGS are kept from step to step. Every face
+takes the same number of evaluations, whatever its neighbours do, so results do not depend on them.
 """
 
 from __future__ import annotations
@@ -12,61 +11,28 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.skin.anatomy import THICKNESS, YOUNG, Anatomy
-from eva_sim.skin.elements import laplacian, vertex_areas
-from eva_sim.skin.energy import POISSON, compiled
-from eva_sim.skin.factor import Factor
+from eva_sim.skin.energy import compiled
 from eva_sim.skin.forces import Elements, Loads, cable_directions, evaluate
+from eva_sim.skin.lane_instructions import LANES, PANEL, ROW
 from eva_sim.skin.lanes import (
-    LANES,
-    PANEL,
-    ROW,
     add_outer,
     add_scaled,
     clear,
     copy,
     dot,
     empty_field,
-    pull_panel,
-    pull_panel_flat,
-    push_panel,
-    push_panel_flat,
     scale,
     set_change,
     set_step,
     width,
 )
+from eva_sim.skin.preconditioner import Preconditioner, substitute
 
 MEMORY = 4  # pairs of L-BFGS, at most
-# Weight of each stiffness in the scalar matrix, which has no direction. A smaller weight overshoots, a
-# larger one converges slowly [measured: fewest evaluations on a random walk].
-MEMBRANE, BENDING, BACKING, CONTACT, THREADS = 3.0, 1.0, 0.33, 0.12, 0.5
 ARMIJO = 1e-4  # share of the decrease predicted by the slope that a step must reach
-
-
-class Preconditioner(NamedTuple):
-    """Approximate second derivative, factored, in the solver's order; see `make_preconditioner`.
-
-    Attributes:
-        start, row, value: the factor L below its panels of PANEL columns each: index of each panel's first
-            row, (P + 1,), the rows, (K,), and their entries, (K, PANEL).
-        corner: L within each panel below its diagonal, row by row, (P, PANEL * PANEL).
-        inverse: inverse of the diagonal D, filled up with ones, (P * PANEL,).
-        reply: displacement of each free vertex per newton on each patch, (C, F) [m/N].
-        give: displacement of each patch per newton on each patch, (C, C) [m/N].
-    """
-
-    start: NDArray[np.int64]
-    row: NDArray[np.int64]
-    value: Floats
-    corner: Floats
-    inverse: Floats
-    reply: Floats
-    give: Floats
 
 
 class Memory(NamedTuple):
@@ -155,100 +121,6 @@ def borrow_scratch(vertices: int, faces: int | None) -> Scratch:
     return _scratch_of_thread.get(vertices, faces)
 
 
-def make_preconditioner(anatomy: Anatomy, inertia: float = 0.0) -> tuple[Preconditioner, NDArray[np.intp]]:
-    """Factors the scalar stiffness matrix.
-
-    Args:
-        anatomy: the skin.
-        inertia: 1/h^2 for a time step h, zero for a skin without mass [1/s2].
-
-    Returns:
-        The preconditioner, and the solver's order of the vertices: free ones in the factor's order, then
-        prescribed ones.
-    """
-    free = anatomy.free
-    matrix = scalar_matrix(anatomy) + inertia * sparse.diags(anatomy.mass)
-    factor = Factor(sparse.csc_matrix(matrix[free][:, free]))
-    reply, give = cable_replies(anatomy, factor)
-    return Preconditioner(*_panels(factor), reply, give), np.concatenate([free[factor.order], anatomy.fixed])
-
-
-def cable_replies(anatomy: Anatomy, factor: Factor) -> tuple[Floats, Floats]:
-    """Returns `reply` and `give` of a preconditioner, from the factored matrix of the skin."""
-    sides = anatomy.patches[:, anatomy.free]
-    reply = np.stack([factor.solve(np.tile(side[:, None], 3))[factor.order, 0] for side in sides])
-    give = np.einsum("cf,df->cd", sides[:, factor.order], reply)
-    return reply.astype(np.float32), give.astype(np.float32)
-
-
-def _panels(factor: Factor) -> tuple[NDArray, NDArray, Floats, Floats, Floats]:
-    """Arranges the factor in panels of PANEL neighbouring columns, which mostly have the same rows.
-
-    A row is then loaded once for PANEL columns. Missing entries are zero, and the last panel is filled up
-    with zero columns.
-    """
-    lower, count = factor.lower, len(factor.diagonal)
-    starts, rows, values, corners = [0], [], [], []
-    inverse = np.ones(count + -count % PANEL, np.float32)
-    inverse[:count] = 1 / factor.diagonal
-    for first in range(0, count, PANEL):
-        columns = lower[:, first : first + PANEL]
-        used = np.unique(columns.indices)
-        below = used[used >= first + PANEL]
-        dense = np.zeros((len(below), PANEL))
-        dense[:, : columns.shape[1]] = columns[below].toarray()
-        corner = np.zeros((PANEL, PANEL))
-        inside = columns[first : first + PANEL].toarray()
-        corner[: inside.shape[0], : inside.shape[1]] = inside
-        starts.append(starts[-1] + len(below))
-        rows.append(below)
-        values.append(dense)
-        corners.append(corner.ravel())
-    return (
-        np.array(starts), np.concatenate(rows).astype(np.int64),
-        np.concatenate(values).astype(np.float32), np.array(corners, np.float32), inverse,
-    )  # fmt: skip
-
-
-def scalar_matrix(anatomy: Anatomy) -> sparse.csr_matrix:
-    """Builds the stiffness of membrane, bending, ground and lips, the same for x, y and z, (V, V) [N/m]."""
-    points, triangles, ground = anatomy.points, anatomy.triangles, anatomy.ground
-    laplace = laplacian(points, triangles)
-    shear = YOUNG / (2 * (1 + POISSON)) * THICKNESS
-    rigidity = YOUNG * THICKNESS**3 / (12 * (1 - POISSON**2))
-    bending = laplace @ sparse.diags(rigidity / vertex_areas(points, triangles)) @ laplace
-    held = ground.tether + BACKING * ground.backing + CONTACT * ground.contact
-    apart = _differences(anatomy.lips.pairs, len(points))
-    threads = anatomy.lips.thread * apart.T @ apart
-    return sparse.csr_matrix(
-        MEMBRANE * shear * laplace + BENDING * bending + sparse.diags(held) + THREADS * threads
-    )
-
-
-def _differences(pairs: NDArray[np.int64], vertices: int) -> sparse.csr_matrix:
-    """The matrix (P, V) that takes the second from the first vertex of each pair."""
-    rows, signs = np.repeat(np.arange(len(pairs)), 2), np.tile([1.0, -1.0], len(pairs))
-    return sparse.csr_matrix((signs, (rows, pairs.ravel())), shape=(len(pairs), vertices))
-
-
-@compiled
-def _substitute(x, preconditioner):  # type: ignore[no-untyped-def]
-    """Solves L D L^T x = b in place on a field that has PANEL - 1 vertices more than the factor."""
-    start, row, value = preconditioner.start, preconditioner.row, preconditioner.value
-    corner, inverse = preconditioner.corner, preconditioner.inverse
-    panels = len(corner)
-    if x.ndim == 2:
-        for p in range(panels):
-            push_panel(x, p * PANEL, corner[p], row, value, start[p], start[p + 1])
-        for p in range(panels - 1, -1, -1):
-            pull_panel(x, p * PANEL, inverse, corner[p], row, value, start[p], start[p + 1])
-    else:
-        for p in range(panels):
-            push_panel_flat(x, p * PANEL, corner[p], row, value, start[p], start[p + 1])
-        for p in range(panels - 1, -1, -1):
-            pull_panel_flat(x, p * PANEL, inverse, corner[p], row, value, start[p], start[p + 1])
-
-
 @compiled
 def _cable_terms(x, problem, lanes):  # type: ignore[no-untyped-def]
     """Evaluates `CableTerms` at x."""
@@ -295,7 +167,7 @@ def _precondition(x, problem, terms, row):  # type: ignore[no-untyped-def]
     """Turns a force into the step that would balance it, in place (Woodbury's inversion lemma)."""
     preconditioner, elements, free = problem.preconditioner, problem.elements, problem.free
     directions, coupling, softness = terms
-    _substitute(x, preconditioner)
+    substitute(x, preconditioner)
     scale(x, softness, free, row)
     cables, lanes = directions.shape[0], directions.shape[2]
     stretch, pull = np.zeros((cables, lanes), np.float32), np.zeros((3, lanes), np.float32)

@@ -17,7 +17,7 @@ from eva_sim.skin.anatomy import Anatomy
 from eva_sim.skin.cables_and_lips import lip_force, thread_yields
 from eva_sim.skin.energy import bending_energy, compiled, membrane_energy
 from eva_sim.skin.ground import ground_energy
-from eva_sim.skin.lanes import LANES, ROW, add_row
+from eva_sim.skin.lane_instructions import LANES, ROW, add_row
 
 #: Constants of the anatomy that can be scaled per face, in the order of every array of scales.
 MATERIAL = ("membrane", "bending", "attachment", "ground", "cable")

@@ -19,7 +19,8 @@ from eva_sim.files import read_arrays
 from eva_sim.landmarks import embed, load_embedding
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.energy import compiled
-from eva_sim.skin.lanes import LANES, ROW, add_modes, empty_field
+from eva_sim.skin.lane_instructions import LANES, ROW
+from eva_sim.skin.lanes import add_modes, empty_field
 
 FILE = "precomputed/reduced_skin.npz"
 DIRECT = 3  # drives before the take-ups: jaw, left lid, right lid

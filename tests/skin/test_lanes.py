@@ -16,7 +16,7 @@ from eva_sim.skin.anatomy import Anatomy, Drive, Drives, drive_ranges, load_anat
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import Block, solver_context
 from eva_sim.skin.forces import evaluate
-from eva_sim.skin.lanes import LANES
+from eva_sim.skin.lane_instructions import LANES
 from eva_sim.skin.solver import ReferenceSkin, Skin
 
 OPEN = Drive(0.26, np.zeros(2), np.zeros(12))

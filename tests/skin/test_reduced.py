@@ -14,7 +14,7 @@ from eva_sim.errors import DataError, PhysicsError
 from eva_sim.files import asset, read_arrays
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.batch import Skins
-from eva_sim.skin.lanes import LANES
+from eva_sim.skin.lane_instructions import LANES
 from eva_sim.skin.reduced import CPU_BATCH, ReducedSkins, build_reduced_model, load_reduced
 from eva_sim.skin.reduced_face import ReducedSkin
 from eva_sim.skin.reduced_map import drive_matrix, load_reduced_map
