@@ -11,8 +11,6 @@ the same room, the gaps decide.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,7 +18,7 @@ from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, landmark_rows
-from eva_sim.limits.command_search import CommandSearch
+from eva_sim.limits.command_search import CommandSearch, Cost
 
 #: Weight of each axis: a camera sees depth only indirectly, and MediaPipe's z follows a person's
 #: expression weakly and their head pose strongly.
@@ -41,11 +39,6 @@ SHUT = 0.35
 _LID_FACTORS = (0.5, 4.0)
 #: Margin to the ends of travel at which the search for the nearest face starts [command].
 _INSIDE = 0.1
-#: Tolerance at which the search through the inside is handed on to the exact one, and what it holds for.
-#: With 1e-2, 2 of 373 faces ended 0.006 outer-eye distances from the nearest that any of six searches found.
-_NEAR, _STOPS = 1e-3, ("ftol", "xtol", "gtol")
-#: Gradient at which the exact search stops: a resting person asks for the resting robot to 1e-9.
-_EXACT = 1e-12
 
 _X, _Y, _Z = range(3)
 Gap = tuple[tuple[int, ...], tuple[int, ...], int]
@@ -138,29 +131,28 @@ class Retargeter:
         """Finds the pulls within the travel that come nearest, (M,).
 
         The map is not linear: a search from rest, an end of travel for most actuators, can end far from the
-        nearest face. So one goes through the inside of the travel, from near the answer of the map's linear
-        part, and an exact one from where it stops.
+        nearest face. So it begins inside the travel, near the answer of the map's linear part.
         """
+        rest, moving = self._rest[self._moving], self._moving
         inside_span = wanted @ self._reached
         answer = self._linear @ np.concatenate([inside_span, np.zeros(len(self._effort))])
-        start, rest = self._rest.copy(), self._rest[self._moving]
-        start[self._moving] = np.clip(rest + answer, _INSIDE - 1, 1 - _INSIDE)
-        near = self._search(inside_span, start, method="trf", **dict.fromkeys(_STOPS, _NEAR))
-        return self._search(inside_span, near, method="dogbox", gtol=_EXACT)[self._moving] - rest
+        start = self._rest.copy()
+        start[moving] = np.clip(rest + answer, _INSIDE - 1, 1 - _INSIDE)
+        found = self._search_within.minimise(
+            start, moving, lambda command: self._cost(command[moving] - rest, inside_span)
+        )
+        return found[moving] - rest
 
-    def _search(self, wanted: Floats, start: Floats, **options: Any) -> Floats:
-        """Finds the command nearest to a face, (A,), from the command where it begins."""
-        rest, moving = self._rest, self._moving
-
-        def residual(command: Floats) -> Floats:
-            pulls = (command - rest)[moving]
-            return np.concatenate([self._compared(pulls) - wanted, self._effort @ pulls])
-
-        def jacobian(command: Floats) -> Floats:
-            pulls = (command - rest)[moving]
-            return np.concatenate([self._compared.jacobian(pulls), self._effort])
-
-        return self._search_within(start, moving, residual, jacobian, **options)
+    def _cost(self, pulls: Floats, wanted: Floats) -> Cost:
+        """Returns half the squared distance of the face of some pulls, (M,), and of their effort."""
+        error, effort = self._compared(pulls) - wanted, self._effort @ pulls
+        jacobian = self._compared.jacobian(pulls)
+        curvature = jacobian.T @ jacobian + self._compared.curvature(pulls, error)
+        return Cost(
+            0.5 * float(error @ error + effort @ effort),
+            jacobian.T @ error + self._effort.T @ effort,
+            curvature + self._effort.T @ self._effort,
+        )
 
 
 def _effort(spec: FaceSpec) -> Floats:

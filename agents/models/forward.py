@@ -1,8 +1,8 @@
 """The forward model: command to landmarks, learned from a face's own babbling.
 
 The displacement is a sum of principal modes. Each mode's amount is a polynomial in the pulls, with the
-products of two pulls and those of one pull and the square of another, fitted in closed form. Its jacobian is
-exact. `python -m benchmarks.forward` compares it with other models, and measures how long both take.
+products of two pulls and those of one pull and the square of another, fitted in closed form. Its derivatives
+are exact. `python -m benchmarks.forward` compares it with other models, and measures how long both take.
 """
 
 from __future__ import annotations
@@ -57,10 +57,17 @@ class ForwardModel:
 
     def jacobian(self, pulls: Floats) -> Floats:
         """Returns the derivative of the displacement by each pull, (D, M)."""
-        by_pull, by_square = np.split(pulls @ self.products, 2)
+        by_pull, by_square = (pulls @ self.products).reshape(2, len(pulls), -1)
         amounts = self.linear + self._by_powers(pulls) + by_pull + 2 * pulls[:, None] * by_square
         jacobian: Floats = (amounts @ self.modes).T
         return jacobian
+
+    def curvature(self, pulls: Floats, weights: Floats) -> Floats:
+        """Returns the second derivative of weights (D,) times the displacement by two pulls each, (M, M)."""
+        pairs, cubes = (self.products @ (self.modes @ weights)).reshape(2, len(pulls), -1)
+        mixed = pairs + 2 * pulls[:, None] * cubes
+        curvature: Floats = mixed + mixed.T + np.diag(2 * cubes @ pulls)
+        return curvature
 
     def project(self, metric: Floats) -> ForwardModel:
         """Returns this model followed by a linear map, (K, D): pulls to K numbers."""
@@ -68,5 +75,6 @@ class ForwardModel:
 
     def _by_powers(self, pulls: Floats) -> Floats:
         """Returns Q and C contracted with the pulls and their squares, (M, K)."""
-        contracted: Floats = np.tensordot(np.concatenate([pulls, pulls**2]), self.products, 1)
-        return contracted
+        powers = np.concatenate([pulls, pulls**2])
+        contracted: Floats = powers @ self.products.reshape(len(powers), -1)
+        return contracted.reshape(self.linear.shape)

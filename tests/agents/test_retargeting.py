@@ -239,7 +239,7 @@ def test_a_range_that_is_none_is_refused(twin: Twin, low: np.ndarray, high: np.n
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_a_forward_model_recovers_a_map_of_its_order_and_its_jacobian(order: int) -> None:
+def test_a_forward_model_recovers_a_map_of_its_order_and_its_derivatives(order: int) -> None:
     rng = np.random.default_rng(4)
     products = rng.normal(size=(10, 5, 7))
     products[:5] += products[:5].transpose(1, 0, 2).copy()
@@ -251,6 +251,11 @@ def test_a_forward_model_recovers_a_map_of_its_order_and_its_jacobian(order: int
     np.testing.assert_allclose(found(x), truth(x), rtol=5e-3, atol=5e-3)
     jacobian = np.stack([(truth(x + s) - truth(x - s)) / 2e-6 for s in step], axis=1)
     np.testing.assert_allclose(truth.jacobian(x), jacobian, rtol=1e-5, atol=1e-6)
+    weights = rng.normal(size=7)
+    curvature = np.stack(
+        [weights @ (truth.jacobian(x + s) - truth.jacobian(x - s)) / 2e-6 for s in step], axis=1
+    )
+    np.testing.assert_allclose(truth.curvature(x, weights), curvature, rtol=1e-5, atol=1e-5)
     metric = rng.normal(size=(3, 7))
     np.testing.assert_allclose(truth.project(metric)(x), metric @ truth(x), rtol=1e-9)
 

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.limits.command_limits import CommandLimits
-from eva_sim.limits.command_search import CommandSearch
+from eva_sim.limits.command_search import CommandSearch, Cost
 from eva_sim.limits.pulls import load_pull_rules, rule_load
 
 COST = 100.0
@@ -47,6 +47,15 @@ class Problem:
         start = np.clip(self.rest, -0.9, 0.9)
         return self.search_within(start, self.rows, self.residual, self.jacobian, **options)
 
+    def smooth_cost(self, command: Floats) -> Cost:
+        residual, jacobian = self.residual(command), self.jacobian(command)
+        bend = np.diag(-0.2 * self.map.T @ residual)
+        return Cost(0.5 * float(residual @ residual), jacobian.T @ residual, jacobian.T @ jacobian + bend)
+
+    def minimise(self) -> Floats:
+        start = np.clip(self.rest, -0.9, 0.9)
+        return self.search_within.minimise(start, self.rows, self.smooth_cost)
+
     def cost(self, command: Floats) -> float:
         return float(np.square(self.residual(command)).sum())
 
@@ -78,12 +87,15 @@ BEYOND: list[dict[str, float]] = [
 ]
 
 
+@pytest.mark.parametrize("newton", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("pulls", BEYOND)
-def test_it_ends_where_another_solver_ends(spec: FaceSpec, pulls: dict[str, float], seed: int) -> None:
+def test_it_ends_where_another_solver_ends(
+    spec: FaceSpec, pulls: dict[str, float], seed: int, newton: bool
+) -> None:
     problem = Problem(spec, seed)
     problem.want(**pulls)
-    found = problem.search()
+    found = problem.minimise() if newton else problem.search()
     assert problem.search_within.loads(found).max() <= 1 + 1e-9
     assert problem.cost(found) == pytest.approx(problem.by_another_solver(), rel=0.02)
     scaled = CommandLimits(spec).within(
@@ -98,6 +110,7 @@ def test_what_is_within_the_rules_is_found_exactly(spec: FaceSpec, pulls: dict[s
     problem.want(**pulls)
     wanted = spec.command(**{name: 2 * share - 1 for name, share in pulls.items()})
     np.testing.assert_allclose(problem.search(method="dogbox"), wanted, atol=1e-6)
+    np.testing.assert_allclose(problem.minimise(), wanted, atol=1e-7)
 
 
 def test_actuators_that_are_not_searched_stay(spec: FaceSpec) -> None:
