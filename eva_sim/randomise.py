@@ -85,7 +85,7 @@ def draw_parameters(
 
 
 def material_scales(parameters: Parameters) -> Floats:
-    """Returns scales of the skin's constants, (5,) in the order of `eva_sim.skin.forces.MATERIAL`."""
+    """Returns scales of the skin's constants, (5,) in the order of `eva_sim.skin.element_arrays.MATERIAL`."""
     stiffness, thickness = (float(parameters.get(name, 1.0)) for name in ("stiffness", "thickness"))
     others = [float(parameters.get(name, 1.0)) for name in ("attachment", "ground", "cable_stiffness")]
     return np.array([stiffness * thickness, stiffness * thickness**3, *others])

@@ -18,9 +18,9 @@ from scipy.spatial import cKDTree
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.skin.anatomy import Anatomy, Drives, build_anatomy
 from eva_sim.skin.block import TOLERANCE, Block, SolverContext, solver_context
+from eva_sim.skin.element_arrays import build_elements
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.factor import Factor
-from eva_sim.skin.forces import build_elements
 from eva_sim.skin.lane_instructions import LANES
 from eva_sim.skin.preconditioner import cable_replies, scalar_matrix
 from eva_sim.testing.surface_geometry import crossings, turns

@@ -28,7 +28,7 @@ from eva_sim.skin.block import (
     solver_context,
     solver_evaluations,
 )
-from eva_sim.skin.forces import MATERIAL
+from eva_sim.skin.element_arrays import MATERIAL
 from eva_sim.skin.lane_instructions import LANES
 
 

@@ -28,7 +28,8 @@ from eva_sim.skin.descent import (
     descend,
     empty_memory,
 )
-from eva_sim.skin.forces import MATERIAL, Elements, Loads, build_elements, cable_directions
+from eva_sim.skin.element_arrays import MATERIAL, Elements, Loads, build_elements
+from eva_sim.skin.forces import cable_directions
 from eva_sim.skin.ground import rotate_about_x
 from eva_sim.skin.lanes import add_modes, empty_field
 from eva_sim.skin.preconditioner import Preconditioner, make_preconditioner

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
+from eva_sim.skin.element_arrays import Elements, Loads
 from eva_sim.skin.energy import compiled
-from eva_sim.skin.forces import Elements, Loads, cable_directions, evaluate
+from eva_sim.skin.forces import cable_directions, evaluate
 from eva_sim.skin.lane_instructions import LANES, PANEL, ROW
 from eva_sim.skin.lanes import (
     add_outer,

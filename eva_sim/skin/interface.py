@@ -45,7 +45,7 @@ class SkinSolver(Protocol):
         """Puts the face at rest at neutral and forgets its history."""
 
     def scale_material(self, scales: Floats) -> None:
-        """Scales the anatomy's constants from now on, (5,) in the order of `forces.MATERIAL`."""
+        """Scales the anatomy's constants from now on, (5,) in the order of `element_arrays.MATERIAL`."""
 
     def step(self, drive: Drive) -> None:
         """Finds the skin under a drive.
@@ -96,7 +96,7 @@ class BatchSkinSolver(Protocol):
         """Puts one face, or all, at rest at neutral and forgets the history."""
 
     def scale_material(self, face: int, scales: Floats) -> None:
-        """Scales one face's constants from now on, (5,) in the order of `forces.MATERIAL`."""
+        """Scales one face's constants from now on, (5,) in the order of `element_arrays.MATERIAL`."""
 
     def step(self, drives: Drives) -> None:
         """Finds every face's skin under its drive.
