@@ -137,7 +137,7 @@ class Anatomy:
         return rotate_about_x(self.points[self.fixed], self.centres, angles)
 
     def scaled(self, material: Floats) -> Anatomy:
-        """The same skin with its constants scaled by `material` (5,), in the order of `element_arrays.MATERIAL`."""
+        """The same skin with its constants scaled by `material` (5,), in the order of `MATERIAL`."""
         membrane, bending, attachment, contact, cable = (float(scale) for scale in material)
         ground = self.ground
         return replace(
