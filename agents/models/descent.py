@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eva_sim.agents.models.training_log import log_loss
 from eva_sim.agents.models.training_state import TrainingState
 from eva_sim.progress import progress
 
@@ -41,6 +42,7 @@ def descend(
     state: TrainingState,
     *,
     does: str,
+    logged_as: str,
     beside: dict[str, Any] | None = None,
 ) -> list[float]:
     """Trains a network in place.
@@ -51,6 +53,7 @@ def descend(
         descent: number and size of the steps.
         state: from which it goes on, and in which it is kept.
         does: name of the work, for the progress.
+        logged_as: name of the losses, see `log_loss`.
         beside: further entries of the state, such as normalisers.
 
     Returns:
@@ -61,7 +64,7 @@ def descend(
         run.resume(earlier)
     with progress(does=does, total=descent.steps, initial=run.step, unit="steps") as bar:
         while run.step < descent.steps:
-            run.advance(loss)
+            run.advance(loss, logged_as)
             bar.update()
             if run.history:
                 bar.set_postfix(loss=f"{run.history[-1]:.4f}", refresh=False)
@@ -82,7 +85,7 @@ class _Run:
         self._generator = torch.Generator().manual_seed(descent.seed)
         self._recent = list[float]()
 
-    def advance(self, loss: Callable[[torch.Generator], Tensor]) -> None:
+    def advance(self, loss: Callable[[torch.Generator], Tensor], logged_as: str) -> None:
         """Makes one step."""
         for group in self._optimiser.param_groups:
             group["lr"] = self._descent.rate * (1 + math.cos(math.pi * self.step / self._descent.steps)) / 2
@@ -95,6 +98,7 @@ class _Run:
         if len(self._recent) == AVERAGED or self.step == self._descent.steps:
             self.history.append(sum(self._recent) / len(self._recent))
             self._recent = []
+            log_loss(logged_as, self.history[-1], self.step)
 
     def content(self) -> dict[str, Any]:
         """Returns everything that a later run needs."""

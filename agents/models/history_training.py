@@ -204,7 +204,8 @@ class _Training:
         ):
             descent = Descent(steps, config.rate, config.decay, config.seed + number)
             does = f"{name}, round {number + 1} of {config.rounds}"
-            self.losses[name] += descend(network, loss, descent, state, does=does)
+            logged_as = f"{name}/loss_of_round_{number + 1}"
+            self.losses[name] += descend(network, loss, descent, state, does=does, logged_as=logged_as)
         report(
             f"Round {number + 1} of {config.rounds}: the face's motion is known to "
             f"{self.losses['motion'][-1]:.4f} outer-eye distances; the model's loss is "

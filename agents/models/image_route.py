@@ -134,14 +134,15 @@ def fit_image_route(
             image.network,
             picture_loss(image, data, windows, config.picture_batch, config.noise),
             Descent(config.picture_steps, config.rate, config.decay, config.seed),
-            state(PICTURE_STATE), does="self-image", beside={"normaliser": vars(image.normaliser)},
+            state(PICTURE_STATE), does="self-image",
+            logged_as="self_image/loss", beside={"normaliser": vars(image.normaliser)},
         )  # fmt: skip
         image.network.requires_grad_(False)
         histories["image_inverse"] = descend(
             inverse.network,
             command_loss(inverse, image, data, windows, config.command_batch, config.noise),
             Descent(config.command_steps, config.rate, config.decay, config.seed),
-            state(COMMAND_STATE), does="image inverse",
+            state(COMMAND_STATE), does="image inverse", logged_as="image_inverse/loss",
             beside={"normaliser": {"mean": inverse.mean, "scale": inverse.scale}},
         )  # fmt: skip
     return ImageRoute(BabbledFace.of(data), image, inverse), histories

@@ -21,6 +21,7 @@ from eva_sim.agents.models.babbled_face import BabbledFace
 from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.prediction import predict_commands
 from eva_sim.agents.models.route_model import RouteModel
+from eva_sim.agents.models.training_log import log_loss
 from eva_sim.agents.models.training_state import TrainingState
 from eva_sim.contract import Floats
 from eva_sim.progress import progress, report
@@ -184,6 +185,7 @@ def _descend(
             _epoch(model, training, config, optimiser)
             schedule.step()
             history.append(_validate(model, validation))
+            log_loss("direct/validation_error", history[-1], len(history))
             if history[-1] == min(history):
                 best = copy.deepcopy(network.state_dict())
             bar.set_postfix(mae=f"{min(history):.4f}", refresh=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +67,13 @@ def train(
             autocompletion=options.one_of(["direct", "image", "linear", "history"]),
         ),
     ] = "direct",
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="write the losses into a folder tensorboard beside the model (extra: tensorboard)",
+        ),
+    ] = False,
 ) -> None:
     """Learns commands from landmarks in a babbled data set.
 
@@ -73,6 +81,7 @@ def train(
     """
     from eva_sim.agents.data.dataset import load_dataset
     from eva_sim.agents.models.routes import check_route
+    from eva_sim.agents.models.training_log import EVENTS, log_to_tensorboard
     from eva_sim.agents.models.training_state import STATES
     from eva_sim.agents.train import train_model
 
@@ -82,7 +91,8 @@ def train(
         states = any(out.glob(f"*{STATES}"))
         return f"{out} keeps the state of the training." if states else f"No model was written to {out}."
 
-    with work_in(out, kept, goes_on=True):
+    log = log_to_tensorboard(out / EVENTS) if tensorboard else nullcontext()
+    with work_in(out, kept, goes_on=True), log:
         train_model(load_dataset(data), out, route)
     print_result({"folder": out, "route": route}, f"{out}")
 

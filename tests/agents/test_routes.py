@@ -379,9 +379,9 @@ def test_a_descent_repeats_with_its_seed_and_lowers_the_loss() -> None:
             value: Tensor = (network(inputs)[:, 0] - inputs.sum(1)).square().mean()
             return value
 
-        return descend(
-            network, loss, Descent(300, 0.05, 0.0, seed), TrainingState(None, {}), does="test"
-        ), network.weight.detach()
+        descent, state = Descent(300, 0.05, 0.0, seed), TrainingState(None, {})
+        losses = descend(network, loss, descent, state, does="test", logged_as="test/loss")
+        return losses, network.weight.detach()
 
     first, again, other = run(1), run(1), run(2)
     assert first[0] == again[0] and torch.equal(first[1], again[1])
