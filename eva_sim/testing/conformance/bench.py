@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,21 +28,32 @@ ALL = set(range(len(SPEC)))
 #: Channel of each actuator.
 CHANNEL = SPEC.column("channel").astype(int)
 #: A PCA9685 of 25 MHz that divides by 122 and 4096 counts in this [us]; the mock as the wire does.
-STEP = {"mock": 0.0, "virtual": 122 / 25, "port": 0.0}
+STEP = {"virtual": 122 / 25}
 #: Opens a board of a body, with the options of `SimulatedBoard`: a mock, a virtual board, or one at a port.
 Opener = Callable[..., Any]
 #: Within what a silent host's face holds and is limp [s].
 HOLD, LIMP = 0.25, 1.1
 
 
+class Findings(Protocol):
+    """What a watcher of servos finds, see `PulseWatcher`."""
+
+    beyond: float
+    faster: float
+    rearmed: int
+    events: int
+    wrong: list[str]
+
+
 class Trial:
     """What is found of one fault.
 
     Args:
-        body: `"mock"`, `"virtual"` or `"port"`.
+        body: `"mock"`, `"virtual"`, `"port"`, or the kind of another board.
         quick: whether fewer cases will do.
         note: called with how many cases are done.
         opener: opens the board.
+        real_time: whether all is by the wall clock.
 
     Attributes:
         tried: number of cases.
@@ -54,9 +65,15 @@ class Trial:
     """
 
     def __init__(
-        self, body: str, quick: bool, note: Callable[[int], object] = bool, opener: Opener | None = None
+        self,
+        body: str,
+        quick: bool,
+        note: Callable[[int], object] = bool,
+        opener: Opener | None = None,
+        real_time: bool = False,
     ) -> None:
         self.body, self.quick, self._note, self._opener = body, quick, note, opener or open_machine
+        self.real_time = real_time
         self.tried, self.happened, self.wrong = 0, Counter[str](), list[str]()
         self.holds, self.limps, self.limp_by = list[float](), list[float](), LIMP
         self.beyond, self.faster, self.rearmed, self.events = 0.0, 0.0, 0, 0
@@ -84,21 +101,24 @@ class Trial:
     @contextmanager
     def bench(self, **options: Any) -> Iterator[Bench]:
         """A machine of the body, whose watcher's findings come into this trial."""
-        bench = Bench(self, self._opener(self.body, **options))
+        bench = Bench(self, self._opener(self.body, **options, **self._clock_options()))
         try:
             yield bench
         finally:
             bench.machine.close()
             self.add(bench.watcher)
 
+    def _clock_options(self) -> dict[str, bool]:
+        return {"realtime": True} if self.real_time and self.body in ("mock", "virtual") else {}
+
     def watch(self, machine: Any, margin: float | None = 0.0) -> PulseWatcher:
         """A watcher that counts starts; limits are those of the nominal calibration."""
         looks = getattr(machine, "periods", None)  # a board that is seen through STATUS alone
-        watcher = PulseWatcher(machine, STEP[self.body] or GRAIN, margin, looks)
+        watcher = PulseWatcher(machine, STEP.get(self.body, GRAIN), margin, looks)
         watcher.armable = set()
         return watcher
 
-    def add(self, watcher: PulseWatcher) -> None:
+    def add(self, watcher: Findings) -> None:
         self.beyond, self.faster = max(self.beyond, watcher.beyond), max(self.faster, watcher.faster)
         self.rearmed, self.events = self.rearmed + watcher.rearmed, self.events + watcher.events
         self.wrong += watcher.wrong
@@ -106,7 +126,7 @@ class Trial:
     @property
     def ok(self) -> bool:
         """Whether all was as it must be."""
-        limits = self.beyond <= 0 and self.faster <= STEP[self.body] + 1e-6
+        limits = self.beyond <= 0 and self.faster <= STEP.get(self.body, 0.0) + 1e-6
         in_time = max(self.holds, default=0) <= HOLD and max(self.limps, default=0) <= self.limp_by
         return bool(self.tried and limits and in_time and not self.rearmed and not self.wrong)
 
