@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import EvaError
+from eva_sim.horns import drawn_in
 
 _STATE = ("queue", "target", "position", "line", "take_up")
 #: Control steps of delay that a face may have beyond the table's longest.
@@ -124,7 +125,7 @@ class Actuators:
     def _rest(self) -> dict[str, Floats]:
         """Returns the state of one face at rest."""
         rest = self.spec.column("neutral")
-        line = self.spec.drawn_in(rest)
+        line = drawn_in(self.spec, rest)
         return dict(zip(_STATE, (np.tile(rest, (self._depth, 1)), rest, rest, line, line), strict=True))
 
     @property
@@ -151,7 +152,7 @@ class Actuators:
             tension: of the free cables in the last solved skin, (C,) [N], not negative.
         """
         self._move_servos(command)
-        self._wind(self.spec.drawn_in(self.position))
+        self._wind(drawn_in(self.spec, self.position))
         self._pull(np.asarray(tension, dtype=float))
 
     def _move_servos(self, command: NDArray[np.float32]) -> None:

@@ -159,21 +159,6 @@ class FaceSpec:
         low, high = self.column("low"), self.column("high")
         return (2.0 * (np.asarray(physical) - low) / (high - low) - 1.0).astype(np.float32)
 
-    def drawn_in(self, position: Floats) -> Floats:
-        """Returns the cable that the horns draw in, (..., 12) [m], at positions (..., 25) [rad, m]."""
-        drawn: Floats = np.sin(self._turned(position)) - np.sin(self._turned(self.column("low")))
-        return self.cable["horn_radius"] * drawn
-
-    def lever(self, position: Floats) -> Floats:
-        """Returns the derivative of `drawn_in` by the servo angle, (..., 12) [m/rad]."""
-        return self.cable["horn_radius"] * np.cos(self._turned(position))
-
-    def _turned(self, position: Floats) -> Floats:
-        """Returns the horn angles, measured from perpendicular to their cables, (..., 12) [rad]."""
-        middle = 0.5 * (self.column("low") + self.column("high"))
-        turned: Floats = (position - middle)[..., self.where("cable")]
-        return turned
-
     def check(self, command: ArrayLike) -> NDArray[np.float32]:
         """Checks a command and returns it as float32 (25,).
 

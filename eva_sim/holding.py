@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import TypeVar
 
 from eva_sim.clock import WallClock
 from eva_sim.contract import Face
@@ -14,6 +17,55 @@ T = TypeVar("T")
 PERIOD = 0.02
 #: Longest wait for work that an exception of the caller leaves behind [s].
 LEFT_BEHIND = 2.0
+
+
+class _Worker:
+    """A thread that does one piece of work after another.
+
+    It waits for the next one, because a new thread takes its time to start on a busy computer, and whoever
+    starts one has to wait for it. It ends when nobody can give it work any more.
+    """
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=_do_each, args=(self._work,), name="work while held", daemon=True
+        )
+        self._thread.start()
+        weakref.finalize(self, self._work.put, None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs: it does not survive a fork."""
+        return self._thread.is_alive()
+
+    def do(self, work: Callable[[], T]) -> Future[T]:
+        """Begins to work; the future has what the work returns or raises."""
+        outcome = Future[T]()
+
+        def run() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        self._work.put(run)
+        return outcome
+
+
+def _do_each(given: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (work := given.get()) is not None:
+        work()
+        del work  # and what it holds
+
+
+class _Workers(threading.local):
+    """The worker that waits for each thread; one that is still busy is left behind."""
+
+    idle: _Worker | None = None
+
+
+_workers = _Workers()
 
 
 def work_while_held(face: Face, work: Callable[[], T]) -> T:
@@ -34,28 +86,18 @@ def work_while_held(face: Face, work: Callable[[], T]) -> T:
     """
     if not isinstance(face.clock, WallClock):
         return work()
-    done, outcome = threading.Event(), dict[str, Any]()
-
-    def run() -> None:
-        try:
-            outcome["result"] = work()
-        except BaseException as error:
-            outcome["error"] = error
-        finally:
-            done.set()
-
-    thread = threading.Thread(target=run, name="work while held", daemon=True)
-    thread.start()
+    worker, _workers.idle = _workers.idle, None
+    if worker is None or not worker.alive:
+        worker = _Worker()
+    outcome = worker.do(work)
     try:
-        while not done.wait(PERIOD):
+        while not wait([outcome], PERIOD).done:
             face.hold_still()
     except BaseException:
-        thread.join(LEFT_BEHIND)
+        wait([outcome], LEFT_BEHIND)
         raise
-    thread.join()
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]
+    _workers.idle = worker
+    return outcome.result()
 
 
 def iterate_while_held(face: Face, items: Iterable[T]) -> Iterator[T]:

@@ -14,6 +14,7 @@ from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
 from eva_sim.holding import work_while_held
+from eva_sim.priority import RunningAhead
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
@@ -42,6 +43,8 @@ class RobotFace(Face):
     Opening it connects, checks the calibration, and moves nothing. The first `reset` arms the robot. After a
     stop, after a fault, or after it went limp, only `arm` arms it. Ctrl-C, SIGTERM, SIGHUP and the end of the
     program disarm it.
+
+    In real time, the thread that arms it runs ahead of other programs until `close` (`eva_sim.priority`).
 
     Control periods begin at whole multiples of `spec.control_dt` of the clock, as long as the caller keeps
     up, so that runs in virtual time repeat.
@@ -80,6 +83,7 @@ class RobotFace(Face):
         self._release = release
         self._lost = self._armed_once = self._closed = False
         self._act: ArmingAct | None = None
+        self._ahead = RunningAhead(clock)
         self._board = connect()
         try:
             self._get_ready(camera)
@@ -151,6 +155,7 @@ class RobotFace(Face):
             DataError: the file of the calibration was removed or damaged.
         """
         self._check_open()
+        self._ahead.begin()
         self._act = act = ArmingAct(self.clock, robot_config(self.spec)["safety"]["limp_after"])
         after_fault = any(fault not in _BY_A_PERSON for fault in self._filter.faults)
         if after_fault:
@@ -210,6 +215,7 @@ class RobotFace(Face):
         self._shutdown.close()
         self._board.close()
         self._reader.close()
+        self._ahead.end()
         if self._release is not None:
             self._release()
 
@@ -252,19 +258,11 @@ class RobotFace(Face):
             self._board.close()
         board = self._connect()
         try:
-            self._check_same_robot(board.identity)
+            self.identity.check_same(board.identity)
         except BaseException:
             board.close()
             raise
         self._board, self.identity, self._lost = board, board.identity, False
-
-    def _check_same_robot(self, found: BoardIdentity) -> None:
-        mine = self.identity
-        if (found.kind, found.robot_id, found.unit) != (mine.kind, mine.robot_id, mine.unit):
-            raise RobotError(
-                f"robot {found.robot_id} ({found.kind}) answers now, and not {mine.robot_id} ({mine.kind}), "
-                "which was opened; plug that one in, or open this one."
-            )
 
     def _check_calibration(self) -> None:
         """Refuses to arm by limits that are no longer the robot's: somebody may have moved its horns."""
@@ -342,7 +340,7 @@ class RobotFace(Face):
         """Runs an exchange with the board, which signals do not break off; notes a lost link."""
         self._made.check(RobotError, _FORKED)
         try:
-            with self._shutdown:
+            with self._shutdown, self._ahead.lending():
                 return action(*arguments)
         except LinkError as error:
             self._lost = True

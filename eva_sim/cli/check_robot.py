@@ -6,12 +6,14 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from eva_sim.cli.findings import Finding
 from eva_sim.contract import load_spec
 from eva_sim.errors import RobotError
 from eva_sim.files import check_output_folder
+from eva_sim.priority import run_ahead
 
 #: Programs that put the firmware on a board, and their Debian packages.
 _FLASHING = {"avr-gcc": "gcc-avr", "avr-objcopy": "binutils-avr", "avrdude": "avrdude", "make": "make"}
@@ -71,6 +73,19 @@ def check_ports() -> Finding:
         remedy = "Join the group dialout: sudo usermod -aG dialout $USER, and log in again."
         return Finding("serial ports", "missing", found, remedy)
     return Finding("serial ports", "works", f"{told}; ask a board with --port PATH or --port auto")
+
+
+def check_priority() -> Finding:
+    """Checks whether the system lets the thread that drives a robot run ahead of other programs."""
+    with ThreadPoolExecutor(1) as threads:  # a thread that ends at once
+        allowed = threads.submit(run_ahead).result()
+    if allowed:
+        return Finding("real-time priority", "works", "a robot is driven ahead of other programs")
+    return Finding(
+        "real-time priority", "missing", "a busy computer may make a robot wait, hold and go limp",
+        "Allow it to your group: echo '@dialout - rtprio 2' | sudo tee /etc/security/limits.d/eva.conf, "
+        "and log in again.",
+    )  # fmt: skip
 
 
 def check_toolchain() -> Iterator[Finding]:

@@ -80,6 +80,7 @@ def _examine(
         yield from guard("display", check_machine.check_display)
         yield from guard("cameras", check_robot.check_cameras)
         yield from guard("serial ports", check_robot.check_ports)
+        yield from guard("real-time priority", check_robot.check_priority)
         yield from guard("virtual robot", check_robot.check_toolchain)
         yield from guard("extras", check_machine.check_extras)
         if board is not None or port is not None:

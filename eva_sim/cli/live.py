@@ -18,36 +18,45 @@ if TYPE_CHECKING:
     from eva_sim.media.sources import FrameSource
 
 
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        help="camera (its number or device), a clip that is played as one, or browser, for the camera of "
+        "the browser that shows the page; by default sliders only"
+    ),
+]
+Out = Annotated[Path, typer.Option(help="folder for recordings")]
+MirrorImage = Annotated[
+    bool, typer.Option(help="the robot's right side does what your left side does, as in a mirror")
+]
+RobotCamera = Annotated[str, typer.Option(help="camera before a robot: its number or device; -1: none")]
+Host = Annotated[
+    str,
+    typer.Option(
+        help="address to serve at; beyond this computer (0.0.0.0) pages need the token that is printed"
+    ),
+]
+Fine = Annotated[
+    bool, typer.Option("--fine", help="smoother outlines, for three times as many bytes an update")
+]
+WebPort = Annotated[int, typer.Option(min=0, max=65535, help="port of the page; 0: any")]
+
+
 def live(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="camera (its number or device), a clip that is played as one, or browser, for the camera of "
-            "the browser that shows the page; by default sliders only"
-        ),
-    ] = None,
+    source: Source = None,
     model: ModelOption = None,
-    out: Annotated[Path, typer.Option(help="folder for recordings")] = Path("out/live"),
-    mirror_image: Annotated[
-        bool, typer.Option(help="the robot's right side does what your left side does, as in a mirror")
-    ] = False,
+    out: Out = Path("out/live"),
+    mirror_image: MirrorImage = False,
     body: options.Body = "twin",
     board: options.Board = "firmware",
     port: options.Port = "auto",
-    camera: Annotated[str, typer.Option(help="camera before a robot: its number or device; -1: none")] = "-1",
+    camera: RobotCamera = "-1",
     seed: options.Seed = 1,
     robot_id: options.RobotId = None,
     calibration: options.Calibration = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            help="address to serve at; beyond this computer (0.0.0.0) pages need the token that is printed"
-        ),
-    ] = "127.0.0.1",
-    fine: Annotated[
-        bool, typer.Option("--fine", help="smoother outlines, for three times as many bytes an update")
-    ] = False,
-    web_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page; 0: any")] = 8600,
+    host: Host = "127.0.0.1",
+    fine: Fine = False,
+    web_port: WebPort = 8600,
 ) -> None:
     """Opens a page with the live mirror and the muscle panel, until Ctrl-C.
 
@@ -55,7 +64,6 @@ def live(
     """
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.files import check_output_folder
-    from eva_sim.interrupts import interruptible
     from eva_sim.optional import import_optional
 
     import_optional("websockets", "web")
@@ -63,20 +71,20 @@ def live(
     check_output_folder(out)
     opened = None if source is None else _open_source(source)
     learned = None if opened is None else _load_model(model)
+    title = choice.body if opened is None else f"{choice.body} – {opened.name}"
     with _open_face(choice) as face:
-        from eva_sim.live.run import open_session
+        _serve(face, out, opened, learned, host, web_port, mirror_image, title, fine)
 
-        title = choice.body if opened is None else f"{choice.body} – {opened.name}"
-        with (
-            interruptible() as stopped,
-            open_session(face, out, opened, learned, host, web_port, mirror_image, title, fine) as (
-                session,
-                server,
-            ),
-        ):
-            Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
-            session.run(stopped)
-        remark(session.describe_end())
+
+def _serve(face: Face, *page: Any) -> None:
+    """Serves the page until Ctrl-C; says how it ended. Arguments are those of `open_session`."""
+    from eva_sim.interrupts import interruptible
+    from eva_sim.live.run import open_session
+
+    with interruptible() as stopped, open_session(face, *page) as (session, server):
+        Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
+        session.run(stopped)
+    remark(session.describe_end())
 
 
 def _open_source(source: str) -> FrameSource:

@@ -97,6 +97,13 @@ def held_positions(*devices: FakeDevice) -> Floats:
     return np.array([quarters[a.channel] / 4 or np.nan for a in SPEC.actuators])
 
 
+def lying_positions(device: FakeDevice) -> Floats:
+    """Positions at which the servos are, held or not [raw]; NaN for hobby servos, which nobody can ask."""
+    if not isinstance(device, ServoBus):
+        return np.full(len(SPEC), np.nan)
+    return np.array([device.get(i, device.POSITION, device.GOAL_SIZE) for i in default_bus_ids(SPEC)], float)
+
+
 @dataclass
 class Listed:
     """Description of a port, as pyserial lists it."""
@@ -113,17 +120,22 @@ class Listed:
 LIBRARIES = {"feetech": "scservo_sdk", "dynamixel": "dynamixel_sdk"}
 
 
-def build(kind: str, clock: SimulatedClock, line: FakeLine | None = None) -> BoardRig:
-    """Builds a board of this kind on its simulated device; skips the test without its library."""
-    if kind in LIBRARIES:
-        pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
+def device_of(kind: str) -> FakeDevice:
+    """A fake of this kind: two Maestros on one line, or 25 servos on a bus."""
     ids = range(1, 26)
     devices: dict[str, Callable[[], FakeDevice]] = {
         "maestro": FakeMaestro,
         "feetech": lambda: FakeFeetech(ids),
         "dynamixel": lambda: FakeDynamixel(ids),
     }
-    line = line or FakeLine(devices[kind]())
+    return devices[kind]()
+
+
+def build(kind: str, clock: SimulatedClock, line: FakeLine | None = None) -> BoardRig:
+    """Builds a board of this kind on its simulated device; skips the test without its library."""
+    if kind in LIBRARIES:
+        pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
+    line = line or FakeLine(device_of(kind))
     port = BusPort(
         MemoryPort(line), "fake", 1_000_000, latency=0.012
     )  # a fake answers at once, or not at all

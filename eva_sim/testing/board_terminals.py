@@ -20,6 +20,7 @@ import numpy as np
 
 from eva_sim.contract import load_spec
 from eva_sim.files import Closing
+from eva_sim.priority import run_ahead
 from eva_sim.real.boards.servo_bus import default_bus_ids
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.opening import open_robot
@@ -135,6 +136,7 @@ class _Watch(threading.Thread):
         self._looking = threading.Lock()
 
     def run(self) -> None:
+        run_ahead()
         while True:
             self.look()
             time.sleep(LOOK)
@@ -164,6 +166,7 @@ def devices_of(kind: str) -> list[FakeDevice]:
 
 def serve(kind: str) -> None:
     """Serves a kind of board until standard input ends; answers each line in JSON."""
+    run_ahead()  # a board has a processor of its own
     devices = devices_of(kind)
     lines = [LateLine(device) for device in devices]
     watch = _Watch(devices)

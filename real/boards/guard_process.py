@@ -11,6 +11,7 @@ from typing import Protocol
 
 from eva_sim.clock import ELAPSING, WallClock
 from eva_sim.errors import LinkError
+from eva_sim.priority import run_ahead
 from eva_sim.real.boards import line_guard
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.line_guard import (
@@ -133,6 +134,7 @@ class GuardProcess:
             pass_fds=tuple(packets),
             start_new_session=True,  # Ctrl-C is for the host alone
         )
+        run_ahead(self._process.pid)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._pipe, self._back = self._process.stdin, self._process.stdout
         for pipe in (self._pipe, self._back):

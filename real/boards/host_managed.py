@@ -1,13 +1,12 @@
 """Rules of our firmware that the host keeps for boards that keep none themselves.
 
 `HostManagedBoard` implements "What the board does by itself" of docs/protocol.md: states, limits, slew,
-exclusion, arming group by group, hold and limp after silence, and a stop that latches. A driver adds four
-operations: enable channels, send positions, switch all torque off, and read the sensors.
+exclusion, arming group by group, hold and limp after silence, and a stop that latches. A driver adds its
+operations (`driver_operations.py`).
 """
 
 from __future__ import annotations
 
-import abc
 import atexit
 import threading
 from collections.abc import Collection, Iterator
@@ -15,20 +14,19 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import LinkError, NoAnswerError, RobotError
 from eva_sim.forks import ForkMark
 from eva_sim.real.boards.arming import ArmingAct
+from eva_sim.real.boards.driver_operations import DriverOperations
 from eva_sim.real.boards.guarded_lines import GuardedLines
 from eva_sim.real.boards.host_state import ArmingSequence, FaultLog, SensorReading
 from eva_sim.real.boards.host_watchdog import HostWatchdog
 from eva_sim.real.boards.interface import (
     DRIVEN,
     TARGETS_STOPPED,
-    Board,
     BoardIdentity,
     BoardLimits,
     BoardState,
@@ -40,12 +38,11 @@ from eva_sim.real.boards.motion_rules import (
     limits_on_grid,
     load_motion_rules,
 )
-from eva_sim.real.wire.bus_port import BusPort
 
 SILENCE = f"{TARGETS_STOPPED}: the face held or went limp; arm again"
 
 
-class HostManagedBoard(Board):
+class HostManagedBoard(DriverOperations):
     """A board whose rules the host keeps.
 
     Args:
@@ -84,48 +81,6 @@ class HostManagedBoard(Board):
 
     _state: BoardState
     _limits: BoardLimits | None
-
-    # Operations that a driver adds.
-
-    @abc.abstractmethod
-    def _enable(self, channels: NDArray[np.intp], start: Floats) -> None:
-        """Makes these channels hold `start` [raw], an array of all actuators; other entries do not count."""
-
-    @abc.abstractmethod
-    def _send_positions(self, positions: Floats) -> None:
-        """Sends positions of all actuators [raw]; a channel with NaN must stay limp."""
-
-    @abc.abstractmethod
-    def _torque_off(self) -> None:
-        """Makes all channels limp, and reads back that they are.
-
-        It is also the first operation on a board, when nothing is known about its state.
-
-        Raises:
-            NoAnswerError: nothing answers (`LinkError`: the line is lost, or something stays driven).
-        """
-
-    @abc.abstractmethod
-    def _read_sensors(self, fully: bool) -> SensorReading:
-        """Reads the board's sensors; all of them if `fully`, else those that one exchange can read.
-
-        Raises:
-            NoAnswerError: the board does not answer (`LinkError`: the line is lost).
-        """
-
-    @abc.abstractmethod
-    def _torque_off_packets(self) -> dict[BusPort, bytes]:
-        """Packets for each port that make everything limp, whichever process writes them."""
-
-    @abc.abstractmethod
-    def _close_port(self) -> None:
-        """Closes the port. May be called twice."""
-
-    def _store_limits(self, limits: BoardLimits) -> None:
-        """Writes limits into the board, if it keeps any."""
-
-    def _recover(self) -> None:
-        """Prepares the board for use after a fault."""
 
     def _start_watchdogs(self) -> None:
         """Starts both watchdogs. A constructor calls this last, when the face is limp."""

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from eva_sim.errors import EvaError
+from eva_sim.priority import run_ahead
 
 #: Time between two checks [s]; a quarter of the 50 ms by which a hold may be late.
 INTERVAL = 0.0125
@@ -63,6 +64,7 @@ class HostWatchdog:
         return False
 
     def _run(self) -> None:
+        run_ahead()
         while not self._ended.wait(self._interval):
             try:
                 if not self.check():

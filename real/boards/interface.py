@@ -17,7 +17,7 @@ import numpy as np
 
 from eva_sim.clock import Clock
 from eva_sim.contract import Floats
-from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError
+from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError, RobotError
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.silence import BoardSilence, until_answered
 
@@ -82,6 +82,18 @@ class BoardIdentity:
     unit: Literal["us", "ticks"]
     measured: bool
     watchdog: Literal["board", "host"]
+
+    def check_same(self, found: BoardIdentity) -> None:
+        """Checks that a board that answers now belongs to the same robot.
+
+        Raises:
+            RobotError: it does not.
+        """
+        if (found.kind, found.robot_id, found.unit) != (self.kind, self.robot_id, self.unit):
+            raise RobotError(
+                f"robot {found.robot_id} ({found.kind}) answers now, and not {self.robot_id} ({self.kind}), "
+                "which was opened; plug that one in, or open this one."
+            )
 
 
 @dataclass(frozen=True)

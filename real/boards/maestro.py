@@ -156,6 +156,7 @@ class Maestro(HostManagedBoard):
                 lines, devices, _split_channels(spec, len(devices)), strict=True
             )
         ]
+        self._spoilt = list[str]()
         for unit in self._units:
             self._until_answered(partial(_check_unit, unit))
         self._until_answered(self._torque_off)
@@ -172,8 +173,19 @@ class Maestro(HostManagedBoard):
         self._send_positions(self.sent)
 
     def _send_positions(self, positions: Floats) -> None:
-        for unit in self._units:
+        for number, unit in enumerate(self._units):
+            if number and self._is_spoilt(unit):
+                return
             unit.set_targets([round(p / QUARTER) for p in np.nan_to_num(positions[unit.actuators])])
+
+    def _is_spoilt(self, unit: MaestroUnit) -> bool:
+        """Whether a packet that came before has ended the pulses of this Maestro.
+
+        On a shared line each hears the packets of the other. Pulses that ended must not begin again unarmed.
+        """
+        errors, _ = unit.ask([])
+        self._spoilt += [f"{unit}: {error}" for error in describe_errors(errors)]
+        return bool(errors)
 
     def _torque_off(self) -> None:
         """Ends all pulses and reads back that they ended: noise must not leave a servo driven."""
@@ -188,7 +200,7 @@ class Maestro(HostManagedBoard):
 
     def _read_sensors(self, fully: bool) -> SensorReading:
         """Reads errors and pulses; a Maestro that lost its power comes back without pulses."""
-        faults, position = [], self.sent.copy()
+        faults, self._spoilt, position = self._spoilt, [], self.sent.copy()
         for unit in self._units:
             driven = np.flatnonzero(self.enabled[unit.actuators])
             channels = driven if fully else driven[:1]

@@ -15,7 +15,8 @@
 #include "chip.h"
 
 #define PCA9685_HERTZ 25e6
-#define SLICE (HERTZ / 500) /* of real time: 2 ms */
+#define SLICE (HERTZ / 500)     /* of real time: 2 ms */
+#define REPORT_AFTER (HERTZ / 50) /* longest time without a report: 20 ms */
 #define CHUNK 4096
 
 static const char *eeprom_file;
@@ -151,13 +152,17 @@ static void obey_waiting(int milliseconds) {
 }
 
 static void exchange(void) {
+    static uint64_t reported;
     uint8_t bytes[CHUNK], *sent;
     ssize_t got = read(terminal, bytes, sizeof bytes);
     if (got > 0) type(bytes, (size_t)got);
     size_t count = collect(&sent);
     ssize_t put_count = write(terminal, sent, count); /* bytes are lost if no program reads the terminal */
     (void)put_count;
-    report(NULL, 0);
+    if (chip.event_count || chip.avr->cycle - reported >= REPORT_AFTER) {
+        report(NULL, 0); /* each wakes the host */
+        reported = chip.avr->cycle;
+    }
 }
 
 static void run_realtime(void) {

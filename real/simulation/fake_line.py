@@ -20,6 +20,7 @@ import tty
 from collections.abc import Callable
 
 from eva_sim.files import Closing
+from eva_sim.priority import run_ahead
 
 
 class FakeDevice(abc.ABC):
@@ -134,6 +135,7 @@ class PtyLine(Closing):
 
     def _serve(self) -> None:
         """Runs until `close` or `FakeLine.plugged` unplugs the cable, which removes the terminal."""
+        run_ahead()  # a board has a processor of its own
         try:
             while not self._ended.is_set():
                 if select.select([self._ours], [], [], 0.02)[0]:

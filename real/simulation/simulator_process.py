@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from eva_sim.errors import RobotError
+from eva_sim.priority import run_ahead
 
 #: Clock of the simulated processor [1/s].
 HERTZ = 16_000_000
@@ -60,6 +61,10 @@ class SimulatorProcess:
             raise RobotError(
                 f"{error.filename}: {error.strerror}; set EVA_CACHE to another folder."
             ) from error
+
+    def run_ahead(self) -> None:
+        """Lets it run ahead of other programs: a board in real time has a processor of its own."""
+        run_ahead(self._process.pid)
 
     def send(self, *parts: bytes) -> None:
         """Sends a command.

@@ -197,6 +197,7 @@ class SimulatedBoard(Closing):
                 listener(cycle / HERTZ, channel, width)
 
     def _start_reader(self) -> None:
+        self._process.run_ahead()
         (length,) = struct.unpack("<I", self._process.read(4))
         self.terminal = self._process.read(length).decode()
         self._reader = threading.Thread(target=self._read_reports, name="virtual robot", daemon=True)

@@ -16,6 +16,7 @@ from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.clock import WallClock
 from eva_sim.contract import Reading
 from eva_sim.files import asset
+from eva_sim.holding import work_while_held
 from eva_sim.media.sources import Frames, FrameSource, open_source
 from eva_sim.real.opening import open_mock, open_virtual
 from eva_sim.real.simulation.firmware_build import missing_packages
@@ -100,7 +101,7 @@ def test_it_mirrors_on_each_board(
         def moved(command: ArrayLike) -> Reading:
             """Looks at the servos after each step; they may go limp later, as results are written."""
             reading = move(command)
-            states.append((boards.driven, boards.limp_count))
+            states.append(work_while_held(face, lambda: (boards.driven, boards.limp_count)))
             return reading
 
         face.move = moved  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,11 @@ class LiveCamera(FrameSource):
     moving = 1.5
 
     def __init__(self, commands: list[Command]) -> None:
-        self.commands = commands
+        self._commands = commands
 
     def __iter__(self) -> Frames:
         start = time.monotonic()
-        while not self.commands or time.monotonic() - self.commands[0].time < self.moving:
+        while not self._commands or time.monotonic() - self._commands[0].time < self.moving:
             time.sleep(DT)
             yield time.monotonic() - start, GRAY
 
@@ -96,108 +97,98 @@ class Command:
         self.faults = {fault for fault in reading.faults if fault != HELD}
 
 
-@pytest.fixture
-def commands() -> list[Command]:
-    return []
+@dataclass
+class NotedRobot:
+    """A robot whose commands and signs of life are noted.
+
+    Attributes:
+        face: the robot.
+        commands: that were sent.
+        resets: times at which a reset began [s].
+        silences: processor time of this process between the signs of life of an armed robot [s].
+    """
+
+    face: Face
+    commands: list[Command] = field(default_factory=list)
+    resets: list[float] = field(default_factory=list)
+    silences: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._move, self._reset, self._hold_still = self.face.move, self.face.reset, self.face.hold_still
+        self._heard = 0.0
+
+    def move(self, command: ArrayLike) -> Reading:
+        self._note_silence()
+        reading = self._move(command)
+        self._heard = time.process_time()
+        self.commands.append(Command(reading))
+        return reading
+
+    def hold_still(self) -> None:
+        self._note_silence()
+        self._hold_still()
+        self._heard = time.process_time()
+
+    def reset(self, seed: int | None = None) -> Reading:
+        started, reading = time.monotonic(), self._reset(seed)
+        self._heard = time.process_time()
+        self.resets.append(started)
+        return reading
+
+    def check_life(self) -> None:
+        """The robot never went limp, and no work kept it waiting until it holds."""
+        assert {fault for command in self.commands for fault in command.faults} == set()
+        assert max(self.silences) < robot_config(self.face.spec)["safety"]["hold_after"]
+
+    def _note_silence(self) -> None:
+        if self.resets:
+            self.silences.append(time.process_time() - self._heard)
 
 
 @pytest.fixture
-def resets() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def silences() -> list[float]:
-    """Processor time of this process between the signs of life of an armed robot [s]."""
-    return []
-
-
-@pytest.fixture
-def robot(
-    commands: list[Command], resets: list[float], silences: list[float], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Face]:
-    """A mock on the wall clock, whose commands and resets are noted; its camera is a gray picture."""
+def robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[NotedRobot]:
+    """A mock on the wall clock; its camera is a gray picture."""
     monkeypatch.setattr(frame_detector, "Detector", SlowDetector)
     monkeypatch.setattr(display, "display_available", lambda: False)
     with make_face("mock", realtime=True, camera_size=None) as face:
-        move, reset, hold_still = face.move, face.reset, face.hold_still
-        heard = [0.0]
-
-        def note_silence() -> None:
-            if resets:
-                silences.append(time.process_time() - heard[0])
-
-        def noted_move(command: ArrayLike) -> Reading:
-            note_silence()
-            reading = move(command)
-            heard[0] = time.process_time()
-            commands.append(Command(reading))
-            return reading
-
-        def noted_hold() -> None:
-            note_silence()
-            hold_still()
-            heard[0] = time.process_time()
-
-        def noted_reset(seed: int | None = None) -> Reading:
-            started, reading = time.monotonic(), reset(seed)
-            heard[0] = time.process_time()
-            resets.append(started)
-            return reading
-
+        noted = NotedRobot(face)
         monkeypatch.setattr(face, "render", lambda size: np.full((size, size, 3), 90, np.uint8))
-        monkeypatch.setattr(face, "move", noted_move)
-        monkeypatch.setattr(face, "reset", noted_reset)
-        monkeypatch.setattr(face, "hold_still", noted_hold)
-        yield face
-
-
-def check_life(face: Face, commands: list[Command], silences: list[float]) -> None:
-    """The robot never went limp, and no work kept it waiting until it holds."""
-    assert {fault for command in commands for fault in command.faults} == set()
-    assert max(silences) < robot_config(face.spec)["safety"]["hold_after"]
+        for name in ("move", "reset", "hold_still"):
+            monkeypatch.setattr(face, name, getattr(noted, name))
+        yield noted
 
 
 def test_a_clip_is_mirrored_to_its_end_at_its_own_pace(
-    robot: Face,
-    commands: list[Command],
-    resets: list[float],
-    silences: list[float],
-    model: InverseModel,
-    tmp_path: Path,
+    robot: NotedRobot, model: InverseModel, tmp_path: Path
 ) -> None:
     started = time.monotonic()
-    metrics = mirror(Clip(), model, robot, tmp_path)
+    metrics = mirror(Clip(), model, robot.face, tmp_path)
     assert metrics["ended"] == "the source ended"
-    assert metrics["steps"] == FRAMES == len(commands)
-    assert resets[0] - started > 0.03 * FRAMES > 1.0  # nothing moves while the clip is analysed
-    check_life(robot, commands, silences)
-    assert commands[-1].time - commands[0].time > 0.8 * (FRAMES - 1) * DT  # never faster than the clip
+    assert metrics["steps"] == FRAMES == len(robot.commands)
+    assert robot.resets[0] - started > 0.03 * FRAMES > 1.0  # nothing moves while the clip is analysed
+    robot.check_life()
+    took = robot.commands[-1].time - robot.commands[0].time
+    assert took > 0.8 * (FRAMES - 1) * DT  # never faster than the clip
 
 
 def test_a_live_person_is_met_before_the_robot_is_armed(
-    robot: Face,
-    commands: list[Command],
-    resets: list[float],
-    silences: list[float],
-    model: InverseModel,
-    tmp_path: Path,
+    robot: NotedRobot, model: InverseModel, tmp_path: Path
 ) -> None:
     started = time.monotonic()
-    metrics = mirror(LiveCamera(commands), model, robot, tmp_path)
+    metrics = mirror(LiveCamera(robot.commands), model, robot.face, tmp_path)
     assert metrics["ended"] == "stopped by the user"
-    assert metrics["steps"] == len(commands) > 5
-    assert len(resets) == 1 and resets[0] - started > NEUTRAL_DURATION
-    check_life(robot, commands, silences)
+    assert metrics["steps"] == len(robot.commands) > 5
+    assert len(robot.resets) == 1 and robot.resets[0] - started > NEUTRAL_DURATION
+    robot.check_life()
 
 
 def test_a_robot_that_cannot_be_rendered_is_not_moved(
-    robot: Face, resets: list[float], model: InverseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    robot: NotedRobot, model: InverseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(size: int) -> None:
         raise RobotError("no camera.")
 
-    monkeypatch.setattr(robot, "render", fail)
+    monkeypatch.setattr(robot.face, "render", fail)
     with pytest.raises(RobotError, match="no camera"):
-        mirror(Clip(), model, robot, tmp_path / "out")
-    assert resets == [] and not (tmp_path / "out").exists()
+        mirror(Clip(), model, robot.face, tmp_path / "out")
+    assert robot.resets == [] and not (tmp_path / "out").exists()

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.boards.maestro import Maestro
 from eva_sim.real.simulation.firmware_build import missing_packages
 from eva_sim.real.simulation.firmware_rules import FirmwareRules, _Channel
+from eva_sim.testing.board_rigs import KINDS, LIBRARIES
 from eva_sim.testing.conformance import rows as faults
 from eva_sim.testing.conformance.bench import Trial
+from eva_sim.testing.conformance.board_rows import BOARD_ROWS
 
 BODIES = [
     "mock",
@@ -91,3 +95,36 @@ def test_whatever_is_raised_spoils_one_row() -> None:
 
 def test_a_row_without_cases_is_not_ok() -> None:
     assert not faults.attempt(faults.Row("a", "b", lambda trial: None), "mock", True, bool)["ok"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_fault_does_harm_on_other_boards(kind: str) -> None:
+    if kind in LIBRARIES:
+        pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
+    results = faults.try_all(BOARD_ROWS, kind, quick=True, quiet=True)
+    assert [(r["fault"], r["wrong"]) for r in results if not r.get("ok", "skipped" in r)] == []
+    assert len([r for r in results if "skipped" in r]) == (kind == "maestro")
+
+
+def board_row(fault: str, kind: str = "maestro") -> dict[str, Any]:
+    found = next(r for r in BOARD_ROWS if r.fault.startswith(fault))
+    return faults.attempt(found, kind, True, bool)
+
+
+def test_another_board_that_is_never_silent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HostManagedBoard, "_check_silence", lambda self: None)
+    assert not board_row("silence")["ok"]
+
+
+def test_pulses_that_begin_again_after_an_error_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Maestro, "_is_spoilt", lambda self, unit: False)
+    result = board_row("bits of what is written")
+    assert not result["ok"] and result["rearmed"] > 0
+
+
+def test_another_board_that_jumps_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def jump(self: HostManagedBoard, targets: Any) -> None:
+        self._send_positions(targets)
+
+    monkeypatch.setattr(HostManagedBoard, "_step_towards", jump)
+    assert board_row("targets out of range")["outside_us"] > 100

@@ -73,6 +73,23 @@ def test_maestro_says_its_errors(maestro: BoardRig) -> None:
         assert maestro.board.clear().state is BoardState.LIMP
 
 
+def test_a_spoilt_packet_for_one_maestro_starts_no_servo_of_the_other(maestro: BoardRig) -> None:
+    maestro.ready()
+    maestro.clock.sleep(0.02)
+    first = maestro.line.exchange
+
+    def spoil_targets(data: bytes) -> bytes:
+        """The long packet is the targets of the first one."""
+        return first(data[:-1] + bytes([data[-1] ^ 1]) if len(data) > 40 else data)
+
+    maestro.line.exchange = spoil_targets  # type: ignore[method-assign]
+    maestro.board.send(maestro.limits.rest)
+    assert limp(maestro)
+    maestro.line.exchange = first  # type: ignore[method-assign]
+    status = maestro.board.send(maestro.limits.rest)
+    assert status.state is BoardState.FAULT and any("CRC" in fault for fault in status.faults)
+
+
 def test_maestro_back_from_a_power_cut_stays_limp(maestro: BoardRig) -> None:
     maestro.ready()
     maestro.maestro.lose_power()

@@ -204,6 +204,13 @@ def test_ports_are_listed_with_the_boards_that_they_fit(
     assert check_robot.check_ports().state == "missing"
 
 
+@pytest.mark.parametrize(("allowed", "state"), [(True, "works"), (False, "missing")])
+def test_real_time_priority(monkeypatch: pytest.MonkeyPatch, allowed: bool, state: str) -> None:
+    monkeypatch.setattr(check_robot, "run_ahead", lambda: allowed)
+    found = check_robot.check_priority()
+    assert found.state == state and ("rtprio" in found.remedy) == (not allowed)
+
+
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name in ("avr-gcc", "avrdude") else which(name))

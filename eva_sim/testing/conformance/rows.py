@@ -16,6 +16,8 @@ from rich import box
 from rich.table import Table
 from tqdm import tqdm
 
+from eva_sim.clock import WallClock
+from eva_sim.priority import RunningAhead
 from eva_sim.testing.conformance import line, parts
 from eva_sim.testing.conformance.bench import Opener, Trial, open_machine
 
@@ -52,6 +54,17 @@ MISSING: dict[str, dict[str, str]] = {
         "supply": "change it by hand",
         "bus": "cut or short it by hand",
     },
+    "maestro": {"bus servos": "hobby servos tell nobody"},
+    "feetech": {},
+    "dynamixel": {},
+}
+#: What simulated boards lack as well by the wall clock.
+MISSING_IN_REAL_TIME: dict[str, dict[str, str]] = {
+    "virtual": {
+        "plug": "the operating system owns the terminal",
+        "baud": "the terminal has no rate",
+        "bus": "bits are met in simulated time only",
+    }
 }
 
 ROWS = (
@@ -90,25 +103,37 @@ ROWS = (
 
 
 def attempt(
-    row: Row, body: str, quick: bool, note: Callable[[int], object], opener: Opener = open_machine
+    row: Row,
+    body: str,
+    quick: bool,
+    note: Callable[[int], object],
+    opener: Opener = open_machine,
+    real_time: bool = False,
 ) -> dict[str, Any]:
     """Tries one fault. An error fails this row only.
 
     Args:
         row: the fault.
-        body: `"mock"`, `"virtual"` or `"port"`.
+        body: `"mock"`, `"virtual"`, `"port"`, or the kind of another board.
         quick: whether fewer cases will do.
         note: called with the number of new cases.
         opener: opens the board.
+        real_time: whether a simulated board lives by the wall clock.
     """
-    if reason := MISSING[body].get(row.needs):
+    missing = MISSING[body] | (MISSING_IN_REAL_TIME.get(body, {}) if real_time else {})
+    if reason := missing.get(row.needs):
         return {"fault": row.fault, "side": row.side, "skipped": f"not on the {body}: {reason}"}
-    trial, begin = Trial(body, quick, note, opener), time.monotonic()
+    trial, begin = Trial(body, quick, note, opener, real_time), time.monotonic()
+    ahead = RunningAhead(WallClock())
     try:
+        if real_time or body == "port":
+            ahead.begin()
         row.act(trial)
         trial.expect(row.unwatched or trial.events, "no servo ever moved")
     except Exception as error:
         trial.expect(False, f"{type(error).__name__}: {error}")
+    finally:
+        ahead.end()
     return {**summary(row, trial), "took_s": round(time.monotonic() - begin, 1)}
 
 
@@ -139,7 +164,12 @@ def _most(times: list[float]) -> float | None:
 
 
 def try_all(
-    rows: tuple[Row, ...], body: str, quick: bool, quiet: bool = False, opener: Opener = open_machine
+    rows: tuple[Row, ...],
+    body: str,
+    quick: bool,
+    quiet: bool = False,
+    opener: Opener = open_machine,
+    real_time: bool = False,
 ) -> list[dict[str, Any]]:
     """Tries faults one after another; the table's rows."""
     results = []
@@ -147,7 +177,7 @@ def try_all(
         for row in bar:
             bar.set_description(f"{row.fault}, {row.side}")
             with tqdm(unit=" cases", position=1, leave=False, disable=quiet) as cases:
-                results.append(attempt(row, body, quick, cases.update, opener))
+                results.append(attempt(row, body, quick, cases.update, opener, real_time))
     return results
 
 

@@ -1,0 +1,106 @@
+"""Real-time priority of the thread that drives a robot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from eva_sim.clock import SimulatedClock, WallClock
+from eva_sim.priority import AHEAD, LENT, RunningAhead, run_ahead
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="the system has no such calls")
+
+
+@pytest.fixture
+def allowed() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        if not threads.submit(run_ahead).result():
+            pytest.skip("the system does not allow it")
+
+
+def priority(task: int = 0) -> int:
+    """Real-time priority of a thread; 0 if it has none."""
+    return os.sched_getparam(task).sched_priority
+
+
+@pytest.fixture
+def other_thread() -> Iterator[int]:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    yield thread.native_id or 0
+    end.set()
+    thread.join()
+
+
+def test_the_thread_runs_ahead_until_it_ends(allowed: None) -> None:
+    ahead = RunningAhead(WallClock())
+    ahead.begin()
+    ahead.begin()
+    here = priority()
+    ahead.end()
+    ahead.end()
+    assert here == AHEAD and priority() == 0
+
+
+def test_other_threads_do_while_it_waits_for_the_interpreter(allowed: None, other_thread: int) -> None:
+    ahead = RunningAhead(WallClock())
+    with ahead.lending():
+        assert priority(other_thread) == 0  # it does not run ahead itself
+    ahead.begin()
+    try:
+        with ahead.lending():
+            assert priority(other_thread) == LENT
+        assert priority(other_thread) == 0
+    finally:
+        ahead.end()
+
+
+def test_a_thread_that_runs_ahead_by_itself_keeps_its_priority(allowed: None, other_thread: int) -> None:
+    run_ahead(other_thread)
+    ahead = RunningAhead(WallClock())
+    ahead.begin()
+    with ahead.lending():
+        lent = priority(other_thread)
+    ahead.end()
+    assert lent == priority(other_thread) == AHEAD
+
+
+def test_what_it_starts_does_not(allowed: None) -> None:
+    ahead, found = RunningAhead(WallClock()), list[int]()
+    ahead.begin()
+    try:
+        thread = threading.Thread(target=lambda: found.append(priority()))
+        thread.start()
+        thread.join()
+        program = "import os; print(os.sched_getparam(0).sched_priority)"
+        found.append(int(subprocess.check_output([sys.executable, "-c", program])))
+    finally:
+        ahead.end()
+    assert found == [0, 0]
+
+
+def test_simulated_time_waits_for_nobody() -> None:
+    ahead = RunningAhead(SimulatedClock())
+    ahead.begin()
+    with ahead.lending():
+        assert priority() == 0
+
+
+def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, other_thread: int) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    ahead = RunningAhead(WallClock())
+    ahead.begin()
+    with ahead.lending():
+        assert priority() == priority(other_thread) == 0
+    ahead.end()
+    assert not run_ahead()
