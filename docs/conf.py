@@ -14,6 +14,8 @@ smartquotes = False
 
 html_theme = "furo"
 html_title = "EVA twin"
+html_static_path = ["style"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 

@@ -34,6 +34,7 @@ PLOTTED = {
 }
 INSET = 0.3  # side of a small picture in another one, as a share of that
 MAX_PAIRS = 6  # pairs of pictures on the summary page
+_LABEL = 76  # height of the label below a bar [pixels]
 #: The summary page: width, height of curves and of titles [inches], least number of pairs to fill it.
 _PAGE, _CURVES, _TITLE, _FEWEST = 13.0, 6.0, 0.4, 4
 
@@ -182,7 +183,7 @@ def video_frame(person: Picture, robot: Picture, curves: MirrorCurves, step: int
         draw.line([x, box[1], x, box[1] + box[3]], fill=QUIET)
     draw.text((left + width - 104, 10), "person", fill=PERSON, font=load_font(14))
     draw.text((left + width - 44, 10), "robot", fill=ROBOT, font=load_font(14))
-    _bars(image, (left, 352, width, 104), curves.commands[step], curves.labels)
+    _bars(image, (left, 350, width, HEIGHT - 354), curves.commands[step], curves.labels)
     draw.text((left, 330), f"commands [share of travel]: {curves.actuators}", fill=INK, font=load_font(12))
     return np.asarray(image)
 
@@ -198,17 +199,16 @@ def _curve(
 
 
 def _bars(image: Image.Image, box: tuple[int, int, int, int], values: Floats, labels: Sequence[str]) -> None:
-    """Draws a bar for each value in 0..1, and its label upwards beside it."""
+    """Draws a bar for each value in 0..1, and below it its label, upwards."""
     x, y, width, height = box
     draw = ImageDraw.Draw(image)
-    pitch = width / len(values)
+    pitch, base = width / len(values), y + height - _LABEL
     for i, (value, label) in enumerate(zip(values.tolist(), labels, strict=True)):
-        left = x + i * pitch
-        middle = left + 0.4 * pitch
-        draw.rectangle([left, y, middle, y + height], fill=(232, 234, 238))
-        draw.rectangle([left, y + height * (1 - value), middle, y + height], fill=ROBOT)
-        text = _upward_text(label, height)
-        image.paste(text, (round(middle) + 2, y + height - text.height))
+        left, right = x + (i + 0.2) * pitch, x + (i + 0.8) * pitch
+        draw.rectangle([left, y, right, base], fill=(232, 234, 238))
+        draw.rectangle([left, base - (base - y) * value, right, base], fill=ROBOT)
+        text = _upward_text(label, _LABEL - 4)
+        image.paste(text, (round((left + right - text.width) / 2), base + 4))
 
 
 @lru_cache(maxsize=64)

@@ -41,6 +41,7 @@ function receive(buffer) {
     view.cables.update(header.cables, header.tension.map((tension) => Math.min(1, tension / FULL_TENSION)));
   }
   newest = shown = header;
+  keepTrace(header);
   send({type: "seen", number: header.number});
   arrivals.push(performance.now());
   while (arrivals[0] < performance.now() - 2000) arrivals.shift();
@@ -130,12 +131,12 @@ function showState(header) {
   }
   header.sent.forEach((value, i) => showSlider(PANEL.face[i], value));
   (header.temperature || []).forEach((degrees, i) => {
-    put(sliders[PANEL.face[i]].heat, degrees === null ? "" : ` ${degrees.toFixed(0)} °C`);
+    put(sliders[PANEL.face[i]].heat, degrees === null ? "" : `${degrees.toFixed(0)} °C`);
   });
   header.tension.forEach((value, i) => {
     const row = $("tension").children[i];
     row.firstChild.style.transform = `scaleX(${Math.min(1, value / FULL_TENSION).toFixed(3)})`;
-    put(row.lastChild, value.toFixed(2));
+    put(row.lastChild, value.toFixed(1));
   });
 }
 
@@ -162,9 +163,13 @@ function drawPerson(points) {
   }
 }
 
-function drawTraces(header) {
+// Every update is kept, also those that come faster than the page draws.
+function keepTrace(header) {
   traces.push([header.time, header.person_mouth, header.mouth]);
   while (traces[0][0] < header.time - TRACE_SECONDS) traces.shift();
+}
+
+function drawTraces(header) {
   const canvas = $("traces"), pen = canvas.getContext("2d");
   if (canvas.width !== canvas.clientWidth) canvas.width = canvas.clientWidth;
   pen.clearRect(0, 0, canvas.width, canvas.height);
@@ -192,13 +197,14 @@ function makeSlider(about) {
   const name = document.createElement("b"), codes = document.createElement("small");
   name.textContent = about.name.replaceAll("_", " ");
   codes.textContent = `${about.codes} ${about.meaning}`;
-  const heat = document.createElement("i");
-  codes.append(heat);
   text.append(name, codes);
-  const input = document.createElement("input"), output = document.createElement("output");
+  const input = document.createElement("input"), figures = document.createElement("span");
+  const output = document.createElement("output"), heat = document.createElement("i");
+  heat.title = "temperature of the servo";
+  figures.append(output, heat);
   Object.assign(input, {type: "range", min: -1, max: 1, step: 0.01, value: about.neutral, id: `slider-${about.name}`});
   output.textContent = about.neutral.toFixed(2);
-  row.append(text, input, output);
+  row.append(text, input, figures);
   sliders[about.name] = {input, output, heat, until: 0};
   input.addEventListener("pointerdown", () => { held = about.name; });
   input.addEventListener("pointerup", () => { held = null; });

@@ -17,6 +17,7 @@ from eva_sim.errors import ArgumentValueError, known_names
 from eva_sim.expressions import load_expressions
 from eva_sim.settling import hold
 from eva_sim.twin import Twin
+from eva_sim.twin.head_camera import HeadCamera
 
 HOLD_STEPS = 12  # control steps until the slowest servo has arrived and the skin has settled
 #: The colour scales of displacements and of errors end at a multiple of these [mm].
@@ -99,8 +100,10 @@ class ComparedFaces(NamedTuple):
 def write_comparison_sheet(twin: Twin, pairs: Sequence[ComparedFaces], path: Path, size: int = 240) -> None:
     """Writes a sheet with a row for each pair: target, robot, and how far its surface is from the target.
 
+    Target and robot are drawn in studio light.
+
     Args:
-        twin: is moved.
+        twin: is moved; its own style is `"plain"`.
         pairs: at least one.
         path: of the picture.
         size: side of each picture [pixels].
@@ -108,12 +111,12 @@ def write_comparison_sheet(twin: Twin, pairs: Sequence[ComparedFaces], path: Pat
     from eva_sim.rendering.appearance import Appearance
     from eva_sim.rendering.renderer import Renderer
 
-    camera, rows = Renderer(Appearance(twin.spec).parts), []
+    camera, studio, rows = Renderer(Appearance(twin.spec).parts), HeadCamera(twin.spec, "fine"), []
     for pair in pairs:
         pictures, placed = [], []
         for command in (pair.target, pair.made):
             _hold(twin, command)
-            pictures.append(twin.render(size))
+            pictures.append(studio.picture(twin.skin.points, twin.head.pose, size))
             placed.append(twin.placed())
         distance = 1000 * np.linalg.norm(placed[1]["head"] - placed[0]["head"], axis=1)
         rows.append((pair.name, pictures, placed[1], distance))

@@ -142,12 +142,10 @@ class Feetech(BusBoard):
         )
 
     def _sync_read(self, address: int, length: int, ids: Sequence[int]) -> dict[int, bytes]:
-        group = self._sdk.GroupSyncRead(self._handler, address, length)  # anew: it keeps old answers
-        for number in ids:
-            group.addParam(number)
-        group.txRxPacket()
-        # Each answer is its status byte, then the registers.
-        return {i: bytes(group.data_dict[i][1:]) for i in ids if group.isAvailable(i, address, length)[0]}
+        if self._handler.syncReadTx(address, length, list(ids), len(ids)) != self._sdk.COMM_SUCCESS:
+            return {}
+        _, received = self._handler.syncReadRx(length, len(ids))
+        return find_answers(bytes(received), length, ids)
 
     def _sync_write(self, address: int, values: Mapping[int, bytes]) -> None:
         group = self._sdk.GroupSyncWrite(self._handler, address, len(next(iter(values.values()))))
@@ -170,6 +168,26 @@ class Feetech(BusBoard):
             raise NoAnswerError(
                 f"{self._named(number)} does not confirm; check power and cable. {SEE_DOCTOR}"
             )
+
+
+def find_answers(received: bytes, length: int, ids: Sequence[int]) -> dict[int, bytes]:
+    """Returns the registers of each servo in what a line brought; damaged answers are left out.
+
+    The time of the library's own search grows with the square of their number.
+
+    Args:
+        received: answers of several servos: two bytes 255, id, length, status, registers, checksum.
+        length: of the registers of each [bytes].
+        ids: of the servos that were asked.
+    """
+    answers = {}
+    for number in ids:
+        head = bytes((255, 255, number, length + 2))
+        at = received.find(head)
+        packet = received[at + 2 : at + length + 6]
+        if at >= 0 and len(packet) == length + 4 and packet[-1] == ~sum(packet[:-1]) & 255:
+            answers[number] = packet[3:-1]
+    return answers
 
 
 def _signed(data: bytes, address: int, bit: int) -> int:

@@ -240,10 +240,18 @@ class FakeDynamixel(ServoBus):
 
 
 def dynamixel_crc(data: bytes) -> int:
-    """CRC-16 of Protocol 2.0 (polynomial 0x8005, start 0, not reflected), bit by bit."""
+    """CRC-16 of Protocol 2.0: polynomial 0x8005, start 0, not reflected."""
     crc = 0
     for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x8005 if crc & 0x8000 else crc << 1) & 0xFFFF
+        crc = (crc << 8 & 0xFFFF) ^ _CRC_OF_BYTE[crc >> 8 ^ byte]
     return crc
+
+
+def _crc_of_byte(byte: int) -> int:
+    crc = byte << 8
+    for _ in range(8):
+        crc = (crc << 1 ^ 0x8005 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+_CRC_OF_BYTE = [_crc_of_byte(byte) for byte in range(256)]

@@ -52,6 +52,11 @@ def test_every_page_is_built_and_listed(site: Path) -> None:
     assert 'url=docs/index.html"' in html(site / "index.html")
 
 
+def test_lines_of_code_are_wrapped(site: Path) -> None:
+    (style,) = (target for target in targets(site / "docs/index.html") if "site.css" in target)
+    assert "pre-wrap" in (site / "docs" / style.partition("?")[0]).read_text()
+
+
 def test_every_link_works_from_disk(site: Path) -> None:
     broken, followed = [], 0
     for page in site.rglob("*.html"):

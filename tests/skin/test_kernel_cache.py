@@ -29,6 +29,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     """Where kernels and temporary files go in these tests; empty the caches of the choice by `forget`."""
     chosen: dict[str, Any] = {"bases": (tmp_path / "cache",), "temporary": tmp_path / "temporary"}
     monkeypatch.setattr(kernel_cache, "_bases", lambda: chosen["bases"])
+    # Those of this checkout are kept: folders of other sources are deleted.
+    monkeypatch.setattr(kernel_cache, "_SOURCES", tmp_path / "package")
     monkeypatch.setattr(cache, "temporary_folder", lambda: chosen["temporary"])
     forget()
     yield chosen
@@ -128,10 +130,12 @@ def test_a_full_disk_while_writing_is_no_error(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_changed_sources_have_a_folder_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    earlier = tmp_path / "package" / "__pycache__" / "kernels-of-earlier-sources"
+    earlier.mkdir(parents=True)
     run_again()
     monkeypatch.setattr(kernel_cache, "_folder_name", lambda: "kernels-of-others")
     assert not run_again()[1]
-    assert len({file.parent for file in files(tmp_path)}) == 2
+    assert len({file.parent for file in files(tmp_path)}) == 2 and not earlier.exists()
 
 
 STEP = """
@@ -148,29 +152,42 @@ AS_NOBODY = (
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="only root becomes another user")
-@pytest.mark.parametrize("home", ["/nonexistent", "", "/proc", None])
-def test_a_user_without_a_home_runs_twice_at_once(tmp_path: Path, home: str | None) -> None:
-    """A container started for a user that the system does not know; the sources are read-only for them."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
-    environment |= {} if home is None else {"HOME": home}
+def test_a_user_without_a_home_runs_twice_at_once(tmp_path: Path) -> None:
+    """A container started for a user that the system does not know; the sources are read-only for them.
+
+    Two processes compile at once. Two later ones, whose homes cannot be used either, read what they kept.
+    """
     sources = shutil.copytree(ROOT, tmp_path / "sources", symlinks=True, ignore=_not_copied)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     temporary.chmod(0o777)
-    command = [*AS_NOBODY, sys.executable, "-B", "-c", STEP]
+    for told in _step_as_nobody(sources, temporary, ("/nonexistent", None)):
+        assert told.count("\n") == 1 and "NUMBA_CACHE_DIR" in told
+    kept = {path: path.stat().st_mtime_ns for path in temporary.rglob("*.kernel")}
+    assert kept and _step_as_nobody(sources, temporary, ("", "/proc")) == ["", ""]
+    assert kept == {path: path.stat().st_mtime_ns for path in temporary.rglob("*.kernel")}
+    assert not list(sources.rglob("*.kernel"))
+
+
+def _step_as_nobody(sources: Path, temporary: Path, homes: tuple[str | None, ...]) -> list[str]:
+    """Steps an environment in processes at once, one for each home; returns what they told."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
     environment |= {"TMPDIR": str(temporary), "PYTHONPATH": str(sources)}
     running = [
         subprocess.Popen(
-            command, cwd=sources, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*AS_NOBODY, sys.executable, "-B", "-c", STEP],
+            cwd=sources, env=environment | ({} if home is None else {"HOME": home}),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for _ in range(2)
-    ]
+        for home in homes
+    ]  # fmt: skip
+    told = []
     for process in running:
-        out, told = (text.decode() for text in process.communicate(timeout=100))
-        assert process.returncode == 0, told
+        out, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
         assert float(out) < 0
-        assert told.count("\n") == 1 and "NUMBA_CACHE_DIR" in told
-    assert not list(sources.rglob("*.kernel")) and list(temporary.rglob("*.kernel"))
+        told.append(errors)
+    return told
 
 
 def _not_copied(folder: str, names: list[str]) -> list[str]:
