@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.metrics import ANGLES, measure_faces
 from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
@@ -59,8 +58,7 @@ def read_clip(clip: Path) -> tuple[Floats, Floats]:
     states = []
     for face in faces:
         landmarks, _, orientation = rest.align(face)
-        turn = Rotation.from_matrix(orientation.T @ rest.orientation).as_rotvec()
-        states.append(np.concatenate([landmarks, turn[None]]))
+        states.append(np.concatenate([landmarks, rest.turns(orientation)[None]]))
     return np.array(times), np.array(states)
 
 

@@ -1,20 +1,22 @@
 """How well synthetic people are mirrored, whose true expression, gaze and head pose are known.
 
-    python -m benchmarks.crowd out/crowd [--part tuning] [--out out/crowd_report] [--people 6] [--resume]
+    python -m benchmarks.crowd out/crowd [--part tuning] [--out DIR] [--people 6] [--resume] [--workers 2]
 
 `tools.build_crowd` films the people (docs/crowd.md). Each is mirrored by the reduced twin as a clip is, from
 what the detector read, without pictures. `report.json` has all figures, `report.png` shows them. The figures
 of each person are kept in the folder `people` of the report; `--resume` goes on with the next person.
 
-The robot acts later than the person. Its curves are shifted by the delay at which they fit best, the same for
-all measurements of a person. `best` is the nearest face in the robot's reach, by search through the twin, for
-every 20th step.
+The robot acts later than the person. Its curves are shifted by the delay at which they fit best: one for all
+measurements of a person's face and gaze, and one for the head, which is predicted and so acts sooner. `best`
+is the nearest face in the robot's reach, by search through the twin, for every 20th step.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,10 @@ from eva_sim.errors import DataError
 from eva_sim.files import asset, check_output_folder, read_json, write_json
 from eva_sim.landmarks import REGIONS, Aligner, face_measurements
 from eva_sim.progress import progress
+from eva_sim.workers.choice import choose_workers
 
+#: Measurements of the head.
+HEAD = ANGLES[:3]
 #: Longest delay that is tried [control steps].
 _LONGEST = 12
 #: Control steps between two for which the nearest face is searched.
@@ -58,13 +63,17 @@ def measure_person(
     seen = np.array([face is not None for face in person.faces])[frame]
     truth = {name: curve[frame] for name, curve in person.measurements().items()}
     read, robot = measure_both(trace)
-    delay = find_delay(truth, robot)
+    delay = find_delay(truth, robot, [name for name in truth if name not in ANGLES])
+    head_delay = find_delay(truth, robot, HEAD)
     return {
         "rests": person.rests, "tuning": person.tuning, "detected": float(seen.mean()),
-        "held_back": float((seen & ~trace.found)[seen].mean()), "delay": delay,
+        "held_back": float((seen & ~trace.found)[seen].mean()), "delay": delay, "head_delay": head_delay,
         "neutral": neutral_errors(person, mirrored),
         "measurements": {
-            name: compare_curves(name, truth[name], read[name], robot[name], delay, person.blink[frame])
+            name: compare_curves(
+                name, truth[name], read[name], robot[name],
+                head_delay if name in HEAD else delay, person.blink[frame],
+            )
             for name in truth
         },
         **compare_reach(robot_rest + person.displacement[frame], trace, delay, nearest),
@@ -95,11 +104,13 @@ def neutral_errors(person: CrowdPerson, mirrored: Mirrored) -> dict[str, float |
     }
 
 
-def find_delay(truth: Mapping[str, Floats], robot: Mapping[str, Floats]) -> int:
-    """Returns the delay of the robot at which the face's measurements fit best [control steps]."""
-    names = [name for name in truth if name not in ANGLES and truth[name].std() > _STILL]
+def find_delay(truth: Mapping[str, Floats], robot: Mapping[str, Floats], names: Iterable[str]) -> int:
+    """Returns the delay of the robot at which named measurements fit best, if they vary [control steps]."""
+    varying = [name for name in names if truth[name].std() >= _least(name)]
+    if not varying:
+        return 0
     fits = [
-        np.mean([_correlation(*delayed(truth[name], robot[name], delay)) for name in names])
+        np.mean([_correlation(*delayed(truth[name], robot[name], delay)) for name in varying])
         for delay in range(_LONGEST + 1)
     ]
     return int(np.argmax(fits))
@@ -121,7 +132,7 @@ def compare_curves(
         return wanted[shown[: len(wanted)]], made[shown[: len(wanted)]]
 
     wanted, made = pair(robot, delay)
-    if wanted.std() < (_STILL_ANGLE if name in ANGLES else _STILL):
+    if wanted.std() < _least(name):
         return {"robot": None, "read": None, "share": None, "slope": None}
     return {
         "robot": _correlation(wanted, made),
@@ -159,6 +170,10 @@ def compare_reach(wanted: Floats, trace: MirrorTrace, delay: int, nearest: Neare
     return {"regions": regions, "reach": reach}
 
 
+def _least(name: str) -> float:
+    return _STILL_ANGLE if name in ANGLES else _STILL
+
+
 def _distance(difference: Floats, rows: np.ndarray) -> float:
     return float(np.linalg.norm(difference[:, rows], axis=2).mean())
 
@@ -184,6 +199,21 @@ def choose_people(folder: Path, part: str, most: int | None) -> list[Path]:
     return wanted[:most]
 
 
+@contextmanager
+def _open_bench(files: list[Path], model: Path, reports: list[Path]) -> Iterator[Callable[[int], None]]:
+    """Yields what mirrors and measures the person of a place in the lists."""
+    route = load_model(model)
+    with UnseenTwin() as twin:
+        nearest, rest = NearestFaces(twin), twin.neutral_landmarks.astype(float)
+
+        def measure(place: int) -> None:
+            person = read_person(files[place])
+            mirrored = mirror_person(person, route, twin)
+            write_json(reports[place], measure_person(person, mirrored, nearest, rest))
+
+        yield measure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the people's files")
@@ -194,20 +224,17 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("out/crowd_report"), help="folder of the report")
     parser.add_argument("--resume", action="store_true", help="keep the people of an interrupted run")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes")
     given = parser.parse_args()
     out = check_output_folder(given.out)
     files = choose_people(given.folder, given.part, given.people)
-    model = load_model(given.model or asset(SHIPPED_MODEL))
-    with UnseenTwin() as twin:
-        nearest, rest = NearestFaces(twin), twin.neutral_landmarks.astype(float)
-        people = {}
-        for file in progress(files, "mirror", unit="people"):
-            person = read_person(file)
-            kept = out / "people" / f"{file.stem}.json"
-            if not (given.resume and kept.exists()):
-                mirrored = mirror_person(person, model, twin)
-                write_json(kept, measure_person(person, mirrored, nearest, rest))
-            people[person.name] = read_json(kept)
+    reports = [out / "people" / f"{file.stem}.json" for file in files]
+    missing = [place for place, each in enumerate(reports) if not (given.resume and each.exists())]
+    bench = partial(_open_bench, files, given.model or asset(SHIPPED_MODEL), reports)
+    with closing(choose_workers(given.workers).run_jobs(bench, missing)) as measured:
+        for _ in progress(measured, "mirror", unit="people", total=len(missing)):
+            pass
+    people = {each.stem: read_json(each) for each in reports}
     summary = summarise(people)
     print_tables(summary)
     write_json(out / "report.json", {"part": given.part, "summary": summary, "people": people})

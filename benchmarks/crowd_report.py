@@ -32,6 +32,7 @@ def summarise(people: dict[str, Metrics]) -> Metrics:
         "detected": float(np.mean([one["detected"] for one in each])),
         "held_back": float(np.mean([one["held_back"] for one in each])),
         "delay": float(np.median([one["delay"] for one in each])),
+        "head_delay": float(np.median([one["head_delay"] for one in each])),
         "neutral": {kind: _neutral_of([one for one in each if one["rests"] == kind]) for kind in KINDS},
         "measurements": {name: _measurement_of(each, name) for name in each[0]["measurements"]},
         "regions": {name: _region_of(each, name) for name in REGIONS},
@@ -77,7 +78,8 @@ def print_tables(summary: Metrics) -> None:
     console.print(
         f"{summary['people']} people; detected in {_percent(summary['detected'], 1)} % of the frames; "
         f"held back {_percent(summary['held_back'], 2)} % of these; "
-        f"delay of the robot {summary['delay']:.0f} control steps"
+        f"delay of the robot's face {summary['delay']:.0f} control steps, "
+        f"of its head {summary['head_delay']:.0f}"
     )
 
 

@@ -94,6 +94,16 @@ class PersonAtRest:
         uncertainty = (1 - share) * self.uncertainty + share * other.uncertainty
         return PersonAtRest(Aligner.of(landmarks), (here * turn).as_matrix(), irises, uncertainty)
 
+    def turns(self, rotation: Floats) -> Floats:
+        """Returns the turns of heads from rest, (..., 3) [rad], see `HeadAndGaze`.
+
+        Args:
+            rotation: of faces, as `Aligner.fit` finds it, (..., 3, 3).
+        """
+        turned = Rotation.from_matrix(np.swapaxes(rotation, -1, -2) @ self.orientation)
+        turns: Floats = turned.as_rotvec()
+        return turns
+
     def align(self, face: DetectedFace) -> tuple[Floats, Floats, Floats]:
         """Returns landmarks (N, 3) and irises (2, 3), aligned, and the face's rotation, (3, 3)."""
         moved = self.aligner.fit(face.landmarks)

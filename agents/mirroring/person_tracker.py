@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.head_and_gaze import HeadAndGaze, gaze_angles, iris_offsets
 from eva_sim.agents.mirroring.head_predictor import HeadPredictor
@@ -26,6 +25,10 @@ STRANGER_MAX_RESIDUAL = 0.12
 MAX_SPEED = 4.0
 #: After HOLD without an accepted face [s] the expression eases to neutral, within EASE [s].
 HOLD, EASE = 0.5, 1.0
+#: Share that counts of a correction across the line of sight. A correction is learned from drawn people. In
+#: their pictures the detector reads three quarters of what the lips part across the line of sight; of the
+#: man of the sample clip it reads all. Of 0, a half and 1, a half mirrors both best [8 people for tuning].
+_ACROSS = 0.5
 #: Lids that are open by less than this share of their opening at rest hide where the eye looks.
 _HIDES_GAZE = 0.6
 
@@ -144,8 +147,9 @@ class PersonTracker:
             self._filter.restart(since, self._state[:-1])
             self._predictor.restart(since, self._state[-1])
         self._accepted, self._accepted_at = read, time
-        ahead = self._predictor(time, read[-1])
-        self._held = self._state = np.concatenate([self._filter(time, self._correct(read)), ahead[None]])
+        corrected = self._correct(read)
+        ahead = self._predictor(time, corrected[-1])
+        self._held = self._state = np.concatenate([self._filter(time, corrected), ahead[None]])
         if self._learner is not None and face is not None:
             self.at_rest = self._learner(time, face)
         return _split(self._state)
@@ -162,13 +166,17 @@ class PersonTracker:
         moved: Floats = (iris_offsets(landmarks, irises) - rest.irises) @ rest.orientation
         if face_measurements(landmarks)["lid_opening"] < _HIDES_GAZE * rest.lid_opening:
             moved = np.zeros((2, 3)) if self._accepted is None else self._accepted[-3:-1]
-        turn = Rotation.from_matrix(orientation.T @ rest.orientation).as_rotvec()
-        return np.concatenate([landmarks, moved, turn[None]])
+        return np.concatenate([landmarks, moved, rest.turns(orientation)[None]])
 
     def _correct(self, read: Floats) -> Floats:
-        """Corrects the landmarks of what was read, (N + 3, 3)."""
-        landmarks = self.neutral + self._correction(read[:-3] - self.neutral)
-        return np.concatenate([landmarks, read[-3:]])
+        """Corrects the landmarks and the nod of what was read, (N + 3, 3)."""
+        motion, towards_camera = read[:-3] - self.neutral, self.at_rest.orientation[:, 2]
+        missing = self._correction(motion) - motion
+        in_depth = np.outer(missing @ towards_camera, towards_camera)
+        corrected = read.copy()
+        corrected[:-3] += in_depth + _ACROSS * (missing - in_depth)
+        corrected[-1, 0] += self._correction.nod(motion)
+        return corrected
 
     def _ease(self, time: float) -> Floats:
         progress = float(np.clip((time - self._accepted_at - HOLD) / EASE, 0, 1))

@@ -105,7 +105,8 @@ def test_the_delay_of_the_robot_is_found(delay: int) -> None:
     curve = np.convolve(rng.normal(size=240), np.ones(5), mode="valid")
     truth = {"jaw_opening": curve, "mouth_width": np.zeros(len(curve))}
     robot = {"jaw_opening": np.roll(curve, delay), "mouth_width": np.zeros(len(curve))}
-    assert crowd.find_delay(truth, robot) == delay
+    assert crowd.find_delay(truth, robot, truth) == delay
+    assert crowd.find_delay(truth, robot, ["mouth_width"]) == 0  # it did not move
     wanted, made = crowd.delayed(curve, np.roll(curve, delay), delay)
     np.testing.assert_array_equal(wanted, made)
 
@@ -142,7 +143,7 @@ def test_people_without_a_figure_do_not_count_in_its_median() -> None:
     def person(fit: float | None) -> dict[str, object]:
         one = {"robot": fit, "read": fit, "share": fit, "slope": fit}
         return {
-            "rests": "rare", "detected": 1.0, "held_back": 0.0, "delay": 2,
+            "rests": "rare", "detected": 1.0, "held_back": 0.0, "delay": 2, "head_delay": 1,
             "measurements": {"mouth_width": one},
             "neutral": {"error": 0.02, "frontal": 0.01, "resting": None}, "reach": {},
             "regions": {name: {"robot": 2.0, "best": 1.0} for name in REGIONS},

@@ -57,16 +57,28 @@ def test_rest_stays_rest_and_sides_are_alike() -> None:
         assert mirrored == pytest.approx(correction(motion)[rows] * flip, abs=1e-5)
 
 
+def test_what_a_jaw_adds_to_a_nod_is_taken_off() -> None:
+    rng = np.random.default_rng(3)
+    made, leak = motions(rng, 400), 0.1 * rng.normal(size=(len(POINTS), 3))
+    leak = leak + leak[mirror_order()[0]] * [-1, 1, 1]  # a nod is that of the mirror image
+    nods = (made * leak).sum((1, 2))
+    fitted = ReadingCorrection.fit(lost(made[:300]), made[:300], nods[:300], ridge=1e-9)
+    left = nods[300:] - fitted.nod(lost(made[300:]))
+    assert np.abs(left).mean() < 0.01 * np.abs(nods).mean()
+
+
 def test_files(tmp_path: Path) -> None:
     made = motions(np.random.default_rng(2), 60)
-    fitted = ReadingCorrection.fit(lost(made), made)
+    fitted = ReadingCorrection.fit(lost(made), made, made[:, 0, 1])
     fitted.save(tmp_path / "part.npz")
-    assert ReadingCorrection.load(tmp_path / "part.npz")(made) == pytest.approx(fitted(made), abs=1e-5)
+    loaded = ReadingCorrection.load(tmp_path / "part.npz")
+    assert loaded(made) == pytest.approx(fitted(made), abs=1e-5)
+    assert loaded.nod(made) == pytest.approx(fitted.nod(made), abs=1e-5) and fitted.nod(made).any()
     write_arrays(tmp_path / "part.npz", points=np.array(POINTS))
     with pytest.raises(DataError, match="no correction of readings"):
         ReadingCorrection.load(tmp_path / "part.npz")
     for points in (np.arange(3), np.array(POINTS[::-1])):
-        write_arrays(tmp_path / "part.npz", points=points, modes=fitted.modes, missing=fitted.missing)
+        write_arrays(tmp_path / "part.npz", points=points, **vars(fitted))
         with pytest.raises(DataError, match="another landmark set"):
             ReadingCorrection.load(tmp_path / "part.npz")
 
@@ -98,7 +110,17 @@ def test_a_known_person_is_corrected_and_a_stranger_is_not() -> None:
     rest, aligner = PersonAtRest.stranger(), Aligner.of(face)
     shown = DetectedFace(opened, face[:2], np.zeros(52))
     motion = rest.align(shown)[0] - aligner.neutral
-    for correction in (None, person_correction()):
-        tracker = PersonTracker(rest, max_residual=1.0, correction=correction)
-        expected = motion if correction is None else correction(motion)
-        assert tracker(0.0, shown).expression - aligner.neutral == pytest.approx(expected, abs=1e-6)
+    states = {
+        name: PersonTracker(rest, max_residual=1.0, correction=correction)(0.0, shown)
+        for name, correction in {"stranger": None, "known": person_correction()}.items()
+    }
+    as_seen, corrected = (state.expression - aligner.neutral for state in states.values())
+    assert as_seen == pytest.approx(motion, abs=1e-6)
+    # The line of sight is the z of the picture: in depth the correction counts whole, across it a half.
+    added, whole = (
+        (each @ rest.orientation) for each in (corrected - motion, person_correction()(motion) - motion)
+    )
+    assert added[..., 2] == pytest.approx(whole[..., 2], abs=1e-6) and np.abs(whole[..., 2]).max() > 0.01
+    assert added[..., :2] == pytest.approx(0.5 * whole[..., :2], abs=1e-6)
+    nods = {name: state.head.turn[0] for name, state in states.items()}
+    assert nods["known"] - nods["stranger"] == pytest.approx(person_correction().nod(motion), abs=1e-6)
