@@ -188,8 +188,9 @@ def hot(steps: int) -> np.ndarray:
 
 
 def wild(steps: int) -> np.ndarray:
-    """Commands at random; not to the ends, where servos get too hot by their load within a minute."""
-    return np.random.default_rng(0).uniform(-0.5, 0.5, (steps, 25)).astype(np.float32)
+    """Commands at random, not far from rest: else servos get too hot by their load within a minute."""
+    away = np.random.default_rng(0).uniform(-0.4, 0.4, (steps, 25))
+    return (load_spec().neutral + away).clip(-1, 1).astype(np.float32)
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
