@@ -19,6 +19,7 @@ import numpy as np
 
 from eva_sim.clock import SimulatedClock
 from eva_sim.files import write_json
+from eva_sim.priority import run_ahead
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.simulation.fake_line import PtyLine
 from eva_sim.testing.board_rigs import (
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=8, help="runs with a killed host, and with a silent one")
     parser.add_argument("--rounds", type=int, default=600, help="disturbed exchanges in each direction")
     options = parser.parse_args()
+    run_ahead()  # as the thread that drives a robot
     metrics = {kind: measure(kind, options.runs, options.rounds) for kind in KINDS}
     for kind, row in metrics.items():
         print(kind, row)

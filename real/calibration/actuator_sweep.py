@@ -95,13 +95,15 @@ def sweep_actuator(face: Face, actuator: int, expected: Floats | None = None) ->
         MediaError: the face is not found in the pictures.
     """
     levels = np.linspace(-1, 1, LEVELS)
-    expected_one = (expected_motion(face.spec) if expected is None else expected)[actuator]
+    all_expected = work_while_held(face, lambda: expected_motion(face.spec)) if expected is None else expected
     with reading_landmarks(face) as read:
         bottom = _with(face.spec, actuator, -1.0)
         _glide(face, face.spec.neutral, bottom)
         up = np.array([_hold(face, read, actuator, level) for level in levels])
         down = np.array([_hold(face, read, actuator, level) for level in levels[::-1]][::-1])
-        response = analyse_sweep(levels, up, down, 1000 * face.outer_eye, expected_one)
+        response = work_while_held(
+            face, lambda: analyse_sweep(levels, up, down, 1000 * face.outer_eye, all_expected[actuator])
+        )
         if response.up is not None:
             response = _with_delay(face, read, actuator, response, up)
         _glide(face, bottom, face.spec.neutral)

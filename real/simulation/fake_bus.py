@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from eva_sim.real.simulation.fake_line import FakeDevice
 
@@ -16,6 +16,7 @@ class ServoBus(FakeDevice):
     Attributes:
         registers: registers of each servo, by id.
         dead: ids of servos that no longer answer.
+        now: time [s]; of the host's clock where that is simulated.
     """
 
     SIZE, TORQUE, GOAL, POSITION, GOAL_SIZE = 256, 0, 0, 0, 0
@@ -24,11 +25,12 @@ class ServoBus(FakeDevice):
         super().__init__()
         self.registers = {i: bytearray(self.SIZE) for i in ids}
         self.dead: set[int] = set()
+        self.now: Callable[[], float] = time.monotonic
         self._last = 0.0
 
     def feed(self, data: bytes) -> bytes:
         """Takes bytes, see `FakeDevice.feed`; a pause ends an incomplete packet."""
-        now = time.monotonic()
+        now = self.now()
         if data and now - self._last > PAUSE:
             self._pending = b""
         self._last = now if data else self._last

@@ -17,6 +17,7 @@ from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.interface import DRIVEN, BoardState, BoardStatus
 from eva_sim.real.boards.maestro import Maestro
 from eva_sim.real.boards.servo_bus import default_bus_ids
+from eva_sim.real.simulation.fake_bus import ServoBus
 from eva_sim.real.simulation.fake_line import MemoryPort, PtyLine
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.testing.board_rigs import ALL, SPEC, device_of, limits_of, open_board
@@ -43,6 +44,8 @@ class BoardBench:
         self.trial, self.kind, self._stack = trial, trial.body, stack
         self.clock: Clock = WallClock() if trial.real_time else SimulatedClock()
         self.device, self.limits = device_of(self.kind), limits_of(self.kind)
+        if isinstance(self.device, ServoBus):
+            self.device.now = self.clock.now  # a pause on the line ends a packet
         self.ids = default_bus_ids(SPEC)
         self.board: HostManagedBoard
         self.line: WatchedLine

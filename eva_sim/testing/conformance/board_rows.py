@@ -73,7 +73,7 @@ def _each(trial: Trial, place: str, disturbances: Callable[[int], Iterator[Distu
         sizes = [answer if place == ANSWERS else request for request, answer in writes_of_a_send(bench)]
         sizes = [size for size in sizes if size]
         cases = [(n, how) for n, size in enumerate(sizes) for how in disturbances(size)]
-        most = trial.choose(60, 8) if trial.real_time else trial.choose(600, 20)
+        most = trial.choose(60, 8) if trial.real_time else trial.choose(120, 20)
         for number, how in cases[:: max(1, len(cases) // most)]:
             outcome = disturbed(bench, place, number, how)
             trial.saw(outcome or "neither moving nor latched", bool(outcome))

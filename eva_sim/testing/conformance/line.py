@@ -8,10 +8,9 @@ import numpy as np
 
 from eva_sim.contract import load_spec
 from eva_sim.errors import LinkError, RobotError
-from eva_sim.real.boards.interface import BoardState, BoardStatus
+from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.wire import protocol as wire
-from eva_sim.real.wire.link import Counters
 from eva_sim.real.wire.protocol import encode_frame
 from eva_sim.testing.conformance.bench import ALL, CHANNEL, PERIOD, Bench, Trial, answered
 from eva_sim.testing.fault_injection import (
@@ -24,96 +23,13 @@ from eva_sim.testing.fault_injection import (
     pull_plug,
 )
 
-#: Within what a host gives a silent board up: when the board would be limp, and one wait [s].
-GIVES_UP = 1.2
-#: How much later that may be by the wall clock, on a busy computer [s].
-BUSY = 0.3
 _STATUS = wire.Status(*(0,) * 11, (0,) * 25)
 BAUDS = (9600, 19200, 38400, 57600, 115200, 230400, 250000, 460800, 921600, 1000000)
 
 
-def between_frames(trial: Trial) -> int:
-    """Bytes of noise that fit between two frames; by the wall clock fewer, since computers are late."""
-    return 250 if trial.real_time or trial.body == "port" else 650
-
-
-def noise_to_board(trial: Trial) -> None:
-    """Random bytes between the frames of a host that keeps moving; then nothing but random bytes."""
-    count, rng, most = trial.choose(1_000_000, 20_000), np.random.default_rng(0), between_frames(trial)
-    with trial.bench() as bench:
-        bench.ready()
-        bad, before = _bad(bench), bench.link.counters
-        for at in range(0, count, most):
-            size = min(most, count - at)
-            status = bench.board.send(bench.aim())
-            bench.machine.port.write(rng.bytes(size) + b"\0")  # the 00 gives the next frame a chance
-            bench.rest_of_period()
-            good = _goes_on(trial, status)
-            trial.saw("while it moves, it goes on" if good else "a frame lost", good, size)
-        _none_lost(trial, bench, before)
-        trial.expect(_bad(bench) - bad > count // 500, "noise was not counted")
-        _noise_alone(trial, bench, rng)
-        trial.expect(bench.stays_limp() and bench.arms_again(), "it does not come back")
-
-
-def _goes_on(trial: Trial, status: BoardStatus) -> bool:
-    """Whether targets were answered and obeyed; by the wall clock an answer may be late (`_none_lost`)."""
-    if trial.real_time:
-        return status.state in (BoardState.ACTIVE, BoardState.HOLD)
-    return answered(status) and status.state == BoardState.ACTIVE
-
-
-def _none_lost(trial: Trial, bench: Bench, before: Counters) -> None:
-    """Every answer came since the counters were as before, be it late."""
-    bench.board.send(bench.aim())
-    now = bench.link.counters
-    trial.expect(now.late - before.late >= now.unanswered - before.unanswered, "a frame lost")
-
-
-def _noise_alone(trial: Trial, bench: Bench, rng: np.random.Generator) -> None:
-    """Noise is no sign of life."""
-    begin = bench.send_far()
-    while bench.clock.now() < begin + 1.3:
-        bench.machine.port.write(rng.bytes(500))
-        trial.saw("then nothing else, hold, limp", count=500)
-        bench.clock.sleep(PERIOD / 2)
-    bench.machine.port.write(b"\0")
-    bench.machine.port.read(1_000_000)
-    bench.fall_silent(begin)
-
-
-def _bad(bench: Bench) -> int:
+def bad_frames(bench: Bench) -> int:
     """Frames that the board counted as bad."""
-    return bench.link.demand(wire.Query(), wire.Status, 0.1).bad
-
-
-def noise_to_host(trial: Trial) -> None:
-    """Random bytes before each answer; then before whatever is read, until the host gives up."""
-    count, rng, most = trial.choose(1_000_000, 20_000), np.random.default_rng(1), between_frames(trial)
-    with trial.bench() as bench:
-        bench.ready()
-        bad, before = bench.link.counters.bad, bench.link.counters
-        for at in range(0, count, most):
-            size = min(most, count - at)
-            bench.port.back = _before(rng.bytes(size) + b"\0")
-            status = bench.move(1)
-            good = _goes_on(trial, status)
-            trial.saw("before answers, which are read" if good else "an answer lost", good, size)
-        _none_lost(trial, bench, before)
-        trial.expect(bench.link.counters.bad - bad > count // 500, "noise was not counted")
-        bench.port.back = lambda data: rng.bytes(200) + data
-        begin, gave_up = bench.clock.now(), refused(lambda: bench.move(50), LinkError)
-        in_time = bench.clock.now() - begin < GIVES_UP + BUSY * trial.real_time
-        trial.expect(gave_up and in_time, "the host did not give up when the board would be limp")
-        bench.port.back = bytes
-        bench.fall_silent(bench.sent_at)
-        trial.expect(bench.stays_limp() and bench.arms_again(), "it does not come back")
-
-
-def _before(noise: bytes) -> Any:
-    """Puts noise before the first that comes."""
-    left = [noise]
-    return lambda data: (left.pop() if left else b"") + data
+    return bench.ask().bad
 
 
 def flips_of_targets(trial: Trial) -> None:
@@ -170,11 +86,11 @@ def _orders(bench: Bench) -> list[wire.Message]:
 
 def _one_order(trial: Trial, bench: Bench, message: wire.Message, disturbance: Disturbance) -> None:
     """With the next number: were it taken, the host's next targets would be stale."""
-    bad, number = _bad(bench), bench.link._sequence + 2
+    bad, number = bad_frames(bench), bench.link._sequence + 2
     bench.machine.port.write(disturbance(encode_frame(message, number)) + b"\0")
     bench.clock.sleep(0.001)
     status = bench.move(1)
-    good = answered(status) and status.state == BoardState.ACTIVE and _bad(bench) > bad
+    good = answered(status) and status.state == BoardState.ACTIVE and bad_frames(bench) > bad
     trial.saw("frame refused" if good else "frame taken", good)
 
 
@@ -237,7 +153,7 @@ def whole_frames(trial: Trial, how: str) -> None:
 
 
 def _stale(bench: Bench) -> int:
-    return bench.link.demand(wire.Query(), wire.Status, 0.1).stale
+    return bench.ask().stale
 
 
 def twice(trial: Trial) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from eva_sim.contract import load_spec
+from eva_sim.contract import Reading, load_spec
 from eva_sim.errors import CommandError, DataError, LinkError, RobotError
 from eva_sim.real.boards.firmware import TOOK_OVER
-from eva_sim.real.boards.interface import BoardState
+from eva_sim.real.boards.interface import TARGETS_STOPPED, UNANSWERED, BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
@@ -169,7 +169,7 @@ def _noise_for_a_period(trial: Trial, bench: Bench, into: int) -> None:
 
 
 def _repeats(bench: Bench) -> int:
-    return bench.link.demand(wire.Query(), wire.Status, 0.1).repeats
+    return bench.ask().repeats
 
 
 def second_host(trial: Trial) -> None:
@@ -284,7 +284,7 @@ def lost_camera(trial: Trial) -> None:
             dark = all(r.image is None and not r.landmarks.any() for r in readings)
             eye.error = ""
             back = face.move(face.spec.neutral)
-            good = reported and dark and back.image is not None and not face.late
+            good = reported and dark and back.image is not None and (trial.real_time or not face.late)
             trial.saw("reported, found is False, it goes on, sees again" if good else "not reported", good)
 
 
@@ -309,8 +309,14 @@ def malformed(trial: Trial) -> None:
             before = sent[0]
             rejected = refused(lambda: face.move(bad), CommandError)  # noqa: B023
             silent = sent[0] == before
-            good = rejected and silent and not face.move(np.full(25, (0.9, -0.9)[n // 5 % 2])).faults
+            good = rejected and silent and _moves_on(trial, face.move(np.full(25, (0.9, -0.9)[n // 5 % 2])))
             trial.saw("refused, nothing sent, it goes on" if good else "sent", good)
+
+
+def _moves_on(trial: Trial, reading: Reading) -> bool:
+    """Whether nothing is wrong; by the wall clock a computer may be late, and the face hold."""
+    late = (UNANSWERED, TARGETS_STOPPED) if trial.real_time else ()
+    return all(fault.startswith(late) for fault in reading.faults)
 
 
 def _bad_commands(neutral: np.ndarray) -> list[Any]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from eva_sim.clock import WallClock
 from eva_sim.priority import RunningAhead
-from eva_sim.testing.conformance import line, parts
+from eva_sim.testing.conformance import line, noise, parts
 from eva_sim.testing.conformance.bench import Opener, Trial, open_machine
 
 
@@ -68,8 +68,8 @@ MISSING_IN_REAL_TIME: dict[str, dict[str, str]] = {
 }
 
 ROWS = (
-    Row("random bytes", "host to board", line.noise_to_board),
-    Row("random bytes", "board to host", line.noise_to_host),
+    Row("random bytes", "host to board", noise.noise_to_board),
+    Row("random bytes", "board to host", noise.noise_to_host),
     Row("each bit of TARGETS flipped", "host to board", line.flips_of_targets),
     Row("each bit of every other order flipped", "host to board", line.flips_of_the_rest),
     Row("each bit of STATUS flipped", "board to host", line.flips_of_status),
@@ -126,7 +126,7 @@ def attempt(
     trial, begin = Trial(body, quick, note, opener, real_time), time.monotonic()
     ahead = RunningAhead(WallClock())
     try:
-        if real_time or body == "port":
+        if trial.real_time:
             ahead.begin()
         row.act(trial)
         trial.expect(row.unwatched or trial.events, "no servo ever moved")
