@@ -1,13 +1,14 @@
-"""LeRobot itself on exported data sets: it opens, iterates and loads them, and trains on them.
+"""LeRobot itself on exported data sets: it opens, iterates and loads them, trains on them, and acts.
 
 `pytest -m clients tests/recording/test_lerobot_client.py` makes an environment of LeRobot's own in
-`out/clients/`, of about 6 GB, because LeRobot needs a later Python than this package.
+`out/clients/`, of about 6 GB, because LeRobot needs a later Python than the other tests.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,9 +22,10 @@ from tests.recording.test_lerobot import EPISODES, STEPS, Resized, Seeing, Unsee
 pytestmark = pytest.mark.clients
 #: Version of LeRobot, and versions of Python that it runs on, the best first.
 LEROBOT, PYTHONS = "0.6.1", ("3.12", "3.13")
-ENVIRONMENT = Path(__file__).resolve().parents[2] / "out" / "clients" / f"lerobot-{LEROBOT}"
-#: Longest time of an installation, and of one run of LeRobot [s].
-INSTALLING, RUNNING = 1800, 300
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = ROOT / "out" / "clients" / f"lerobot-{LEROBOT}"
+#: Longest time of an installation, of one run of LeRobot, and of the example, which compiles the skin [s].
+INSTALLING, RUNNING, EXAMPLE = 1800, 300, 900
 #: Nothing is fetched, sent or shown.
 OFFLINE = {
     "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -87,10 +89,10 @@ def environment() -> Path:
     return commands
 
 
-def run(home: Path, *command: str | Path) -> str:
+def run(home: Path, *command: str | Path, longest: float = RUNNING) -> str:
     """Runs a program of LeRobot offline and returns what it printed."""
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=RUNNING, cwd=home,
+        [str(part) for part in command], capture_output=True, text=True, timeout=longest, cwd=home,
         env={**os.environ, **OFFLINE, "HF_HOME": str(home / "hf"), "HOME": str(home)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -165,3 +167,17 @@ def test_lerobot_merges_exports(environment: Path, dataset: Path, tmp_path: Path
     )  # fmt: skip
     info = json.loads((tmp_path / "both/meta/info.json").read_text())
     assert info["total_episodes"] == 4 * EPISODES and info["total_frames"] == 4 * EPISODES * STEPS
+
+
+def test_a_policy_that_learned_from_recordings_acts_in_an_environment(
+    environment: Path, tmp_path: Path
+) -> None:
+    """The example of docs/clients.md, with this package installed beside LeRobot."""
+    install: list[str | Path] = [environment / "python", "-m", "pip", "install", "--quiet", ROOT]
+    subprocess.run(install, check=True, timeout=INSTALLING, stdout=subprocess.DEVNULL)
+    told = run(tmp_path, environment / "python", ROOT / "examples/train_lerobot.py", longest=EXAMPLE)
+    loss, distance = (
+        [float(number) for number in re.findall(r"[\d.]+(?= (?:mm )?at)", line)] for line in told.splitlines()
+    )
+    assert loss[1] < loss[0] / 2
+    assert distance[1] < distance[0] / 5
