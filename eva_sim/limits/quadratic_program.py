@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 from eva_sim.contract import Floats
@@ -28,7 +27,8 @@ def solve_quadratic_program(
     """
     # In the variables z = (L' (d - d0), c s), with H = L L' and s the slack, the cost is |z|² / 2.
     count, size = len(excess), len(gradient)
-    unwhiten = solve_triangular(np.linalg.cholesky(hessian), np.eye(size), lower=True).T
+    # SciPy's triangular solver would wake threads that keep a whole processor busy for a few numbers.
+    unwhiten = np.linalg.inv(np.linalg.cholesky(hessian)).T
     free = -unwhiten @ (unwhiten.T @ gradient)  # d0, where nothing binds
     slack = np.concatenate([np.zeros((2 * size, count)), np.eye(count) / cost])
     limits = np.concatenate([unwhiten, -unwhiten, -weights @ unwhiten])
