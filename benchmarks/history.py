@@ -47,7 +47,7 @@ from eva_sim.agents.models.history import HistoryModel
 from eva_sim.agents.models.history_training import HistoryConfig, fit_history_model
 from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.agents.models.model_file import MODEL_FILE
-from eva_sim.contract import Floats, Reading
+from eva_sim.contract import FaceSpec, Floats, Reading, load_spec
 from eva_sim.expressions import load_expressions
 from eva_sim.files import asset, check_output_folder, read_json, write_json
 from eva_sim.media.encoding import PictureStore
@@ -179,7 +179,7 @@ def add_noise(faces: Floats, noise: float, rng: np.random.Generator) -> Floats:
     return noisy
 
 
-def clip_targets(clip: Path, model: InverseModel) -> Asked:
+def clip_targets(clip: Path, model: InverseModel, spec: FaceSpec) -> Asked:
     """Returns what a mirrored clip asks of the robot."""
     with closing(PictureStore()) as pictures:
         frames = list(progress(FrameDetector(open_file(clip), pictures).frames(), "analyse", unit="frames"))
@@ -190,7 +190,7 @@ def clip_targets(clip: Path, model: InverseModel) -> Asked:
     times = np.array([frame.time for frame in frames]) + TIME_SLACK
     steps = np.arange(0, min(frames[-1].time, CLIP), model.spec.control_dt)
     latest = np.searchsorted(times, steps, side="right") - 1
-    retarget = Retargeter(model.spec, model.neutral, model.range_low, model.range_high, model.forward_model)
+    retarget = Retargeter(spec, model.neutral, model.range_low, model.range_high, model.forward_model)
     targets = np.array([retarget(people[row], rest.landmarks) for row in latest.clip(0)])
     return Asked(targets, targets)
 
@@ -313,7 +313,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.003, help="of each coordinate")
     given = parser.parse_args()
     out, direct = check_output_folder(given.out), InverseModel.load(asset(SHIPPED_MODEL) / MODEL_FILE)
-    clips = {f"clip {clip.name}": clip_targets(clip, direct) for clip in given.clip}
+    clips = {f"clip {clip.name}": clip_targets(clip, direct, load_spec()) for clip in given.clip}
     with Twin() as twin:
         for seed in range(given.seeds):
             if not (out / f"seed-{seed}.json").exists():

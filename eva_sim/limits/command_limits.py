@@ -17,7 +17,7 @@ from eva_sim.limits.compiling import kernel
 from eva_sim.limits.heat import HeatModel
 from eva_sim.limits.neck_poses import limit_pose, load_neck_rules, move_legs_in_proportion
 from eva_sim.limits.pulls import hold_rising_pulls, limit_pulls, load_pull_rules
-from eva_sim.limits.reversals import count_reversal, load_reversal_rules
+from eva_sim.limits.reversals import count_reversal, load_reversal_rules, may_turn
 
 #: Rows of the history of each servo; the last three are those of `count_reversal`.
 _POSITION, _MOVED, _TURNED, _SENSE, _TURNING_POINT, _RESERVE = range(6)
@@ -60,7 +60,8 @@ def _step_faces(aims, history, fastest, speed, limp, neck, pulls, reversals):  #
             by_itself[i] = before[i] + min(max(way, -fastest[i]), fastest[i])
             most = speed[face, i] * fastest[i]
             wanted[i] = before[i] + min(max(way, -most), most)
-            if reserve[i] < 1 and (wanted[i] - before[i]) * sense[i] < 0:
+            turns = (wanted[i] - before[i]) * sense[i] < 0
+            if turns and not may_turn(abs(aim[i] - turning_point[i]), reserve[i], reversals):
                 wanted[i] = before[i]
             arrives &= wanted[i] == aim[i]
         if not arrives:  # an aim itself is within the limits

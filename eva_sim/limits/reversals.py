@@ -1,4 +1,8 @@
-"""How often a servo may turn round: a reserve that each reversal uses up, and that refills slowly."""
+"""How often a servo may turn round: a reserve that each reversal uses up, and that refills slowly.
+
+The less is left of it, the further back a servo must be asked to go before it turns round. So the noise of a
+command, which would turn it round in every step, does not use up what a motion needs.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,22 @@ def load_reversal_rules(spec: FaceSpec) -> ReversalRules:
 
 
 @kernel(nogil=True)
+def may_turn(back, reserve, rules):  # type: ignore[no-untyped-def]
+    """Returns whether a servo may turn round.
+
+    With a full reserve any way back is far enough, with half of it `smallest`, with a tenth 9 times that.
+
+    Args:
+        back: distance from its turning point to where it is asked to go [command units].
+        reserve: reversals that are left.
+        rules: of the face.
+    """
+    return reserve >= 1 and (
+        reserve >= rules.most or back * reserve >= rules.smallest * (rules.most - reserve)
+    )
+
+
+@kernel(nogil=True)
 def count_reversal(now, sense, turning_point, reserve, rules):  # type: ignore[no-untyped-def]
     """Counts the step of one servo to a position, one control period after the last.
 
@@ -42,7 +62,7 @@ def count_reversal(now, sense, turning_point, reserve, rules):  # type: ignore[n
         now: the position [command units].
         sense: direction of the last counted travel, -1, 0 or 1.
         turning_point: furthest position since the last reversal [command units].
-        reserve: reversals that are left; a servo without any goes on or waits, but does not turn round.
+        reserve: reversals that are left.
         rules: of the face.
 
     Returns:

@@ -149,6 +149,20 @@ def test_tremor_below_the_smallest_reversal_is_no_reversal(limits: CommandLimits
         assert np.array_equal(limits.step(wanted), wanted) or step < 10
 
 
+@pytest.mark.parametrize(("noise", "most"), [(0.02, 0.06), (0.05, 0.16), (0.1, 0.32)])
+def test_noise_does_not_use_up_the_reversals_of_a_motion(
+    limits: CommandLimits, spec: FaceSpec, noise: float, most: float
+) -> None:
+    """A servo comes within about three standard deviations of noise of a slow motion, for minutes."""
+    rng, jaw, missed = np.random.default_rng(0), spec.index("jaw"), []
+    for time in np.arange(0, 180, spec.control_dt):
+        asked = 0.6 * np.sin(2 * np.pi * 0.2 * time)
+        limits.step(spec.command(jaw=asked + noise * rng.normal()))
+        missed.append(abs(limits.position[jaw] - asked))
+    last_minute = missed[-round(60 / spec.control_dt) :]
+    assert np.percentile(last_minute, 95) < most
+
+
 def test_heat_slows_down_then_lets_go(limits: CommandLimits, spec: FaceSpec) -> None:
     corrugator, table = spec.index("corrugator_left"), robot_config(spec)
     load = limits.heat.holding.copy()
