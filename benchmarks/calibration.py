@@ -35,7 +35,7 @@ from rich.table import Table
 from eva_sim import make_face
 from eva_sim.contract import Face, Floats, load_spec
 from eva_sim.files import write_json
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.landmarks import POINTS, REGIONS
 from eva_sim.randomise import Parameters, actuator_parameters, draw_parameters
 from eva_sim.real.boards.firmware import FirmwareBoard
@@ -167,7 +167,7 @@ def true_backlash(seed: int, name: str) -> float:
         return 0.0  # only cables have play in this plant
     cable = cables.index(spec.index(name))
     play = actuator_parameters(spec, hidden_parameters(seed)).backlash[cable]
-    return float(2 * play / drawn_in(spec, spec.column("high"))[cable])
+    return float(2 * play / cable_drawn_in(spec, spec.column("high"))[cable])
 
 
 def main_region(response: ActuatorResponse) -> str:

@@ -42,7 +42,7 @@ from benchmarks.patches import Flags, Load, Mesh, disc, free_basis, rectangle, s
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.files import write_json
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.skin.anatomy import THICKNESS, YOUNG
 from eva_sim.skin.energy import POISSON, Shell
 
@@ -328,7 +328,7 @@ def run_cable_cycle(spec: FaceSpec, spring: float, steps: int, wait: int = 1) ->
             chain.step(spec.to_command(physical), tension)
             tension = spring * np.maximum(0.0, chain.take_up)
         pull = spec.cable["bowden_stiffness"] * (chain.line[0] - chain.take_up[0])
-        gear = drawn_in(spec, chain.position)[0]
+        gear = cable_drawn_in(spec, chain.position)[0]
         trace.append((gear, chain.line[0], chain.take_up[0], pull, tension[0]))
     return Loop(*np.array(trace).T)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import EvaError
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 
 _STATE = ("queue", "target", "position", "line", "take_up")
 #: Control steps of delay that a face may have beyond the table's longest.
@@ -86,9 +86,7 @@ class Actuators:
         self.spec, self._lead = spec, () if faces is None else (faces,)
         self._low, self._high = spec.column("low"), spec.column("high")
         self._cables = spec.where("cable")
-        self._middle = (
-            0.5 * (self._low + self._high)[self._cables]
-        )  # as in `FaceSpec.lever`, which takes longer
+        self._middle = 0.5 * (self._low + self._high)[self._cables]  # as in `horn_lever`, which takes longer
         self._depth = int(spec.column("delay").max()) + SPARE_DELAY + 1
         self.parameters = ActuatorParameters(
             *(np.tile(value, (*self._lead, 1)) for value in ActuatorParameters.of(spec))
@@ -125,7 +123,7 @@ class Actuators:
     def _rest(self) -> dict[str, Floats]:
         """Returns the state of one face at rest."""
         rest = self.spec.column("neutral")
-        line = drawn_in(self.spec, rest)
+        line = cable_drawn_in(self.spec, rest)
         return dict(zip(_STATE, (np.tile(rest, (self._depth, 1)), rest, rest, line, line), strict=True))
 
     @property
@@ -152,7 +150,7 @@ class Actuators:
             tension: of the free cables in the last solved skin, (C,) [N], not negative.
         """
         self._move_servos(command)
-        self._wind(drawn_in(self.spec, self.position))
+        self._wind(cable_drawn_in(self.spec, self.position))
         self._pull(np.asarray(tension, dtype=float))
 
     def _move_servos(self, command: NDArray[np.float32]) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 from eva_sim.contract import FaceSpec, Floats
 
 
-def drawn_in(spec: FaceSpec, position: Floats) -> Floats:
+def cable_drawn_in(spec: FaceSpec, position: Floats) -> Floats:
     """Returns the cable that the horns draw in, (..., 12) [m], at positions (..., 25) [rad, m]."""
     drawn: Floats = np.sin(_turned(spec, position)) - np.sin(_turned(spec, spec.column("low")))
     return spec.cable["horn_radius"] * drawn
 
 
-def lever(spec: FaceSpec, position: Floats) -> Floats:
-    """Returns the derivative of `drawn_in` by the servo angle, (..., 12) [m/rad]."""
+def horn_lever(spec: FaceSpec, position: Floats) -> Floats:
+    """Returns the derivative of `cable_drawn_in` by the servo angle, (..., 12) [m/rad]."""
     return spec.cable["horn_radius"] * np.cos(_turned(spec, position))
 
 

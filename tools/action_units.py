@@ -16,7 +16,7 @@ import scipy.sparse as sparse
 from scipy.spatial import cKDTree
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.skin.anatomy import Anatomy, Drives, build_anatomy
 from eva_sim.skin.block import TOLERANCE, Block, SolverContext, solver_context
 from eva_sim.skin.element_arrays import build_elements
@@ -277,7 +277,7 @@ def settle(context: SolverContext, drives: Drives) -> tuple[Floats, Floats]:
 def pair_drives(anatomy: Anatomy, commands: Commands, group: str) -> Drives:
     """Drives (L,) that pull the pairs of a group by shares of their full travel, both sides alike."""
     spec = anatomy.spec
-    full = drawn_in(spec, spec.column("high"))
+    full = cable_drawn_in(spec, spec.column("high"))
     first = 0 if group == "brow" else 6
     take_up = np.zeros((len(commands), len(full)))
     take_up[:, first : first + 6] = np.repeat(commands, 2, axis=1) * full[first : first + 6]

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from eva_sim.contract import load_spec
 from eva_sim.files import read_arrays
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from tools.action_units import ACTION_UNITS, Judge, Outcome, wanted_fields
 from tools.assets.cables import CABLES, Cable, Patch
 from tools.cable_designs import DESIGNS, ONE_PATCH_EACH
@@ -169,7 +169,7 @@ def _cable(old: Cable, numbers: list[float]) -> Cable:
 def _room(cable: Cable, judge: Judge) -> float:
     """Distance that is left between patch and exit at full pull [mm]; stretch of the cable not counted."""
     spec = judge.spec
-    travel = drawn_in(spec, spec.column("high"))[[a.moves for a in spec.actuators].index(cable.name)]
+    travel = cable_drawn_in(spec, spec.column("high"))[[a.moves for a in spec.actuators].index(cable.name)]
     middle = np.sum([patch.share * np.array(patch.centre) for patch in cable.patches], axis=0)
     return float(np.linalg.norm(middle - cable.exit) - 1000 * travel)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from eva_sim.actuators import bowden_compliance
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.landmarks import Aligner
 from eva_sim.skin.anatomy import Drives
 from eva_sim.skin.reduced import ReducedSkins
@@ -56,4 +56,4 @@ class SettledFace:
 def _drives(spec: FaceSpec, commands: Floats) -> tuple[Floats, Floats, Floats]:
     """Returns jaw (B,) and lids (B, 2) [rad], and the cable that the horns draw in (B, C) [m]."""
     physical = spec.to_physical(commands)
-    return physical[:, spec.where("jaw")[0]], physical[:, spec.where("lid")], drawn_in(spec, physical)
+    return physical[:, spec.where("jaw")[0]], physical[:, spec.where("lid")], cable_drawn_in(spec, physical)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.horns import drawn_in, lever
+from eva_sim.horns import cable_drawn_in, horn_lever
 from eva_sim.limits.heat import HeatModel
 from eva_sim.robot_config import has_robot_config, robot_config
 
@@ -32,11 +32,11 @@ class ModelledLoad:
         self._own = self._gains[np.arange(len(self._cables)), self._cables]
         shares = np.linspace(0, 1, _TABLE)
         position = spec.column("low") + shares[:, None] * (spec.column("high") - spec.column("low"))
-        drawn = drawn_in(spec, position)
+        drawn = cable_drawn_in(spec, position)
         self._drawn = (drawn / np.maximum(drawn[-1], 1e-9)).T.copy()  # share, (C, _TABLE)
         friction = np.exp(spec.cable["friction"] * spec.cable["wrap_angle"])
         # A servo that winds in pulls against friction; so this is the most that it holds.
-        self._lever = friction * lever(spec, position).T  # (C, _TABLE) [m]
+        self._lever = friction * horn_lever(spec, position).T  # (C, _TABLE) [m]
         self._rows = np.arange(len(self._cables))
 
     def __call__(self, command: Floats, heat: HeatModel) -> Floats:

@@ -18,7 +18,7 @@ from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.files import read_arrays
 from eva_sim.head import EYES, JAW_HINGE
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.skin.cables_and_lips import THREAD_RELEASE, Cables, Lips, add_cables, add_lips, tensions
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import POISSON, Shell, add_shell
@@ -78,7 +78,7 @@ def drive_ranges(spec: FaceSpec) -> tuple[Floats, Floats]:
     """Least and greatest value of each drive, in the order jaw, lids, take-ups, (D,) [rad, m]."""
     low, high = spec.column("low"), spec.column("high")
     direct = np.concatenate([spec.where("jaw"), spec.where("lid")])
-    ends = (np.concatenate([end[direct], drawn_in(spec, end)]) for end in (low, high))
+    ends = (np.concatenate([end[direct], cable_drawn_in(spec, end)]) for end in (low, high))
     return next(ends), next(ends)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.actuators import bowden_compliance
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.horns import lever
+from eva_sim.horns import horn_lever
 from eva_sim.landmarks import load_embedding
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive
@@ -147,7 +147,7 @@ def driven_actuators(spec: FaceSpec) -> NDArray[np.intp]:
 def _drive_gains(spec: FaceSpec, command: Floats) -> Floats:
     """Change of each drive per unit of command, (D,) [rad, m]."""
     half = 0.5 * (spec.column("high") - spec.column("low"))
-    half[spec.where("cable")] *= lever(spec, spec.to_physical(command))
+    half[spec.where("cable")] *= horn_lever(spec, spec.to_physical(command))
     return half[driven_actuators(spec)]
 
 

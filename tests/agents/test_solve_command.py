@@ -17,7 +17,7 @@ from eva_sim.agents.optimisation.solve_command import solve_command, write_solut
 from eva_sim.cli.app import app
 from eva_sim.errors import DataError, MediaError
 from eva_sim.files import asset, read_json
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.landmarks import POINTS
 from eva_sim.limits.command_search import CommandSearch
 from eva_sim.media.sources import open_source
@@ -44,10 +44,10 @@ def test_known_command_is_found_again(twin: Twin, seed: int) -> None:
     assert np.abs(found.command - command)[rows].max() / 2 < 0.03
     taut = twin.spec.cable["slack"] + twin.spec.cable["backlash"]  # before that a cable moves nothing
     drawn, again = (
-        np.maximum(0.0, drawn_in(twin.spec, twin.spec.to_physical(each)) - taut)
+        np.maximum(0.0, cable_drawn_in(twin.spec, twin.spec.to_physical(each)) - taut)
         for each in (command, found.command)
     )
-    assert np.abs(drawn - again).max() < 0.03 * drawn_in(twin.spec, twin.spec.column("high")).max()
+    assert np.abs(drawn - again).max() < 0.03 * cable_drawn_in(twin.spec, twin.spec.column("high")).max()
 
 
 @pytest.mark.parametrize("pulls", [{"jaw": 1.0, "levator": 1.0}, {"brow_inner": 0.9, "corrugator": 0.7}])

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import calibration as bench
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 from eva_sim.landmarks import REGIONS
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
 from eva_sim.real.calibration.model import Calibration
@@ -47,7 +47,7 @@ def test_a_hand_misses_by_what_it_is_told(tmp_path: Path, spec: FaceSpec) -> Non
 
 def test_a_taut_guide_leaves_each_cable_the_slack_of_the_table(spec: FaceSpec) -> None:
     loose = bench.hidden_parameters(1)["slack"].clip(0.0)
-    drawn = drawn_in(spec, bench.low_ends(1, True))
+    drawn = cable_drawn_in(spec, bench.low_ends(1, True))
     assert loose.max() > 0.001 and np.allclose(drawn, loose, atol=1e-9)
     assert np.array_equal(bench.low_ends(1, False), spec.column("low"))
 

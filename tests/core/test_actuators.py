@@ -12,7 +12,7 @@ import pytest
 from eva_sim.actuators import ActuatorParameters, Actuators
 from eva_sim.contract import FaceSpec, load_spec
 from eva_sim.errors import EvaError
-from eva_sim.horns import drawn_in
+from eva_sim.horns import cable_drawn_in
 
 LOOSE = np.zeros(12)
 
@@ -124,8 +124,8 @@ def test_small_creeping_changes_add_up_through_the_dead_band() -> None:
 def test_a_horn_draws_in_by_the_sine_of_its_angle_from_the_middle_of_its_arc() -> None:
     spec = load_spec()
     middle = 0.5 * (spec.column("low") + spec.column("high"))
-    across, drawn = drawn_in(spec, middle), drawn_in(spec, spec.column("high"))
-    assert np.array_equal(drawn_in(spec, spec.column("low")), np.zeros(12))
+    across, drawn = cable_drawn_in(spec, middle), cable_drawn_in(spec, spec.column("high"))
+    assert np.array_equal(cable_drawn_in(spec, spec.column("low")), np.zeros(12))
     np.testing.assert_allclose(across, spec.cable["horn_radius"] * np.sin(middle[:12]), rtol=1e-12)
     np.testing.assert_allclose(drawn, 2 * across, rtol=1e-12)
 
@@ -133,7 +133,7 @@ def test_a_horn_draws_in_by_the_sine_of_its_angle_from_the_middle_of_its_arc() -
 def test_a_horn_moves_its_cable_less_the_backlash() -> None:
     chain = Actuators(load_spec())
     wind_to(chain, np.full(12, 1.5), LOOSE)
-    expected = drawn_in(chain.spec, chain.position) - chain.spec.cable["backlash"]
+    expected = cable_drawn_in(chain.spec, chain.position) - chain.spec.cable["backlash"]
     np.testing.assert_allclose(chain.line, expected, rtol=0, atol=1e-15)
     assert np.array_equal(chain.take_up, chain.line)
 

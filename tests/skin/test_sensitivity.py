@@ -7,7 +7,7 @@ import pytest
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.horns import lever
+from eva_sim.horns import horn_lever
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, load_anatomy
 from eva_sim.skin.sensitivity import Jacobian, command_jacobian, driven_actuators, skin_jacobian
@@ -75,7 +75,7 @@ def test_command_winds_what_the_chain_winds(
     by_drive = Jacobian(np.eye(15)[:, None, :], np.hstack([np.zeros((12, 3)), stiffness]))
     wound = command_jacobian(spec, by_drive, command)
     measured = (taken[-1] - taken[-3]) / 0.04
-    wanted = 1.1 * lever(spec, spec.to_physical(command))[cable]  # 2.2 rad are a command of 2
+    wanted = 1.1 * horn_lever(spec, spec.to_physical(command))[cable]  # 2.2 rad are a command of 2
     assert measured < 0.98 * wanted  # not all that is drawn in arrives
     assert wound.points[3 + cable, 0, 3 + cable] == pytest.approx(measured, rel=1e-3)
     assert driven_actuators(spec)[3 + cable] == spec.where("cable")[cable]
