@@ -58,7 +58,7 @@ def read_clip(clip: Path) -> tuple[Floats, Floats]:
     states = []
     for face in faces:
         landmarks, _, orientation = rest.align(face)
-        states.append(np.concatenate([landmarks, rest.turns(orientation)[None]]))
+        states.append(np.concatenate([landmarks, rest.head_turns(orientation)[None]]))
     return np.array(times), np.array(states)
 
 

@@ -56,7 +56,7 @@ class RunningAhead:
             self._thread = None
 
     @contextmanager
-    def lending(self) -> Iterator[None]:
+    def lending_priority(self) -> Iterator[None]:
         """Within this context, other threads of this program run ahead, too.
 
         Any of them may keep Python's interpreter, for which the thread would wait as long as they do for

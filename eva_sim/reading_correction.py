@@ -54,7 +54,7 @@ class ReadingCorrection:
         added: Floats = self._amounts(motion) @ self.missing
         return motion + added.reshape(motion.shape)
 
-    def nod(self, motion: Floats) -> Floats:
+    def missing_head_nod(self, motion: Floats) -> Floats:
         """Returns what is missing of the head's nod, (...) [rad], while faces move so, (..., N, 3)."""
         missing: Floats = self._amounts(motion) @ self.missing_nod
         return missing

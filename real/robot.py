@@ -340,7 +340,7 @@ class RobotFace(Face):
         """Runs an exchange with the board, which signals do not break off; notes a lost link."""
         self._made.check(RobotError, _FORKED)
         try:
-            with self._shutdown, self._ahead.lending():
+            with self._shutdown, self._ahead.lending_priority():
                 return action(*arguments)
         except LinkError as error:
             self._lost = True

@@ -51,7 +51,7 @@ def read_person(person: Path) -> tuple[Floats, Floats, Floats]:
     landmarks = arrays["landmarks"][seen].astype(float)
     read = rest.aligner(landmarks) - rest.landmarks
     nods = Rotation.from_matrix(arrays["head_rotation"][seen]).as_rotvec()[:, 0]
-    missing = nods - rest.turns(rest.aligner.fit(landmarks).rotation)[:, 0]
+    missing = nods - rest.head_turns(rest.aligner.fit(landmarks).rotation)[:, 0]
     return read, arrays["displacement"][seen].astype(float), missing - np.median(missing)
 
 

@@ -94,7 +94,7 @@ class PersonAtRest:
         uncertainty = (1 - share) * self.uncertainty + share * other.uncertainty
         return PersonAtRest(Aligner.of(landmarks), (here * turn).as_matrix(), irises, uncertainty)
 
-    def turns(self, rotation: Floats) -> Floats:
+    def head_turns(self, rotation: Floats) -> Floats:
         """Returns the turns of heads from rest, (..., 3) [rad], see `HeadAndGaze`.
 
         Args:

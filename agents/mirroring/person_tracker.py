@@ -166,7 +166,7 @@ class PersonTracker:
         moved: Floats = (iris_offsets(landmarks, irises) - rest.irises) @ rest.orientation
         if face_measurements(landmarks)["lid_opening"] < _HIDES_GAZE * rest.lid_opening:
             moved = np.zeros((2, 3)) if self._accepted is None else self._accepted[-3:-1]
-        return np.concatenate([landmarks, moved, rest.turns(orientation)[None]])
+        return np.concatenate([landmarks, moved, rest.head_turns(orientation)[None]])
 
     def _correct(self, read: Floats) -> Floats:
         """Corrects the landmarks and the nod of what was read, (N + 3, 3)."""
@@ -175,7 +175,7 @@ class PersonTracker:
         in_depth = np.outer(missing @ towards_camera, towards_camera)
         corrected = read.copy()
         corrected[:-3] += in_depth + _ACROSS * (missing - in_depth)
-        corrected[-1, 0] += self._correction.nod(motion)
+        corrected[-1, 0] += self._correction.missing_head_nod(motion)
         return corrected
 
     def _ease(self, time: float) -> Floats:

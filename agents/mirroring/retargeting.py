@@ -18,7 +18,7 @@ from eva_sim.agents.models.forward import ForwardModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, landmark_rows
-from eva_sim.limits.command_search import CommandSearch, Cost
+from eva_sim.limits.command_search import CommandCost, CommandSearch
 
 #: Weight of each axis: a camera sees depth only indirectly, and MediaPipe's z follows a person's
 #: expression weakly and their head pose strongly.
@@ -138,17 +138,17 @@ class Retargeter:
         answer = self._linear @ np.concatenate([inside_span, np.zeros(len(self._effort))])
         start = self._rest.copy()
         start[moving] = np.clip(rest + answer, _INSIDE - 1, 1 - _INSIDE)
-        found = self._search_within.minimise(
+        found = self._search_within.minimise_cost(
             start, moving, lambda command: self._cost(command[moving] - rest, inside_span)
         )
         return found[moving] - rest
 
-    def _cost(self, pulls: Floats, wanted: Floats) -> Cost:
+    def _cost(self, pulls: Floats, wanted: Floats) -> CommandCost:
         """Returns half the squared distance of the face of some pulls, (M,), and of their effort."""
         error, effort = self._compared(pulls) - wanted, self._effort @ pulls
         jacobian = self._compared.jacobian(pulls)
-        curvature = jacobian.T @ jacobian + self._compared.curvature(pulls, error)
-        return Cost(
+        curvature = jacobian.T @ jacobian + self._compared.weighted_hessian(pulls, error)
+        return CommandCost(
             0.5 * float(error @ error + effort @ effort),
             jacobian.T @ error + self._effort.T @ effort,
             curvature + self._effort.T @ self._effort,

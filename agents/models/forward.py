@@ -62,8 +62,8 @@ class ForwardModel:
         jacobian: Floats = (amounts @ self.modes).T
         return jacobian
 
-    def curvature(self, pulls: Floats, weights: Floats) -> Floats:
-        """Returns the second derivative of weights (D,) times the displacement by two pulls each, (M, M)."""
+    def weighted_hessian(self, pulls: Floats, weights: Floats) -> Floats:
+        """Returns the second derivatives by two pulls, (M, M), of the displacement summed with weights (D,)."""
         pairs, cubes = (self.products @ (self.modes @ weights)).reshape(2, len(pulls), -1)
         mixed = pairs + 2 * pulls[:, None] * cubes
         curvature: Floats = mixed + mixed.T + np.diag(2 * cubes @ pulls)

@@ -24,7 +24,7 @@ _ENOUGH, _GOOD = 1e-4, 0.5
 _STILL = 1e-11  # of travel; a smaller step is the last
 
 
-class Cost(NamedTuple):
+class CommandCost(NamedTuple):
     """A smooth cost of a command, by M actuators.
 
     Attributes:
@@ -90,7 +90,9 @@ class CommandSearch:
         limit_pulls(command, self._rules)
         return command
 
-    def minimise(self, start: Floats, rows: NDArray[np.intp], cost: Callable[[Floats], Cost]) -> Floats:
+    def minimise_cost(
+        self, start: Floats, rows: NDArray[np.intp], cost: Callable[[Floats], CommandCost]
+    ) -> Floats:
         """Returns the command of least cost, (A,), by Newton's method.
 
         Each step goes to the least of the cost's quadratic model within the travel. The rules count in it as

@@ -91,7 +91,7 @@ class Block:
         context: the solver's constants.
         faces: None for one face, LANES for that many.
         material: scales of the anatomy's constants per face, in the order of `MATERIAL`, (5, L).
-        pairs: of L-BFGS that are kept.
+        pairs: number of steps that L-BFGS remembers.
 
     Attributes:
         lanes: number of faces, L.

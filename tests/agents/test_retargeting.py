@@ -255,7 +255,7 @@ def test_a_forward_model_recovers_a_map_of_its_order_and_its_derivatives(order: 
     curvature = np.stack(
         [weights @ (truth.jacobian(x + s) - truth.jacobian(x - s)) / 2e-6 for s in step], axis=1
     )
-    np.testing.assert_allclose(truth.curvature(x, weights), curvature, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(truth.weighted_hessian(x, weights), curvature, rtol=1e-5, atol=1e-5)
     metric = rng.normal(size=(3, 7))
     np.testing.assert_allclose(truth.project(metric)(x), metric @ truth(x), rtol=1e-9)
 

@@ -51,11 +51,11 @@ def test_the_thread_runs_ahead_until_it_ends(allowed: None) -> None:
 
 def test_other_threads_do_while_it_waits_for_the_interpreter(allowed: None, other_thread: int) -> None:
     ahead = RunningAhead(WallClock())
-    with ahead.lending():
+    with ahead.lending_priority():
         assert priority(other_thread) == 0  # it does not run ahead itself
     ahead.begin()
     try:
-        with ahead.lending():
+        with ahead.lending_priority():
             assert priority(other_thread) == LENT
         assert priority(other_thread) == 0
     finally:
@@ -66,7 +66,7 @@ def test_a_thread_that_runs_ahead_by_itself_keeps_its_priority(allowed: None, ot
     run_ahead(other_thread)
     ahead = RunningAhead(WallClock())
     ahead.begin()
-    with ahead.lending():
+    with ahead.lending_priority():
         lent = priority(other_thread)
     ahead.end()
     assert lent == priority(other_thread) == AHEAD
@@ -89,7 +89,7 @@ def test_what_it_starts_does_not(allowed: None) -> None:
 def test_simulated_time_waits_for_nobody() -> None:
     ahead = RunningAhead(SimulatedClock())
     ahead.begin()
-    with ahead.lending():
+    with ahead.lending_priority():
         assert priority() == 0
 
 
@@ -100,7 +100,7 @@ def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     ahead = RunningAhead(WallClock())
     ahead.begin()
-    with ahead.lending():
+    with ahead.lending_priority():
         assert priority() == priority(other_thread) == 0
     ahead.end()
     assert not run_ahead()

@@ -63,7 +63,7 @@ def test_what_a_jaw_adds_to_a_nod_is_taken_off() -> None:
     leak = leak + leak[mirror_order()[0]] * [-1, 1, 1]  # a nod is that of the mirror image
     nods = (made * leak).sum((1, 2))
     fitted = ReadingCorrection.fit(lost(made[:300]), made[:300], nods[:300], ridge=1e-9)
-    left = nods[300:] - fitted.nod(lost(made[300:]))
+    left = nods[300:] - fitted.missing_head_nod(lost(made[300:]))
     assert np.abs(left).mean() < 0.01 * np.abs(nods).mean()
 
 
@@ -73,7 +73,10 @@ def test_files(tmp_path: Path) -> None:
     fitted.save(tmp_path / "part.npz")
     loaded = ReadingCorrection.load(tmp_path / "part.npz")
     assert loaded(made) == pytest.approx(fitted(made), abs=1e-5)
-    assert loaded.nod(made) == pytest.approx(fitted.nod(made), abs=1e-5) and fitted.nod(made).any()
+    assert (
+        loaded.missing_head_nod(made) == pytest.approx(fitted.missing_head_nod(made), abs=1e-5)
+        and fitted.missing_head_nod(made).any()
+    )
     write_arrays(tmp_path / "part.npz", points=np.array(POINTS))
     with pytest.raises(DataError, match="no correction of readings"):
         ReadingCorrection.load(tmp_path / "part.npz")
@@ -123,4 +126,6 @@ def test_a_known_person_is_corrected_and_a_stranger_is_not() -> None:
     assert added[..., 2] == pytest.approx(whole[..., 2], abs=1e-6) and np.abs(whole[..., 2]).max() > 0.01
     assert added[..., :2] == pytest.approx(0.5 * whole[..., :2], abs=1e-6)
     nods = {name: state.head.turn[0] for name, state in states.items()}
-    assert nods["known"] - nods["stranger"] == pytest.approx(person_correction().nod(motion), abs=1e-6)
+    assert nods["known"] - nods["stranger"] == pytest.approx(
+        person_correction().missing_head_nod(motion), abs=1e-6
+    )

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.limits.command_limits import CommandLimits
-from eva_sim.limits.command_search import CommandSearch, Cost
+from eva_sim.limits.command_search import CommandCost, CommandSearch
 from eva_sim.limits.pulls import load_pull_rules, rule_load
 
 COST = 100.0
@@ -47,14 +47,16 @@ class Problem:
         start = np.clip(self.rest, -0.9, 0.9)
         return self.search_within(start, self.rows, self.residual, self.jacobian, **options)
 
-    def smooth_cost(self, command: Floats) -> Cost:
+    def smooth_cost(self, command: Floats) -> CommandCost:
         residual, jacobian = self.residual(command), self.jacobian(command)
         bend = np.diag(-0.2 * self.map.T @ residual)
-        return Cost(0.5 * float(residual @ residual), jacobian.T @ residual, jacobian.T @ jacobian + bend)
+        return CommandCost(
+            0.5 * float(residual @ residual), jacobian.T @ residual, jacobian.T @ jacobian + bend
+        )
 
     def minimise(self) -> Floats:
         start = np.clip(self.rest, -0.9, 0.9)
-        return self.search_within.minimise(start, self.rows, self.smooth_cost)
+        return self.search_within.minimise_cost(start, self.rows, self.smooth_cost)
 
     def cost(self, command: Floats) -> float:
         return float(np.square(self.residual(command)).sum())
