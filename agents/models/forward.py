@@ -63,7 +63,7 @@ class ForwardModel:
         return jacobian
 
     def weighted_hessian(self, pulls: Floats, weights: Floats) -> Floats:
-        """Returns the second derivatives by two pulls, (M, M), of the displacement summed with weights (D,)."""
+        """Returns second derivatives by two pulls, (M, M), of the displacement, summed by weights (D,)."""
         pairs, cubes = (self.products @ (self.modes @ weights)).reshape(2, len(pulls), -1)
         mixed = pairs + 2 * pulls[:, None] * cubes
         curvature: Floats = mixed + mixed.T + np.diag(2 * cubes @ pulls)
