@@ -22,7 +22,7 @@ from eva_sim.horns import cable_drawn_in
 from eva_sim.skin.cables_and_lips import THREAD_RELEASE, Cables, Lips, add_cables, add_lips, tensions
 from eva_sim.skin.elements import vertex_areas
 from eva_sim.skin.energy import POISSON, Shell, add_shell
-from eva_sim.skin.ground import Ground, add_ground, rotate_about_x, rotate_with_jaw
+from eva_sim.skin.ground import Ground, Turning, add_ground, rotate_with_jaw, turn_points
 
 YOUNG = 0.10e6  # Pa; silicones for faces have 0.07 to 0.6 MPa [choice]
 THICKNESS = 0.0040  # m [choice]
@@ -69,6 +69,11 @@ class Drives(NamedTuple):
     lids: Floats
     take_up: Floats
 
+    @property
+    def columns(self) -> Floats:
+        """One column per face, in the order jaw, lids, take-ups, (D, L) [rad, m]."""
+        return np.concatenate([self.jaw[None], self.lids.T, self.take_up.T], dtype=float)
+
     def face(self, number: int) -> Drive:
         """The drive of one face."""
         return Drive(float(self.jaw[number]), self.lids[number], self.take_up[number])
@@ -93,8 +98,7 @@ class Anatomy:
         mirror: each vertex's mirror image, (V,).
         fixed: vertices whose position is prescribed: outer rim, lid margins and corners of the eyes.
         free: all other vertices.
-        centres: y and z of the x axis that each prescribed vertex turns about, (B, 2) [m].
-        gains: angle of that turn per radian of jaw, left lid and right lid, (B, 3).
+        prescribed: how the vertices of `fixed` turn, B of them.
         patches: weights of the vertices that each cable pulls, (C, V); each row has sum one.
         exits: openings of the Bowden tubes at rest, (C, 3) [m].
         exit_jaw: share of the jaw's turn that the openings follow, (C,).
@@ -112,8 +116,7 @@ class Anatomy:
     mirror: NDArray[np.int64]
     fixed: NDArray[np.intp]
     free: NDArray[np.intp]
-    centres: Floats
-    gains: Floats
+    prescribed: Turning
     patches: Floats
     exits: Floats
     exit_jaw: Floats
@@ -132,10 +135,15 @@ class Anatomy:
 
     def boundary(self, drives: Drives) -> Floats:
         """Positions of the prescribed vertices, (B, 3, L) [m]."""
-        # The sum is written out, because the rounding of a matrix product depends on its size and threads.
-        by_jaw, by_left, by_right = self.gains.T[:, :, None]
-        angles = by_jaw * drives.jaw + by_left * drives.lids[:, 0] + by_right * drives.lids[:, 1]
-        return rotate_about_x(self.points[self.fixed], self.centres, angles)
+        points = np.empty((len(self.fixed), 3, len(drives.jaw)))
+        turn_points(self.prescribed, drives.columns[:3], points)
+        return points
+
+    @property
+    def openings(self) -> Turning:
+        """How the openings of the Bowden tubes turn with the jaw, C of them."""
+        gains = np.outer(self.exit_jaw, [1.0, 0.0, 0.0])
+        return Turning(self.exits, np.tile(JAW_HINGE[1:], (len(gains), 1)), gains)
 
     def scaled(self, material: Floats) -> Anatomy:
         """The same skin with its constants scaled by `material` (5,), in the order of `MATERIAL`."""
@@ -254,7 +262,6 @@ def build_anatomy(arrays: dict[str, NDArray], spec: FaceSpec) -> Anatomy:
         raise DataError(f"meshes/skin.npz has {patches} cables, but face.toml has {cables}; make both agree.")
     points, triangles = arrays["points"], arrays["triangles"]
     fixed = np.unique(np.concatenate([arrays["rim"], arrays["lid_margin"], arrays["canthi"]]))
-    centres, gains = _turns(arrays, fixed)
     return Anatomy(
         spec=spec,
         points=points,
@@ -262,8 +269,7 @@ def build_anatomy(arrays: dict[str, NDArray], spec: FaceSpec) -> Anatomy:
         mirror=arrays["mirror"],
         fixed=fixed,
         free=np.setdiff1d(np.arange(len(points)), fixed),
-        centres=centres,
-        gains=gains,
+        prescribed=_prescribed(arrays, fixed),
         patches=arrays["patches"],
         exits=arrays["exits"],
         exit_jaw=arrays["exit_jaw"],
@@ -276,14 +282,15 @@ def build_anatomy(arrays: dict[str, NDArray], spec: FaceSpec) -> Anatomy:
     )
 
 
-def _turns(arrays: dict[str, NDArray], fixed: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Axes (B, 2) and gains (B, 3) of the prescribed vertices; lid margins turn about their eye."""
+def _prescribed(arrays: dict[str, NDArray], fixed: NDArray[np.intp]) -> Turning:
+    """How the prescribed vertices turn; lid margins turn about their eye."""
     left = arrays["points"][fixed, 0] > 0
     lid = -arrays["lid_gain"][fixed]  # a positive lid angle opens, about -x
     eye = EYES[np.where(left, 0, 1), 1:]
     centres = np.where((lid != 0)[:, None], eye, JAW_HINGE[1:])
     jaw = np.where(lid != 0, 0.0, arrays["jaw_weight"][fixed])
-    return centres, np.stack([jaw, np.where(left, lid, 0.0), np.where(left, 0.0, lid)], axis=1)
+    gains = np.stack([jaw, np.where(left, lid, 0.0), np.where(left, 0.0, lid)], axis=1)
+    return Turning(arrays["points"][fixed], centres, gains)
 
 
 def _digest(arrays: dict[str, NDArray], spec: FaceSpec) -> str:

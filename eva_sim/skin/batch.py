@@ -94,8 +94,7 @@ class Skins:
         list(self._pool.map(self._step_block, self._blocks, self._parts, repeat(drives)))
         if not isinstance(self._blocks[0], MovingBlock):
             self._resolve_in_lanes(drives)
-        errors = self._pool.map(self._resolve_block, self._blocks, self._parts, repeat(drives))
-        failed = {face: error for part in errors for face, error in part.items()}
+        failed = self._resolve_one_by_one(drives)
         if failed:
             face, error = next(iter(failed.items()))
             count = f"{len(failed)} of {self.faces} faces did not settle and are back at neutral"
@@ -126,6 +125,13 @@ class Skins:
         for lane, (block, source_lane) in enumerate(sources[: len(faces)]):
             block.set_shape(source_lane, temporary.shape(lane))
             block.residual[source_lane] = temporary.residual[lane]
+
+    def _resolve_one_by_one(self, drives: Drives) -> dict[int, PhysicsError]:
+        """Solves the faces that have still not settled by themselves; returns the errors by face."""
+        if (self.residual <= TOLERANCE).all():
+            return {}
+        errors = self._pool.map(self._resolve_block, self._blocks, self._parts, repeat(drives))
+        return {face: error for part in errors for face, error in part.items()}
 
     def _resolve_block(self, block: Block, part: slice, drives: Drives) -> dict[int, PhysicsError]:
         failed = resolve_unsettled(block, _rows(drives, np.arange(part.start, part.stop)))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.errors import EvaError, PhysicsError, known_names
-from eva_sim.head import JAW_HINGE
 from eva_sim.skin import newton
 from eva_sim.skin.anatomy import Anatomy, Drive, Drives
 from eva_sim.skin.descent import (
@@ -30,8 +29,8 @@ from eva_sim.skin.descent import (
 )
 from eva_sim.skin.element_arrays import MATERIAL, Elements, Loads, build_elements
 from eva_sim.skin.forces import cable_directions
-from eva_sim.skin.ground import rotate_about_x
-from eva_sim.skin.lanes import add_modes, empty_field
+from eva_sim.skin.ground import Turning, turn_points
+from eva_sim.skin.lanes import embed_field, empty_field
 from eva_sim.skin.preconditioner import Preconditioner, make_preconditioner
 from eva_sim.skin.warm_start import WarmStart, load_warm_start
 
@@ -54,6 +53,7 @@ class SolverContext:
         order: the anatomy's vertices in the solver's order, (V,); the free ones come first.
         position: inverse of `order`: each vertex's position in it, (V,).
         free: number of free vertices.
+        openings: how the openings of the Bowden tubes turn with the jaw.
         single_elements, lane_elements: the anatomy's elements for one face and for LANES faces.
         warm_start: prediction of how the skin moves with the drives.
     """
@@ -63,6 +63,7 @@ class SolverContext:
     order: NDArray[np.intp]
     position: NDArray[np.intp]
     free: int
+    openings: Turning
     single_elements: Elements
     lane_elements: Elements
     warm_start: WarmStart
@@ -78,7 +79,7 @@ def solver_context(anatomy: Anatomy, inertia: float = 0.0) -> SolverContext:
     """Returns the solver's constants of an anatomy; `inertia` is 1/h^2 for a time step h [1/s2]."""
     preconditioner, order = make_preconditioner(anatomy, inertia)
     return SolverContext(
-        anatomy, preconditioner, order, np.argsort(order), len(anatomy.free),
+        anatomy, preconditioner, order, np.argsort(order), len(anatomy.free), anatomy.openings,
         build_elements(anatomy, order, lanes=False), build_elements(anatomy, order, lanes=True),
         load_warm_start(anatomy, order),
     )  # fmt: skip
@@ -159,19 +160,16 @@ class Block:
         """Sets the loads and the prescribed vertices, and moves the free ones by the warm start."""
         context = self._context
         self.set_loads(drives)
-        coefficients = context.warm_start.coefficients(drives)
-        change = coefficients - self._coefficients
-        add_modes(self._x, context.warm_start.modes, change, context.free, self._scratch.rows)
-        self._view(self._x)[context.free :] = context.anatomy.boundary(drives)
-        self._coefficients = coefficients
+        columns = drives.columns
+        context.warm_start.move(self._x, columns, self._coefficients)
+        turn_points(context.anatomy.prescribed, columns[:3], self._view(self._x)[context.free :])
 
     def set_loads(self, drives: Drives) -> None:
         """Sets the loads without moving any vertex."""
-        anatomy, loads = self._context.anatomy, self._loads
-        loads.jaw[:] = drives.jaw
-        loads.take_up[:] = drives.take_up.T
-        turn = anatomy.exit_jaw[:, None] * drives.jaw
-        loads.exits[:] = rotate_about_x(anatomy.exits, JAW_HINGE[None, 1:], turn)
+        loads, columns = self._loads, drives.columns
+        loads.jaw[:] = columns[0]
+        loads.take_up[:] = columns[3:]
+        turn_points(self._context.openings, columns[:3], loads.exits)
 
     def scale_material(self, lane: int, scales: Floats) -> None:
         """Scales one face's constants from now on, (5,) in the order of `MATERIAL`."""
@@ -205,8 +203,8 @@ class Block:
 
     def embedded_points(self, corners: NDArray[np.intp], shares: Floats) -> Floats:
         """Points within triangles, (L, P, 3) [m], from corners (P, 3) and barycentric shares (P, 3)."""
-        vertices = self._view(self._x)[self._context.position[corners]]
-        points: Floats = (shares[:, :, None] * np.moveaxis(vertices, -1, 0).astype(float)).sum(2)
+        points = np.empty((self.lanes, len(corners), 3))
+        embed_field(self._x, self._context.position[corners], shares, points)
         return points
 
     @property
@@ -262,7 +260,7 @@ class Block:
     def restore(self, state: dict[str, Any]) -> None:
         """Goes back to a saved state; the next steps repeat bit for bit."""
         self._x[:] = state["x"]
-        self._coefficients, self.residual[:] = state["coefficients"].copy(), state["residual"]
+        self._coefficients[:], self.residual[:] = state["coefficients"], state["residual"]
         self._drives = state["drives"]
         for own, saved in zip(
             [*self._memory, *self._loads[:3]], [*state["memory"], *state["loads"]], strict=True
@@ -273,8 +271,7 @@ class Block:
         """Puts one lane back to a saved state of the block; its next steps repeat bit for bit."""
         self._view(self._x)[:, :, lane] = self._view(state["x"])[:, :, lane]
         self.residual[lane] = state["residual"][lane]
-        # Coefficients and drives are replaced in each step, so a saved state may share them.
-        self._coefficients = self._coefficients.copy()
+        # Drives are replaced in each step, so a saved state may share them.
         self._coefficients[:, lane] = state["coefficients"][:, lane]
         self._drives = Drives(*(np.array(part) for part in self._drives))
         for own, saved in zip(self._drives, state["drives"], strict=True):

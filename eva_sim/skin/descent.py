@@ -171,7 +171,7 @@ def _precondition(x, problem, terms, row):  # type: ignore[no-untyped-def]
     substitute(x, preconditioner)
     scale(x, softness, free, row)
     cables, lanes = directions.shape[0], directions.shape[2]
-    stretch, pull = np.zeros((cables, lanes), np.float32), np.zeros((3, lanes), np.float32)
+    stretch, pulls = np.zeros((cables, lanes), np.float32), np.zeros((cables, 3, lanes), np.float32)
     for c in range(cables):
         for n in range(elements.start[c], elements.start[c + 1]):
             i, share = elements.vertex[n], elements.weight[n]
@@ -181,13 +181,11 @@ def _precondition(x, problem, terms, row):  # type: ignore[no-untyped-def]
                         moved = x[i, k * LANES + m] if x.ndim == 2 else x[3 * i + k]
                         stretch[c, m] += share * moved * directions[c, k, m]
     for c in range(cables):
-        pull[:] = np.float32(0)
         for d in range(cables):
-            for m in range(lanes):
-                for k in range(3):
-                    pull[k, m] -= softness[m] * coupling[c, d, m] * stretch[d, m] * directions[c, k, m]
-        if np.abs(pull).max() > np.float32(0):
-            add_outer(x, preconditioner.reply[c], pull, free, row)
+            for k in range(3):
+                for m in range(lanes):
+                    pulls[c, k, m] -= softness[m] * coupling[c, d, m] * stretch[d, m] * directions[c, k, m]
+    add_outer(x, preconditioner.reply, pulls, free)
 
 
 @compiled

@@ -140,14 +140,15 @@ def bending_energy(a0, a1, a2, b0, b1, b2, c0, c1, c2, d0, d1, d2, sin0, cos0, s
     n0, n1, n2 = e1 * u2 - e2 * u1, e2 * u0 - e0 * u2, e0 * u1 - e1 * u0
     m0, m1, m2 = v1 * e2 - v2 * e1, v2 * e0 - v0 * e2, v0 * e1 - v1 * e0
     ee, nn, mm = e0 * e0 + e1 * e1 + e2 * e2, n0 * n0 + n1 * n1 + n2 * n2, m0 * m0 + m1 * m1 + m2 * m2
-    shared = one / (ee * nn * mm)  # one division in place of three
-    over_e, over_n, over_m = shared * nn * mm, shared * ee * mm, shared * ee * nn
-    over_length, scale = np.sqrt(over_e), np.sqrt(over_n * over_m)
-    # (n x m) . e / length: both normals stand on e, so their cross product lies along it
-    turn = (n1 * m2 - n2 * m1) * e0 + (n2 * m0 - n0 * m2) * e1 + (n0 * m1 - n1 * m0) * e2
-    sine, cosine = turn * scale * over_length, (n0 * m0 + n1 * m1 + n2 * m2) * scale
+    both = nn * mm
+    shared = one / (ee * both)  # one division in place of three
+    over_e, over_both = shared * both, shared * ee
+    over_n, over_m, length, scale = over_both * mm, over_both * nn, np.sqrt(ee), np.sqrt(over_both)
+    # Both normals stand on the edge. n x m = -e (n . v), because m = v x e.
+    sine = -(n0 * v0 + n1 * v1 + n2 * v2) * length * scale
+    cosine = (n0 * m0 + n1 * m1 + n2 * m2) * scale
     bent = two * (sine * cos0 - cosine * sin0) / (one + cosine * cos0 + sine * sin0 + number(1e-12))
-    pull = -stiffness * bent * (one + quarter * bent * bent) * ee * over_length
+    pull = -stiffness * bent * (one + quarter * bent * bent) * length
     fn, fm = pull * over_n, pull * over_m
     s, t = (u0 * e0 + u1 * e1 + u2 * e2) * over_e, (v0 * e0 + v1 * e1 + v2 * e2) * over_e
     s1, t1 = one - s, one - t

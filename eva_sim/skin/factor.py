@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sparse
 import scipy.sparse.linalg as linalg
+from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
 from eva_sim.skin.energy import compiled
@@ -33,9 +34,11 @@ class Factor:
         moved = sparse.csc_matrix(matrix[self.order][:, self.order])
         lu = linalg.splu(moved, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         below = sparse.csc_matrix(sparse.tril(lu.L, -1))
+        # Columns with the same rows become neighbours. The entries stay the same.
+        neighbours = _postorder(below)
+        below = sparse.csc_matrix(below[neighbours][:, neighbours])
         below.sort_indices()
-        self.lower = below
-        self.diagonal = lu.U.diagonal()
+        self.order, self.lower, self.diagonal = self.order[neighbours], below, lu.U.diagonal()[neighbours]
 
     def solve(self, sides: Floats) -> Floats:
         """Returns the solution (N, 3) for right-hand sides (N, 3)."""
@@ -44,6 +47,24 @@ class Factor:
         out = np.empty_like(work)
         out[self.order] = work
         return out
+
+
+def _postorder(lower: sparse.csc_matrix) -> NDArray[np.intp]:
+    """Returns the columns of a factor (N, N) in a postorder of its elimination tree, (N,).
+
+    A column's parent is the first row below its diagonal (Liu, SIAM J. Matrix Anal. Appl. 11(1), 1990).
+    """
+    count = lower.shape[0]
+    columns = np.split(lower.indices, lower.indptr[1:-1])
+    parent = [int(rows.min()) if len(rows) else count for rows in columns]  # all roots have one parent
+    size = np.ones(count + 1, int)
+    for j in range(count):
+        size[parent[j]] += size[j]
+    place, end = np.empty(count, int), np.full(count + 1, count)
+    for j in reversed(range(count)):  # a parent comes after its children
+        place[j] = end[parent[j]] - 1
+        end[j], end[parent[j]] = place[j], end[parent[j]] - size[j]
+    return np.argsort(place)
 
 
 @compiled

@@ -63,13 +63,32 @@ def rotated_with_jaw(point, angle):  # type: ignore[no-untyped-def]
     return point[0], HINGE_Y + cosine * y - sine * z, HINGE_Z + sine * y + cosine * z
 
 
-def rotate_about_x(points: Floats, centres: Floats, angles: Floats) -> Floats:
-    """Rotates points (N, 3) about x axes through centres (N or 1, 2) [y, z] by angles (N, L); (N, 3, L)."""
-    sine, cosine = np.sin(angles), np.cos(angles)
-    y, z = (points[:, 1:] - centres).T[:, :, None]
-    x = np.broadcast_to(points[:, 0, None], angles.shape)
-    around = np.broadcast_to(centres, (len(points), 2))[:, :, None]
-    return np.stack([x, around[:, 0] + cosine * y - sine * z, around[:, 1] + sine * y + cosine * z], axis=1)
+class Turning(NamedTuple):
+    """Points that turn about x axes with the jaw and the lids.
+
+    Attributes:
+        points: with the jaw closed and the lids open, (N, 3) [m].
+        centres: y and z of each point's axis, (N, 2) [m].
+        gains: angle of its turn per radian of jaw, left lid and right lid, (N, 3).
+    """
+
+    points: Floats
+    centres: Floats
+    gains: Floats
+
+
+@compiled
+def turn_points(turning, angles, out):  # type: ignore[no-untyped-def]
+    """Writes the points (N, 3, L) for angles of jaw, left lid and right lid, (3, L) [rad]."""
+    for i in range(len(turning.points)):
+        centre_y, centre_z, gains = turning.centres[i, 0], turning.centres[i, 1], turning.gains[i]
+        y, z = turning.points[i, 1] - centre_y, turning.points[i, 2] - centre_z
+        for m in range(angles.shape[1]):
+            angle = gains[0] * angles[0, m] + gains[1] * angles[1, m] + gains[2] * angles[2, m]
+            sine, cosine = np.sin(angle), np.cos(angle)
+            out[i, 0, m] = turning.points[i, 0]
+            out[i, 1, m] = centre_y + cosine * y - sine * z
+            out[i, 2, m] = centre_z + sine * y + cosine * z
 
 
 @formula

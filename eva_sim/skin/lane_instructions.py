@@ -32,6 +32,7 @@ from numba.extending import intrinsic
 
 LANES = 16  # single precision numbers in the widest vector of today's processors (AVX-512)
 ROW = 3 * LANES
+TOGETHER = 4  # modes, or outer products, that are added at once
 PANEL = 4  # columns of the factor that are processed together; they occupy 12 of 32 vector registers
 _VECTOR, _INDEX, _WORD = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64), ir.IntType(32)
 _FUSE = ("contract",)
@@ -57,6 +58,13 @@ class _Rows:
         for value in values:
             value.align = 4
         return values
+
+    def load_lanes(self, n: Any) -> Vectors:
+        """Loads LANES numbers, those of index n in an array (N, LANES), for x, y and z alike."""
+        start = self._builder.gep(self._data, [self._builder.mul(n, _INDEX(LANES))])
+        value = self._builder.load(self._builder.bitcast(start, _VECTOR.as_pointer()))
+        value.align = 4
+        return [value] * 3
 
     def store(self, values: Vectors, row: Any) -> None:
         for value, place in zip(values, self._places(row), strict=True):
@@ -214,34 +222,45 @@ def pair_rows(typing, out, changes, first, after, before, steps, count):  # type
     return _procedure(generate)(typing, out, changes, first, after, before, steps, count)
 
 
-@intrinsic
-def add_outer_rows(typing, out, weight, scale, count):  # type: ignore[no-untyped-def]
-    """out[n] += weight[n] * scale[0]."""
+def _add_products(together: int, numbers: int) -> Any:
+    """Makes an intrinsic that adds so many products at once: a row is then loaded and stored once for all.
 
-    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
-        target = _Rows(context, builder, kinds[0], arguments[0])
-        factor = _Rows(context, builder, kinds[2], arguments[2]).load(_INDEX(0))
-        with cgutils.for_range(builder, arguments[3]) as loop:
-            share = [_spread(builder, _element(context, builder, kinds[1], arguments[1], loop.index))] * 3
-            target.store(_multiply_add(builder, share, factor, target.load(loop.index)), loop.index)
+    Args:
+        together: number of products.
+        numbers: per vertex of a product; 3 go with one factor per face, 1 goes with a vector per face.
+    """
 
-    return _procedure(generate)(typing, out, weight, scale, count)
+    @intrinsic
+    def add(typing, out, products, r, width, factors, start, stop):  # type: ignore[no-untyped-def]
+        """out[n] += sum over products j from r of the numbers of vertex n, times factors[j].
+
+        n goes from `start` to `stop`; `width` is the length of a product.
+        """
+
+        def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
+            target, vectors = (_Rows(context, builder, kinds[k], arguments[k]) for k in (0, 4))
+            number = _numbers(context, builder, kinds, arguments)
+            places = [builder.add(arguments[2], _INDEX(j)) for j in range(together)]
+            load = vectors.load if numbers == 1 else vectors.load_lanes
+            factors = [load(place) for place in places]
+            with cgutils.for_range(builder, builder.sub(arguments[6], arguments[5])) as loop:
+                n = builder.add(arguments[5], loop.index)
+                value = target.load(n)
+                for place, factor in zip(places, factors, strict=True):
+                    first = builder.add(builder.mul(place, arguments[3]), builder.mul(n, _INDEX(numbers)))
+                    shares = [
+                        _spread(builder, number(1, builder.add(first, _INDEX(k)))) for k in range(numbers)
+                    ]
+                    value = _multiply_add(builder, shares * (3 // numbers), factor, value)
+                target.store(value, n)
+
+        return _procedure(generate)(typing, out, products, r, width, factors, start, stop)
+
+    return add
 
 
-@intrinsic
-def add_mode_rows(typing, out, mode, scale, count):  # type: ignore[no-untyped-def]
-    """out[n] += mode[3 n .. 3 n + 2], each times its LANES of scale[0]."""
-
-    def generate(context, builder, kinds, arguments):  # type: ignore[no-untyped-def]
-        target = _Rows(context, builder, kinds[0], arguments[0])
-        factor = _Rows(context, builder, kinds[2], arguments[2]).load(_INDEX(0))
-        number = _numbers(context, builder, kinds, arguments)
-        with cgutils.for_range(builder, arguments[3]) as loop:
-            first = builder.mul(loop.index, _INDEX(3))
-            share = [_spread(builder, number(1, builder.add(first, _INDEX(k)))) for k in range(3)]
-            target.store(_multiply_add(builder, share, factor, target.load(loop.index)), loop.index)
-
-    return _procedure(generate)(typing, out, mode, scale, count)
+add_mode_rows, add_modes_rows = _add_products(1, 3), _add_products(TOGETHER, 3)
+add_outer_row, add_outer_rows = _add_products(1, 1), _add_products(TOGETHER, 1)
 
 
 @intrinsic

@@ -17,7 +17,10 @@ from eva_sim.skin.kernel_cache import kernel
 from eva_sim.skin.lane_instructions import (
     LANES,
     ROW,
+    TOGETHER,
     add_mode_rows,
+    add_modes_rows,
+    add_outer_row,
     add_outer_rows,
     add_scaled_rows,
     dot_rows,
@@ -111,35 +114,53 @@ def scale(x, factor, count, row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_outer(out, weight, scale, count, row):  # type: ignore[no-untyped-def]
-    """Adds, per face, weight (count,) times the vector scale (3, L) to `count` vertices of field `out`."""
-    if out.ndim == 2:
-        for k in range(3):
-            for lane in range(LANES):
-                row[0, k * LANES + lane] = scale[k, lane]
-        add_outer_rows(out, weight, row, count)
+def add_outer(x, weights, vectors, count):  # type: ignore[no-untyped-def]
+    """Adds, per face, weights (C, count) times vectors (C, 3, L) to `count` vertices of field x."""
+    if x.ndim == 2:
+        whole = len(weights) - len(weights) % TOGETHER
+        for c in range(0, whole, TOGETHER):
+            add_outer_rows(x, weights, c, count, vectors, 0, count)
+        for c in range(whole, len(weights)):
+            add_outer_row(x, weights, c, count, vectors, 0, count)
     else:
-        s0, s1, s2 = scale[0, 0], scale[1, 0], scale[2, 0]
-        for i in range(count):
-            out[3 * i] += weight[i] * s0
-            out[3 * i + 1] += weight[i] * s1
-            out[3 * i + 2] += weight[i] * s2
+        for c in range(len(weights)):
+            s0, s1, s2 = vectors[c, 0, 0], vectors[c, 1, 0], vectors[c, 2, 0]
+            if s0 != 0 or s1 != 0 or s2 != 0:
+                for i in range(count):
+                    x[3 * i] += weights[c, i] * s0
+                    x[3 * i + 1] += weights[c, i] * s1
+                    x[3 * i + 2] += weights[c, i] * s2
 
 
 @compiled
-def add_modes(x, modes, change, count, row):  # type: ignore[no-untyped-def]
+def add_modes(x, modes, change, count):  # type: ignore[no-untyped-def]
     """Adds, per face, modes (R, 3 count) with shares `change` (R, L) to `count` vertices of field x."""
     if x.ndim == 2:
+        whole = len(modes) - len(modes) % TOGETHER
         for first in range(0, count, CHUNK):  # all modes of a chunk, while it is in the fastest cache
             last = min(first + CHUNK, count)
-            for r in range(len(modes)):
-                _fill_row(row, change[r])
-                add_mode_rows(x[first:last], modes[r, 3 * first :], row, last - first)
+            for r in range(0, whole, TOGETHER):
+                add_modes_rows(x, modes, r, modes.shape[1], change, first, last)
+            for r in range(whole, len(modes)):
+                add_mode_rows(x, modes, r, modes.shape[1], change, first, last)
     else:
         for r in range(len(modes)):
             share = change[r, 0]
             for n in range(3 * count):
                 x[n] += share * modes[r, n]
+
+
+@compiled
+def embed_field(field, corners, shares, points):  # type: ignore[no-untyped-def]
+    """Writes points within triangles of a field's vertices, (L, P, 3); corners and shares are (P, 3)."""
+    lanes, flat = len(points), field.ravel()
+    for p in range(len(corners)):
+        for k in range(3):
+            for m in range(lanes):
+                total = 0.0
+                for c in range(3):
+                    total += shares[p, c] * flat[(3 * corners[p, c] + k) * lanes + m]
+                points[m, p, k] = total
 
 
 @compiled

@@ -70,10 +70,9 @@ class Network(NamedTuple):
 
         A drive below `low` counts as `low`.
         """
-        faces = None if drives.shape[1] == 1 else LANES
-        widths = (len(self.enter.bias), len(self.middle.bias), len(self.leave.bias))
-        fields = (empty_field(width // 3, faces) for width in widths)
-        return _run(np.ascontiguousarray(drives), self, *fields, np.zeros((1, ROW), np.float32))
+        columns = np.ascontiguousarray(drives)
+        outputs: NDArray[np.float32] = evaluate_network(columns, self, network_field(columns))
+        return outputs
 
 
 class Field(NamedTuple):
@@ -85,7 +84,7 @@ class Field(NamedTuple):
     def points(self, outputs: NDArray[np.float32]) -> Floats:
         """Points (P, 3) [m] from the outputs (O, 1) of the network for one face."""
         flat = self.mean.copy()
-        add_modes(flat, self.modes, outputs, len(flat) // 3, np.zeros((1, ROW), np.float32))
+        add_modes(flat, self.modes, outputs, len(flat) // 3)
         return flat.reshape(-1, 3).astype(float)
 
 
@@ -194,13 +193,20 @@ def load_reduced_map(anatomy: Anatomy) -> ReducedMap:
     return reduced_map(read_reduced(anatomy), anatomy.spec)
 
 
+def network_field(drives: Floats) -> Floats:
+    """Returns the field that tells `evaluate_network` whether drives (D, L) are of one face or of LANES."""
+    return empty_field(1, None if drives.shape[1] == 1 else LANES)
+
+
 @compiled
-def _run(drives, network, first, second, last, row):  # type: ignore[no-untyped-def]
+def evaluate_network(drives, network, like):  # type: ignore[no-untyped-def]
     """Returns the outputs (O, L) of drives (D, L): the formula of `reduced.DriveNetwork.forward`.
 
-    `first`, `second` and `last` are fields for the units of the layers: unit u is number u of the field.
+    `like` is a field of any size, for one face or for LANES faces.
     """
     lanes = drives.shape[1]
+    first, second = _units(network.enter, like), _units(network.middle, like)
+    last = _units(network.leave, like)
     inputs, looser = np.empty_like(drives), np.empty_like(drives)
     for i in range(len(drives)):
         low, high = network.low[i], network.high[i]
@@ -208,11 +214,11 @@ def _run(drives, network, first, second, last, row):  # type: ignore[no-untyped-
             clamped = max(drives[i, m], low)
             looser[i, m] = drives[i, m] - clamped
             inputs[i, m] = (clamped - low) / (high - low) * np.float32(2) - np.float32(1)
-    _activate(first, inputs, network.enter, row)
-    _activate(second, first.reshape(-1, lanes), network.middle, row)
-    _activate(first, second.reshape(-1, lanes), network.deep, row)
-    _apply(last, first.reshape(-1, lanes), network.leave, row)
-    add_modes(last, network.direct, inputs, network.direct.shape[1] // 3, row)
+    _activate(first, inputs, network.enter)
+    _activate(second, first.reshape(-1, lanes), network.middle)
+    _activate(first, second.reshape(-1, lanes), network.deep)
+    _apply(last, first.reshape(-1, lanes), network.leave)
+    add_modes(last, network.direct, inputs, network.direct.shape[1] // 3)
     outputs = last.reshape(-1, lanes)[: len(network.scale)]
     for j in range(len(outputs)):
         for m in range(lanes):
@@ -223,19 +229,26 @@ def _run(drives, network, first, second, last, row):  # type: ignore[no-untyped-
 
 
 @compiled
-def _apply(field, inputs, layer, row):  # type: ignore[no-untyped-def]
+def _units(layer, like):  # type: ignore[no-untyped-def]
+    """Makes a field for the units of a layer: unit u is number u of the field."""
+    units = len(layer.bias)
+    return np.empty((units // 3, ROW), np.float32) if like.ndim == 2 else np.empty(units, np.float32)
+
+
+@compiled
+def _apply(field, inputs, layer):  # type: ignore[no-untyped-def]
     """Writes inputs W + b into the field."""
     units = field.reshape(-1, inputs.shape[1])
     for j in range(len(units)):
         for m in range(units.shape[1]):
             units[j, m] = layer.bias[j]
-    add_modes(field, layer.weights, inputs, len(units) // 3, row)
+    add_modes(field, layer.weights, inputs, len(units) // 3)
 
 
 @compiled
-def _activate(field, inputs, layer, row):  # type: ignore[no-untyped-def]
+def _activate(field, inputs, layer):  # type: ignore[no-untyped-def]
     """Writes silu(inputs W + b) into the field."""
-    _apply(field, inputs, layer, row)
+    _apply(field, inputs, layer)
     units = field.reshape(-1, inputs.shape[1])
     for j in range(len(units)):
         for m in range(units.shape[1]):

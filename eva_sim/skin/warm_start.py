@@ -12,8 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.contract import Floats
 from eva_sim.skin.anatomy import Anatomy, Drives
-from eva_sim.skin.reduced_map import Network, drive_matrix, find_reduced, reduced_map
+from eva_sim.skin.energy import compiled
+from eva_sim.skin.lanes import add_modes
+from eva_sim.skin.reduced_map import Network, evaluate_network, find_reduced, network_field, reduced_map
 
 MODES = 64  # of the map's; more of them save no evaluations
 
@@ -35,12 +38,42 @@ class WarmStart(NamedTuple):
         return len(self.modes)
 
     def coefficients(self, drives: Drives) -> NDArray[np.float32]:
-        """Coefficients (R, L) for the drives of L faces; drives the map has not seen count as its ends."""
-        values = drive_matrix(drives).T
+        """Coefficients (R, L) for the drives of one face or LANES faces, L = 1 or LANES.
+
+        Drives the map has not seen count as its ends.
+        """
+        columns = drives.columns
         if self.network is None:
-            return np.zeros((0, values.shape[1]), np.float32)
-        low, high = self.network.low[:, None], self.network.high[:, None]
-        return self.network.outputs(np.clip(values, low, high))
+            return np.zeros((0, columns.shape[1]), np.float32)
+        coefficients: NDArray[np.float32] = _coefficients(columns, self.network, network_field(columns))
+        return coefficients
+
+    def move(self, x: Floats, columns: Floats, coefficients: NDArray[np.float32]) -> None:
+        """Moves the free vertices by the change of the coefficients; without a map, nothing moves.
+
+        Args:
+            x: field of the vertices; changed in place.
+            columns: new drives, as `Drives.columns`.
+            coefficients: of the last drives, (R, L); overwritten by those of the new ones.
+        """
+        if self.network is not None:
+            _move(x, self.modes, self.network, columns, coefficients)
+
+
+@compiled
+def _coefficients(columns, network, like):  # type: ignore[no-untyped-def]
+    drives = np.empty(columns.shape, np.float32)
+    for i in range(len(drives)):
+        for m in range(drives.shape[1]):
+            drives[i, m] = min(max(np.float32(columns[i, m]), network.low[i]), network.high[i])
+    return evaluate_network(drives, network, like)
+
+
+@compiled
+def _move(x, modes, network, columns, coefficients):  # type: ignore[no-untyped-def]
+    outputs = _coefficients(columns, network, x)
+    add_modes(x, modes, outputs - coefficients, modes.shape[1] // 3)
+    coefficients[:] = outputs
 
 
 def load_warm_start(anatomy: Anatomy, order: NDArray[np.intp]) -> WarmStart:

@@ -272,7 +272,7 @@ def test_a_moving_skin_overshoots_and_comes_to_the_same_rest(
         beyond.append(1000 * ((moving.points - still.points)[far] * direction).sum(1).max())
     assert max(beyond[: 2 * steps]) < 0.05  # until the jaw stops, only what the solver leaves
     assert max(beyond[2 * steps :]) > 0.2
-    assert 1000 * np.abs(moving.points - still.points).max() < 0.001
+    assert 1000 * np.abs(moving.points - still.points).max() < 0.003  # mm; in single precision
 
 
 def test_a_warm_start_of_another_skin_is_not_used(anatomy: Anatomy) -> None:
