@@ -13,9 +13,7 @@ import argparse
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,6 +28,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from benchmarks import peers
+from benchmarks.cable_cycles import cable_spec, path_integral, run_cable_cycle
 from benchmarks.hinges import (
     Sides,
     angle_gradient,
@@ -39,10 +38,8 @@ from benchmarks.hinges import (
     hinge_sides,
 )
 from benchmarks.patches import Flags, Load, Mesh, disc, free_basis, rectangle, settle_patch, triangle
-from eva_sim.actuators import Actuators
-from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.contract import Floats
 from eva_sim.files import write_json
-from eva_sim.horns import cable_drawn_in
 from eva_sim.skin.anatomy import THICKNESS, YOUNG
 from eva_sim.skin.energy import POISSON, Shell
 
@@ -51,7 +48,7 @@ RIGIDITY = YOUNG * THICKNESS**3 / (12 * (1 - POISSON**2))  # J
 LENGTH, RADIUS = 0.06, 0.03  # m, of strips and discs
 WIDTH = LENGTH * np.sqrt(3) / 4  # so that equilateral triangles fill a strip
 PRESSURE = 1500.0  # Pa; lifts the disc's middle by a third of its radius
-CYCLE = 20000  # steps up, and as many down
+CYCLE = 20000  # steps of the cable up, and as many down
 STRIPS, DISCS = (8, 16, 32), (6, 12, 24)  # edges along them, from level to level
 
 
@@ -290,49 +287,6 @@ def compare_with_mujoco(elastic: str, gravity: float = peers.GRAVITY) -> tuple[f
 # --- cable --------------------------------------------------------------------------------------------
 
 
-class Loop(NamedTuple):
-    """A cable drawn up against a spring and let down again, from slack to slack.
-
-    Attributes:
-        gear: cable that the servo has turned, (T,) [m].
-        line: cable drawn in, (T,) [m].
-        take_up: cable taken in at the spring, (T,) [m].
-        pull: at the horn, (T,) [N].
-        tension: in the spring, (T,) [N].
-    """
-
-    gear: Floats
-    line: Floats
-    take_up: Floats
-    pull: Floats
-    tension: Floats
-
-
-def cable_spec(**cable: float) -> FaceSpec:
-    """The real table, with servos that answer at once and some cable constants replaced."""
-    spec = load_spec()
-    rows = tuple(replace(a, delay=0, dead_band=0.0, rate=1e3) for a in spec.actuators)
-    return replace(spec, actuators=rows, cable=MappingProxyType({**spec.cable, **cable}))
-
-
-def run_cable_cycle(spec: FaceSpec, spring: float, steps: int, wait: int = 1) -> Loop:
-    """Turns the first cable's servo to 1.5 rad and back against `spring` [N/m].
-
-    The chain receives tensions that are one period old, so steps must be small or `wait` periods long.
-    """
-    chain, tension, trace = Actuators(spec), np.zeros(len(spec.where("cable"))), []
-    physical, ramp = spec.column("neutral"), np.linspace(0, 1.5, steps)
-    for angle in np.concatenate([ramp, ramp[::-1]]):
-        physical[spec.where("cable")] = angle
-        for _ in range(wait):
-            chain.step(spec.to_command(physical), tension)
-            tension = spring * np.maximum(0.0, chain.take_up)
-        pull = spec.cable["bowden_stiffness"] * (chain.line[0] - chain.take_up[0])
-        gear = cable_drawn_in(spec, chain.position)[0]
-        trace.append((gear, chain.line[0], chain.take_up[0], pull, tension[0]))
-    return Loop(*np.array(trace).T)
-
-
 def cable_rows(spring: float = 400.0) -> Iterator[Row]:
     """Ratio, loops and energies of the cable.
 
@@ -356,11 +310,6 @@ def cable_rows(spring: float = 400.0) -> Iterator[Row]:
     yield Row("cable, work drawing up [J]", 0, work, stored + lost)
     free = run_cable_cycle(cable_spec(friction=0.0, backlash=0.0), spring, 200, wait=40)
     yield Row("cable, loop without friction [J]", 0, path_integral(free.gear, free.tension), 0.0)
-
-
-def path_integral(x: Floats, y: Floats) -> float:
-    """Integral of y over the path x."""
-    return float(np.trapezoid(y, x))
 
 
 # --- table --------------------------------------------------------------------------------------------

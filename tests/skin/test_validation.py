@@ -11,6 +11,7 @@ import pytest
 import benchmarks.hinges
 from benchmarks import contact, equilibria, growth, peers, refinement, response
 from benchmarks import validation as scenes
+from benchmarks.cable_cycles import cable_spec, path_integral, run_cable_cycle
 from benchmarks.hinges import angle_gradient, consistent_weights, hinge_sides
 from benchmarks.patches import Mesh, assemble_blocks, disc, rectangle
 from eva_sim.contract import Floats, load_spec
@@ -225,7 +226,7 @@ def test_cable(row: scenes.Row) -> None:
 
 @pytest.mark.parametrize("friction, wrap", [(0.05, 1.0), (0.15, np.pi), (0.3, 2.0)])
 def test_capstan_ratio_of_a_moving_cable(friction: float, wrap: float) -> None:
-    loop = scenes.run_cable_cycle(scenes.cable_spec(friction=friction, wrap_angle=wrap), 400.0, 500)
+    loop = run_cable_cycle(cable_spec(friction=friction, wrap_angle=wrap), 400.0, 500)
     slip = loop.pull[1:] / np.maximum(loop.tension[:-1], 1e-9)
     assert slip[498] == pytest.approx(np.exp(friction * wrap), rel=1e-3)
     assert slip[800] == pytest.approx(np.exp(-friction * wrap), rel=1e-3)
@@ -233,12 +234,12 @@ def test_capstan_ratio_of_a_moving_cable(friction: float, wrap: float) -> None:
 
 @pytest.mark.parametrize("off", ["friction", "backlash"])
 def test_loops_of_backlash_alone_and_of_friction_alone(off: str) -> None:
-    spec = scenes.cable_spec(**{off: 0.0})
-    cable, loop = spec.cable, scenes.run_cable_cycle(spec, 400.0, 10000)
+    spec = cable_spec(**{off: 0.0})
+    cable, loop = spec.cable, run_cable_cycle(spec, 400.0, 10000)
     top, ratio = loop.tension.max(), np.exp(cable["friction"] * cable["wrap_angle"])
     friction = (ratio - 1 / ratio) * top**2 / (2 * cable["bowden_stiffness"])
     expected = cable["backlash"] * top + friction
-    assert -scenes.path_integral(loop.gear, loop.tension) == pytest.approx(expected, rel=2e-3)
+    assert -path_integral(loop.gear, loop.tension) == pytest.approx(expected, rel=2e-3)
 
 
 # --- cable and skin
