@@ -2,8 +2,8 @@
 
     python -m benchmarks.robot [--steps 1500] [--minutes 10] [--out out/robot.json]
 
-First `RobotFace.move` without a camera, random commands, the mock at the other end of a terminal, in real
-time, in a process of its own; the terminal has no baud rate. Per control step (two TARGETS and their
+First `RobotFace.move` without a camera, all actuators moving, the mock at the other end of a terminal, in
+real time, in a process of its own; the terminal has no baud rate. Per control step (two TARGETS and their
 STATUS), in ms:
 
 - work: processor time of the thread in the step, all that the adapter computes and all its system calls, less
@@ -116,7 +116,7 @@ def open_face(path: str, clock: CountingClock, answers: list[float]) -> RobotFac
 def measure(path: str, steps: int) -> dict[str, Any]:
     clock, answers = CountingClock(), list[float]()
     work, wall, awake, late, unanswered = [], [], [], [], 0
-    commands = wild(WARM_UP + steps)
+    commands = virtual_robot.waves(WARM_UP + steps)
     with open_face(path, clock, answers) as face:
         face.reset()
         for number, command in enumerate(commands):
@@ -180,17 +180,11 @@ def hot(steps: int) -> np.ndarray:
         mock.spec, connect, mock.clock, lambda identity: Calibration.nominal(mock.spec, identity.robot_id)
     ) as face:
         face.reset()
-        for command in wild(steps):
+        for command in virtual_robot.waves(steps):
             taken, begin = port.taken, time.thread_time()
             face.move(command)
             found.append(time.thread_time() - begin - (port.taken - taken))
     return np.array(found)
-
-
-def wild(steps: int) -> np.ndarray:
-    """Commands at random, not far from rest: else servos get too hot by their load within a minute."""
-    away = np.random.default_rng(0).uniform(-0.4, 0.4, (steps, 25))
-    return (load_spec().neutral + away).clip(-1, 1).astype(np.float32)
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

@@ -10,8 +10,10 @@ import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eva_sim.contract import load_spec
+from eva_sim.progress import progress
 from eva_sim.real.boards.firmware import FirmwareBoard
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
@@ -21,6 +23,8 @@ from eva_sim.real.wire import protocol as wire
 
 #: Control steps with a camera, and of each of the runs that are compared.
 WITH_CAMERA, REPEATED = 250, 250
+#: How far `waves` go from their middle [command units].
+SWING = 0.4
 
 
 class HashedBoard(SimulatedBoard):
@@ -54,15 +58,28 @@ def measure(minutes: float) -> dict[str, Any]:
     }
 
 
+def waves(steps: int) -> NDArray[np.float32]:
+    """Commands that move every actuator at every step, (steps, A).
+
+    Each goes to and fro in two seconds, near its rest. Faster ones use up their reversals and then stand
+    still; wider ones warm the servos.
+    """
+    spec = load_spec()
+    turns = spec.control_dt * np.arange(steps)[:, None] / 2.0
+    middle = spec.neutral.clip(-1 + SWING, 1 - SWING)
+    away = SWING * np.sin(2 * np.pi * turns + np.arange(len(spec)))
+    return (middle + away).astype(np.float32)
+
+
 def drive(steps: int, size: int | None) -> dict[str, Any]:
-    """Random commands of all actuators for some control steps: the most that may move."""
-    commands = np.random.default_rng(0).uniform(-1, 1, (steps, 25)).astype(np.float32)
+    """Moves all actuators for some control steps."""
+    commands = waves(steps)
     children, machine = resource.getrusage(resource.RUSAGE_CHILDREN), HashedBoard()
     with open_hidden(machine, camera_size=size) as face:
         face.reset()
         begin, own, since, awake = time.perf_counter(), time.process_time(), machine.clock.now(), machine.busy
-        before = counters(face)
-        faulty = sum(bool(face.move(command).faults) for command in commands)
+        before, shown = counters(face), progress(commands, "virtual robot", unit="steps")
+        faulty = sum(bool(face.move(command).faults) for command in shown)
         passed = machine.clock.now() - since
         took, own = time.perf_counter() - begin, time.process_time() - own
         awake = (machine.busy * (since + passed) - awake * since) / passed

@@ -15,6 +15,11 @@ from eva_sim.clock import Clock, WallClock
 
 #: Real-time priorities, the lowest ones: ahead of ordinary programs, behind everything else of that kind.
 AHEAD, LENT = 2, 1
+#: What helps a robot whose program waited too long for its turn.
+ADVICE = (
+    " This user's programs have no real-time priority, and may wait for their turn on a busy computer; "
+    "`eva doctor` says how to allow it."
+)
 
 
 def run_ahead(task: int = 0, priority: int = AHEAD) -> bool:
@@ -43,11 +48,18 @@ class RunningAhead:
     def __init__(self, clock: Clock) -> None:
         self._in_real_time = isinstance(clock, WallClock)
         self._thread: int | None = None
+        self._refused = False
 
     def begin(self) -> None:
         """Begins. May be called twice."""
-        if self._in_real_time and self._thread is None and run_ahead():
-            self._thread = threading.get_ident()
+        if self._in_real_time and self._thread is None:
+            self._refused = not run_ahead()
+            self._thread = None if self._refused else threading.get_ident()
+
+    @property
+    def advice(self) -> str:
+        """How a user gets what the system refused, a sentence after a space; empty if it refused nothing."""
+        return ADVICE if self._refused else ""
 
     def end(self) -> None:
         """Ends, in the thread that began. May be called twice."""

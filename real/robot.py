@@ -16,7 +16,7 @@ from eva_sim.forks import ForkMark
 from eva_sim.holding import work_while_held
 from eva_sim.priority import RunningAhead
 from eva_sim.real.boards.arming import ArmingAct
-from eva_sim.real.boards.interface import Board, BoardIdentity, BoardState, BoardStatus
+from eva_sim.real.boards.interface import TARGETS_STOPPED, Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
 from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
@@ -128,7 +128,8 @@ class RobotFace(Face):
         self._check_open()
         if self._filter.faults or not self._armed_once:
             reason = "; ".join(self._filter.faults) or "it was never armed"
-            raise RobotError(f"the robot does not move: {reason}. Look at it, then call arm().")
+            advice = self._ahead.advice if TARGETS_STOPPED in reason else ""
+            raise RobotError(f"the robot does not move: {reason}. Look at it, then call arm().{advice}")
         self._go(self._filter.command(command))
         return self._read()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from eva_sim.config import config_folder
 from eva_sim.contract import Actuator, FaceSpec, Floats
@@ -25,6 +25,7 @@ from eva_sim.files import read_arrays, read_json, write_json
 from eva_sim.landmarks import POINTS, Aligner, load_embedding
 from eva_sim.real.boards.interface import BoardIdentity, BoardLimits
 from eva_sim.real.boards.motion_rules import UNITS, pulse_change_to_raw, pulse_to_raw
+from eva_sim.real.calibration.raw_positions import RawPositionMap
 from eva_sim.real.wire.firmware_table import channel_rows, robot_config
 
 VERSION = 1
@@ -105,8 +106,9 @@ class Calibration:
         rest = np.array([j.rest for j in joints]).clip(low, high)
         limits = BoardLimits(low, high, rest, np.array([j.slew for j in joints], dtype=float))
         reversed_ = np.array([j.drive_mode == 1 for j in joints])
+        positions = RawPositionMap.of(limits, reversed_, self.spec.neutral.astype(float))
         object.__setattr__(self, "_limits", limits)
-        object.__setattr__(self, "_maps", _LinearMaps.of(limits, reversed_, self.spec.neutral.astype(float)))
+        object.__setattr__(self, "_map", positions)
 
     def _check_fields(self) -> None:
         owner = f"the calibration of {self.robot_id}"
@@ -156,15 +158,15 @@ class Calibration:
 
     def to_raw(self, command: ArrayLike) -> Floats:
         """Converts commands, (A,) in [-1, 1], to raw positions; linear on either side of rest."""
-        return self._maps.forward(np.asarray(command, dtype=float))  # type: ignore[attr-defined]
+        return self._map.to_raw(np.asarray(command, dtype=float))  # type: ignore[attr-defined]
 
     def to_command(self, raw: ArrayLike) -> Floats:
         """Converts raw positions, (A,), to commands; NaN (limp) stays NaN, other values are clipped."""
-        return self._maps.backward(np.asarray(raw, dtype=float))  # type: ignore[attr-defined]
+        return self._map.to_command(np.asarray(raw, dtype=float))  # type: ignore[attr-defined]
 
     def steepest(self) -> Floats:
         """The largest change of raw position per unit of command, (A,)."""
-        return self._maps.steepest()  # type: ignore[attr-defined]
+        return self._map.steepest()  # type: ignore[attr-defined]
 
     def check(self, identity: BoardIdentity) -> None:
         """Checks that the calibration belongs to a board.
@@ -259,52 +261,6 @@ class Calibration:
 _SAME_KEY = ("board", "unit", "outer_eye", "date")
 #: Greatest coordinate of an aligned landmark, and smallest extent of a face [outer-eye distances].
 _FARTHEST, _SMALLEST = 10.0, 0.5
-
-
-@dataclass(frozen=True)
-class _LinearMaps:
-    """Two straight lines per actuator, which meet at rest.
-
-    Attributes:
-        rest: command at rest, (A,).
-        raw: raw position at rest, (A,).
-        below, above: change of raw position per command on either side, (A,); zero without travel there.
-        under, over: the same, but infinite without travel, where no raw position is a command.
-        rising: positive if the raw position rises with the command.
-    """
-
-    rest: Floats
-    raw: Floats
-    below: Floats
-    above: Floats
-    under: Floats
-    over: Floats
-    rising: Floats
-
-    @classmethod
-    def of(cls, limits: BoardLimits, reversed_: NDArray[np.bool_], rest: Floats) -> _LinearMaps:
-        low = np.where(reversed_, limits.high, limits.low)
-        high = np.where(reversed_, limits.low, limits.high)
-        # If rest is an end of the commands, as for cables, that end is the rest position.
-        low = np.where(rest <= -1, limits.rest, low)
-        high = np.where(rest >= 1, limits.rest, high)
-        widths = [np.where(width > 0, width, 1.0) for width in (rest + 1, 1 - rest)]
-        below, above = (limits.rest - low) / widths[0], (high - limits.rest) / widths[1]
-        under, over = (np.where(gain == 0, np.inf, gain) for gain in (below, above))
-        return cls(rest, limits.rest, below, above, under, over, below + above)
-
-    def forward(self, command: Floats) -> Floats:
-        away = command - self.rest
-        raw: Floats = self.raw + np.where(away < 0, self.below, self.above) * away
-        return raw
-
-    def backward(self, raw: Floats) -> Floats:
-        away = raw - self.raw
-        command = self.rest + away / np.where(away * self.rising < 0, self.under, self.over)
-        return np.minimum(np.maximum(command, -1.0), 1.0)  # NaN stays
-
-    def steepest(self) -> Floats:
-        return np.maximum(np.abs(self.below), np.abs(self.above))
 
 
 def default_path(robot_id: str) -> Path:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eva_sim import priority
 from eva_sim.clock import WallClock
 from eva_sim.contract import load_spec
+from eva_sim.errors import RobotError
 from eva_sim.holding import iterate_while_held, work_while_held
 from eva_sim.real.boards.interface import BoardState
-from eva_sim.real.opening import open_hidden
+from eva_sim.real.opening import open_hidden, open_mock
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.wire.firmware_table import robot_config
 from eva_sim.recording.recorder import record_face
@@ -163,3 +165,16 @@ def test_items_that_are_slow_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     face = Held(WallClock())
     assert list(iterate_while_held(face, items(_slow))) == [0, 1, 2] and face.told > 6
     assert list(iterate_while_held(Held(None), items(lambda: None))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_who_went_limp_by_waiting_is_told_of_priority(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where the program ran ahead of others already."""
+    monkeypatch.setattr(priority, "run_ahead", lambda *_: allowed)
+    with open_mock(camera_size=None, realtime=True) as face:
+        face.reset()
+        time.sleep(1.3)
+        assert face.move(face.spec.neutral).faults
+        with pytest.raises(RobotError, match="targets stopped") as error:
+            face.move(face.spec.neutral)
+    assert ("eva doctor" in str(error.value)) == (not allowed)
