@@ -5,11 +5,13 @@ No container is built here: what they install and run is compared with `run` and
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import subprocess
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from eva_sim.rendering import drawing_thread
 from tests.docs.markdown_pages import ROOT, page_text
@@ -19,6 +21,8 @@ OF_A_CHECKOUT = {"ca-certificates", "git", "python3.11"}
 #: What git ignores and a container must not get either: it would be of another machine.
 IGNORED = ("/.venv/", "/out/", "/build/", "/dist/", "__pycache__/", "/real/*/build/")
 DOCKERFILE = page_text("Dockerfile")
+#: Python of Debian 12, which the README names. Later releases of some packages need a later 3.11.
+DEBIANS_PYTHON = "3.11.2"
 
 
 def installed(dockerfile: str) -> set[str]:
@@ -69,6 +73,14 @@ def test_the_commands_are_those_of_run() -> None:
     named = set(re.findall(r'\./run"?,? "?(\w+)', DOCKERFILE))
     assert {"setup", "demo", "test"} <= named <= known
     assert DOCKERFILE.count("FROM debian:12") == 1
+
+
+def test_pinned_packages_run_on_debians_python() -> None:
+    pinned = dict(re.findall(r"^([\w.-]+)==([\w.]+)", page_text("requirements.lock"), re.MULTILINE))
+    installed = [each for each in importlib.metadata.distributions() if pinned.get(each.name) == each.version]
+    needs = {each.name: SpecifierSet(each.metadata["Requires-Python"] or "") for each in installed}
+    assert len(needs) > 100
+    assert not [name for name, versions in needs.items() if DEBIANS_PYTHON not in versions]
 
 
 def test_the_devcontainer_uses_the_container_file() -> None:
