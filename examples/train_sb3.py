@@ -75,7 +75,10 @@ class Arguments:
     randomise: bool = option(False, "another body in each episode")
     action_mode: str = option("relative", "absolute, from_rest or relative")
     residual: bool = option(False, "actions correct the commands of the inverse model that is shipped")
-    reach: float = option(0.3, "largest such correction")
+    reach: float = option(0.2, "largest such correction")
+    ahead: float = option(
+        2.5, "steps by which they are sent ahead: one, a delay of one, half for other bodies"
+    )
     history: int = option(1, "observations that the policy sees at once")
     change_weight: float = option(0.05, "weight of changes of command in the reward")
     copies: int = option(128, "environments side by side")
@@ -216,7 +219,7 @@ def policy_options(arguments: Arguments) -> dict[str, Any]:
 
 def residual_actions(arguments: Arguments, spec: FaceSpec) -> ResidualActions:
     inverse = InverseModel.load(asset(SHIPPED_MODEL) / MODEL_FILE)
-    return ResidualActions(spec, inverse.predict, arguments.reach)
+    return ResidualActions(spec, inverse.predict, arguments.reach, arguments.ahead)
 
 
 def new_model(arguments: Arguments, envs: VecNormalize) -> PPO:
@@ -256,6 +259,17 @@ class TrainedPolicy:
         stacked = {name: np.concatenate([old[name] for old in self._seen], axis=-1) for name in seen}
         actions, _ = self._model.predict(self._envs.normalize_obs(stacked), deterministic=True)
         return self._residual.command(actions) if self._residual else actions
+
+
+def uncorrected(arguments: Arguments, spec: FaceSpec) -> Policy:
+    """Returns the policy from which residual actions start."""
+    residual = residual_actions(arguments, spec)
+
+    def policy(seen: dict[str, NDArray], info: dict[str, Any], begins: bool) -> NDArray[np.float32]:
+        residual.observe(seen, begins)
+        return residual.command(np.zeros((len(seen["position"]), *residual.action_space.shape)))
+
+    return policy
 
 
 def envs_of_whole_episodes(arguments: Arguments, copies: int, skin: str, **options: Any) -> Any:
@@ -325,7 +339,9 @@ def final_test(arguments: Arguments, model: PPO, normaliser: VecNormalize) -> di
     scores = score_policies(known, policies, TEST_SEED)
     known.close()
     own = envs_of_whole_episodes(arguments, copies, skin)
-    trained = {"PPO": TrainedPolicy(model, normaliser, arguments)}
+    trained: dict[str, Policy] = {"PPO": TrainedPolicy(model, normaliser, arguments)}
+    if arguments.residual:
+        trained["PPO, untrained"] = uncorrected(arguments, own.twins.spec)
     scores |= score_policies(own, trained, TEST_SEED)
     own.close()
     return scores

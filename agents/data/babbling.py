@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from eva_sim import make_face
 from eva_sim.agents.data.dataset import (
+    FAULTS,
     PICTURE_SIZE,
     DatasetManifest,
     count_missing,
@@ -31,7 +32,7 @@ from eva_sim.agents.data.dataset import (
     write_spec,
 )
 from eva_sim.contract import Face, FaceSpec
-from eva_sim.errors import DataError, EvaError, check_seed
+from eva_sim.errors import DataError, EvaError, PhysicsError, check_seed
 from eva_sim.files import check_free_space, check_output_folder, remove_leftovers, write_arrays
 from eva_sim.landmarks import POINTS
 from eva_sim.limits.command_limits import CommandLimits
@@ -151,6 +152,7 @@ def plan_babbling(
     body: str = "twin",
     options: Mapping[str, Any] | None = None,
     image_size: int | None = PICTURE_SIZE,
+    neutral_share: float = 0.0,
     resume: bool = True,
     open_face: OpenFace = make_face,
     spec: FaceSpec | None = None,
@@ -172,6 +174,7 @@ def plan_babbling(
         body: body to open, see `eva_sim.make_face`.
         options: with which it is opened, e.g. `{"skin": "full"}`; must be JSON.
         image_size: side of a picture per sample [pixels], or None for none.
+        neutral_share: share of samples that ask for the neutral face.
         resume: keep the good shards of an earlier run, which may have had fewer samples, or more if it
             was stopped; otherwise the folder must hold none.
         open_face: opens a face from `body` and `options`.
@@ -184,11 +187,14 @@ def plan_babbling(
     folder = Path(out)
     if samples < 1:
         raise EvaError(f"samples={samples}; ask for 1 or more.")
+    if not 0 <= neutral_share <= 1:
+        raise EvaError(f"neutral_share={neutral_share}; choose a share from 0 to 1.")
     check_seed(seed)
     check_output_folder(folder)
     settings: dict[str, Any] = {
         "points": POINTS, "seed": seed, "samples": samples, "shard_size": SHARD_SIZE,
         "image_size": image_size, "body": body, "options": dict(options or {}),
+        "neutral_share": neutral_share,
     }  # fmt: skip
     _check_folder(folder, settings, resume)  # before a face is opened
     if spec is None:
@@ -208,6 +214,7 @@ def babble(
     options: Mapping[str, Any] | None = None,
     workers: int | Workers = 2,
     image_size: int | None = PICTURE_SIZE,
+    neutral_share: float = 0.0,
     resume: bool = True,
     open_face: OpenFace = make_face,
     spec: FaceSpec | None = None,
@@ -226,6 +233,7 @@ def babble(
         workers: number of processes, each with its own face; 1 works in this process. Or other workers,
             such as `RayWorkers`.
         image_size: side of a picture per sample [pixels], or None for none.
+        neutral_share: share of samples that ask for the neutral face.
         resume: keep the good shards of an earlier run.
         open_face: opens a face from `body` and `options`.
         spec: of that face, if known.
@@ -238,8 +246,8 @@ def babble(
     with _opened_once(open_face) as lend_face:
         opener = lend_face if isinstance(chosen, ThisProcess) else open_face, body, dict(options or {})
         plan = plan_babbling(
-            out, samples, seed, body=body, options=options, image_size=image_size, resume=resume,
-            open_face=opener[0], spec=spec,
+            out, samples, seed, body=body, options=options, image_size=image_size,
+            neutral_share=neutral_share, resume=resume, open_face=opener[0], spec=spec,
         )  # fmt: skip
         with (
             progress(does="babble", total=plan.manifest.samples, unit="faces", workers=chosen.count) as bar,
@@ -339,7 +347,7 @@ def record_shard(face: Face, folder: Path, manifest: DatasetManifest, index: int
         raise DataError(f"{folder} belongs to a face with another face.toml (other spec digest).")
     rng = np.random.default_rng([manifest.seed, index])
     neutral = face.reset(int(rng.integers(2**31))).landmarks
-    rows = [_record(face, sample_command(face.spec, rng), manifest) for _ in range(manifest.rows(index))]
+    rows = [_record(face, _draw(face.spec, manifest, rng), manifest) for _ in range(manifest.rows(index))]
     write_arrays(
         shard_path(folder, index),
         **{name: np.stack([row[name] for row in rows]) for name in rows[0]},
@@ -348,10 +356,23 @@ def record_shard(face: Face, folder: Path, manifest: DatasetManifest, index: int
     )  # fmt: skip
 
 
+def _draw(spec: FaceSpec, manifest: DatasetManifest, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draws the command of a sample."""
+    if manifest.neutral_share and rng.random() < manifest.neutral_share:
+        return spec.neutral
+    return sample_command(spec, rng)
+
+
 def _record(face: Face, command: NDArray[np.float32], manifest: DatasetManifest) -> dict[str, NDArray[Any]]:
-    reading = hold(face, command, manifest.settle)
+    """Returns a sample. One that failed says why; after a skin that could not be solved the face rests."""
+    try:
+        reading = hold(face, command, manifest.settle)
+        faults = reading.faults or (() if reading.found else ("no landmarks were read",))
+    except PhysicsError as error:
+        reading, faults = replace(face.reset(), sent=command), (str(error),)
     row: dict[str, NDArray[Any]] = {
         "commands": reading.sent, "positions": reading.position, "landmarks": reading.landmarks,
+        FAULTS: np.array("; ".join(faults)),
     }  # fmt: skip
     if manifest.image_size is not None:
         row["images"] = face.render(manifest.image_size)

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ PICTURE_SIZE = 64
 PICTURE_SHRINKS_TO = 0.3
 _PER_SAMPLE = ("commands", "positions", "landmarks")
 _NAMES = (*_PER_SAMPLE, "neutral", "outer_eye", "digest", "seed", "index")
+#: What went wrong with each sample, or nothing. Shards of earlier versions lack it.
+FAULTS = "faults"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class DatasetManifest:
         image_size: side of the pictures [pixels], or None without.
         body: name of the body.
         options: with which the body was opened.
+        neutral_share: share of samples that ask for the neutral face.
     """
 
     digest: str
@@ -61,6 +64,7 @@ class DatasetManifest:
     image_size: int | None
     body: str
     options: dict[str, Any]
+    neutral_share: float = 0.0
 
     @property
     def shards(self) -> int:
@@ -81,6 +85,7 @@ class DatasetManifest:
         size, style = self.image_size or PICTURE_SIZE, self.options.get("style")
         pictures = f" --picture-size {size}" if size != PICTURE_SIZE else ""
         pictures += f" --style {style}" if style else ""
+        pictures += f" --neutral {self.neutral_share}" if self.neutral_share else ""
         return f"eva babble --samples {samples} --seed {self.seed}{pictures} --out {folder}"
 
     def write(self, folder: Path) -> None:
@@ -249,7 +254,7 @@ def read_spec(folder: Path, manifest: DatasetManifest) -> FaceSpec:
 
 
 def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
-    """Reads a complete data set, pictures excepted.
+    """Reads a complete data set, without pictures and without the samples that failed.
 
     Raises:
         DataError: missing, incomplete, damaged, or of another landmark set.
@@ -262,7 +267,7 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         raise DataError(f"{root} lacks {lacking} of {manifest.shards} parts; {_ways_on(root, manifest)}")
     shards = [read_shard(root, manifest, i) for i in range(manifest.shards)]
     sizes = [manifest.rows(i) for i in range(manifest.shards)]
-    return Dataset(
+    everything = Dataset(
         **{name: np.concatenate([shard[name] for shard in shards]) for name in _PER_SAMPLE},
         shard=np.repeat(np.arange(manifest.shards), sizes),
         row=np.concatenate([np.arange(size) for size in sizes]),
@@ -272,6 +277,34 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         manifest=manifest,
         spec=spec,
     )
+    faults = np.concatenate([shard[FAULTS] for shard in shards])
+    return everything.take(faults == "")
+
+
+class FailedSample(NamedTuple):
+    """A sample that is no face of its command.
+
+    Attributes:
+        command: that was asked for, (25,).
+        faults: what went wrong, in words.
+    """
+
+    command: Array
+    faults: str
+
+
+def load_failures(folder: str | os.PathLike[str]) -> list[FailedSample]:
+    """Reads the samples that failed in the shards that are there.
+
+    Raises:
+        DataError: missing, damaged, or of another landmark set.
+    """
+    root = Path(folder)
+    manifest = DatasetManifest.read(root)
+    there = [index for index in range(manifest.shards) if shard_path(root, index).exists()]
+    shards = (read_shard(root, manifest, index) for index in there)
+    samples = (zip(shard["commands"], shard[FAULTS], strict=True) for shard in shards)
+    return [FailedSample(command, str(faults)) for rows in samples for command, faults in rows if faults]
 
 
 def count_missing(folder: Path, manifest: DatasetManifest) -> int:
@@ -303,23 +336,23 @@ def read_shard(
     """
     path = shard_path(folder, index)
     wanted = (*_NAMES, "images") if images and manifest.image_size else _NAMES
-    arrays = read_members(path, *wanted)
+    arrays = read_members(path, *wanted, optional=FAULTS)
     origin = (str(arrays["digest"]), int(arrays["seed"]), int(arrays["index"]))
     if origin != (manifest.digest, manifest.seed, index):
         raise DataError(f"{path} belongs to another data set; run `eva babble` on the folder again.")
     if len(arrays["commands"]) != manifest.rows(index):
         raise DataError(f"{path} has another number of samples; run `eva babble` on the folder again.")
-    return arrays
+    return {FAULTS: np.full(manifest.rows(index), ""), **arrays}
 
 
-def read_members(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Some arrays of an `.npz`, without unpacking the others.
+def read_members(path: Path, *names: str, optional: str = "") -> dict[str, NDArray[Any]]:
+    """Some arrays of an `.npz`, without unpacking the others; one of them may be missing.
 
     Raises:
         DataError: missing or damaged.
     """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+            return {name: file[name] for name in (*names, *{optional}.intersection(file))}
     except (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise unreadable(path, error, "run `eva babble` on the folder again") from error

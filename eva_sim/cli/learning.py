@@ -28,6 +28,7 @@ def babble(
     style: Annotated[
         str, typer.Option(help="style of the pictures: plain, or fast or fine in studio light")
     ] = "plain",
+    neutral: Annotated[float, typer.Option(min=0, max=1, help="share of the samples that rest")] = 0.0,
 ) -> None:
     """Records random expressions; stops and resumes.
 
@@ -48,6 +49,7 @@ def babble(
         babbling.babble(
             out, samples, seed, workers=choose_workers(workers, out, ray), resume=resume,
             image_size=picture_size, options={} if style == "plain" else {"style": style},
+            neutral_share=neutral,
         )  # fmt: skip
     least = SHARDS_TO_TRAIN * babbling.SHARD_SIZE
     if samples < least:

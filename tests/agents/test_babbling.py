@@ -14,9 +14,9 @@ import pytest
 
 from eva_sim.agents.data import babbling as module
 from eva_sim.agents.data.babbling import babble, plan_babbling, record_shard, sample_command
-from eva_sim.agents.data.dataset import DatasetManifest, load_dataset, shard_path
-from eva_sim.contract import load_spec
-from eva_sim.errors import DataError, EvaError
+from eva_sim.agents.data.dataset import DatasetManifest, load_dataset, load_failures, shard_path
+from eva_sim.contract import Reading, load_spec
+from eva_sim.errors import DataError, EvaError, PhysicsError
 from eva_sim.files import read_arrays, write_arrays
 from eva_sim.landmarks import POINTS
 from eva_sim.limits.command_limits import CommandLimits
@@ -105,6 +105,54 @@ def test_records_commands_readings_and_pictures(tmp_path: Path) -> None:
     last = read_arrays(shard_path(tmp_path, 3))
     assert np.array_equal(pictures[0], last["images"][5])
     assert manifest.settle == settling_steps(SPEC)
+
+
+def test_a_share_of_the_samples_rests(tmp_path: Path) -> None:
+    _babble(tmp_path, samples=400, neutral_share=0.3)
+    data = load_dataset(tmp_path)
+    resting = (data.commands == SPEC.neutral).all(1).mean()
+    assert 0.22 < resting < 0.38
+    assert "--neutral 0.3" in data.manifest.babble_command(tmp_path, 400)
+    with pytest.raises(DataError, match=r"was recorded with neutral_share=0\.3, not neutral_share=0\.0"):
+        _babble(tmp_path, samples=400)
+    with pytest.raises(EvaError, match="share from 0 to 1"):
+        _babble(tmp_path / "other", neutral_share=1.5)
+
+
+class TearsAtWideJaws(FakeFace):
+    """A face whose skin cannot be solved where the jaw opens far, and which is not found in between."""
+
+    def move(self, command: Any) -> Reading:
+        jaw = command[SPEC.index("jaw")]
+        if jaw > 0.5:
+            raise PhysicsError("the skin tore")
+        return replace(super().move(command), found=bool(jaw <= 0))
+
+
+def test_samples_that_fail_are_kept_and_left_out_of_training(tmp_path: Path) -> None:
+    _babble(tmp_path, samples=60, open_face=lambda body, **options: TearsAtWideJaws(**options))
+    data, failures = load_dataset(tmp_path), load_failures(tmp_path)
+    jaw = SPEC.index("jaw")
+    told = {(failure.faults, failure.command[jaw] > 0.5) for failure in failures}
+    assert told == {("the skin tore", True), ("no landmarks were read", False)}
+    assert len(data) + len(failures) == 60 and (data.commands[:, jaw] <= 0).all()
+    whole = np.concatenate([each["commands"] for each in _contents(tmp_path).values()])
+    assert np.array_equal(whole[data.shard * 8 + data.row], data.commands)
+    pictures = data.images(np.array([0]))
+    shard = read_arrays(shard_path(tmp_path, int(data.shard[0])))
+    assert np.array_equal(pictures[0], shard["images"][data.row[0]])
+
+
+def test_shards_of_earlier_versions_have_no_failures(tmp_path: Path) -> None:
+    _babble(tmp_path)
+    for path in tmp_path.glob("shard-*.npz"):
+        arrays = read_arrays(path)
+        del arrays["faults"]
+        write_arrays(path, **arrays)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["neutral_share"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert len(load_dataset(tmp_path)) == 30 and load_failures(tmp_path) == []
 
 
 def test_neither_workers_nor_interruption_change_the_data(tmp_path: Path) -> None:

@@ -130,13 +130,19 @@ def scores_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "words", [("--env-id=EVA/Mimic-v0", "--randomise", "--history=3"), ("--action-mode=from_rest",)]
+    "words",
+    [
+        ("--env-id=EVA/Mimic-v0", "--randomise", "--history=3"),
+        ("--env-id=EVA/Mimic-v0", "--randomise", "--residual"),
+        ("--action-mode=from_rest",),
+    ],
 )
 def test_the_example_trains_goes_on_and_tests(words: tuple[str, ...], tmp_path: Path) -> None:
     done = train(tmp_path, "--steps=512", *words)
     assert done.returncode == 0, done.stderr
     first = scores_of(tmp_path)
     assert first["steps"] == 512 and {"PPO", "neutral", "inverse model"} <= set(first["scores"])
+    assert ("PPO, untrained" in first["scores"]) == ("--residual" in words)
     assert (tmp_path / "curve.png").stat().st_size > 1000
     again = train(tmp_path, "--minutes=0", "--resume")
     assert again.returncode == 0, again.stderr
@@ -172,7 +178,7 @@ def test_corrections_of_a_model_are_learned() -> None:
         return np.tile(spec.neutral, (len(landmarks), 1)) + 0.1 * landmarks[:, 0, :1]
 
     plain = make_sb3_vec_env("EVA/Mimic-v0", 4, observe="features", randomise=True, **SHORT)
-    envs = VecNormalize(ResidualVecEnv(plain, ResidualActions(spec, predict, 0.2)))
+    envs = VecNormalize(ResidualVecEnv(plain, ResidualActions(spec, predict, 0.2, 2)))
     assert envs.action_space.shape == (len(spec.expressive),)
     PPO("MultiInputPolicy", envs, n_steps=32, batch_size=32).learn(256)
     envs.reset()

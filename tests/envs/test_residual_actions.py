@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.envs.face_features import load_face_features
-from eva_sim.envs.residual_actions import MODEL_CHANGE, MODEL_COMMAND, MODEL_MISTAKE, ResidualActions
+from eva_sim.envs.mistake_memory import PRIOR
+from eva_sim.envs.residual_actions import (
+    EXPECTED_MISTAKE,
+    MODEL_CHANGE,
+    MODEL_COMMAND,
+    MODEL_MISTAKE,
+    UNDER_WAY,
+    ResidualActions,
+)
 from eva_sim.registration import IDS
 
 SPEC = load_spec()
 MOVING = SPEC.expressive
-REACH = 0.25
+REACH, AHEAD = 0.25, 2.0
 
 
 def predict(landmarks: Floats) -> NDArray[np.float32]:
@@ -28,7 +36,7 @@ def predict(landmarks: Floats) -> NDArray[np.float32]:
 
 @pytest.fixture
 def residual() -> ResidualActions:
-    return ResidualActions(SPEC, predict, REACH)
+    return ResidualActions(SPEC, predict, REACH, AHEAD)
 
 
 @pytest.fixture
@@ -74,14 +82,44 @@ def test_the_model_is_asked_for_target_and_face(residual: ResidualActions, envs:
 
 def test_an_action_corrects_the_command_within_the_travel(residual: ResidualActions, envs: Any) -> None:
     seen, _ = envs.reset(seed=3)
-    residual.observe(seen, begins=True)
-    model = answers(seen["target_features"])
-    np.testing.assert_array_equal(residual.command(np.zeros((3, len(MOVING)))), model)
-    ends = residual.command(np.ones((3, len(MOVING))))
-    np.testing.assert_allclose(ends[:, MOVING], (model[:, MOVING] + REACH).clip(-1, 1))
+    for _ in range(4):
+        whole = residual.observe(seen, begins=not envs.sent.any())
+        seen = envs.step(residual.command(np.zeros((3, len(MOVING)))))[0]
+    ahead = whole[MODEL_COMMAND] + AHEAD * whole[MODEL_CHANGE]
+    middle = ahead.clip(-1, 1) - whole[EXPECTED_MISTAKE]
+    assert np.abs(whole[MODEL_CHANGE]).max() > 0 and np.abs(whole[EXPECTED_MISTAKE]).max() > 0
     others = np.setdiff1d(np.arange(len(SPEC)), MOVING)
-    np.testing.assert_array_equal(ends[:, others], model[:, others])
-    assert (np.abs(ends) <= 1).all()
+    for action in (0, 1):
+        command = residual.command(np.full((3, len(MOVING)), action))
+        np.testing.assert_allclose(command[:, MOVING], (middle + REACH * action).clip(-1, 1), atol=1e-6)
+        np.testing.assert_array_equal(command[:, others], np.tile(SPEC.neutral[others], (3, 1)))
+
+
+def test_a_mistake_is_expected_where_it_was_seen(residual: ResidualActions, envs: Any) -> None:
+    """The face is what it should be, but its actuators have gone 0.1 less far than the model expects."""
+    seen, _ = envs.reset(seed=6)
+    position = answers(seen["target_features"]) - 0.1
+    seen = {**seen, "landmark_features": seen["target_features"], "position": position}
+    residual.observe(seen, begins=True)
+    for _ in range(200):
+        expected = residual.observe(seen)[EXPECTED_MISTAKE]
+    inside = position[:, MOVING] > -1
+    np.testing.assert_allclose(expected[inside], 0.1, atol=0.02)
+    begun = residual.observe(seen, begins=[True, False, False])[EXPECTED_MISTAKE]
+    np.testing.assert_allclose(begun[1:][inside[1:]], 0.1, atol=0.02)
+    assert np.abs(begun[0]).max() < 0.11 / (1 + PRIOR)  # of one reading
+
+
+def test_commands_under_way_are_seen(residual: ResidualActions, envs: Any) -> None:
+    seen, _ = envs.reset(seed=7)
+    residual.observe(seen, begins=True)
+    sent = residual.command(np.full((3, len(MOVING)), 0.5))
+    seen = envs.step(sent)[0]
+    under_way = residual.observe(seen)[UNDER_WAY]
+    np.testing.assert_array_equal(under_way, (sent - seen["position"])[:, MOVING])
+    assert np.abs(under_way).max() > 0.05
+    rest = residual.observe(envs.reset(seed=8)[0], begins=True)
+    np.testing.assert_allclose(rest[UNDER_WAY], 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("begins", [[True, False, False], [False, True, True], [True, True, True]])
