@@ -7,8 +7,9 @@
 A process opens a face, arms it when a person says so, moves it and records it. It gets SIGSTOP at a random
 moment of connecting, arming or moving, and SIGCONT 0.1 to 5 s later. Then it goes on as if nothing had been.
 Once all servos are limp, none may be driven before a person has armed again. Everything that was recorded
-before the freeze must be in the recording. A run that was stopped continues; the exit status is 1 if anything
-was driven or lost.
+before the freeze must be in the recording. Each pulse of the mock and of the virtual board must keep limits,
+slew and rest, too. A run that was stopped continues; the exit status is 1 if anything was driven or lost, or
+broke these rules.
 """
 
 from __future__ import annotations
@@ -90,9 +91,11 @@ class Watched(Protocol):
 
     Attributes:
         port: where the program reaches it.
+        wrong: pulses that broke another rule, in words; only of boards whose every pulse is seen.
     """
 
     port: str
+    wrong: list[str]
 
     @property
     def woken(self) -> int:
@@ -110,7 +113,7 @@ class WatchedDevice:
     """A fake of another maker's board, at a terminal; every packet is looked at."""
 
     def __init__(self, device: FakeDevice, port: str) -> None:
-        self.device, self.port, self.woken = device, port, 0
+        self.device, self.port, self.woken, self.wrong = device, port, 0, list[str]()
         self._allowed = self._armed = False
         self._seen, self._limp = len(device.driven), self.limp
         self._feed = device.feed
@@ -146,7 +149,7 @@ class WatchedPulses(PulseWatcher):
     @property
     def woken(self) -> int:
         """See `Watched`."""
-        return self.rearmed + len(self.wrong)
+        return self.rearmed
 
     def allow(self) -> None:
         """See `Watched`."""
@@ -266,6 +269,7 @@ def attempt(board: str, count: int, result: dict[str, Any], save: Any, seed: int
                 result["freezes"] += 1
                 result["limp_after"] += watched.limp
                 result["woken"] = before["woken"] + watched.woken
+                result["wrong"] = before["wrong"] + watched.wrong
                 result["frames_lost"] = before["frames_lost"] + program.lost
                 save()
         finally:
@@ -282,13 +286,13 @@ def main() -> int:
     options = parser.parse_args()
     path = options.out / "freezes.json"
     options.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, dict[str, int]] = read_json(path) if path.exists() else {}
+    results: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
     for board in [options.board] if options.board else BOARDS:
-        nothing = {"freezes": 0, "limp_after": 0, "woken": 0, "frames_lost": 0}
+        nothing = {"freezes": 0, "limp_after": 0, "woken": 0, "wrong": [], "frames_lost": 0}
         result = results.setdefault(board, nothing)
         attempt(board, options.count, result, lambda: write_json(path, results), options.seed)
     print(json.dumps(results, indent=1))
-    return int(any(result["woken"] or result["frames_lost"] for result in results.values()))
+    return int(any(r["woken"] or r["wrong"] or r["frames_lost"] for r in results.values()))
 
 
 if __name__ == "__main__":

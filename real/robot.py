@@ -32,7 +32,7 @@ from eva_sim.telemetry import Telemetry
 _ARMING_TIME = 5.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
-#: What the filter latches when a person ends the motion; everything else is a fault.
+#: What the filter latches first when a person ends the motion; everything else is a fault.
 _BY_A_PERSON = ("disarmed", "stopped")
 _FORKED = "this robot belongs to the parent process; open it after the fork, in the process that moves it."
 
@@ -158,7 +158,7 @@ class RobotFace(Face):
         self._check_open()
         self._ahead.begin()
         self._act = act = ArmingAct(self.clock, robot_config(self.spec)["safety"]["limp_after"])
-        after_fault = any(fault not in _BY_A_PERSON for fault in self._filter.faults)
+        after_fault = (*self._filter.faults, *_BY_A_PERSON)[0] not in _BY_A_PERSON  # the rest follows from it
         if after_fault:
             self._cooldown.check()
         if self._lost or not self._answers():

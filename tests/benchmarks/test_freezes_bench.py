@@ -57,4 +57,4 @@ def test_a_few_freezes(board: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "freezes.json").read_text())[board]
-    assert result["freezes"] == 4 and result["woken"] == result["frames_lost"] == 0
+    assert result["freezes"] == 4 and result["woken"] == result["frames_lost"] == 0 and not result["wrong"]

@@ -366,3 +366,20 @@ def test_wrong_bodies_and_options_are_told() -> None:
         gym.make("EVA/Pose-v0", body="mock", camera_size=None, randomise=True)
     with pytest.raises(LinkError, match="no port /dev/nowhere"):
         make_face("robot", port="/dev/nowhere", camera=None)
+
+
+@pytest.mark.parametrize("how", ["stop", "disarm"])
+def test_a_stop_by_a_person_in_mid_motion_is_no_fault(face: RobotFace, how: str) -> None:
+    """Another thread presses the button while targets are on their way; arming again needs no pause."""
+    face.reset()
+    send = face._board.send
+
+    def pressed(raw: Any) -> Any:
+        getattr(face, how)()
+        return send(raw)
+
+    for _ in range(3):
+        face._board.send = pressed  # type: ignore[method-assign]
+        assert len(face.move(face.spec.neutral).faults) > 1  # the board says, too, that it is limp
+        face._board.send = send  # type: ignore[method-assign]
+        face.arm()
