@@ -6,15 +6,15 @@ Pythons that are not installed are skipped. Their environments are kept in `out/
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.checkout import ROOT, build_wheel
+from tests.clients.installed_pythons import find_python
+
 pytestmark = pytest.mark.clients
-ROOT = Path(__file__).resolve().parents[2]
 INSTALLING, RUNNING = 1800, 600
 PYTHONS = ("3.11", "3.12", "3.13")
 CHECK = """
@@ -48,29 +48,21 @@ except EvaError as error:
 """
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("checkout"))
+
+
 @pytest.mark.parametrize("version", PYTHONS)
-def test_the_wheel_works_in_an_empty_environment(version: str, tmp_path: Path) -> None:
-    python = shutil.which(f"python{version}")
-    found = python and subprocess.run([python, "-c", ""], capture_output=True, timeout=60).returncode == 0
-    if not found:
+def test_the_wheel_works_in_an_empty_environment(version: str, wheel: Path, tmp_path: Path) -> None:
+    python = find_python(version)
+    if python is None:
         pytest.skip(f"no python{version} here")
-    place, dist = ROOT / "out" / "clients" / f"python{version}", tmp_path / "dist"
+    place = ROOT / "out" / "clients" / f"python{version}"
     here = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    build: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        dist,
-        ROOT,
-    ]
-    subprocess.run(build, check=True, timeout=INSTALLING, capture_output=True)
     if not place.exists():
-        subprocess.run([str(python), "-m", "venv", place], check=True, timeout=INSTALLING, env=here)
+        subprocess.run([python, "-m", "venv", place], check=True, timeout=INSTALLING, env=here)
     pip: list[str | Path] = [place / "bin/python", "-m", "pip", "install", "--quiet"]
-    (wheel,) = dist.glob("*.whl")
     subprocess.run([*pip, wheel], check=True, timeout=INSTALLING, env=here)
     subprocess.run([*pip, "--no-deps", "--force-reinstall", wheel], check=True, timeout=INSTALLING, env=here)
     commands: list[list[str | Path]] = [[place / "bin/python", "-c", CHECK], [place / "bin/eva", "doctor"]]

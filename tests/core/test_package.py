@@ -17,8 +17,7 @@ import pytest
 
 import eva_sim
 from eva_sim.registration import IDS
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.checkout import ROOT, build_wheel, listed, run
 
 HEAVY = [
     "av",
@@ -71,32 +70,9 @@ env.close()
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """Output of a command that must succeed, without what this process's environment would add."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def listed(*options: str) -> list[str]:
-    """Files of the checkout as git knows them."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
-    out = run("git", "-c", "safe.directory=*", "ls-files", "-z", *options, cwd=ROOT)
-    return [name for name in out.split("\0") if name and os.path.lexists(ROOT / name)]
-
-
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of the checkout, so that the build leaves nothing behind in it."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for name in listed("--cached", "--others", "--exclude-standard"):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=copy)
-    (built,) = (copy / "dist").glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="session")
