@@ -13,7 +13,10 @@ tests it on the full skin. Asked for are
 `error` is the mean distance between the face and what was asked, without the noise, when its command took
 effect, the table's delay later [mm]. `first` and `last 15 s` tell whether it drifts. `command` is the mean
 error of the commands [% of travel]. One step: history and body are those of the motion itself, and only one
-command is the model's. `lag` is `lag_between`, delay included [ms]; `jerk` is `jerk` of the landmarks [m/s³].
+command is the model's. `after 0.2 s` and `after 1 s`: history and body were those of the motion itself until
+then, and all commands since are the model's. So they tell whether an error grows for long, which is a drift,
+or is soon that of the whole minute: slack and friction of the cables hold back one command, but not many.
+`lag` is `lag_between`, delay included [ms]; `jerk` is `jerk` of the landmarks [m/s³].
 `smoothed` are frame by frame commands behind a first-order filter that lags as the history model does.
 Writes history.json, where each score has mean, half width of its 95 % interval, and the values of the seeds.
 Each seed is kept as it is finished.
@@ -23,7 +26,8 @@ Bars: error at most 1.1 times that of one step; jerk below that of frame by fram
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,15 +75,17 @@ TEST_SEEDS = 1_000_000
 _HALVINGS = 5
 #: Named expressions that come and go.
 EXPRESSIONS = 6
-#: One command of so many is tried by itself.
-EVERY = 4
+#: One command of so many is tried by itself; and the model goes on by itself from one step of so many.
+EVERY, EVERY_START = 4, 25
+#: Control steps of its own after which its error is told, by name.
+OWN_STEPS = {"after 0.2 s": 5, "after 1 s": 25}
 #: Scores in the order of the table, and their digits after the point.
 DIGITS = {
-    "error": 3, "one step": 3, "first 15 s": 3, "last 15 s": 3, "command": 2, "command, one step": 2,
-    "lag": 1, "jerk": 2,
+    "error": 3, "one step": 3, "after 0.2 s": 3, "after 1 s": 3, "first 15 s": 3, "last 15 s": 3,
+    "command": 2, "command, one step": 2, "lag": 1, "jerk": 2,
 }  # fmt: skip
 
-WIDTH = 130
+WIDTH = 150
 
 #: `scores[source][follower][score]` of one seed.
 Scores = dict[str, dict[str, dict[str, float]]]
@@ -127,27 +133,37 @@ class Smoothed:
 def follow(twin: Twin, follower: Follower, asked: Asked) -> tuple[Floats, Floats]:
     """Returns the faces that a follower makes, (T, N, 3), and its commands, (T, 25)."""
     follower.reset(twin.reset())
+    return follow_on(twin, follower, asked.noisy)
+
+
+def follow_on(twin: Twin, follower: Follower, targets: Floats) -> tuple[Floats, Floats]:
+    """Returns the faces and commands of a follower for further targets, (T, N, 3)."""
     readings = []
-    for target in asked.noisy:
+    for target in targets:
         readings.append(twin.move(follower(target)))
         follower.read(readings[-1])
     return np.array([each.landmarks for each in readings]), np.array([each.sent for each in readings])
 
 
-def follow_one_step(twin: Twin, follower: Follower, asked: Asked, late: int) -> tuple[Floats, Floats]:
-    """Returns single commands of a follower, (T, 25), and faces that each `EVERY`th makes, (S, N, 3).
+def follow_from(
+    twin: Twin, follower: Follower, asked: Asked, starts: Collection[int], steps: int
+) -> tuple[Floats, Floats]:
+    """Lets a follower go on by itself from some steps of a motion, (S,).
 
-    All commands before it, and so history and body, are those of the motion itself.
+    All commands before, and so history and body, are those of the motion itself.
+
+    Returns:
+        The faces that it makes, (S, steps, N, 3), and its first command at each step of the motion, (T, 25).
     """
     assert asked.commands is not None
     follower.reset(twin.reset())
     faces, answers = [], []
     for step, (target, command) in enumerate(zip(asked.noisy, asked.commands, strict=True)):
-        answers.append(follower(target))
-        if step % EVERY == 0:
+        if step in starts:
             before = twin.save()
-            faces.append(hold(twin, answers[-1], late + 1).landmarks)
+            faces.append(follow_on(twin, copy.copy(follower), asked.noisy[step : step + steps])[0])
             twin.restore(before)
+        answers.append(follower(target))
         follower.read(twin.move(command))
     return np.array(faces), np.array(answers)
 
@@ -221,9 +237,20 @@ class Bench:
     def one_step(self, follower: Follower, asked: Asked) -> dict[str, float]:
         """Returns the errors of single commands, of a motion of the face itself."""
         assert asked.commands is not None
-        faces, commands = follow_one_step(self.twin, follower, asked, self.late)
-        error = float(self._distances(faces, asked.clean[::EVERY]).mean())
+        starts = range(0, len(asked.clean) - self.late, EVERY)
+        faces, commands = follow_from(self.twin, follower, asked, starts, self.late + 1)
+        error = float(self._distances(faces[:, -1], asked.clean[starts]).mean())
         return {"one step": error, "command, one step": self.travel_error(commands, asked.commands)}
+
+    def own_steps(self, follower: Follower, asked: Asked) -> dict[str, float]:
+        """Returns the errors after some steps of its own, of a motion of the face itself."""
+        longest = max(OWN_STEPS.values()) + self.late
+        starts = np.arange(0, len(asked.clean) - longest, EVERY_START)
+        faces, _ = follow_from(self.twin, follower, asked, starts.tolist(), longest)
+        return {
+            name: float(self._distances(faces[:, own - 1 + self.late], asked.clean[starts + own - 1]).mean())
+            for name, own in OWN_STEPS.items()
+        }
 
     def smoothed(self, model: InverseModel, asked: Asked, lag: float) -> dict[str, float]:
         """Returns the scores of frame by frame commands behind the filter that lags so much [ms]."""
@@ -258,7 +285,7 @@ def measure(bench: Bench, direct: InverseModel, model: HistoryModel, sources: di
             rows["smoothed"] = bench.smoothed(direct, asked, rows["history"]["lag"])
         if asked.commands is not None:
             for row, follower in (("frame by frame", FrameByFrame(direct)), ("history", history)):
-                rows[row] |= bench.one_step(follower, asked)
+                rows[row] |= bench.one_step(follower, asked) | bench.own_steps(follower, asked)
         scores[name] = rows
     return scores
 

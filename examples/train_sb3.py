@@ -1,7 +1,7 @@
 """PPO from Stable-Baselines3 learns to make faces, in ten minutes on two cores.
 
     python examples/train_sb3.py                                         # EVA/Pose-v0
-    python examples/train_sb3.py --env-id EVA/Mimic-v0 --randomise --residual --out out/train_mimic
+    python examples/train_sb3.py --env-id EVA/Mimic-v0 --randomise --residual --episode 250 --out out/mimic
 
 It needs `pip install -e ".[rl]"`. Every option is a field of `Arguments`. Faces to reach are drawn anew for
 each episode, so the faces of the final test were never seen. The script writes into the folder `--out`: the

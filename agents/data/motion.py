@@ -16,6 +16,10 @@ _SYLLABLE, _PAUSE = (0.14, 0.5), (0.0, 0.1)
 #: Probability that somebody speaks, which skin patches and bodies (`Actuator.moves`) then move, and which
 #: share of their way the syllables have at most.
 _SPEAKS, _SPEAKING, _LOUDEST = 0.5, ("jaw", "levator", "zygomaticus", "depressor"), 0.8
+#: Length of a phrase, of the silence after it, and of the way into it and out of it [s]. About half of
+#: spontaneous speech is silence (Goldman-Eisler, Psycholinguistics, 1968). A jaw that never rests uses up the
+#: reversals of its servo.
+_PHRASE, _SILENCE, _FADE = (1.0, 5.0), (1.0, 5.0), 0.2
 #: Time between two blinks, and from the beginning of one to its end [s].
 _BETWEEN_BLINKS, _BLINK = (1.0, 6.0), 0.3
 
@@ -37,10 +41,10 @@ def sample_motion(spec: FaceSpec, steps: int, rng: Rng, sudden: float = 0.0) -> 
     """
     motion = _pass_through_faces(spec, steps, _MOVE, _STAY, rng, sudden)
     if rng.random() < _SPEAKS:
-        share = rng.uniform(0, _LOUDEST)
+        loudness = rng.uniform(0, _LOUDEST) * _phrases(steps, spec.control_dt, rng)[:, None]
         speaking = [i for i in spec.expressive if spec.actuators[i].moves in _SPEAKING]
         speech = _pass_through_faces(spec, steps, _SYLLABLE, _PAUSE, rng)
-        motion[:, speaking] += share * (speech - motion)[:, speaking]
+        motion[:, speaking] += loudness * (speech - motion)[:, speaking]
     lids, closed = spec.where("lid"), _blinks(steps, spec.control_dt, rng)[:, None]
     motion[:, lids] -= closed * (motion[:, lids] + 1)
     resting = np.setdiff1d(np.arange(len(spec)), spec.expressive)
@@ -67,6 +71,16 @@ def _pass_through_faces(
         parts.append(start + shares[:, None] * (face - start))
         length += len(shares)
     return np.concatenate(parts)[:steps]
+
+
+def _phrases(steps: int, dt: float, rng: Rng) -> Floats:
+    """Share of speech at each step, 0 in silence to 1 in a phrase, (steps,)."""
+    time, spoken, end = np.arange(steps) * dt, np.zeros(steps), 0.0
+    while end < steps * dt:
+        start = end + rng.uniform(*_SILENCE)
+        end = start + rng.uniform(*_PHRASE)
+        spoken = np.maximum(spoken, np.minimum(time - start, end - time) / _FADE)
+    return spoken.clip(0, 1)
 
 
 def _blinks(steps: int, dt: float, rng: Rng) -> Floats:

@@ -3,8 +3,10 @@
 The direct route answers each face by itself. A moving face also has a past: commands that are still under
 way, servos that have not arrived, friction and play of cables, noise of landmarks. The history model corrects
 the answer of the direct route by what it has seen of all these. It sees faces as the commands which the
-direct route gives for them, so that everything that it sees and says is in [-1, 1]. The correction is
-bounded, so no error can grow from step to step.
+direct route gives for them, so that everything that it sees and says is in [-1, 1]. Most of what the direct
+route misses stays for seconds, as the face does. So the model also sums up how far the face stays behind what
+was asked, and forgets that within `MEMORY` steps. All corrections are bounded, so no error can grow from step
+to step.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from eva_sim.agents.models.baselines import Array
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.agents.models.prediction import check_landmarks, threads_for, whole_commands
 from eva_sim.agents.models.route_model import RouteModel
-from eva_sim.contract import Floats, Reading
+from eva_sim.contract import FaceSpec, Floats, Reading
 
 #: Latest faces that were asked for, and latest commands, that the network sees.
 ASKED, SENT = 6, 3
 #: Units of each hidden layer.
 HIDDEN = (128, 128)
-#: Largest correction of a command.
+#: Control steps over which the model sums up how far the face stays behind, and the most that a step adds
+#: [command]: a face that is further off is still on its way.
+MEMORY, MOST_BEHIND = 10, 0.1
+#: Largest correction of a command by the network, and by what the face stays behind.
 BOUND = 0.4
 
 
@@ -38,23 +43,28 @@ class History(NamedTuple):
         sent: commands, newest first, (B, SENT, M).
         position: of the actuators, (B, M).
         seen: the face that was read last, as the direct route answers it, (B, M).
+        behind: sum of what was asked less what was then seen, forgotten over `MEMORY` steps, (B, M).
+        late: control steps after which a command takes effect.
     """
 
     asked: Tensor
     sent: Tensor
     position: Tensor
     seen: Tensor
+    behind: Tensor
+    late: int
 
     @classmethod
-    def at_rest(cls, rest: Tensor, seen: Tensor) -> Self:
+    def at_rest(cls, rest: Tensor, seen: Tensor, late: int) -> Self:
         """Returns the history of faces that have rested for long.
 
         Args:
             rest: the neutral command, (M,).
             seen: what the direct route answers to the face at rest, (B, M).
+            late: control steps after which a command takes effect, less than `ASKED`.
         """
-        still = rest.expand(len(seen), 1, -1)
-        return cls(seen[:, None].expand(-1, ASKED, -1), still.expand(-1, SENT, -1), still[:, 0], seen)
+        still, asked = rest.expand(len(seen), 1, -1), seen[:, None].expand(-1, ASKED, -1)
+        return cls(asked, still.expand(-1, SENT, -1), still[:, 0], seen, torch.zeros_like(seen), late)
 
     def with_asked(self, asked: Tensor) -> Self:
         """Returns the history after further faces were asked for, (B, M)."""
@@ -63,7 +73,9 @@ class History(NamedTuple):
     def with_reading(self, sent: Tensor, position: Tensor, seen: Tensor) -> Self:
         """Returns the history after further commands and readings, (B, M) each."""
         sent = torch.cat([sent[:, None], self.sent[:, :-1]], 1)
-        return self._replace(sent=sent, position=position, seen=seen)
+        off = (self.asked[:, self.late] - seen).clamp(-MOST_BEHIND, MOST_BEHIND)
+        behind = (1 - 1 / MEMORY) * self.behind + off
+        return self._replace(sent=sent, position=position, seen=seen, behind=behind)
 
 
 class HistoryNetwork(nn.Module):
@@ -76,20 +88,22 @@ class HistoryNetwork(nn.Module):
 
     def __init__(self, actuators: int, hidden: tuple[int, ...] = HIDDEN) -> None:
         super().__init__()
-        widths = ((ASKED + SENT + 2) * actuators, *hidden)
+        widths = ((ASKED + SENT + 3) * actuators, *hidden)
         hidden_layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU())]
         last = nn.Linear(widths[-1], actuators)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(*hidden_layers, last)
+        self.gain = nn.Parameter(torch.zeros(actuators))
 
     def forward(self, past: History) -> Tensor:
         """Returns the next commands, (B, M) in [-1, 1]."""
         now = past.asked[:, 0]
         others = [past.asked[:, 1:], past.sent, past.position[:, None], past.seen[:, None]]
         differences = torch.cat(others, 1) - now[:, None]
-        output = self.layers(torch.cat([now, differences.flatten(1)], 1))
-        return (now + BOUND * torch.tanh(output)).clamp(-1, 1)
+        output = self.layers(torch.cat([now, differences.flatten(1), past.behind], 1))
+        caught_up = (self.gain * past.behind).clamp(-BOUND, BOUND)
+        return (now + caught_up + BOUND * torch.tanh(output)).clamp(-1, 1)
 
 
 class HistoryModel(RouteModel):
@@ -129,13 +143,15 @@ class HistoryFollower:
 
     def __init__(self, model: HistoryModel) -> None:
         self._model, self._moving = model, model.spec.expressive
+        self._late = lateness(model.spec)
         self._rest = torch.from_numpy(model.spec.neutral[self._moving])
         self._past: History | None = None
 
     def reset(self, reading: Reading) -> None:
         """Forgets everything but the reading of a face that was just reset."""
         seen = reading.landmarks if reading.found else self._model.neutral
-        self._past = History.at_rest(self._rest, answer_directly(self._model.direct, seen[None]))
+        seen_as = answer_directly(self._model.direct, seen[None])
+        self._past = History.at_rest(self._rest, seen_as, self._late)
 
     def read(self, reading: Reading) -> None:
         """Takes the answer of the face to the last command; a face that was not found is as it was before."""
@@ -158,6 +174,11 @@ class HistoryFollower:
         if self._past is None:
             raise ValueError("call reset first: the history begins with the reading of a face at rest.")
         return self._past
+
+
+def lateness(spec: FaceSpec) -> int:
+    """Returns the control steps after which a command to any actuator that moves landmarks has effect."""
+    return int(spec.column("delay")[spec.expressive].max())
 
 
 def answer_directly(direct: InverseModel, landmarks: Floats) -> Tensor:

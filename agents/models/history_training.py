@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from eva_sim.agents.data.motion import sample_motion
 from eva_sim.agents.models.descent import Descent, descend
-from eva_sim.agents.models.history import ASKED, SENT, History, HistoryModel, HistoryNetwork, answer_directly
+from eva_sim.agents.models.history import (
+    ASKED,
+    SENT,
+    History,
+    HistoryModel,
+    HistoryNetwork,
+    answer_directly,
+    lateness,
+)
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.agents.models.prediction import whole_commands
 from eva_sim.agents.models.training_state import TrainingState
@@ -81,7 +89,7 @@ class HistoryConfig:
     length: int = 32
     rate: float = 2e-3
     decay: float = 1e-4
-    noise: float = 0.03
+    noise: float = 0.012
     smoothness: float = 0.1
     seed: int = 0
 
@@ -94,12 +102,14 @@ class Motion(NamedTuple):
         sent: commands, (B, T, M).
         position: before each step and after the last, (B, T + 1, M).
         seen: the same of the face, as the direct route answers it.
+        behind: the same of `History.behind`.
     """
 
     asked: Tensor
     sent: Tensor
     position: Tensor
     seen: Tensor
+    behind: Tensor
 
 
 class FaceMotion(nn.Module):
@@ -124,11 +134,6 @@ class FaceMotion(nn.Module):
             nn.Linear(3 * actuators, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(),
             nn.Linear(hidden, actuators),
         )  # fmt: skip
-
-    @property
-    def lateness(self) -> int:
-        """Longest delay of a command [control steps]."""
-        return int(self.delay.max())
 
     def move(self, sent: Tensor, position: Tensor) -> Tensor:
         """Returns positions, (B, M), one step later; `sent` is (B, SENT, M), the newest command first."""
@@ -182,9 +187,10 @@ class _Training:
         self._direct, self._faces, self._config = direct, faces, config
         self._moving = direct.spec.expressive
         self._motion = FaceMotion(direct.spec)
-        if self._motion.lateness >= SENT:
+        self._late = lateness(direct.spec)
+        if self._late >= SENT:
             raise DataError(
-                f"commands of this face take effect after up to {self._motion.lateness} control steps; "
+                f"commands of this face take effect after up to {self._late} control steps; "
                 f"the history model looks back on {SENT - 1}. Use another route."
             )
         self._measure = visible_size(direct)
@@ -229,7 +235,7 @@ class _Training:
 
     def _model_loss(self, generator: torch.Generator) -> Tensor:
         """Distance to what was asked, and third difference, along roll-outs of the history model."""
-        config, late = self._config, self._motion.lateness
+        config, late = self._config, self._late
         rows, steps = self._draw(config.batch, ASKED, config.length, generator)
         clean = self._all.asked[rows, steps]
         level = config.noise * torch.rand((len(clean), 1, 1), generator=generator)
@@ -240,6 +246,8 @@ class _Training:
             sent=self._all.sent[rows, first - 1 - torch.arange(SENT)],
             position=self._all.position[rows, first][:, 0],
             seen=self._all.seen[rows, first][:, 0],
+            behind=self._all.behind[rows, first][:, 0],
+            late=late,
         )
         seen = self._roll_out(past, noisy[:, ASKED:])
         reached = self._distance(seen[:, late:] - clean[:, ASKED : ASKED + config.length - late])
@@ -300,9 +308,9 @@ def move_faces(
     faces.reset()
     readings = faces.read()
     past = History.at_rest(
-        torch.from_numpy(spec.neutral[moving]), answer_directly(direct, readings.landmarks)
+        torch.from_numpy(spec.neutral[moving]), answer_directly(direct, readings.landmarks), lateness(spec)
     )
-    positions, seen, sent = [past.position], [past.seen], []
+    positions, seen, behind, sent = [past.position], [past.seen], [past.behind], []
     with torch.inference_mode():
         for each in progress(noisy.unbind(1), "move faces", unit="steps"):
             past = past.with_asked(each)
@@ -315,4 +323,5 @@ def move_faces(
             sent.append(past.sent[:, 0])
             positions.append(past.position)
             seen.append(past.seen)
-    return Motion(asked, *(torch.stack(each, 1).clone() for each in (sent, positions, seen)))
+            behind.append(past.behind)
+    return Motion(asked, *(torch.stack(each, 1).clone() for each in (sent, positions, seen, behind)))

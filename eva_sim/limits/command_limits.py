@@ -115,6 +115,11 @@ class CommandLimits:
         """Where the servos are by now, if they follow, float64 (..., A) in command units."""
         return self._history[_POSITION]
 
+    @property
+    def reversals_left(self) -> Floats:
+        """Reversals that each servo has in reserve, float64 (..., A)."""
+        return self._history[_RESERVE]
+
     def reset(self, face: int | None = None) -> None:
         """Puts one face, or all, at rest, cool and rested."""
         self._put_at_rest(face, slice(None))

@@ -22,7 +22,16 @@ from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.models.following import Follower, FrameByFrame, open_follower
-from eva_sim.agents.models.history import ASKED, HistoryFollower, HistoryModel, HistoryNetwork
+from eva_sim.agents.models.history import (
+    ASKED,
+    BOUND,
+    MEMORY,
+    MOST_BEHIND,
+    History,
+    HistoryFollower,
+    HistoryModel,
+    HistoryNetwork,
+)
 from eva_sim.agents.models.history_training import HistoryConfig, fit_history_model
 from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inverse_model
 from eva_sim.agents.train import train_history_model
@@ -138,6 +147,28 @@ def test_it_remembers_what_was_asked_sent_and_read(model: HistoryModel) -> None:
     assert all(np.abs(each - usual).max() > 1e-4 for each in changed)
     resting = np.setdiff1d(np.arange(len(SPEC)), MOVING)
     assert all(np.array_equal(each[resting], SPEC.neutral[resting]) for each in (usual, *changed))
+
+
+def test_what_the_face_stays_behind_is_summed_up_and_forgotten() -> None:
+    rest, off = torch.full((len(MOVING),), -1.0), 0.02
+    asked, seen = torch.zeros(2, len(MOVING)), torch.stack([rest * off, rest * 2])
+    past = History.at_rest(rest, seen, late=1)
+    for _ in range(100):
+        past = past.with_asked(asked).with_reading(asked, asked, seen)
+    torch.testing.assert_close(past.behind[0], -MEMORY * off * rest, rtol=1e-3, atol=0)
+    torch.testing.assert_close(past.behind[1], -MEMORY * MOST_BEHIND * rest, rtol=1e-3, atol=0)
+    for _ in range(5 * MEMORY):
+        past = past.with_asked(seen).with_reading(asked, asked, seen)
+    assert past.behind.abs().max() < 0.01 * MEMORY * MOST_BEHIND
+
+
+def test_a_correction_by_what_the_face_stays_behind_is_bounded() -> None:
+    network, rest = HistoryNetwork(len(MOVING)), torch.zeros(len(MOVING))
+    torch.nn.init.constant_(network.gain, 1.0)
+    past = History.at_rest(rest, torch.zeros(1, len(MOVING)), late=1)
+    for behind, correction in ((0.1, 0.1), (-0.1, -0.1), (5.0, BOUND)):
+        answer = network(past._replace(behind=torch.full((1, len(MOVING)), behind)))
+        torch.testing.assert_close(answer, torch.full_like(answer, correction))
 
 
 def test_a_face_that_is_not_found_is_as_it_was_before(model: HistoryModel) -> None:

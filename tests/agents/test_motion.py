@@ -7,8 +7,11 @@ import pytest
 
 from eva_sim.agents.data.motion import sample_motion
 from eva_sim.contract import load_spec
+from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.limits.reversals import load_reversal_rules
 
 SPEC = load_spec()
+MOVING = SPEC.expressive
 STEPS = 1500
 
 
@@ -35,6 +38,18 @@ def test_only_sudden_moves_take_a_single_step() -> None:
 def test_equal_seeds_give_equal_motions_and_others_do_not() -> None:
     first, again, other = (sample_motion(SPEC, 200, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_a_minute_of_speech_leaves_reversals_to_every_servo() -> None:
+    """Motion babbling asks for what a body may go on with, and half of the motions speak."""
+    left, reserve = [], load_reversal_rules(SPEC).most
+    for seed in range(12):
+        limits = CommandLimits(SPEC)
+        for command in sample_motion(SPEC, STEPS, np.random.default_rng(seed)):
+            limits.step(command)
+        left.append(limits.reversals_left[MOVING].min())
+    assert min(left) > 0.3 * reserve
+    assert min(left) < 0.75 * reserve  # some do speak
 
 
 def test_lids_blink() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eva_sim.envs.mistake_memory import PRIOR, MistakeMemory
+from eva_sim.envs.mistake_memory import NEWEST, PRIOR, MistakeMemory
 
 READINGS = 400
 
 
-def taught(mistake_at: float, noise: float = 0.0) -> MistakeMemory:
+def taught(mistake_at: float, noise: float = 0.0, seed: int = 0) -> MistakeMemory:
     """A memory of two bodies with one actuator that stayed at a place; the second made no mistake."""
-    memory, rng = MistakeMemory(2, 1), np.random.default_rng(0)
+    memory, rng = MistakeMemory(2, 1), np.random.default_rng(seed)
     for _ in range(READINGS):
         mistake = np.array([[0.1], [0.0]]) + noise * rng.standard_normal((2, 1))
         memory.note(np.full((2, 1), mistake_at), mistake)
@@ -28,18 +28,30 @@ def test_a_mistake_is_expected_at_its_place_and_of_its_body(place: float) -> Non
     assert expected(taught(place), place) == pytest.approx([0.1, 0.0], abs=0.1 * PRIOR / READINGS * 2)
 
 
-def test_far_away_nothing_is_expected() -> None:
-    assert expected(taught(-0.8), 0.8) == [0, 0]
+def test_far_away_nothing_is_expected_of_a_place() -> None:
+    assert expected(taught(-0.8), 0.8) == pytest.approx([0, 0], abs=1e-3)
 
 
 def test_noise_is_averaged() -> None:
-    assert expected(taught(0.5, noise=0.1), 0.5) == pytest.approx([0.1, 0.0], abs=0.02)
+    answers = [expected(taught(0.5, noise=0.05, seed=seed), 0.5) for seed in range(20)]
+    spread, mean = np.std(answers, axis=0), np.mean(answers, axis=0)
+    assert mean == pytest.approx([0.1, 0.0], abs=0.02) and (spread < 0.05).all()
 
 
 def test_one_reading_counts_less() -> None:
     memory = MistakeMemory(1, 1)
     memory.note(np.zeros((1, 1)), np.ones((1, 1)))
-    assert memory.expect(np.zeros((1, 1)))[0, 0] == pytest.approx(1 / (1 + PRIOR))
+    mean = 1 / (1 + PRIOR)
+    assert memory.expect(np.zeros((1, 1)))[0, 0] == pytest.approx(mean + NEWEST * (1 - mean))
+
+
+def test_what_changes_is_expected_everywhere_and_soon() -> None:
+    """After a long time without a mistake, the body misses by 0.1 at one place."""
+    memory = taught(0.5)
+    for _ in range(5):
+        memory.note(np.full((2, 1), 0.5), np.array([[0.1], [0.1]]))
+    assert expected(memory, 0.5) == pytest.approx([0.1, 0.1], abs=0.01)
+    assert expected(memory, -1.0) == pytest.approx([0.0, 0.1], abs=0.01)
 
 
 def test_it_forgets_a_body_alone() -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from eva_sim.contract import Floats, load_spec
 from eva_sim.envs.face_features import load_face_features
-from eva_sim.envs.mistake_memory import PRIOR
 from eva_sim.envs.residual_actions import (
     EXPECTED_MISTAKE,
     MODEL_CHANGE,
@@ -107,7 +106,7 @@ def test_a_mistake_is_expected_where_it_was_seen(residual: ResidualActions, envs
     np.testing.assert_allclose(expected[inside], 0.1, atol=0.02)
     begun = residual.observe(seen, begins=[True, False, False])[EXPECTED_MISTAKE]
     np.testing.assert_allclose(begun[1:][inside[1:]], 0.1, atol=0.02)
-    assert np.abs(begun[0]).max() < 0.11 / (1 + PRIOR)  # of one reading
+    assert np.abs(begun[0]).max() < 0.08  # of one reading
 
 
 def test_commands_under_way_are_seen(residual: ResidualActions, envs: Any) -> None:
