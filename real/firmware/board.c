@@ -133,6 +133,7 @@ static void need_bus(bool well) {
 }
 
 void board_move(void) {
+    if (armed && pca9685_waits()) return; /* the loop is late; two steps that come out at once are twice the slew */
     moved_at = hal_millis();
     motion_step();
     if (state == ARMING && (off || armed) && (int32_t)(hal_millis() - group_at) >= 0) arm_next_group();

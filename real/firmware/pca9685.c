@@ -134,6 +134,8 @@ void pca9685_begin(void) {
     written = checked = false;
 }
 
+bool pca9685_waits(void) { return tries; }
+
 /* Noise on the wires shows in `repeats` before it does harm. If all tries fail, /OE goes up before the stop. */
 static enum writing again(void) {
     written = false;

@@ -15,6 +15,8 @@ enum writing { NOTHING, WRITING, READY, FAILED };
 
 /* Takes the pulses of motion.h. */
 void pca9685_begin(void);
+/* Whether pulses that it took have not come out yet. */
+bool pca9685_waits(void);
 /* One of the transfers that it takes until both boards are known to hold them, so that a message waits for one at most. */
 enum writing pca9685_step(void);
 /* Puts them out, once they are READY. */

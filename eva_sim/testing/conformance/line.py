@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eva_sim.contract import load_spec
+from eva_sim.contract import Floats, load_spec
 from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.calibration.model import Calibration
@@ -169,6 +169,30 @@ def swapped(trial: Trial) -> None:
 def late(trial: Trial) -> None:
     """Every frame comes three frames late."""
     whole_frames(trial, "late")
+
+
+def bursts(trial: Trial) -> None:
+    """Frames that a busy computer held back come all at once, at every ms of a period."""
+    with trial.bench() as bench:
+        bench.ready()
+        for size in range(2, 9):
+            for into in trial.some(range(20), 7):
+                bench.send_far()
+                bench.await_pulses()
+                bench.clock.sleep(into / 1000)
+                bench.port.write(b"".join(_targets(bench, bench.aim()) for _ in range(size)))
+                bench.clock.sleep(0.03)  # longer than the line needs
+                bench.machine.port.read(1_000_000)
+                good = bench.move(2).state == BoardState.ACTIVE
+                trial.saw("it goes on" if good else "it stopped", good)
+
+
+def _targets(bench: Bench, raw: Floats) -> bytes:
+    """The next frame of the host, with these positions of the actuators, (25,) [us]."""
+    pulses = np.zeros(len(ALL), dtype=int)
+    pulses[CHANNEL] = np.round(4 * raw)
+    bench.link._sequence += 1
+    return encode_frame(wire.Targets(bench.board._session, tuple(pulses.tolist())), bench.link._sequence)
 
 
 def stale(trial: Trial) -> None:
