@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -44,29 +44,22 @@ _NOTE = """
 
 def measure(fps: float, seconds: float, pictures: Path | None) -> dict[str, Any]:
     """Returns rate [1/s], delay [ms] and correlation of the mouths, as the page has them, and the load."""
-    load, found = os.getloadavg()[0], dict[str, Any]()
-    with tempfile.TemporaryDirectory() as folder, Twin() as twin:
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder, Twin() as twin, ThreadPoolExecutor(1) as threads:
         camera = ClipAsCamera(asset("samples/person.mp4"), fps, period=twin.spec.control_dt)
         model = load_model(asset(SHIPPED_MODEL))
         fine = pictures is not None
         with open_session(twin, Path(folder), camera, model, title="twin", fine=fine) as (session, server):
-            done = threading.Event()
 
-            def browse() -> None:
-                try:
-                    with Browser() as browser:
-                        quality = "?quality=fine" if pictures else ""
-                        tab = browser.open(f"{server.address}{quality}")
-                        found.update(_mirror(browser, tab, seconds, pictures))
-                        found["delay_ms"] = summarise_times(server.delays())
-                finally:
-                    done.set()
+            def browse() -> dict[str, Any]:
+                with Browser() as browser:
+                    tab = browser.open(f"{server.address}{'?quality=fine' if fine else ''}")
+                    found = _mirror(browser, tab, seconds, pictures)
+                return {**found, "delay_ms": summarise_times(server.delays())}
 
-            browsing = threading.Thread(target=browse)
-            browsing.start()
-            session.run(done.is_set)
-            browsing.join()
-    return {"load": load, "cores": os.cpu_count(), "pictures_per_second": fps, **found}
+            browsing = threads.submit(browse)
+            session.run(browsing.done)
+    return {"load": load, "cores": os.cpu_count(), "pictures_per_second": fps, **browsing.result()}
 
 
 def _mirror(browser: Browser, tab: Tab, seconds: float, pictures: Path | None) -> dict[str, Any]:
@@ -75,7 +68,7 @@ def _mirror(browser: Browser, tab: Tab, seconds: float, pictures: Path | None) -
     Returns:
         The rate of its updates, the correlation of the mouths, and processor times of an update.
     """
-    tab.wait_for("view && shown && picture")
+    tab.wait_for("view && shown && picture", 120.0)
     tab.run("$('mirror').click()")
     tab.wait_for("shown.person_mouth !== null", 60.0)
     tab.run(f"(() => {{ {_NOTE} }})()")
@@ -102,7 +95,7 @@ def _take_pictures(tab: Tab, folder: Path) -> None:
     (folder / "live_mirror.png").write_bytes(tab.screenshot())
     tab.run("$('expression').value = 'joy'; $('expression').dispatchEvent(new Event('change'))")
     tab.run("$('displacement').click(); view.turn(0.5, 0.05)")
-    tab.wait_for("shown.mode === 'panel' && shown.sent[8] > 0.5")
+    tab.wait_for("shown.mode === 'panel' && shown.sent[8] > 0.5", 120.0)
     tab.run("new Promise((done) => setTimeout(done, 1500))")
     (folder / "live_panel.png").write_bytes(tab.screenshot())
     tab.run("$('displacement').click(); $('cables').click(); view.turn(0.25, 0)")

@@ -199,7 +199,9 @@ class HeadView {
     const [projection, eye] = this.camera(width / height);
     this.setView(projection, eye);
     const shown = this.groups.map((group) => this.displacement && group.painted ? this.mapped : group);
-    shown.filter((group) => !(this.transparent && group.painted)).forEach((group) => this.drawGroup(group));
+    // The cavity of the mouth is a backdrop for the gap of the lips; through the skin it would be seen from outside.
+    const solid = (group) => !(this.transparent && (group.painted || group.cavity));
+    shown.filter(solid).forEach((group) => this.drawGroup(group));
     gl.disable(gl.CULL_FACE);
     gl.useProgram(this.background.program);
     gl.bindVertexArray(this.background.array);
@@ -210,7 +212,16 @@ class HeadView {
   drawGroup(group) {
     const gl = this.gl;
     (group.two_sided ? gl.disable : gl.enable).call(gl, gl.CULL_FACE);
+    if (!group.painted) this.giveColours(group);
     this.drawTriangles(group);
+  }
+
+  // Colours of the vertices, and how open they lie. Seen through the skin all lie open: what is not given is 1.
+  giveColours(group) {
+    const gl = this.gl;
+    gl.bindVertexArray(group.array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.fixed);
+    gl.vertexAttribPointer(3, this.transparent ? 3 : 4, gl.FLOAT, false, 24, 0);
   }
 
   // Draws the cables, and the skin over them as glass.
@@ -232,6 +243,7 @@ class HeadView {
     gl.viewport(0, 0, this.shadow.size, this.shadow.size);
     gl.clear(gl.DEPTH_BUFFER_BIT);
     gl.enable(gl.CULL_FACE);
+    if (this.transparent) return;  // glass casts none
     this.setView(this.shadow.projection, [0, 0, 0]);
     this.drawTriangles(this.shadow);
   }

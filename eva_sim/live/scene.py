@@ -142,7 +142,8 @@ class LiveScene:
         constants = shader_constants(material, shadows=True)
         return {
             "first": first, "count": count, "painted": material.painted, "two_sided": material.two_sided,
-            "height": height, "fine": _shaders("face.vert", "face.frag", constants),
+            "cavity": parts[0].name == "mouth", "height": height,
+            "fine": _shaders("face.vert", "face.frag", constants),
             "quick": _shaders("quick.vert", "quick.frag", constants),
         }  # fmt: skip
 
