@@ -90,6 +90,7 @@ class Arguments:
     gamma: float = option(0.85, "discount; the face answers within a few steps")
     gae_lambda: float = option(0.9, "lambda of the advantage estimate")
     noise: float = option(0.37, "first standard deviation of actions")
+    noise_steps: int = option(1, "steps for which the noise of actions is one function of what is seen")
     width: int = option(128, "units of each of two hidden layers")
     report_every: int = option(200_000, "steps between two points of the curve and checkpoints")
 
@@ -223,7 +224,9 @@ def residual_actions(arguments: Arguments, spec: FaceSpec) -> ResidualActions:
 
 
 def new_model(arguments: Arguments, envs: VecNormalize) -> PPO:
-    layers = [arguments.width] * 2
+    layers, lasting = [arguments.width] * 2, arguments.noise_steps > 1
+    # Noise that lasts (gSDE) is a sum over the units of the last layer.
+    noise = arguments.noise / arguments.width**0.5 if lasting else arguments.noise
     return PPO(
         "MultiInputPolicy",
         envs,
@@ -234,9 +237,11 @@ def new_model(arguments: Arguments, envs: VecNormalize) -> PPO:
         gae_lambda=arguments.gae_lambda,
         ent_coef=0.0,
         seed=arguments.seed,
+        use_sde=lasting,
+        sde_sample_freq=arguments.noise_steps if lasting else -1,
         policy_kwargs={
             "net_arch": {"pi": layers, "vf": layers},
-            "log_std_init": float(np.log(arguments.noise)),
+            "log_std_init": float(np.log(noise)),
         },
     )
 
