@@ -3,8 +3,8 @@
 The direct route answers each face by itself. A moving face also has a past: commands that are still under
 way, servos that have not arrived, friction and play of cables, noise of landmarks. The history model corrects
 the answer of the direct route by what it has seen of all these. It sees faces as the commands which the
-direct route gives for them, so that everything that it sees and says is in [-1, 1]. Most of what the direct
-route misses stays for seconds, as the face does. So the model also sums up how far the face stays behind what
+direct route gives for them, so that everything that it sees and says is in [-1, 1]. What a
+face misses, it mostly misses for as long as it stays. So the model also sums up how far it stays behind what
 was asked, and forgets that within `MEMORY` steps. All corrections are bounded, so no error can grow from step
 to step.
 """
