@@ -158,7 +158,8 @@ class RobotFace(Face):
         self._check_open()
         self._ahead.begin()
         self._act = act = ArmingAct(self.clock, robot_config(self.spec)["safety"]["limp_after"])
-        after_fault = (*self._filter.faults, *_BY_A_PERSON)[0] not in _BY_A_PERSON  # the rest follows from it
+        latched_first = self._filter.faults[:1]  # the others follow from it
+        after_fault = any(fault not in _BY_A_PERSON for fault in latched_first)
         if after_fault:
             self._cooldown.check()
         if self._lost or not self._answers():
