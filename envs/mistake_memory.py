@@ -40,12 +40,12 @@ class MistakeMemory:
     def __len__(self) -> int:
         return len(self._mistakes)
 
-    def forget(self, which: NDArray[np.bool_]) -> None:
+    def forget_bodies(self, which: NDArray[np.bool_]) -> None:
         """Forgets some bodies, (N,)."""
         self._mistakes[which] = self._readings[which] = 0.0
         self._left[which] = 0.0
 
-    def note(self, position: Floats, mistake: Floats) -> None:
+    def note_mistakes(self, position: Floats, mistake: Floats) -> None:
         """Takes the mistakes (N, M) at positions (N, M), both in command units."""
         near = self._nearness(position)
         self._readings += near
@@ -53,7 +53,9 @@ class MistakeMemory:
         left = mistake - self._mean(near, slice(None))
         self._left += NEWEST * (left - self._left)
 
-    def expect(self, command: Floats, which: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float32]:
+    def expected_mistakes(
+        self, command: Floats, which: NDArray[np.intp] | slice = slice(None)
+    ) -> NDArray[np.float32]:
         """Returns the mistakes (K, M) to expect of some bodies at commands (K, M)."""
         expected = self._mean(self._nearness(command), which) + self._left[which]
         return expected.astype(np.float32)

@@ -80,11 +80,11 @@ class ResidualActions:
         if len(self._memory) != len(command):
             self._begin_copies(len(command))
         begun = np.broadcast_to(begins, len(command))
-        self._memory.forget(begun)
+        self._memory.forget_bodies(begun)
         self._command = np.where(begun[:, None], command, self._command)
         self._sent = np.where(begun[:, None], self._rest, self._sent)
         mistake = self._mistake(seen)
-        self._memory.note(seen["position"][:, self._moving], mistake)
+        self._memory.note_mistakes(seen["position"][:, self._moving], mistake)
         whole, self._corrected = self._with_answers(seen, command, mistake, np.arange(len(command)))
         self._command = command
         return whole
@@ -104,7 +104,7 @@ class ResidualActions:
         """Returns the whole observations, and the commands (K, A) that actions correct."""
         change = command - self._command[copies]
         corrected = (command + self._ahead * change).clip(-1, 1)
-        expected = self._memory.expect(corrected[:, self._moving], copies)
+        expected = self._memory.expected_mistakes(corrected[:, self._moving], copies)
         corrected[:, self._moving] -= expected
         added = {
             MODEL_COMMAND: command[:, self._moving],

@@ -57,7 +57,7 @@ class RunningAhead:
             self._thread = None if self._refused else threading.get_ident()
 
     @property
-    def advice(self) -> str:
+    def priority_advice(self) -> str:
         """How a user gets what the system refused, a sentence after a space; empty if it refused nothing."""
         return ADVICE if self._refused else ""
 

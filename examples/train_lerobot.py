@@ -5,7 +5,7 @@
 
 1. `demonstrate` records faces that go from a hint of an expression to all of it, as a LeRobot data set.
 2. `train` trains ACT (action chunking with transformers), small, with LeRobot's own classes.
-3. `score` lets the policy act in `EVA/Pose-v0`, from hints that are in no recording. Others that learned
+3. `score_policy` lets the policy act in `EVA/Pose-v0`, from hints that are in no recording. Others that learned
    nothing act, too: only a policy that looks at the face can tell which expression it hints at.
 """
 
@@ -46,7 +46,7 @@ Act = Callable[[dict[str, NDArray]], NDArray]
 Policy = Callable[[], Act]
 
 
-def hints(spec: FaceSpec, count: int, seed: int) -> Iterator[tuple[str, NDArray]]:
+def draw_hints(spec: FaceSpec, count: int, seed: int) -> Iterator[tuple[str, NDArray]]:
     """Yields an expression, and the command of a face that hints at it, for each of some episodes."""
     rng = np.random.default_rng(seed)
     for episode in range(count):
@@ -59,7 +59,7 @@ def demonstrate(folder: Path, takes: int, seed: int = 0) -> Path:
     """Records takes, each an episode from a hint to its expression; returns the folder of the data set."""
     recordings = []
     with eva_sim.make_face("twin", skin="reduced") as face:
-        for take, (name, hint) in enumerate(hints(face.spec, takes, seed)):
+        for take, (name, hint) in enumerate(draw_hints(face.spec, takes, seed)):
             command, goal = reset_and_hold(face, hint).sent, expression_command(face.spec, name)
             with record_face(face, folder / f"take-{take}") as recorded:
                 for _ in range(STEPS):
@@ -108,10 +108,10 @@ def train(data: Path, steps: int, seed: int = 0) -> tuple[Policy, Policy]:
     return lambda: begin(trained), lambda: begin(untrained)
 
 
-def score(policy: Policy, episodes: int = 12, seed: int = 1) -> float:
+def score_policy(policy: Policy, episodes: int = 12, seed: int = 1) -> float:
     """Lets a policy act; returns its mean distance from the expressions at the end of the episodes [mm]."""
     env, errors = gym.make("EVA/Pose-v0", max_episode_steps=2 * STEPS), list[float]()
-    for name, hint in hints(eva_sim.load_spec(), episodes, seed):
+    for name, hint in draw_hints(eva_sim.load_spec(), episodes, seed):
         observation, info = env.reset(seed=seed, options={"expression": name, "start": hint})
         act, truncated = policy(), False
         while not truncated:
@@ -140,7 +140,7 @@ def main() -> None:
         "mean of the expressions": constant(np.mean(goals, axis=0)),
     }  # fmt: skip
     for name, policy in policies.items():
-        print(f"{name}: {score(policy):.2f} mm from the expressions")
+        print(f"{name}: {score_policy(policy):.2f} mm from the expressions")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ class RobotFace(Face):
         self._check_open()
         if self._filter.faults or not self._armed_once:
             reason = "; ".join(self._filter.faults) or "it was never armed"
-            advice = self._ahead.advice if TARGETS_STOPPED in reason else ""
+            advice = self._ahead.priority_advice if TARGETS_STOPPED in reason else ""
             raise RobotError(f"the robot does not move: {reason}. Look at it, then call arm().{advice}")
         self._go(self._filter.command(command))
         return self._read()

@@ -143,7 +143,7 @@ class HistoryFollower:
 
     def __init__(self, model: HistoryModel) -> None:
         self._model, self._moving = model, model.spec.expressive
-        self._late = lateness(model.spec)
+        self._late = command_delay_steps(model.spec)
         self._rest = torch.from_numpy(model.spec.neutral[self._moving])
         self._past: History | None = None
 
@@ -176,7 +176,7 @@ class HistoryFollower:
         return self._past
 
 
-def lateness(spec: FaceSpec) -> int:
+def command_delay_steps(spec: FaceSpec) -> int:
     """Returns the control steps after which a command to any actuator that moves landmarks has effect."""
     return int(spec.column("delay")[spec.expressive].max())
 

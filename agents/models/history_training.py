@@ -24,7 +24,7 @@ from eva_sim.agents.models.history import (
     HistoryModel,
     HistoryNetwork,
     answer_directly,
-    lateness,
+    command_delay_steps,
 )
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.agents.models.prediction import whole_commands
@@ -187,7 +187,7 @@ class _Training:
         self._direct, self._faces, self._config = direct, faces, config
         self._moving = direct.spec.expressive
         self._motion = FaceMotion(direct.spec)
-        self._late = lateness(direct.spec)
+        self._late = command_delay_steps(direct.spec)
         if self._late >= SENT:
             raise DataError(
                 f"commands of this face take effect after up to {self._late} control steps; "
@@ -308,7 +308,9 @@ def move_faces(
     faces.reset()
     readings = faces.read()
     past = History.at_rest(
-        torch.from_numpy(spec.neutral[moving]), answer_directly(direct, readings.landmarks), lateness(spec)
+        torch.from_numpy(spec.neutral[moving]),
+        answer_directly(direct, readings.landmarks),
+        command_delay_steps(spec),
     )
     positions, seen, behind, sent = [past.position], [past.seen], [past.behind], []
     with torch.inference_mode():

@@ -70,7 +70,7 @@ class Drives(NamedTuple):
     take_up: Floats
 
     @property
-    def columns(self) -> Floats:
+    def drive_columns(self) -> Floats:
         """One column per face, in the order jaw, lids, take-ups, (D, L) [rad, m]."""
         return np.concatenate([self.jaw[None], self.lids.T, self.take_up.T], dtype=float)
 
@@ -136,11 +136,11 @@ class Anatomy:
     def boundary(self, drives: Drives) -> Floats:
         """Positions of the prescribed vertices, (B, 3, L) [m]."""
         points = np.empty((len(self.fixed), 3, len(drives.jaw)))
-        turn_points(self.prescribed, drives.columns[:3], points)
+        turn_points(self.prescribed, drives.drive_columns[:3], points)
         return points
 
     @property
-    def openings(self) -> Turning:
+    def tube_openings(self) -> Turning:
         """How the openings of the Bowden tubes turn with the jaw, C of them."""
         gains = np.outer(self.exit_jaw, [1.0, 0.0, 0.0])
         return Turning(self.exits, np.tile(JAW_HINGE[1:], (len(gains), 1)), gains)

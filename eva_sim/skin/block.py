@@ -53,7 +53,7 @@ class SolverContext:
         order: the anatomy's vertices in the solver's order, (V,); the free ones come first.
         position: inverse of `order`: each vertex's position in it, (V,).
         free: number of free vertices.
-        openings: how the openings of the Bowden tubes turn with the jaw.
+        tube_openings: how the openings of the Bowden tubes turn with the jaw.
         single_elements, lane_elements: the anatomy's elements for one face and for LANES faces.
         warm_start: prediction of how the skin moves with the drives.
     """
@@ -63,7 +63,7 @@ class SolverContext:
     order: NDArray[np.intp]
     position: NDArray[np.intp]
     free: int
-    openings: Turning
+    tube_openings: Turning
     single_elements: Elements
     lane_elements: Elements
     warm_start: WarmStart
@@ -79,7 +79,7 @@ def solver_context(anatomy: Anatomy, inertia: float = 0.0) -> SolverContext:
     """Returns the solver's constants of an anatomy; `inertia` is 1/h^2 for a time step h [1/s2]."""
     preconditioner, order = make_preconditioner(anatomy, inertia)
     return SolverContext(
-        anatomy, preconditioner, order, np.argsort(order), len(anatomy.free), anatomy.openings,
+        anatomy, preconditioner, order, np.argsort(order), len(anatomy.free), anatomy.tube_openings,
         build_elements(anatomy, order, lanes=False), build_elements(anatomy, order, lanes=True),
         load_warm_start(anatomy, order),
     )  # fmt: skip
@@ -160,16 +160,16 @@ class Block:
         """Sets the loads and the prescribed vertices, and moves the free ones by the warm start."""
         context = self._context
         self.set_loads(drives)
-        columns = drives.columns
-        context.warm_start.move(self._x, columns, self._coefficients)
+        columns = drives.drive_columns
+        context.warm_start.move_vertices(self._x, columns, self._coefficients)
         turn_points(context.anatomy.prescribed, columns[:3], self._view(self._x)[context.free :])
 
     def set_loads(self, drives: Drives) -> None:
         """Sets the loads without moving any vertex."""
-        loads, columns = self._loads, drives.columns
+        loads, columns = self._loads, drives.drive_columns
         loads.jaw[:] = columns[0]
         loads.take_up[:] = columns[3:]
-        turn_points(self._context.openings, columns[:3], loads.exits)
+        turn_points(self._context.tube_openings, columns[:3], loads.exits)
 
     def scale_material(self, lane: int, scales: Floats) -> None:
         """Scales one face's constants from now on, (5,) in the order of `MATERIAL`."""

@@ -42,18 +42,18 @@ class WarmStart(NamedTuple):
 
         Drives the map has not seen count as its ends.
         """
-        columns = drives.columns
+        columns = drives.drive_columns
         if self.network is None:
             return np.zeros((0, columns.shape[1]), np.float32)
         coefficients: NDArray[np.float32] = _coefficients(columns, self.network, network_field(columns))
         return coefficients
 
-    def move(self, x: Floats, columns: Floats, coefficients: NDArray[np.float32]) -> None:
+    def move_vertices(self, x: Floats, columns: Floats, coefficients: NDArray[np.float32]) -> None:
         """Moves the free vertices by the change of the coefficients; without a map, nothing moves.
 
         Args:
             x: field of the vertices; changed in place.
-            columns: new drives, as `Drives.columns`.
+            columns: new drives, as `Drives.drive_columns`.
             coefficients: of the last drives, (R, L); overwritten by those of the new ones.
         """
         if self.network is not None:

@@ -46,7 +46,7 @@ def test_the_thread_runs_ahead_until_it_ends(allowed: None) -> None:
     here = priority()
     ahead.end()
     ahead.end()
-    assert here == AHEAD and priority() == 0 and ahead.advice == ""
+    assert here == AHEAD and priority() == 0 and ahead.priority_advice == ""
 
 
 def test_other_threads_do_while_it_waits_for_the_interpreter(allowed: None, other_thread: int) -> None:
@@ -91,7 +91,7 @@ def test_simulated_time_waits_for_nobody() -> None:
     ahead.begin()
     with ahead.lending_priority():
         assert priority() == 0
-    assert ahead.advice == ""
+    assert ahead.priority_advice == ""
 
 
 def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, other_thread: int) -> None:
@@ -104,4 +104,4 @@ def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, 
     with ahead.lending_priority():
         assert priority() == priority(other_thread) == 0
     ahead.end()
-    assert not run_ahead() and "eva doctor" in ahead.advice
+    assert not run_ahead() and "eva doctor" in ahead.priority_advice

@@ -171,7 +171,7 @@ def late(trial: Trial) -> None:
     whole_frames(trial, "late")
 
 
-def bursts(trial: Trial) -> None:
+def held_back_frames(trial: Trial) -> None:
     """Frames that a busy computer held back come all at once, at every ms of a period."""
     with trial.bench() as bench:
         bench.ready()

@@ -80,7 +80,7 @@ ROWS = (
     Row("frames twice", "host to board", line.twice),
     Row("frames in pairs swapped", "host to board", line.swapped),
     Row("frames three late", "host to board", line.late),
-    Row("frames held back, then all at once", "host to board", line.bursts),
+    Row("frames held back, then all at once", "host to board", line.held_back_frames),
     Row("stale frames: a session replayed", "host to board", line.stale),
     Row("an old frame of the same session", "host to board", line.old_frames),
     Row("a second host", "line", parts.second_host, "second line"),
