@@ -5,8 +5,8 @@
 
 1. `demonstrate` records faces that go from a hint of an expression to all of it, as a LeRobot data set.
 2. `train` trains ACT (action chunking with transformers), small, with LeRobot's own classes.
-3. `score_policy` lets the policy act in `EVA/Pose-v0`, from hints that are in no recording. Others that learned
-   nothing act, too: only a policy that looks at the face can tell which expression it hints at.
+3. `score_policy` lets the policy act in `EVA/Pose-v0`, from hints that are in no recording. Others that
+   learned nothing act, too: only a policy that looks at the face can tell which expression it hints at.
 """
 
 from __future__ import annotations
