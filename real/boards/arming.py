@@ -46,10 +46,11 @@ class ArmingAct:
         """
         if self._ended or self._used:
             raise RobotError(f"not armed: {self._ended or 'this act of arming was used before'}; arm again.")
-        if self._clock.now() - self._life > ARM_WITHIN:
+        now = self._clock.now()  # once: a freeze from here on is silence of an act in use
+        if now - self._life > ARM_WITHIN:
             self.end("the computer slept, or this program was frozen, while it was arming")
             raise RobotError(f"not armed: {self._ended}. Look at the robot, then arm again.")
-        self._life = self._clock.now()  # first, because the watchdog thread may ask meanwhile
+        self._life = now  # before `_used`, because the watchdog thread may ask meanwhile
         self._used = True
 
     def renew(self, began: float) -> None:

@@ -303,6 +303,19 @@ def test_the_clock_counts_the_sleep_of_the_computer(monkeypatch: pytest.MonkeyPa
     assert act.is_over()
 
 
+def test_an_act_is_over_wherever_its_use_was_frozen() -> None:
+    counter = LineCounter()
+    with counter.watching():
+        ArmingAct(SimulatedClock(), 1.0).use()
+    for at in range(counter.lines):
+        clock = SimulatedClock()
+        act = ArmingAct(clock, 1.0)
+        freezer = Freezer(at, lambda guard_too: clock.sleep(60))  # noqa: B023
+        with freezer.watching(), suppress(RobotError):
+            act.use()
+        assert act.is_over(), freezer.place
+
+
 def test_an_act_is_good_for_a_short_time() -> None:
     clock = SimulatedClock()
     fresh, old, stopped = (ArmingAct(clock, 1.0) for _ in range(3))
