@@ -156,6 +156,52 @@ class ResidualVecEnv(VecEnvWrapper):
         return self._residual.observe(observations, begins=done), rewards, done, infos
 
 
+class ImprovementVecEnv(VecEnvWrapper):
+    """Environments that are rewarded for what they do better than equal copies whose actions are all 0.
+
+    Copies with equal seeds have equal bodies and targets, whatever the actions. What both lose alike, on a
+    target that jumps or on a stiff body, tells nothing of a policy, but hides what its actions change.
+    Rewards of the others do not depend on the actions, so the best policy stays the same: they are a control
+    variate.
+
+    Args:
+        envs: to be trained on.
+        others: opened with the same arguments.
+    """
+
+    def __init__(self, envs: VecEnv, others: VecEnv) -> None:
+        super().__init__(envs)
+        self._others = others
+        self._no_action = np.zeros((envs.num_envs, *envs.action_space.shape), np.float32)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seeds both alike with the next reset."""
+        self._others.seed(seed)
+        return self.venv.seed(seed)
+
+    def reset(self) -> Any:
+        """Begins an episode in every copy."""
+        self._others.reset()
+        return self.venv.reset()
+
+    def step_async(self, actions: NDArray) -> None:
+        """Takes the actions of the next step."""
+        self._others.step_async(self._no_action)
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> tuple[Any, Floats, NDArray[np.bool_], list[dict[str, Any]]]:
+        """Steps both. A copy that is no longer equal, after a fault of one, gets no reward."""
+        seen, rewards, done, infos = self.venv.step_wait()
+        other_seen, other_rewards, _, _ = self._others.step_wait()
+        equal = (seen["target_features"] == other_seen["target_features"]).all(1)
+        return seen, np.where(equal, rewards - other_rewards, 0.0).astype(np.float32), done, infos
+
+    def close(self) -> None:
+        """Closes both."""
+        self._others.close()
+        self.venv.close()
+
+
 def rows_of(info: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Returns the info of each copy, from one in Gymnasium's form (`_name` says which have `name`)."""
     rows: list[dict[str, Any]] = [{} for _ in range(count)]

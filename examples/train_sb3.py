@@ -39,10 +39,10 @@ from eva_sim.registration import IDS
 try:
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+    from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 except ModuleNotFoundError:
     raise SystemExit('train_sb3: Stable-Baselines3 is missing; pip install -e ".[rl]"') from None
-from eva_sim.envs.stable_baselines3 import ResidualVecEnv, make_sb3_vec_env
+from eva_sim.envs.stable_baselines3 import ImprovementVecEnv, ResidualVecEnv, make_sb3_vec_env
 
 #: Options that may differ when a run goes on; the others are those of its checkpoint.
 CHANGEABLE = ("out", "minutes", "steps", "resume", "test_skin", "test_copies")
@@ -78,6 +78,9 @@ class Arguments:
     reach: float = option(0.2, "largest such correction")
     ahead: float = option(
         2.5, "steps by which they are sent ahead: one, a delay of one, half for other bodies"
+    )
+    improvement: bool = option(
+        False, "rewards are what is better than an action of 0 on equal copies; a step takes twice as long"
     )
     history: int = option(1, "observations that the policy sees at once")
     change_weight: float = option(0.05, "weight of changes of command in the reward")
@@ -196,6 +199,13 @@ def open_run(arguments: Arguments) -> tuple[RunState, VecNormalize, PPO]:
 
 
 def training_envs(arguments: Arguments) -> Any:
+    envs = copies_to_train_on(arguments)
+    if arguments.improvement:
+        envs = ImprovementVecEnv(envs, copies_to_train_on(arguments))
+    return VecFrameStack(envs, arguments.history) if arguments.history > 1 else envs
+
+
+def copies_to_train_on(arguments: Arguments) -> VecEnv:
     envs = make_sb3_vec_env(
         arguments.env_id,
         arguments.copies,
@@ -204,9 +214,7 @@ def training_envs(arguments: Arguments) -> Any:
         stagger=True,
         **policy_options(arguments),
     )
-    if arguments.residual:
-        envs = ResidualVecEnv(envs, residual_actions(arguments, load_spec()))
-    return VecFrameStack(envs, arguments.history) if arguments.history > 1 else envs
+    return ResidualVecEnv(envs, residual_actions(arguments, load_spec())) if arguments.residual else envs
 
 
 def policy_options(arguments: Arguments) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eva_sim.agents.models.baselines import Array, Predictor
-from eva_sim.agents.models.history import HistoryFollower, HistoryModel
+from eva_sim.agents.models.history import HistoryFollower, HistoryModel, ManyHistoryFollowers
 from eva_sim.contract import Floats, Reading
 
 
@@ -49,6 +50,33 @@ class FrameByFrame:
         if self._last is None or not np.array_equal(self._last[0], target):
             self._last = target, self._model.predict(target)
         return self._last[1]
+
+
+class ModelPolicy:
+    """Actions for a vector environment by a model, with a history if it has one.
+
+    A `Policy` of `envs.evaluation`, for absolute actions and observations with landmarks.
+
+    Args:
+        model: of any route.
+    """
+
+    def __init__(self, model: Predictor) -> None:
+        self._model = model
+        self._history = ManyHistoryFollowers(model) if isinstance(model, HistoryModel) else None
+        self._sent: Array | None = None
+
+    def __call__(self, seen: dict[str, NDArray[Any]], info: dict[str, Any], begins: bool) -> Array:
+        """Returns actions, (N, 25), for the observations of N copies."""
+        history = self._history
+        if history is None:
+            return self._model.predict(seen["target"])
+        if begins or self._sent is None:
+            history.reset(seen["landmarks"])
+        else:
+            history.read(self._sent, seen["position"], seen["landmarks"])
+        self._sent = history.command(seen["target"])
+        return self._sent
 
 
 def open_follower(model: Predictor) -> Follower:

@@ -138,8 +138,12 @@ class HistoryModel(RouteModel):
         return cls(direct, network)
 
 
-class HistoryFollower:
-    """A `Follower` with the history model. It begins anew with every `reset`."""
+class ManyHistoryFollowers:
+    """The history model for B faces that follow side by side; `reset`, then in turn `command` and `read`.
+
+    Args:
+        model: of these faces.
+    """
 
     def __init__(self, model: HistoryModel) -> None:
         self._model, self._moving = model, model.spec.expressive
@@ -147,33 +151,57 @@ class HistoryFollower:
         self._rest = torch.from_numpy(model.spec.neutral[self._moving])
         self._past: History | None = None
 
-    def reset(self, reading: Reading) -> None:
-        """Forgets everything but the reading of a face that was just reset."""
-        seen = reading.landmarks if reading.found else self._model.neutral
-        seen_as = answer_directly(self._model.direct, seen[None])
-        self._past = History.at_rest(self._rest, seen_as, self._late)
+    def reset(self, seen: Floats) -> None:
+        """Forgets everything but faces at rest, landmarks (B, N, 3)."""
+        self._past = History.at_rest(self._rest, answer_directly(self._model.direct, seen), self._late)
 
-    def read(self, reading: Reading) -> None:
-        """Takes the answer of the face to the last command; a face that was not found is as it was before."""
+    def read(self, sent: Floats, position: Floats, seen: Floats | None) -> None:
+        """Takes the answers of the faces to the last commands.
+
+        Args:
+            sent: these commands, (B, 25).
+            position: of the actuators, (B, 25).
+            seen: landmarks, (B, N, 3); None if they are as before.
+        """
         past = self._begun()
-        sent, position = (
-            torch.from_numpy(each[None, self._moving]) for each in (reading.sent, reading.position)
+        commands, arrived = (
+            torch.from_numpy(np.asarray(each, np.float32)[:, self._moving]) for each in (sent, position)
         )
-        seen = answer_directly(self._model.direct, reading.landmarks[None]) if reading.found else past.seen
-        self._past = past.with_reading(sent, position, seen)
+        answered = past.seen if seen is None else answer_directly(self._model.direct, seen)
+        self._past = past.with_reading(commands, arrived, answered)
 
-    def __call__(self, target: Floats) -> Array:
-        """Returns the next command, (25,), for landmarks (N, 3) that are asked for now."""
-        self._past = self._begun().with_asked(answer_directly(self._model.direct, np.asarray(target)[None]))
-        with torch.inference_mode(), threads_for(1):
+    def command(self, targets: Floats) -> Array:
+        """Returns the next commands, (B, 25), for landmarks (B, N, 3) that are asked for now."""
+        self._past = self._begun().with_asked(answer_directly(self._model.direct, targets))
+        with torch.inference_mode(), threads_for(len(targets)):
             output = self._model.network(self._past)
-        command: Array = whole_commands(self._model.spec, output)[0]
-        return command
+        return whole_commands(self._model.spec, output)
 
     def _begun(self) -> History:
         if self._past is None:
-            raise ValueError("call reset first: the history begins with the reading of a face at rest.")
+            raise ValueError("call reset first: a history begins with faces at rest.")
         return self._past
+
+
+class HistoryFollower:
+    """A `Follower` with the history model. It begins anew with every `reset`."""
+
+    def __init__(self, model: HistoryModel) -> None:
+        self._model, self._faces = model, ManyHistoryFollowers(model)
+
+    def reset(self, reading: Reading) -> None:
+        """Forgets everything but the reading of a face that was just reset."""
+        self._faces.reset((reading.landmarks if reading.found else self._model.neutral)[None])
+
+    def read(self, reading: Reading) -> None:
+        """Takes the answer of the face to the last command; a face that was not found is as it was before."""
+        seen = reading.landmarks[None] if reading.found else None
+        self._faces.read(reading.sent[None], reading.position[None], seen)
+
+    def __call__(self, target: Floats) -> Array:
+        """Returns the next command, (25,), for landmarks (N, 3) that are asked for now."""
+        command: Array = self._faces.command(np.asarray(target)[None])[0]
+        return command
 
 
 def command_delay_steps(spec: FaceSpec) -> int:

@@ -21,7 +21,7 @@ from eva_sim.agents.mirroring.frame_detector import DetectedFrame
 from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
-from eva_sim.agents.models.following import Follower, FrameByFrame, open_follower
+from eva_sim.agents.models.following import Follower, FrameByFrame, ModelPolicy, open_follower
 from eva_sim.agents.models.history import (
     ASKED,
     BOUND,
@@ -122,6 +122,31 @@ def test_it_begins_anew_with_the_face(model: HistoryModel) -> None:
     assert np.array_equal(follow(follower, targets), first)
     with pytest.raises(ValueError, match="call reset first"):
         HistoryFollower(model)(targets[0])
+
+
+def test_many_faces_follow_as_each_by_itself(model: HistoryModel) -> None:
+    """As the actions of a vector environment, with the observations of its copies."""
+    targets = [noisy(motion_of_a_face(2, seed)) for seed in (3, 4)]
+    faces, followers, policy = (
+        [FakeFace(), FakeFace()],
+        [HistoryFollower(model) for _ in range(2)],
+        ModelPolicy(model),
+    )
+    readings = [face.reset() for face in faces]
+    for follower, reading in zip(followers, readings, strict=True):
+        follower.reset(reading)
+    for step, asked in enumerate(zip(*targets, strict=True)):
+        seen = {
+            "target": np.stack(asked),
+            "landmarks": np.stack([reading.landmarks for reading in readings]),
+            "position": np.stack([reading.position for reading in readings]),
+        }
+        actions = policy(seen, {}, step == 0)
+        alone = np.stack([follower(target) for follower, target in zip(followers, asked, strict=True)])
+        assert np.allclose(actions, alone, atol=1e-6)
+        readings = [face.move(command) for face, command in zip(faces, alone, strict=True)]
+        for follower, reading in zip(followers, readings, strict=True):
+            follower.read(reading)
 
 
 def test_it_remembers_what_was_asked_sent_and_read(model: HistoryModel) -> None:

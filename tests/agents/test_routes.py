@@ -25,7 +25,7 @@ from eva_sim.agents.mirroring.person_tracker import PersonTracker
 from eva_sim.agents.mirroring.video_panels import INSET
 from eva_sim.agents.models import descent, inverse, training_state
 from eva_sim.agents.models.baselines import NeutralBaseline
-from eva_sim.agents.models.descent import Descent, descend
+from eva_sim.agents.models.descent import Descent
 from eva_sim.agents.models.history import HistoryModel
 from eva_sim.agents.models.history_training import HistoryConfig
 from eva_sim.agents.models.image_route import (
@@ -37,7 +37,7 @@ from eva_sim.agents.models.image_route import (
 )
 from eva_sim.agents.models.inverse import InverseModel, TrainingConfig, fit_inverse_model
 from eva_sim.agents.models.linear import LinearModel
-from eva_sim.agents.models.picture_window import CELL, PictureWindow, find_window, read_windows
+from eva_sim.agents.models.picture_window import find_window, read_windows
 from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.agents.models.routes import ROUTES, load_model
 from eva_sim.agents.models.self_image import SelfImage, picture_error
@@ -369,51 +369,12 @@ def test_a_state_of_other_settings_or_data_is_not_used(
     assert capsys.readouterr().err.count("goes on after 12 of 12 steps") == 2
 
 
-def test_a_descent_repeats_with_its_seed_and_lowers_the_loss() -> None:
-    def run(seed: int) -> tuple[list[float], Tensor]:
-        torch.manual_seed(0)
-        network = nn.Linear(4, 1)
-
-        def loss(generator: torch.Generator) -> Tensor:
-            inputs = torch.randn(16, 4, generator=generator)
-            value: Tensor = (network(inputs)[:, 0] - inputs.sum(1)).square().mean()
-            return value
-
-        descent, state = Descent(300, 0.05, 0.0, seed), TrainingState(None, {})
-        losses = descend(network, loss, descent, state, does="test", logged_as="test/loss")
-        return losses, network.weight.detach()
-
-    first, again, other = run(1), run(1), run(2)
-    assert first[0] == again[0] and torch.equal(first[1], again[1])
-    assert first[0] != other[0]
-    assert len(first[0]) == 3 and first[0][-1] < 0.01 * first[0][0]
-
-
 @pytest.mark.parametrize("size", [None, 4])
 def test_data_without_useful_pictures_are_refused(tmp_path: Path, size: int | None) -> None:
     data = record(tmp_path / "data", 150, size)
     with pytest.raises(DataError, match="without pictures" if size is None else "too small"):
         train_image_route(data, tmp_path / "out", SHORT)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(("rows", "columns"), [((10, 21), (3, 30)), ((0, 5), (35, 40)), ((17, 18), (0, 40))])
-def test_the_window_holds_what_changes(rows: tuple[int, int], columns: tuple[int, int]) -> None:
-    pictures = np.full((30, 40, 40, 3), 90, np.uint8)
-    noise = np.random.default_rng(0).integers(0, 255, pictures.shape, dtype=np.uint8)
-    inside = np.s_[:, rows[0] : rows[1], columns[0] : columns[1]]
-    pictures[inside] = noise[inside]
-    window = PictureWindow.of(pictures)
-    assert window.top <= rows[0] and rows[1] <= window.top + window.height <= 40
-    assert window.left <= columns[0] and columns[1] <= window.left + window.width <= 40
-    assert window.height % CELL == window.width % CELL == 0
-    assert window.height < rows[1] - rows[0] + CELL and window.width < columns[1] - columns[0] + CELL
-    assert np.array_equal(window.cut(pictures)[0, 0, 0], pictures[0, window.top, window.left])
-
-
-def test_pictures_that_never_change_have_a_window() -> None:
-    window = PictureWindow.of(np.zeros((3, 20, 20, 3), np.uint8))
-    assert (window.height, window.width) == (16, 16)
 
 
 def test_the_imagined_picture_is_shown_beside_the_robot(trained: Trained) -> None:

@@ -7,7 +7,7 @@ the face limp meanwhile. Whatever the host does when it goes on, only a new `arm
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from eva_sim.real.robot import RobotFace
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.wire.link import Link
 from eva_sim.testing.board_rigs import KINDS, SPEC, BoardRig, build, limp
-from eva_sim.testing.freezing import Freezer
+from eva_sim.testing.freezing import Freezer, LineCounter, LineRecorder
 from tests.boards.test_board_faces import UNIT
 
 ALL_KINDS = ("mock", *KINDS)
@@ -130,26 +130,46 @@ def go_on(subject: Subject) -> None:
 
 
 def count_lines(subject: Subject, action: Callable[[], Any]) -> int:
-    freezer = Freezer(-1, lambda guard_too: None)
-    with freezer.watching():
+    counter = LineCounter()
+    with counter.watching():
         action()
-    return freezer.lines
+    return counter.lines
+
+
+def some_lines(subject: Subject, action: Callable[[], Any]) -> range:
+    """About 20 lines, evenly spread."""
+    lines = count_lines(subject, action)
+    return range(0, lines, max(1, lines // 20))
+
+
+def every_line(subject: Subject, action: Callable[[], Any]) -> list[int]:
+    """Every line by every way that leads there, when it is executed first and last.
+
+    A loop that waits executes the same lines ten thousands of times; all of them would take days.
+    """
+    recorder = LineRecorder()
+    with recorder.watching():
+        action()
+    return recorder.first_and_last()
 
 
 def frozen_everywhere(
-    subject: Subject, action: Callable[[], Any], seconds: float, places: int | None
+    subject: Subject,
+    action: Callable[[], Any],
+    seconds: float,
+    choose_lines: Callable[[Subject, Callable[[], Any]], Sequence[int]],
 ) -> list[str]:
     """Freezes the host at lines of an action; the places after which a servo was driven, or is not limp.
 
     Args:
         subject: the face.
-        action: run once for each place, from an armed face.
+        action: run once for each line, from an armed face.
         seconds: length of the freeze.
-        places: number of lines, evenly spread; None for all.
+        choose_lines: runs the action once, and returns the numbers of the lines to freeze at.
     """
     subject.arm()
-    lines, wrong = count_lines(subject, action), list[str]()
-    for at in range(0, lines, 1 if places is None else max(1, lines // places)):
+    wrong = list[str]()
+    for at in choose_lines(subject, action):
         if subject.limp():
             subject.arm()
         wrong += frozen_at(subject, action, seconds, at)
@@ -198,7 +218,7 @@ def rearm(subject: Subject) -> Callable[[], Any]:
 def test_frozen_in_the_loop(
     subject: Subject, action: Callable[[Subject], Callable[[], Any]], seconds: float
 ) -> None:
-    assert frozen_everywhere(subject, action(subject), seconds, 20) == []
+    assert frozen_everywhere(subject, action(subject), seconds, some_lines) == []
 
 
 @pytest.mark.slow
@@ -206,7 +226,7 @@ def test_frozen_in_the_loop(
 def test_frozen_at_every_line_of_the_loop(
     subject: Subject, action: Callable[[Subject], Callable[[], Any]], seconds: float
 ) -> None:
-    assert frozen_everywhere(subject, action(subject), seconds, None) == []
+    assert frozen_everywhere(subject, action(subject), seconds, every_line) == []
 
 
 @pytest.mark.parametrize("how", ["stop", "disarm"])

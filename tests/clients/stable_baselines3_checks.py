@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import (
 
 from eva_sim.contract import load_spec
 from eva_sim.envs.residual_actions import MODEL_CHANGE, ResidualActions
-from eva_sim.envs.stable_baselines3 import ResidualVecEnv, make_sb3_vec_env
+from eva_sim.envs.stable_baselines3 import ImprovementVecEnv, ResidualVecEnv, make_sb3_vec_env
 from eva_sim.registration import IDS
 
 ID = "EVA/Pose-v0"
@@ -185,4 +185,21 @@ def test_corrections_of_a_model_are_learned() -> None:
     for _ in range(20):
         _, _, done, infos = envs.step(np.zeros((4, len(spec.expressive))))
     assert done.all() and all(MODEL_CHANGE in info["terminal_observation"] for info in infos)
+    envs.close()
+
+
+def test_the_reward_is_what_actions_improve() -> None:
+    """Other bodies and targets in each episode change nothing: actions of 0 always gain 0."""
+    options = {**SHORT, "action_mode": "relative", "randomise": True, "stagger": True}
+    envs = ImprovementVecEnv(
+        *(make_sb3_vec_env("EVA/Mimic-v0", 4, observe="features", **options) for _ in "ab")
+    )
+    still = np.zeros(envs.action_space.shape)
+    for seed in (0, 0, 1):
+        envs.seed(seed)
+        envs.reset()
+        rewards, ends = zip(*(envs.step([still] * 4)[1:3] for _ in range(30)), strict=True)
+        assert not np.any(rewards) and np.any(ends)
+    moved = [envs.step([still, still, still + 0.3, still])[1] for _ in range(5)]
+    assert np.all(np.array(moved)[:, [0, 1, 3]] == 0) and np.all(np.array(moved)[1:, 2])
     envs.close()
