@@ -49,7 +49,7 @@ def demo(out: Path, samples: int = SAMPLES) -> dict[str, Any]:
     model = _train(out / "model", data, stamp)
     console.print("[bold]3/3 mirror[/]: the robot mirrors the clip of a person")
     metrics = _mirror(out / "mirror", model, stamp)
-    for name in metrics["correlation"]:
+    for name in sorted(metrics["correlation"]):  # as in the file, from which a second call has them
         console.print(f"  {name:14s} {describe_measurement(name, metrics)}")
     for name in ("mirror/mirror.mp4", "mirror/mirror.png", "mirror/metrics.json", "model/inverse.pt"):
         console.print(f"  {out / name}")

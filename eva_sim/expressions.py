@@ -104,8 +104,7 @@ def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
     command = spec.neutral
     late = [word for word in words[1:] if "=" not in word]
     for word in words:
-        if word.lower() in (*spec.names, *spec.two_sided_names):
-            raise CommandError(f"{word} needs a value from -1 to 1, as in {word.lower()}=0.2.")
+        _check_separator(spec, word)
     if late:
         raise CommandError(f"an expression comes first and alone; {late[0]!r} would undo the rest.")
     for word in words:
@@ -113,6 +112,24 @@ def parse_command(spec: FaceSpec, words: Sequence[str]) -> NDArray[np.float32]:
         name = name if name in spec.names else name.lower()
         command = _set(spec, command, name, value) if equals else expression_command(spec, name)
     return spec.check(command)
+
+
+def _check_separator(spec: FaceSpec, word: str) -> None:
+    """Checks that a value follows an equals sign after an actuator, and a colon after an expression."""
+    actuators = (*spec.names, *spec.two_sided_names)
+    name, equals, _ = word.lower().partition("=")
+    if name.partition(":")[0] in actuators and not equals:
+        raise CommandError(f"{word} needs a value from -1 to 1, as in {name.partition(':')[0]}=0.2.")
+    if equals and name not in actuators and name in _expression_names(spec):
+        raise CommandError(f"{word}: the intensity of an expression follows a colon, as in {name}:0.5.")
+
+
+def _expression_names(spec: FaceSpec) -> set[str]:
+    """Names of the face's expressions; none if it has no table of them."""
+    try:
+        return set(load_expressions(spec))
+    except DataError:
+        return set()
 
 
 def _set(spec: FaceSpec, command: NDArray[np.float32], name: str, value: str) -> NDArray[np.float32]:

@@ -3,8 +3,9 @@
     python examples/mirror_target.py --body twin      # then virtual, mock, or robot
     python examples/mirror_target.py --body virtual --model out/demo/model --out out/mirror_target.png
 
-The model comes from `eva demo` or `eva train`. The script prints the distance between the face and its
-target, beside that of a face that never moves, and writes a strip of pictures: targets above, body below.
+The model is the one that comes with the package, or one of `eva demo` or `eva train`. The script prints the
+distance between the face and its target, beside that of a face that never moves, and writes a strip of
+pictures: targets above, body below.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import eva_sim
-from eva_sim.agents.models.inverse import InverseModel
+from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
+from eva_sim.agents.models.model_file import MODEL_FILE
+from eva_sim.contact_sheet import draw_contact_sheet, save_picture
 from eva_sim.errors import EvaError
-from eva_sim.files import atomic_path
+from eva_sim.files import asset
+from eva_sim.progress import progress
 from eva_sim.settling import reset_and_hold
 
 PICTURES, SIZE = 6, 240
@@ -48,7 +52,7 @@ class Episode:
 
 def main() -> None:
     options = parse_options()
-    model = InverseModel.load(options.model / "inverse.pt")
+    model = InverseModel.load(options.model / MODEL_FILE)
     connection = {"board": options.board, "port": options.port} if options.body == "robot" else {}
     env = gym.make(
         "EVA/Mimic-v0",
@@ -63,8 +67,7 @@ def main() -> None:
     print(f"a face at rest: {summary(episode.rest_errors)}")
     faults = ", ".join(f"{fault} ({count} steps)" for fault, count in episode.faults.items())
     print("faults:", faults or "none")
-    with atomic_path(options.out) as part:
-        draw_strip(episode.pictures).save(part, "png")
+    save_picture(draw_strip(episode.pictures, options.body), options.out)
     print(options.out)
 
 
@@ -73,7 +76,7 @@ def run_episode(env: Any, model: InverseModel, expression: str, seed: int) -> Ep
     goal = {} if expression == "random" else {"expression": expression}
     observation, _ = env.reset(seed=seed, options=goal)
     episode = Episode()
-    for step in range(steps):
+    for step in progress(range(steps), "mirror", unit="steps"):
         observation, _, _, _, info = env.step(model.predict(observation["target"]))
         distance = np.linalg.norm(observation["target"] - face.neutral_landmarks, axis=1).mean()
         episode.rest_errors.append(1000 * face.outer_eye * float(distance))
@@ -84,17 +87,17 @@ def run_episode(env: Any, model: InverseModel, expression: str, seed: int) -> Ep
     return episode
 
 
-def draw_strip(pictures: list[tuple[Any, NDArray[np.uint8]]]) -> Image.Image:
+def draw_strip(pictures: list[tuple[Any, NDArray[np.uint8]]], body: str) -> Image.Image:
     """The targets as the twin makes them, without gaze and pose, which landmarks do not show."""
-    strip = Image.new("RGB", (SIZE * len(pictures), 2 * SIZE))
+    targets, bodies = [], []
     with eva_sim.make_face("twin") as twin:
         not_shown = twin.spec.where("eye", "leg")
-        for column, (command, picture) in enumerate(pictures):
+        for command, picture in pictures:
             command[not_shown] = twin.spec.neutral[not_shown]
             reset_and_hold(twin, command)
-            strip.paste(Image.fromarray(twin.render(SIZE)), (SIZE * column, 0))
-            strip.paste(Image.fromarray(picture).resize((SIZE, SIZE)), (SIZE * column, SIZE))
-    return strip
+            targets.append(("target", twin.render(SIZE)))
+            bodies.append((body, np.asarray(Image.fromarray(picture).resize((SIZE, SIZE)))))
+    return draw_contact_sheet(targets + bodies, columns=len(pictures))
 
 
 def summary(errors: list[float]) -> str:
@@ -108,7 +111,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--body", default="twin", choices=("twin", "virtual", "mock", "robot"))
     parser.add_argument("--board", default="firmware", help="of the physical robot, see docs/boards.md")
     parser.add_argument("--port", default="auto", help="serial port of that board")
-    parser.add_argument("--model", type=Path, default=Path("out/demo/model"))
+    parser.add_argument("--model", type=Path, default=asset(SHIPPED_MODEL), help="folder of a trained model")
     parser.add_argument("--out", type=Path, default=Path("out/mirror_target.png"))
     parser.add_argument(
         "--expression", default="surprise", help="expression that comes and goes, or `random` ones"

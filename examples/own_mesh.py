@@ -2,8 +2,9 @@
 
     python examples/own_mesh.py --out out/own_mesh
 
-The script writes the folder, opens it as `Twin(spec=load_spec(folder))`, and writes `smiles.png`: EVA on the
-left, the new head on the right. docs/tutorials/own_head.md lists what a folder may hold.
+The script writes the folder `head`, opens it as `Twin(spec=load_spec(folder))`, and writes `smiles.png`. A
+folder that is there already is opened as it is: change its tables and meshes, and look again.
+docs/tutorials/own_head.md lists what a folder may hold.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from eva_sim.contact_sheet import draw_contact_sheet, save_picture
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError
-from eva_sim.files import read_arrays, write_arrays
+from eva_sim.files import atomic_folder, read_arrays, write_arrays
 from eva_sim.settling import reset_and_hold
 from eva_sim.twin import Twin
+from eva_sim.twin.pictures import set_view
 
 #: Middle of a cheek, to the side and up from between the eyes, and the reach of the change [m].
 CHEEK, REACH = (0.042, -0.045), 0.022
@@ -45,7 +47,7 @@ def normals(points: NDArray, triangles: NDArray) -> NDArray:
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-def make_head(folder: Path, by: float = 0.004) -> Path:
+def make_head(folder: Path, by: float = 0.006) -> Path:
     """Copies EVA's folder and changes its mesh.
 
     Raises:
@@ -53,13 +55,13 @@ def make_head(folder: Path, by: float = 0.004) -> Path:
     """
     if folder.exists():
         raise DataError(f"{folder} exists; remove it, or name another with --out.")
-    shutil.copytree(
-        load_spec().file("face.toml").parent, folder, ignore=shutil.ignore_patterns("models", "samples")
-    )
-    path = folder / "meshes/skin.npz"
-    arrays = read_arrays(path)
-    changed = fuller_cheeks(arrays["points"], arrays["triangles"], by)
-    write_arrays(path, **(arrays | {"points": changed}))
+    eva, left_out = load_spec().file("face.toml").parent, shutil.ignore_patterns("models", "samples")
+    with atomic_folder(folder) as part:
+        shutil.copytree(eva, part, ignore=left_out, dirs_exist_ok=True)
+        path = part / "meshes/skin.npz"
+        arrays = read_arrays(path)
+        changed = fuller_cheeks(arrays["points"], arrays["triangles"], by)
+        write_arrays(path, **(arrays | {"points": changed}))
     return folder
 
 
@@ -69,12 +71,16 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("out/own_mesh"))
     out = parser.parse_args().out
-    specs, pictures = (load_spec(), load_spec(make_head(out / "head"))), []
-    for spec in specs:
+    folder = out / "head"
+    if not folder.exists():
+        make_head(folder)
+    heads, tiles = {"EVA": load_spec(), str(folder): load_spec(folder)}, []
+    for name, spec in heads.items():
         with Twin(spec=spec) as twin:
+            set_view(twin, "half-side")
             reset_and_hold(twin, spec.command(zygomaticus=0.8))
-            pictures.append(twin.render(320))
-    Image.fromarray(np.hstack(pictures)).save(out / "smiles.png")
+            tiles.append((name, twin.render(480)))
+    save_picture(draw_contact_sheet(tiles, columns=2), out / "smiles.png")
     print(out / "smiles.png")
 
 

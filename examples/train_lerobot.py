@@ -19,11 +19,6 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from lerobot.policies.act.configuration_act import ACTConfig
-from lerobot.policies.act.modeling_act import ACTPolicy
-from lerobot.policies.act.processor_act import make_act_pre_post_processors
-from lerobot.utils.feature_utils import dataset_to_policy_features
 from numpy.typing import NDArray
 
 import eva_sim
@@ -33,6 +28,16 @@ from eva_sim.recording.lerobot_export import LANDMARKS, export_lerobot
 from eva_sim.recording.reader import load_recording
 from eva_sim.recording.recorder import record_face
 from eva_sim.settling import reset_and_hold
+
+try:
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+    from lerobot.policies.act.configuration_act import ACTConfig
+    from lerobot.policies.act.modeling_act import ACTPolicy
+    from lerobot.policies.act.processor_act import make_act_pre_post_processors
+    from lerobot.utils.feature_utils import dataset_to_policy_features
+except ModuleNotFoundError:
+    needs = "with Python 3.12 or 3.13, pip install 'lerobot[training]==0.6.1' ."
+    raise SystemExit(f"train_lerobot: LeRobot is missing; {needs}") from None
 
 EXPRESSIONS = ("joy", "sadness", "surprise", "anger", "fear", "disgust")
 HINT = 0.3, 0.5  # least and greatest intensity of a hint

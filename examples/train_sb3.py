@@ -369,6 +369,8 @@ def draw_curve(path: Path, points: list[dict[str, float]]) -> None:
     for name, label in (("error_mm", "whole episode"), ("settled_mm", "settled")):
         axes.plot(steps, [point[name] for point in points], label=label)
     axes.set(xlabel="environment steps", ylabel="landmark error [mm]", yscale="log")
+    for axis_ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis_ticks("{x:.3g}")
     axes.legend()
     figure.tight_layout()
     with atomic_path(path) as part:

@@ -12,15 +12,19 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from tensordict.nn import TensorDictModule
 from torch import nn
-from torchrl.collectors import Collector
-from torchrl.envs import CatTensors, GymWrapper, TransformedEnv
-from torchrl.modules import NormalParamExtractor, ProbabilisticActor, TanhNormal, ValueOperator
-from torchrl.objectives import ClipPPOLoss
-from torchrl.objectives.value import GAE
 
 import eva_sim  # noqa: F401 - registers the ids
+
+try:
+    from tensordict.nn import TensorDictModule
+    from torchrl.collectors import Collector
+    from torchrl.envs import CatTensors, GymWrapper, TransformedEnv
+    from torchrl.modules import NormalParamExtractor, ProbabilisticActor, TanhNormal, ValueOperator
+    from torchrl.objectives import ClipPPOLoss
+    from torchrl.objectives.value import GAE
+except ModuleNotFoundError:
+    raise SystemExit("train_torchrl: TorchRL is missing; pip install torchrl") from None
 
 STEPS = 10  # of an episode
 OBSERVED = ["position", "target_features", "landmark_features"]

@@ -16,7 +16,7 @@ from eva_sim.cli.output import as_json, print_result, print_text, remark
 from eva_sim.errors import EvaError
 
 #: Widths of the columns of states and of names [characters].
-_STATE, _NAME = 8, 16
+_STATE, _NAME = 8, 18
 _COLOURS = {"works": "green", "missing": "yellow", "fails": "red"}
 
 

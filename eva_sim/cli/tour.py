@@ -46,7 +46,7 @@ def run_tour(face: RobotFace, out: Path, names: Sequence[str] = EXPRESSIONS) -> 
         The faults, and for each expression the mean motion of the landmarks that the camera shows [mm].
     """
     check_output_folder(out)  # before anything moves
-    report("The robot is armed.")
+    report("The robot is being armed.")
     rest = face.reset()
     faults, moved, tiles = list(rest.faults), dict[str, float | None](), []
     at = face.spec.neutral

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -73,3 +75,16 @@ def test_a_model_mirrors_a_target() -> None:
     env.close()
     assert len(episode.errors) == 30 and len(episode.pictures) == mirror_target.PICTURES
     assert np.mean(episode.errors[10:]) < np.mean(episode.rest_errors[10:]) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [("train_sb3", "stable_baselines3"), ("train_torchrl", "tensordict"), ("train_lerobot", "lerobot")],
+)
+def test_an_example_names_the_library_that_it_lacks(
+    name: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"examples.{name}", raising=False)
+    with pytest.raises(SystemExit, match=f"^{name}: .* is missing; .*pip install"):
+        importlib.import_module(f"examples.{name}")
