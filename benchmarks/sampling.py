@@ -1,19 +1,29 @@
 """Error of the models against the number of poses, for several ways of drawing them at equal budgets.
 
-    python -m benchmarks.sampling --out out/benchmarks/sampling
+    python -m benchmarks.sampling --out out/benchmarks/sampling [--workers 2]
 
 Faces are those of the reduced skin, settled and without history, so that a pose costs little. Commands are
 kept within the limits of the face, as bodies do. Two sets of faces test the models: babbled ones, and the
 named expressions at five intensities. No way of drawing is made for the latter.
-Writes sampling.json and sampling.png; each seed is kept as it is finished.
+
+The budget is the number of poses, since these take a robot's time. Training is not budgeted: it takes
+2,500 steps, and more where they are not 10 passes over the poses; the best epoch on held-out poses counts.
+With few steps for all, 100,000 poses would not even be seen once, and the curves would level off for want
+of training. `--training 2` takes twice the steps, which shows how far training is what limits them.
+
+Writes sampling.json and sampling.png. Each fit is kept as it is finished, and the same command goes on.
+Give other training or another head another folder, since fits of the earlier ones are replaced.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -33,15 +43,21 @@ from eva_sim.landmarks import POINTS
 from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.progress import progress
 from eva_sim.twin import Twin
+from eva_sim.workers.choice import choose_workers
+from eva_sim.workers.jobs import Workers
 
-POSES, TESTED, NOISE, SHARD = (100, 300, 1000, 3000, 10_000), 400, 0.003, 20
-#: Steps of training, whatever the number of poses, so that time is equal, too.
-STEPS, BATCH = 600, 128
+POSES, TESTED, NOISE, SHARD = (100, 300, 1000, 3000, 10_000, 30_000, 100_000), 400, 0.003, 20
+#: Least steps of training, and least passes over the poses.
+STEPS, PASSES, BATCH, RATE, HIDDEN = 2500, 10, 64, 3e-3, (256,)
 #: Levels of a sweep; largest step of a walk; spread of a pose around one where the model errs [command].
 LEVELS, STEP, SPREAD = 5, 0.4, 0.2
 INTENSITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 Rng = np.random.Generator
+#: `scores[test][model]`
+Scores = dict[str, dict[str, float]]
+#: `curves[way of drawing][number of poses]`
+Curves = dict[str, dict[int, Scores]]
 
 
 def babbled(spec: FaceSpec, count: int, rng: Rng) -> Floats:
@@ -102,10 +118,16 @@ ERRING = "where the model errs"
 
 
 class Bench:
-    """Fits models to poses and tests them. All faces are of one twin."""
+    """Fits models to poses and tests them. All faces are of one twin.
 
-    def __init__(self, twin: Twin, seed: int) -> None:
-        self.spec, self.settled, self.seed = twin.spec, SettledFace(twin), seed
+    Args:
+        twin: the face.
+        seed: of everything random.
+        training: by which the steps of training are multiplied.
+    """
+
+    def __init__(self, twin: Twin, seed: int, training: float = 1.0) -> None:
+        self.spec, self.settled, self.seed, self.training = twin.spec, SettledFace(twin), seed, training
         self.limits, self.neutral = CommandLimits(twin.spec), twin.neutral_landmarks.astype(float)
         self.millimetres = 1000 * twin.outer_eye
         named = [load_expressions(twin.spec, each).values() for each in INTENSITIES]
@@ -114,6 +136,15 @@ class Bench:
             "named expressions": np.array([command for each in named for command in each], dtype=float),
         }
         self.tests = {name: (commands, self.settled(commands)) for name, commands in tests.items()}
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What a score depends on beside the poses; the faces tell one head from another."""
+        faces = b"".join(made.tobytes() for _, made in self.tests.values())
+        return {
+            "faces": hashlib.sha256(faces).hexdigest(), "noise": NOISE, "steps": self.training * STEPS,
+            "passes": self.training * PASSES, "batch": BATCH, "rate": RATE, "hidden": list(HIDDEN),
+        }  # fmt: skip
 
     def pulls(self, commands: Floats) -> Floats:
         """Commands less rest of the actuators that move landmarks, (S, M)."""
@@ -148,13 +179,13 @@ class Bench:
         more = self.limits.within(more)
         return np.concatenate([commands, more]), np.concatenate([faces, self.settled(more)])
 
-    def score(self, commands: Floats, faces: Floats) -> dict[str, dict[str, float]]:
+    def score(self, commands: Floats, faces: Floats) -> Scores:
         """Errors of both models on each test: landmarks [mm], and commands [travel] under noise."""
         forward = self.fit_forward(commands, faces)
         order = np.random.default_rng(self.seed).permutation(len(commands))
         data = self.as_data_set(commands[order], faces[order])
-        epochs = max(1, round(STEPS / np.ceil(0.9 * len(commands) / BATCH)))
-        recipe = TrainingConfig(epochs, epochs, BATCH, 2e-3, hidden=(256,), seed=self.seed)
+        epochs = round(self.training * max(PASSES, STEPS / np.ceil(0.9 * len(commands) / BATCH)))
+        recipe = TrainingConfig(epochs, epochs, BATCH, RATE, hidden=HIDDEN, seed=self.seed)
         inverse, _ = fit_inverse_model(data, recipe)
         scores = {}
         for name, (asked, made) in self.tests.items():
@@ -178,18 +209,61 @@ class Bench:
         )  # fmt: skip
 
 
-def measure_seed(twin: Twin, seed: int) -> dict[str, Any]:
-    """Scores of each way of drawing and each number of poses."""
-    bench = Bench(twin, seed)
-    cases = [(name, count) for name in (*DRAWN, ERRING) for count in POSES]
-    scores: dict[str, Any] = {}
-    for name, count in progress(cases, f"seed {seed}", unit="fits"):
-        poses = bench.draw(name, count, np.random.default_rng([9, seed]))
-        scores.setdefault(name, {})[str(count)] = bench.score(*poses)
-    return scores
+class Fit(NamedTuple):
+    """Models that are fitted to a number of poses, drawn in one way."""
+
+    seed: int
+    way: str
+    poses: int
+
+    def path(self, folder: Path) -> Path:
+        """File of the scores."""
+        return folder / "fits" / f"{self.way.replace(' ', '-')}-{self.poses}-seed-{self.seed}.json"
+
+    def read(self, folder: Path, stamp: dict[str, Any]) -> Scores:
+        """Returns the scores of an earlier call; none if it had another recipe or another head."""
+        path = self.path(folder)
+        content = read_json(path) if path.exists() else {}
+        return content["scores"] if content.get("stamp") == stamp else {}
 
 
-def draw_curves(seeds: list[dict[str, Any]], path: Path) -> None:
+def measure(
+    folder: Path, ways: list[str], seeds: int, training: float = 1.0, workers: int | Workers = 1
+) -> list[Curves]:
+    """Scores the fits that the folder lacks; returns the curves of each seed."""
+    fits = [Fit(seed, way, count) for seed in range(seeds) for way in ways for count in POSES]
+    with Twin() as twin:
+        stamps = [Bench(twin, seed, training).stamp for seed in range(seeds)]
+    missing = [number for number, fit in enumerate(fits) if not fit.read(folder, stamps[fit.seed])]
+    chosen = choose_workers(workers)
+    with (
+        progress(does="fit", total=len(fits), initial=len(fits) - len(missing), unit="fits") as bar,
+        closing(chosen.run_jobs(partial(open_scoring, fits, folder, training), missing)) as scored,
+    ):
+        for _ in scored:
+            bar.update()
+    curves: list[Curves] = [{way: {} for way in ways} for _ in range(seeds)]
+    for fit in fits:
+        curves[fit.seed][fit.way][fit.poses] = fit.read(folder, stamps[fit.seed])
+    return curves
+
+
+@contextmanager
+def open_scoring(fits: list[Fit], folder: Path, training: float) -> Iterator[Callable[[int], None]]:
+    """Opens a twin; yields the function that writes the scores of a numbered fit."""
+    with Twin() as twin:
+        bench_of = lru_cache(maxsize=1)(lambda seed: Bench(twin, seed, training))
+
+        def score_fit(number: int) -> None:
+            fit = fits[number]
+            bench = bench_of(fit.seed)
+            drawn = bench.draw(fit.way, fit.poses, np.random.default_rng([9, fit.seed]))
+            write_json(fit.path(folder), {"stamp": bench.stamp, "scores": bench.score(*drawn)})
+
+        yield score_fit
+
+
+def draw_curves(seeds: list[Curves], path: Path) -> None:
     """One panel for each model and test; curves are means over seeds, bands their intervals."""
     from matplotlib.figure import Figure
 
@@ -198,9 +272,7 @@ def draw_curves(seeds: list[dict[str, Any]], path: Path) -> None:
     for row, (model, unit) in enumerate((("forward", "landmarks [mm]"), ("inverse", "commands [travel]"))):
         for panel, test in zip(panels[row], ("babbled faces", "named expressions"), strict=True):
             for name in seeds[0]:
-                found = [
-                    Interval.of([each[name][str(count)][test][model] for each in seeds]) for count in POSES
-                ]
+                found = [Interval.of([each[name][count][test][model] for each in seeds]) for count in POSES]
                 mean = np.array([each.mean for each in found])
                 half = np.array([each.half_width or 0.0 for each in found])
                 panel.plot(POSES, mean, "o-", markersize=3, label=name)
@@ -210,13 +282,13 @@ def draw_curves(seeds: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def print_table(seeds: list[dict[str, Any]]) -> None:
-    """Errors at the largest number of poses."""
+def print_table(seeds: list[Curves], count: int) -> None:
+    """Errors at one number of poses."""
     table = Table("poses drawn by", "forward, babbled, mm", "forward, named, mm", "inverse, babbled, travel",
-                  "inverse, named, travel", title=f"{POSES[-1]} poses, {len(seeds)} seeds")  # fmt: skip
+                  "inverse, named, travel", title=f"{count:,} poses, {len(seeds)} seeds")  # fmt: skip
     for name in seeds[0]:
         cells = [
-            Interval.of([each[name][str(POSES[-1])][test][model] for each in seeds]).describe(4)
+            Interval.of([each[name][count][test][model] for each in seeds]).describe(4)
             for model in ("forward", "inverse") for test in ("babbled faces", "named expressions")
         ]  # fmt: skip
         table.add_row(name, *cells)
@@ -229,18 +301,16 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks/sampling"), help="folder")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    arguments = parser.parse_args()
-    seeds = []
-    with Twin() as twin:
-        for seed in range(arguments.seeds):
-            kept = arguments.out / f"seed-{seed}.json"
-            if not kept.exists():
-                write_json(kept, measure_seed(twin, seed))
-            seeds.append(read_json(kept))
-    with atomic_files(arguments.out) as part:
+    parser.add_argument("--training", type=float, default=1.0, help="multiplies the steps of training")
+    parser.add_argument("--ways", nargs="+", choices=[*DRAWN, ERRING], default=[*DRAWN, ERRING])
+    parser.add_argument("--workers", type=int, default=1, help="number of processes")
+    given = parser.parse_args()
+    seeds = measure(given.out, given.ways, given.seeds, given.training, given.workers)
+    with atomic_files(given.out) as part:
         write_json(part / "sampling.json", {"poses": POSES, "noise": NOISE, "seeds": seeds})
         draw_curves(seeds, part / "sampling.png")
-    print_table(seeds)
+    for count in POSES:
+        print_table(seeds, count)
 
 
 if __name__ == "__main__":

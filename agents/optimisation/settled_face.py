@@ -39,7 +39,7 @@ class SettledFace:
         for _ in range(_TENSION_ITERATIONS):
             skins.step(Drives(jaw, lids, take_up))
             take_up = line - compliance * skins.tension
-        return np.array([self._aligner(points) for points in skins.landmarks.astype(float)])
+        return self._aligner(skins.landmarks.astype(float))
 
     def jacobian(self, command: Floats) -> Floats:
         """Returns the derivative of the aligned landmarks by each actuator that moves them, (3 N, M)."""
