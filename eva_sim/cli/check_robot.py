@@ -55,8 +55,9 @@ def check_ports() -> Finding:
 
     try:
         by_kind = {kind: find_ports(kind) for kind in BOARDS}
-    except RobotError as error:
-        return Finding("serial ports", "missing", "pyserial does not load; robots need it", str(error))
+    except RobotError:
+        remedy = "Run: pip install 'eva-sim[real]'"
+        return Finding("serial ports", "missing", "pyserial does not load; robots need it", remedy)
     ports = {port.path: port for found in by_kind.values() for port in found}
     if not ports:
         remedy = "Plug the board in. The bodies virtual and mock need none."

@@ -81,10 +81,11 @@ def _serve(face: Face, *page: Any) -> None:
     from eva_sim.interrupts import interruptible
     from eva_sim.live.run import open_session
 
-    with interruptible() as stopped, open_session(face, *page) as (session, server):
-        Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
-        session.run(stopped)
-    remark(session.describe_end())
+    with interruptible() as stopped:
+        with open_session(face, *page) as (session, server):
+            Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
+            session.run(stopped)
+        remark(session.describe_end())  # before SIGTERM or SIGHUP goes on and ends the program
 
 
 def _open_source(source: str) -> FrameSource:

@@ -19,7 +19,15 @@ from tests.docs.markdown_pages import ROOT, page_text
 #: Packages that a container needs and that are on a machine with a checkout already.
 OF_A_CHECKOUT = {"ca-certificates", "git", "python3.11"}
 #: What git ignores and a container must not get either: it would be of another machine.
-IGNORED = ("/.venv/", "/out/", "/build/", "/dist/", "__pycache__/", "/real/*/build/")
+IGNORED = (
+    "/.venv/",
+    "/out/",
+    "/examples/notebooks/out/",
+    "/build/",
+    "/dist/",
+    "__pycache__/",
+    "/real/*/build/",
+)
 DOCKERFILE = page_text("Dockerfile")
 #: Python of Debian 12, which the README names. Later releases of some packages need a later 3.11.
 DEBIANS_PYTHON = "3.11.2"

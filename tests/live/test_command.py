@@ -35,11 +35,17 @@ def test_a_mistake_is_answered_in_one_line(
     assert MISTAKES[words] in " ".join(told.split()) and "Traceback" not in told
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("body", "told"), [("twin", "closed."), ("mock", "closed, and the robot is limp.")])
-def test_ctrl_c_ends_with_a_line_that_says_what_is_kept(
-    body: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_signal_ends_with_a_line_that_says_what_is_kept(
+    body: str,
+    told: str,
+    number: signal.Signals,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(Session, "run", lambda self, stopped: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(Session, "run", lambda self, stopped: signal.raise_signal(number))
     code = run(["live", "--body", body, "--web-port", "0", "--out", str(tmp_path / "live")])
-    assert code == 128 + signal.SIGINT
+    assert code == 128 + number
     assert f"The page is {told} Nothing was recorded." in capsys.readouterr().err
