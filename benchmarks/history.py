@@ -19,7 +19,7 @@ or is soon that of the whole minute: slack and friction of the cables hold back 
 `lag` is `lag_between`, delay included [ms]; `jerk` is `jerk` of the landmarks [m/s³].
 `smoothed` are frame by frame commands behind a first-order filter that lags as the history model does.
 Writes history.json, where each score has mean, half width of its 95 % interval, and the values of the seeds.
-Each seed is kept as it is finished.
+Each seed is kept as it is finished, and its model beside it, for `benchmarks.returns --model`.
 Bars: error at most 1.1 times that of one step; jerk below that of frame by frame at equal lag.
 """
 
@@ -291,11 +291,12 @@ def measure(bench: Bench, direct: InverseModel, model: HistoryModel, sources: di
 
 
 def bench_seed(
-    bench: Bench, direct: InverseModel, seed: int, noise: float, clips: dict[str, Asked]
+    bench: Bench, direct: InverseModel, seed: int, noise: float, clips: dict[str, Asked], kept: Path
 ) -> Scores:
-    """Trains and tests with one seed; see `measure`."""
+    """Trains with one seed, keeps the model in a file, and tests it; see `measure`."""
     with Twins(FACES, "reduced") as faces:
         model, _ = fit_history_model(direct, faces, HistoryConfig(seed=seed))
+    model.save(kept)
     sources = {
         "motion": babbled_motion(bench.twin, LENGTH, noise, TEST_SEEDS + seed),
         "motion without noise": babbled_motion(bench.twin, QUIET, 0, TEST_SEEDS + seed),
@@ -344,7 +345,8 @@ def main() -> None:
     with Twin() as twin:
         for seed in range(given.seeds):
             if not (out / f"seed-{seed}.json").exists():
-                scores = bench_seed(Bench(twin), direct, seed, given.noise, clips)
+                kept = out / f"seed-{seed}.pt"
+                scores = bench_seed(Bench(twin), direct, seed, given.noise, clips, kept)
                 write_json(out / f"seed-{seed}.json", scores)
     found = summarise([read_json(out / f"seed-{seed}.json") for seed in range(given.seeds)])
     show(found)
