@@ -124,9 +124,10 @@ class MimicEnv(FaceEnv):
     during a blend.
 
     Known returns of an episode, and mean error in its second half [mm], with targets drawn by babbling:
-    neutral -132, 2.28; zero action -203, 3.72; random -196, 3.41; inverse model of the package -17, 0.31;
-    told command -17, 0.30; with `randomise=True` the last two are -30, 0.53 and -30, 0.53.
-    docs/learning.md has all of them, and how to train a policy.
+    neutral -133, 2.28; zero action -204, 3.74; random -200, 3.51; inverse model of the package -17, 0.31;
+    told command -17, 0.30. With `randomise=True` the last two are -30, 0.53 and -30, 0.53, and PPO of
+    examples/train_sb3.py, which corrects the model, is at -17, 0.30. docs/learning.md has all of them, and
+    how to train a policy.
 
     ## Starting state
     The neutral face, without history; the target starts there too. It then moves along
