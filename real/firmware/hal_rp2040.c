@@ -282,11 +282,18 @@ bool hal_bus_end(void) {
     return high(PIN_SDA) || give_up();
 }
 
-/* Nine clocks bring any device to the end of its byte; then a stop. */
+static void pulse(uint32_t pin) {
+    pull(pin);
+    wait(LOW);
+    let_go(pin);
+    wait(LOW);
+}
+
+/* A device that sends lets the data wire go at one of nine clocks, and one that listens acknowledges for one at most. The
+ * first time that it is let go, a start and a stop end whatever the device was at. */
 void hal_bus_free(void) {
     let_go(PIN_SDA);
-    for (uint8_t i = 0; i < 9; i++) pull(PIN_SCL), wait(LOW), let_go(PIN_SCL), wait(LOW);
-    hal_bus_end();
+    for (uint8_t i = 0; i < 9; i++) pulse(PIN_SCL), pulse(PIN_SDA);
 }
 
 void hal_outputs(bool enabled) {

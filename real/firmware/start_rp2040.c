@@ -25,7 +25,7 @@ __attribute__((section(".boot2"), used, noreturn)) void boot2(void) {
     const volatile uint32_t *from = image_in_flash;
     for (volatile uint32_t *to = image_start; to < image_end;) *to++ = *from++;
     VTOR = (uint32_t)vectors;
-    __asm__ volatile("msr msp, %0\n bx %1" : : "r"(vectors[0]), "r"(vectors[1]));
+    __asm__ volatile("ldr r0, [%0]\n msr msp, r0\n ldr r0, [%0, #4]\n bx r0" : : "r"(vectors) : "r0", "memory");
     __builtin_unreachable();
 }
 
