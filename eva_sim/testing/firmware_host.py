@@ -16,11 +16,21 @@ from eva_sim.testing.protocol_oracle import Host
 
 SOURCES = Path(__file__).resolve().parents[1] / "real/firmware"
 CAN_COMPILE = bool(shutil.which("cc") and shutil.which("make"))
+#: What `make pico` needs, in packages of Debian.
+PICO_PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi make"
 REST = [row.rest for row in channel_rows(load_spec())]
 
 
+def can_compile_pico() -> bool:
+    """Whether `make pico` has its compiler here, and the C library that is a package of its own."""
+    if not (shutil.which("arm-none-eabi-gcc") and shutil.which("make")):
+        return False
+    asked = ["arm-none-eabi-gcc", "-print-file-name=libc.a"]
+    return Path(subprocess.run(asked, capture_output=True, text=True).stdout.strip()).is_absolute()
+
+
 def make(goal: str, out: Path) -> Path:
-    """Compiles a goal of the firmware's Makefile into a folder."""
+    """Compiles a goal of the firmware's Makefile into a folder; returns the file of the same name."""
     done = subprocess.run(
         ["make", "-s", "-C", str(SOURCES), f"OUT={out}", goal], capture_output=True, text=True
     )
@@ -39,21 +49,26 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class FirmwareHost:
     """The firmware's core in its driver program.
 
+    Args:
+        command: the driver program, or another one that takes and gives the same lines, and its arguments.
+
     Attributes:
         process: the driver program.
         sent: bytes from the firmware that were not read yet.
         outputs: whether the outputs are enabled.
         fed: how often the hardware watchdog was fed.
         counts: pulse of each channel [steps of the PCA9685]; 0 is off.
+        more: numbers that only another program gives.
         now: time in virtual time [ms].
         host: host that speaks the protocol with it.
     """
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, *command: str | Path) -> None:
         self.process = subprocess.Popen(
-            [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.sent, self.outputs, self.fed, self.counts, self.now = b"", False, 0, [0] * 25, 0
+        self.more: list[int] = []
         self.do("erase")
         self.reset(1)
         self.host = Host(lambda data: self.do("rx", data.hex()), self.wait)
@@ -67,7 +82,8 @@ class FirmwareHost:
         assert report, self.process.stderr.read()  # a sanitizer's report
         self.sent += b"" if report[0] == "-" else bytes.fromhex(report[0])
         self.outputs, self.fed = report[1] == "1", int(report[2])
-        self.counts = [int(value) for value in report[3:]]
+        numbers = [int(value) for value in report[3:]]
+        self.counts, self.more = numbers[: len(REST)], numbers[len(REST) :]
 
     def reset(self, cause: int) -> None:
         """Resets the microcontroller, with a cause as in MCUSR."""

@@ -1,4 +1,5 @@
-/* All that the firmware needs of a microcontroller. hal_avr.c is the ATmega2560; hal_host.c a computer, for tests. */
+/* All that the firmware needs of a microcontroller. hal_avr.c is the ATmega2560, hal_rp2040.c the RP2040,
+ * hal_host.c a computer, for tests. */
 #ifndef HAL_H
 #define HAL_H
 
@@ -41,6 +42,8 @@ bool hal_supply(uint16_t *millivolts);
 /* A few random bits from the ADC's noise and the timer. Only before the first hal_supply. */
 uint8_t hal_noise(void);
 
+/* Bytes that outlive a reset; those that were never written are 0xFF. No more than this many are used. */
+#define HAL_EEPROM_SIZE 256
 bool hal_eeprom_ready(void);
 uint8_t hal_eeprom_read(uint16_t address);
 void hal_eeprom_write(uint16_t address, uint8_t value);

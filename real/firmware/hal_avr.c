@@ -169,11 +169,11 @@ static void let_go(uint8_t pin) {
     _delay_us(5);
 }
 
-/* Nine clocks bring any device to the end of its byte; then a stop. */
+/* A device that sends lets the data wire go at one of nine clocks, and one that listens acknowledges for one at most. The
+ * first time that it is let go, a start and a stop end whatever the device was at. */
 void hal_bus_free(void) {
     TWCR = 0;
-    for (uint8_t i = 0; i < 9; i++) pull(SCL), let_go(SCL);
-    pull(SCL), pull(SDA), let_go(SCL), let_go(SDA);
+    for (uint8_t i = 0; i < 9; i++) pull(SCL), let_go(SCL), pull(SDA), let_go(SDA);
 }
 
 void hal_outputs(bool enabled) {

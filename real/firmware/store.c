@@ -18,6 +18,7 @@
 #define LIMITS_SIZE 8
 #define CALIBRATION_CRC (LIMITS_AT + CHANNELS * LIMITS_SIZE)
 #define SIZE (CALIBRATION_CRC + 2)
+_Static_assert(SIZE <= HAL_EEPROM_SIZE, "EEPROM is too small");
 
 #define NOISY_BYTES 64
 #define BLOCK 256 /* session numbers that are kept as used at once */
