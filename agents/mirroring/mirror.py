@@ -66,7 +66,8 @@ def mirror(
 
     Raises:
         MediaError: the source is unreadable or shows no face; nothing is written.
-        DataError: nothing can be written to `out`, or the model was trained on another face.
+        DataError: nothing can be written to `out`, the results of a clip do not fit on its disk, or the model
+            was trained on another face.
         RenderError: no picture of the body can be made.
     """
     started, folder = perf_counter(), check_output_folder(out)
@@ -76,7 +77,7 @@ def mirror(
         detector = FrameDetector(source, person_pictures, mirror_image)
         size = LIVE_SIZE if source.live else RECORDED_SIZE
         controller = MirrorController(model, face, robot_pictures, size, detector.stages)
-        ended, complete = _run(detector, controller)
+        ended, complete = _run(detector, controller, folder)
         if controller.tracker is None or not controller.steps:
             raise MediaError(f"{source.name} was stopped before anything was mirrored.")
         duration = perf_counter() - started
@@ -115,14 +116,15 @@ def _finish(
     return metrics
 
 
-def _run(detector: FrameDetector, controller: MirrorController) -> tuple[str, bool]:
+def _run(detector: FrameDetector, controller: MirrorController, folder: Path) -> tuple[str, bool]:
     """Mirrors the source as far as it goes; returns why it ended, and whether it is complete.
 
     Steps that were made are worth keeping, so an error after the first one is a reason to end, not raised.
     """
-    run = mirror_camera if detector.source.live else mirror_recording
     try:
-        return run(detector, controller), True
+        if detector.source.live:
+            return mirror_camera(detector, controller), True
+        return mirror_recording(detector, controller, folder), True
     except (EvaError, KeyboardInterrupt) as error:
         if not controller.steps:
             raise

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from eva_sim.agents.mirroring.controller import ControlClock, MirrorController
 from eva_sim.agents.mirroring.frame_detector import DetectedFrame, FrameDetector
 from eva_sim.agents.mirroring.person_at_rest import UNSURE, PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import STRANGER_MAX_RESIDUAL, PersonTracker
+from eva_sim.agents.mirroring.results import STEP_SIZE
 from eva_sim.errors import MediaError
+from eva_sim.files import check_free_space
 from eva_sim.media.sources import ONE_PICTURE, StillSource
 from eva_sim.progress import progress
 from eva_sim.reading_correction import person_correction
@@ -17,18 +20,26 @@ from eva_sim.reading_correction import person_correction
 ENOUGH_FACES = 25
 
 
-def mirror_recording(detector: FrameDetector, controller: MirrorController) -> str:
+def mirror_recording(detector: FrameDetector, controller: MirrorController, folder: Path) -> str:
     """Learns the person's neutral face from all frames, then mirrors them.
+
+    Args:
+        detector: of the source.
+        controller: of the body.
+        folder: for the results, whose disk must have room.
 
     Returns:
         The reason why it ended.
 
     Raises:
         MediaError: the source is damaged or shows no face; the body was not moved.
+        DataError: the results do not fit on the disk; the body was not moved.
     """
     source = detector.source
     frames = list(progress(detector.frames(), "analyse", total=source.length, unit="frames"))
-    controller.begin(_learn_person(detector, frames), frames[-1].time)
+    tracker, steps = _learn_person(detector, frames), 1 + round(frames[-1].time / controller.control_dt)
+    check_free_space(folder, steps * STEP_SIZE, f"the results of {steps:,} steps")
+    controller.begin(tracker, frames[-1].time)
     mirror_recorded_frames(controller, progress(frames, "mirror", unit="frames"))
     return "the source ended"
 

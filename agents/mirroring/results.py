@@ -17,6 +17,9 @@ from eva_sim.landmarks import POINTS
 from eva_sim.media.encoding import Picture, PictureStore, write_video
 from eva_sim.progress import progress
 
+#: Size of the results of a step: video and traces, about [bytes].
+STEP_SIZE = 12e3
+
 
 def write_results(
     folder: Path,

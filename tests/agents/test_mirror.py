@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 from eva_sim.agents.mirroring import video_panels
 from eva_sim.agents.mirroring.metrics import change_from_rest, measure_faces, tabulate_metrics
 from eva_sim.agents.mirroring.mirror import mirror
+from eva_sim.agents.mirroring.results import STEP_SIZE
 from eva_sim.agents.mirroring.video_panels import MAX_WIDTH, TRACE_WIDTH
 from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import Reading, load_spec
@@ -70,6 +73,22 @@ def test_all_results_are_there_and_agree(mirrored: Path) -> None:
     assert sum(1 for _ in film) == steps
     with Image.open(mirrored / "mirror.png") as page:
         assert page.width > 800
+
+
+def test_a_full_disk_is_told_before_the_body_moves(
+    model: InverseModel, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face = FakeFace()
+    monkeypatch.setattr(face, "reset", lambda *_, **__: pytest.fail("the body was reset"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10**5))
+    with pytest.raises(DataError, match=f"the results of {FRAMES} steps need about 0.48 MB, .* 0.1 MB free"):
+        mirror(open_source(clip), model, face, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_size_of_a_step_is_about_right(mirrored: Path) -> None:
+    size = sum((mirrored / name).stat().st_size for name in ("mirror.mp4", "traces.npz"))
+    assert 0.3 < size / FRAMES / STEP_SIZE < 2
 
 
 def test_the_page_of_results_names_every_key(mirrored: Path) -> None:
