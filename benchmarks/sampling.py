@@ -301,7 +301,7 @@ def draw_curves(seeds: list[Curves], path: Path) -> None:
                 panel.plot(POSES[solid - 1 :], mean[solid - 1 :], "o:", markersize=3, color=line.get_color())
                 panel.fill_between(POSES, np.maximum(mean - half, 0.5 * mean), mean + half, alpha=0.15)
             panel.set(xscale="log", yscale="log", xlabel="poses", title=f"{model} model, {test}", ylabel=unit)
-    panels[0, 0].legend(fontsize=8)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     figure.savefig(path, dpi=120)
 
 
