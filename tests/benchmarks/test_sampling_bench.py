@@ -38,10 +38,10 @@ def test_a_stopped_call_goes_on_and_another_recipe_does_not(
     monkeypatch.setattr(Bench, "score", counted)
     with pytest.raises(KeyboardInterrupt):
         measure(tmp_path, WAYS, 1)
-    assert fits == [100, 300, 100]
+    assert fits == [100, 100, 300]
     limit = 100
     resumed = measure(tmp_path, WAYS, 1)
-    assert fits == [100, 300, 100, 300]
+    assert fits == [100, 100, 300, 300]
     assert resumed == measure(tmp_path / "whole", WAYS, 1)  # to the last bit
     assert len(fits) == 8
     measure(tmp_path, WAYS, 1)
