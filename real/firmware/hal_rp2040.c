@@ -10,6 +10,7 @@
 #define WATCHDOG_US 250000UL
 #define STARTED 0x45564101UL /* in a register that a watchdog reset keeps */
 #define BUS_WAIT_US 1000   /* for a device that holds the clock down; at 400 kHz a bit takes 2.5 */
+#define ADC_WAIT_US 10     /* a measurement takes 2 */
 #define SUPPLY_INPUT 0
 #define FREE_INPUT 1
 #define FULL_SCALE_MV 10560UL /* 3.3 V behind 22 kOhm and 10 kOhm */
@@ -131,7 +132,6 @@ static void start_adc(void) {
     PAD(PIN_SUPPLY) = PAD(PIN_FREE) = PAD_NO_OUTPUT;
     ADC_CS = ADC_ENABLE;
     while (!measured()) {}
-    measure(SUPPLY_INPUT);
 }
 
 static void start_outputs(void) {
@@ -302,19 +302,18 @@ void hal_outputs(bool enabled) {
 }
 
 bool hal_supply(uint16_t *millivolts) {
-    if (!measured()) return false;
-    *millivolts = (uint16_t)(ADC_RESULT * FULL_SCALE_MV / 4096);
     measure(SUPPLY_INPUT);
+    for (uint32_t began = TIMER_TIMERAWL; !measured();)
+        if (TIMER_TIMERAWL - began > ADC_WAIT_US) return false;
+    *millivolts = (uint16_t)(ADC_RESULT * FULL_SCALE_MV / 4096);
     return true;
 }
 
 uint8_t hal_noise(void) {
-    while (!measured()) {}
     measure(FREE_INPUT);
     while (!measured()) {}
     uint8_t noise = (uint8_t)(ADC_RESULT ^ TIMER_TIMERAWL);
     for (uint8_t i = 0; i < 8; i++) noise ^= (uint8_t)((ROSC_RANDOMBIT & 1) << i);
-    measure(SUPPLY_INPUT);
     return noise;
 }
 

@@ -151,7 +151,7 @@ def test_whoever_wants_the_face_limp_is_heard(active: Pico, kind: int) -> None:
 def test_a_wrong_supply_is_a_latched_fault(active: Pico, supply: int) -> None:
     assert abs(active.host.status().supply - 6_000) < 10
     active.do("supply", supply)
-    active.run(70)
+    active.run(66)  # 60, and a round
     assert active.host.status().state == wire.FAULT and not active.outputs
 
 
