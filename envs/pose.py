@@ -94,7 +94,7 @@ class PoseEnv(FaceEnv):
 
     Known returns of an episode, and mean error in its second half [mm], with targets drawn by babbling:
     neutral -71, 3.16; zero action -83, 3.74; random -84, 3.66; inverse model of the package -3.8, 0.08;
-    told command -2.5, 0.02; PPO of examples/train_sb3.py -7.4, 0.21. docs/learning.md has all of them.
+    told command -2.5, 0.02; PPO of examples/train_sb3.py -7.2, 0.22. docs/learning.md has all of them.
 
     ## Starting state
     The neutral face, without history. The target is a random row of the atlas (256 expressions that
