@@ -1,7 +1,7 @@
 """PPO from Stable-Baselines3 learns to make faces, in ten minutes on two cores.
 
     python examples/train_sb3.py                                         # EVA/Pose-v0
-    python examples/train_sb3.py --env-id EVA/Mimic-v0 --randomise --residual --episode 250 --out out/mimic
+    python examples/train_sb3.py --env-id EVA/Mimic-v0 --randomise --residual --improvement --out out/mimic
 
 It needs `pip install -e ".[rl]"`. Every option is a field of `Arguments`. Faces to reach are drawn anew for
 each episode, so the faces of the final test were never seen. The script writes into the folder `--out`: the
@@ -79,9 +79,7 @@ class Arguments:
     ahead: float = option(
         2.5, "steps by which they are sent ahead: one, a delay of one, half for other bodies"
     )
-    improvement: bool = option(
-        False, "rewards are what is better than an action of 0 on equal copies; a step takes twice as long"
-    )
+    improvement: bool = option(False, "rewards are what is better than with actions of 0; twice the work")
     history: int = option(1, "observations that the policy sees at once")
     change_weight: float = option(0.05, "weight of changes of command in the reward")
     copies: int = option(128, "environments side by side")
@@ -206,14 +204,8 @@ def training_envs(arguments: Arguments) -> Any:
 
 
 def copies_to_train_on(arguments: Arguments) -> VecEnv:
-    envs = make_sb3_vec_env(
-        arguments.env_id,
-        arguments.copies,
-        skin=arguments.skin,
-        max_episode_steps=arguments.episode,
-        stagger=True,
-        **policy_options(arguments),
-    )
+    options = {"skin": arguments.skin, "max_episode_steps": arguments.episode, "stagger": True}
+    envs = make_sb3_vec_env(arguments.env_id, arguments.copies, **options, **policy_options(arguments))
     return ResidualVecEnv(envs, residual_actions(arguments, load_spec())) if arguments.residual else envs
 
 
@@ -369,8 +361,8 @@ def draw_curve(path: Path, points: list[dict[str, float]]) -> None:
     for name, label in (("error_mm", "whole episode"), ("settled_mm", "settled")):
         axes.plot(steps, [point[name] for point in points], label=label)
     axes.set(xlabel="environment steps", ylabel="landmark error [mm]", yscale="log")
-    for axis_ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        axis_ticks("{x:.3g}")
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.yaxis.set_minor_formatter("{x:.3g}")
     axes.legend()
     figure.tight_layout()
     with atomic_path(path) as part:
