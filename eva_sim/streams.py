@@ -43,6 +43,18 @@ def replace_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
+def drop_what_streams_refuse() -> None:
+    """Empties the standard streams. Python does so when it ends, where an error changes the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(Exception):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
 def tell(text: str) -> None:
     """Writes a line to the error stream, if there is one that takes it."""
     with suppress(Exception):  # a replaced stream raises whatever it likes, and a line is no reason to end

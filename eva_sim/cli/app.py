@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from itertools import pairwise
 from typing import Annotated, Any
@@ -39,7 +40,7 @@ from eva_sim.interrupts import (
     interruptions,
     signal_of,
 )
-from eva_sim.streams import replace_missing_streams
+from eva_sim.streams import drop_what_streams_refuse, replace_missing_streams
 
 #: Base of the mistakes in a command line that typer finds.
 UsageError: Any = typer.BadParameter.__base__
@@ -173,6 +174,7 @@ def main() -> None:
     for number in ENDING_SIGNALS:  # the work is done; while Python ends, a signal ends it without a traceback
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    drop_what_streams_refuse()
     raise SystemExit(code)
 
 
@@ -186,6 +188,7 @@ def run(arguments: list[str]) -> int:
     with interruptions() as interrupted:
         try:
             code = copy_context().run(_run, arguments)  # what one command chooses ends with it
+            sys.stdout.flush()  # a full disk is an error of the command
         except KeyboardInterrupt as interruption:
             kept = " ".join(getattr(interruption, "__notes__", ["Run the same command to start again."]))
             ended = describe_interruption(interruption)
@@ -248,6 +251,10 @@ def _say(text: str, mistake: bool = True) -> None:
     line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
-    Console(stderr=True).print(
-        f"eva: {line}" if mistake else line, style="red" if mistake else None, markup=False, soft_wrap=True
-    )
+    with suppress(OSError):  # an error stream that takes nothing
+        Console(stderr=True).print(
+            f"eva: {line}" if mistake else line,
+            style="red" if mistake else None,
+            markup=False,
+            soft_wrap=True,
+        )

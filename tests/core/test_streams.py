@@ -64,12 +64,12 @@ def test_any_error_stream_will_do(
 
 
 def run_without_streams(program: str, closing: str, folder: Path) -> Any:
-    """Runs a program with some of its standard streams closed from the start."""
+    """Runs a program with some of its standard streams closed from the start, and with Python's buffers."""
     file = folder / "program.py"
     file.write_text(program)
     return subprocess.run(
         ["sh", "-c", f'exec "$0" "$1" {closing}', sys.executable, str(file)],
-        cwd=folder, capture_output=True, text=True, timeout=100,
+        cwd=folder, env={**os.environ, "PYTHONUNBUFFERED": ""}, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
 
 

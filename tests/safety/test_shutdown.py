@@ -70,7 +70,7 @@ from eva_sim.real.simulation.mock_board import MockBoard
 mock = MockBoard(load_spec())
 face = open_hidden(mock, camera_size=None)
 face.reset()
-mock.listen(lambda time, channel, width: print(width) if channel == 3 else None)
+mock.listen(lambda time, channel, width: print(width, flush=True) if channel == 3 else None)
 {end}
 """
 
