@@ -3,8 +3,8 @@
     python -m benchmarks.learning_curves out/mimic_0 out/mimic_1 out/mimic_2 [--out out/benchmarks/mimic]
 
 Each folder holds a finished run. The table has the mean over the runs of each score of the final test, with a
-95 % interval (Student's t), and the values of each run for the policy. The tests of all runs have the same
-bodies and targets, so known policies differ only by their own chance. Writes learning_curves.json and .png.
+95 % interval (Student's t). The tests of all runs have the same bodies and targets, so known policies differ
+only by their own chance. Writes learning_curves.png, and learning_curves.json with the values of each run.
 """
 
 from __future__ import annotations

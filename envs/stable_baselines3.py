@@ -165,7 +165,7 @@ class ImprovementVecEnv(VecEnvWrapper):
     variate.
 
     Args:
-        envs: to be trained on.
+        envs: to be trained on, with `observe="features"`.
         others: opened with the same arguments.
     """
 
