@@ -75,7 +75,7 @@ class ModelPolicy:
             history.reset(seen["landmarks"])
         else:
             history.read(self._sent, seen["position"], seen["landmarks"])
-        self._sent = history.command(seen["target"])
+        self._sent = history.next_commands(seen["target"])
         return self._sent
 
 

@@ -139,7 +139,7 @@ class HistoryModel(RouteModel):
 
 
 class ManyHistoryFollowers:
-    """The history model for B faces that follow side by side; `reset`, then in turn `command` and `read`.
+    """The history model for B faces side by side; `reset`, then in turn `next_commands` and `read`.
 
     Args:
         model: of these faces.
@@ -170,7 +170,7 @@ class ManyHistoryFollowers:
         answered = past.seen if seen is None else answer_directly(self._model.direct, seen)
         self._past = past.with_reading(commands, arrived, answered)
 
-    def command(self, targets: Floats) -> Array:
+    def next_commands(self, targets: Floats) -> Array:
         """Returns the next commands, (B, 25), for landmarks (B, N, 3) that are asked for now."""
         self._past = self._begun().with_asked(answer_directly(self._model.direct, targets))
         with torch.inference_mode(), threads_for(len(targets)):
@@ -200,7 +200,7 @@ class HistoryFollower:
 
     def __call__(self, target: Floats) -> Array:
         """Returns the next command, (25,), for landmarks (N, 3) that are asked for now."""
-        command: Array = self._faces.command(np.asarray(target)[None])[0]
+        command: Array = self._faces.next_commands(np.asarray(target)[None])[0]
         return command
 
 

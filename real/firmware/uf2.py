@@ -25,13 +25,13 @@ def boot_crc(code: bytes) -> int:
     return crc
 
 
-def seal(flash: bytes) -> bytes:
+def with_boot_crc(flash: bytes) -> bytes:
     """Contents of flash with the boot ROM's CRC in place, filled up to whole pages."""
     flash += b"\xff" * (-len(flash) % PAGE)
     return flash[: PAGE - 4] + struct.pack("<I", boot_crc(flash[: PAGE - 4])) + flash[PAGE:]
 
 
-def pack(flash: bytes) -> bytes:
+def uf2_blocks(flash: bytes) -> bytes:
     """UF2 blocks of 512 bytes, a page of flash in each."""
     count = len(flash) // PAGE
     return b"".join(_block(n, count, flash[n * PAGE : (n + 1) * PAGE]) for n in range(count))
@@ -43,4 +43,4 @@ def _block(number: int, count: int, page: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(pack(seal(Path(sys.argv[1]).read_bytes())))
+    Path(sys.argv[2]).write_bytes(uf2_blocks(with_boot_crc(Path(sys.argv[1]).read_bytes())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -105,3 +106,15 @@ def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, 
         assert priority() == priority(other_thread) == 0
     ahead.end()
     assert not run_ahead() and "eva doctor" in ahead.priority_advice
+
+
+def test_what_a_program_holds_is_not_collected_while_a_robot_is_armed() -> None:
+    """By the wall clock only: a collection of everything would keep the robot waiting."""
+    ahead = RunningAhead(SimulatedClock())
+    ahead.begin()
+    assert gc.get_freeze_count() == 0
+    ahead = RunningAhead(WallClock())
+    ahead.begin()
+    assert gc.get_freeze_count() > 0
+    ahead.end()
+    assert gc.get_freeze_count() == 0
