@@ -8,7 +8,8 @@ of each person are kept in the folder `people` of the report; `--resume` goes on
 
 The robot acts later than the person. Its curves are shifted by the delay at which they fit best: one for all
 measurements of a person's face and gaze, and one for the head, which is predicted and so acts sooner. `best`
-is the nearest face in the robot's reach, by search through the twin, for every 20th step.
+is the nearest face in the robot's reach, by search through the twin, for every 20th step. `asked` is the face
+that mirroring asks of the robot when it is told the person's true face: what perfect reading would leave.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from benchmarks.crowd_people import (
 from benchmarks.crowd_report import Metrics, draw_plot, print_tables, summarise
 from eva_sim.agents.mirroring.controller import MirrorTrace
 from eva_sim.agents.mirroring.metrics import ANGLES, measure_both
+from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.contract import Floats
@@ -56,7 +58,7 @@ _RANGE = (1, 99)  # percentiles between which a range is taken
 
 
 def measure_person(
-    person: CrowdPerson, mirrored: Mirrored, nearest: NearestFaces, robot_rest: Floats
+    person: CrowdPerson, mirrored: Mirrored, nearest: NearestFaces, retarget: Retargeter
 ) -> Metrics:
     """Returns all figures of one person."""
     trace, frame = mirrored.trace, mirrored.trace.frame
@@ -76,7 +78,7 @@ def measure_person(
             )
             for name in truth
         },
-        **compare_reach(robot_rest + person.displacement[frame], trace, delay, nearest),
+        **compare_reach(person, trace, delay, nearest, retarget),
     }  # fmt: skip
 
 
@@ -142,20 +144,26 @@ def compare_curves(
     }
 
 
-def compare_reach(wanted: Floats, trace: MirrorTrace, delay: int, nearest: NearestFaces) -> Metrics:
+def compare_reach(
+    person: CrowdPerson, trace: MirrorTrace, delay: int, nearest: NearestFaces, retarget: Retargeter
+) -> Metrics:
     """Compares the robot's landmarks and ranges with those of the nearest faces that it can make.
 
     Args:
-        wanted: the person's true motion on the robot's face at rest, for each step, (T, N, 3).
+        person: whose true motion on the robot's face at rest is wanted.
         trace: what the robot did.
         delay: of the robot [control steps].
         nearest: finds the nearest faces.
+        retarget: tells which faces mirroring asks for.
     """
-    at = np.arange(0, len(wanted) - delay, EVERY)
-    wanted, made = wanted[at], trace.robot[at + delay]
+    at = np.arange(0, len(trace.frame) - delay, EVERY)
+    motion, made = person.displacement[trace.frame[at]], trace.robot[at + delay]
+    wanted = retarget.neutral + motion
     best = nearest(wanted, trace.commands[at + delay])
+    asked = np.array([retarget(person.neutral + each, person.neutral) for each in motion])
+    faces = {"robot": made, "asked": asked, "best": best}
     regions = {
-        name: {"robot": _distance(made - wanted, rows), "best": _distance(best - wanted, rows)}
+        name: {whose: _distance(each - wanted, rows) for whose, each in faces.items()}
         for name, rows in REGIONS.items()
     }
     curves = [face_measurements(faces) for faces in (wanted, made, best)]
@@ -204,12 +212,12 @@ def _open_bench(files: list[Path], model: Path, reports: list[Path]) -> Iterator
     """Yields what mirrors and measures the person of a place in the lists."""
     route = load_model(model)
     with UnseenTwin() as twin:
-        nearest, rest = NearestFaces(twin), twin.neutral_landmarks.astype(float)
+        nearest, retarget = NearestFaces(twin), Retargeter.of_model(twin.spec, route)
 
         def measure(place: int) -> None:
             person = read_person(files[place])
             mirrored = mirror_person(person, route, twin)
-            write_json(reports[place], measure_person(person, mirrored, nearest, rest))
+            write_json(reports[place], measure_person(person, mirrored, nearest, retarget))
 
         yield measure
 

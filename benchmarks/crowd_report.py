@@ -57,8 +57,12 @@ def _measurement_of(people: Sequence[Metrics], name: str) -> dict[str, float | N
 
 def _region_of(people: Sequence[Metrics], name: str) -> dict[str, float | None]:
     regions = [one["regions"][name] for one in people]
-    ratio = _median([one["robot"] / one["best"] for one in regions])
-    return {key: _median([one[key] for one in regions]) for key in ("robot", "best")} | {"ratio": ratio}
+    errors = {key: _median([one[key] for one in regions]) for key in ("robot", "asked", "best")}
+    ratios = {
+        ratio: _median([one[whose] / one["best"] for one in regions])
+        for ratio, whose in (("ratio", "robot"), ("ratio_asked", "asked"))
+    }
+    return errors | ratios
 
 
 def _quantile(values: Sequence[float | None], share: float) -> float | None:
@@ -102,10 +106,12 @@ def _measurement_table(summary: Metrics) -> Table:
 
 def _region_table(summary: Metrics) -> Table:
     table = Table(
-        "region", "robot", "best in reach", "ratio", title="landmarks: error [% of outer-eye distance]"
-    )
+        "region", "robot", "best in reach", "ratio", "asked by perfect reading", "ratio",
+        title="landmarks: error [% of outer-eye distance]",
+    )  # fmt: skip
     for name, row in summary["regions"].items():
-        table.add_row(name, _percent(row["robot"], 2), _percent(row["best"], 2), f"{row['ratio']:.2f}")
+        robot, best, asked = (_percent(row[whose], 2) for whose in ("robot", "best", "asked"))
+        table.add_row(name, robot, best, f"{row['ratio']:.2f}", asked, f"{row['ratio_asked']:.2f}")
     return table
 
 

@@ -206,7 +206,7 @@ def clip_targets(clip: Path, model: InverseModel, spec: FaceSpec) -> Asked:
     times = np.array([frame.time for frame in frames]) + TIME_SLACK
     steps = np.arange(0, min(frames[-1].time, CLIP), model.spec.control_dt)
     latest = np.searchsorted(times, steps, side="right") - 1
-    retarget = Retargeter(spec, model.neutral, model.range_low, model.range_high, model.forward_model)
+    retarget = Retargeter.of_model(spec, model)
     targets = np.array([retarget(people[row], rest.landmarks) for row in latest.clip(0)])
     return Asked(targets, targets)
 

@@ -5,9 +5,10 @@
 
 DATA is the data set that the models were trained on; a model is a folder that `eva train` wrote. For each
 model: error of commands over the actuators that move landmarks, without and with noise; error of landmarks
-after replay of the commands with noise; time of one prediction. For the image route too: landmarks that the
-detector reads in imagined pictures, from those in real pictures of the same faces, and from those asked for.
-The last figure is what a perfect picture would reach, because the detector misses a part of a robot's motion.
+after replay of the commands with noise; time of one prediction. For the image route too: landmarks that are
+read in imagined pictures, from those in real pictures of the same faces, and from those asked for. The
+detector misses a part of a robot's motion, so the same of real pictures tells what a perfect picture would
+reach. `corrected` is read as the adapter reads the robot's camera (`eva_sim.reading_correction`).
 
 Bars, with noise: image route 0.05 of travel and 0.8 mm after replay; landmarks in imagined pictures 1 % of
 the outer-eye distance.

@@ -18,6 +18,7 @@ from eva_sim.detector import Detector
 from eva_sim.errors import MediaError
 from eva_sim.landmarks import Aligner
 from eva_sim.progress import progress
+from eva_sim.reading_correction import robot_correction
 from eva_sim.settling import hold
 
 #: Faces on the sheet, pairs of pictures in a row, and side of a picture at least [pixels].
@@ -50,21 +51,26 @@ def _enlarge(picture: Pictures) -> Pictures:
 
 @dataclass(frozen=True)
 class ImaginedErrors:
-    """Median distances of landmarks that the detector reads, over points and faces [outer-eye distances].
+    """Median distances of landmarks that are read, over points and faces [outer-eye distances].
 
     The detector is made for people. It misses a part of the motion of a robot, also in a perfect picture. So
-    its reading of an imagined picture is compared with that of a real picture of the same face, too.
+    its reading of an imagined picture is compared with that of a real picture of the same face, too, and both
+    are also corrected, as a robot's face is read (`eva_sim.reading_correction`).
 
     Attributes:
-        to_real: from those of the real picture.
-        to_asked: from those that were asked for, as motion from rest.
+        to_real: from those of the real picture, both as the detector reads them.
+        to_asked: from those that were asked for, as motion from rest, as the detector reads them.
         real_to_asked: the same of the real picture: what a perfect picture would reach.
+        corrected_to_asked: from those that were asked for, as motion from rest, corrected.
+        corrected_real_to_asked: the same of the real picture.
         found: share of the imagined pictures in which the detector finds a face.
     """
 
     to_real: float
     to_asked: float
     real_to_asked: float
+    corrected_to_asked: float
+    corrected_real_to_asked: float
     found: float
 
 
@@ -91,28 +97,34 @@ def measure_imagined(
             shown.read_picture(image.imagine(face.neutral_landmarks)),
         )
         aligner, own = Aligner.of(rest), Aligner.of(require_faces([own_rest])[0])
-        to_real, to_asked, real_to_asked = list[Floats](), list[Floats](), list[Floats]()
+        to_real, read, moved = list[Floats](), list[tuple[Floats, Floats]](), list[Floats]()
         rows = zip(progress(asked, "read", unit="faces"), landmarks, commands, strict=True)
         for wanted, made, command in rows:
             imagined = shown.read_picture(image.imagine(wanted))
             if imagined is None:
                 continue
-            real, motion = shown.read(command), made - face.neutral_landmarks
-            to_real.append(aligner(imagined) - aligner(real))
-            to_asked.append(own(imagined) - own.neutral - motion)
-            real_to_asked.append(aligner(real) - aligner.neutral - motion)
-    if not to_real:
+            real = aligner(shown.read(command))
+            to_real.append(aligner(imagined) - real)
+            read.append((own(imagined) - own.neutral, real - aligner.neutral))
+            moved.append(made - face.neutral_landmarks)
+    if not moved:
         raise MediaError(
             "the detector finds no face in any imagined picture; train with more or larger pictures."
         )
+    made_motion, correct = np.array(moved), robot_correction(face.spec)
+    imagined_motion, real_motion = np.array(read).swapaxes(0, 1)
     return ImaginedErrors(
-        to_real=_median_distance(to_real), to_asked=_median_distance(to_asked),
-        real_to_asked=_median_distance(real_to_asked), found=len(to_real) / len(asked),
-    )  # fmt: skip
+        to_real=_median_length(np.array(to_real)),
+        to_asked=_median_length(imagined_motion - made_motion),
+        real_to_asked=_median_length(real_motion - made_motion),
+        corrected_to_asked=_median_length(correct(imagined_motion) - made_motion),
+        corrected_real_to_asked=_median_length(correct(real_motion) - made_motion),
+        found=len(moved) / len(asked),
+    )
 
 
-def _median_distance(errors: list[Floats]) -> float:
-    return float(np.median(np.linalg.norm(np.array(errors), axis=2)))
+def _median_length(vectors: Floats) -> float:
+    return float(np.median(np.linalg.norm(vectors, axis=-1)))
 
 
 class _RealPictures:

@@ -143,9 +143,7 @@ class MirrorController:
             )
         self._model, self._face, self.pictures, self._size = model, face, pictures, size
         self._follower = open_follower(model)
-        self._retarget = Retargeter(
-            face.spec, model.neutral, model.range_low, model.range_high, model.forward_model
-        )
+        self._retarget = Retargeter.of_model(face.spec, model)
         self._rows: deque[dict[str, Any]] = deque(maxlen=history)
         self.steps = 0
         self._stages = stages or StageTimes()

@@ -92,7 +92,7 @@ def curve_commands(curves: Curves, model: RouteModel, spec: FaceSpec) -> NDArray
         model: of the robot.
         spec: of the robot.
     """
-    retarget = Retargeter(spec, model.neutral, model.range_low, model.range_high, model.forward_model)
+    retarget = Retargeter.of_model(spec, model)
     neck_and_eyes, neutral = NeckAndEyes(spec), Aligner.of(canonical_face()).neutral
     steps = np.arange(0, curves.time[-1] + spec.control_dt / 2, spec.control_dt)
     scores = np.array([np.interp(steps, curves.time, curve) for curve in curves.scores.T]).T

@@ -11,10 +11,13 @@ the same room, the gaps decide.
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from eva_sim.agents.models.forward import ForwardModel
+from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS, landmark_rows
@@ -99,6 +102,16 @@ class Retargeter:
             [SEEN_GAPS.index(gap) for gap in _LIDS]
         ]
         self._lid_closing = self._closing(spec, compared)
+
+    @classmethod
+    def of_model(cls, spec: FaceSpec, model: RouteModel) -> Self:
+        """Returns what maps to the robot of a model.
+
+        Args:
+            spec: of the robot, from the robot itself.
+            model: that was trained on it.
+        """
+        return cls(spec, model.neutral, model.range_low, model.range_high, model.forward_model)
 
     def __call__(self, person: Floats, person_neutral: Floats) -> Floats:
         """Returns the robot's face that is nearest to a person's aligned expression.

@@ -21,6 +21,8 @@ USB_IDS: Mapping[str, Mapping[tuple[int, int | None], str]] = {
     "firmware": {  # microcontroller boards and their adapters
         (0x2341, None): "Arduino",
         (0x2A03, None): "Arduino",
+        (0x2E8A, 0x0005): "MicroPython board",
+        (0x2E8A, 0x000C): "Debug Probe",
         (0x2E8A, None): "Raspberry Pi Pico",
         (0x303A, None): "Espressif",
         (0x1A86, 0x7523): "CH340",
@@ -36,7 +38,9 @@ USB_IDS: Mapping[str, Mapping[tuple[int, int | None], str]] = {
 }
 #: Adapters of a general kind, to which anything may be connected, also a printer. They are asked only where a
 #: robot was found before, see `known_ports`.
-GENERAL = ("CH340", "CH343", "CH9102", "FTDI", "CP210x", "USB serial")
+GENERAL = (
+    "CH340", "CH343", "CH9102", "FTDI", "CP210x", "USB serial", "MicroPython board", "Debug Probe",
+)  # fmt: skip
 #: Longest time that a write to the firmware's port may take [s]; a longer one means that nobody reads.
 WRITE_TIMEOUT = 0.2
 #: A board that resets when its port is opened is in its boot loader for a second or two.

@@ -69,6 +69,8 @@ def test_a_perfect_picture_is_read_as_the_real_one(twin: Twin, faces: tuple[np.n
     assert errors.to_real < 1e-3 and errors.found == 1
     assert errors.to_asked == pytest.approx(errors.real_to_asked, abs=1e-3)
     assert 0.005 < errors.real_to_asked < 0.05  # the detector misses a part of the motion
+    assert errors.corrected_real_to_asked < 0.7 * errors.real_to_asked
+    assert errors.corrected_to_asked == pytest.approx(errors.corrected_real_to_asked, abs=1e-3)
 
 
 def test_a_picture_that_always_rests_is_far_from_the_real_one(
@@ -77,6 +79,7 @@ def test_a_picture_that_always_rests_is_far_from_the_real_one(
     rest = draw(twin, twin.spec.neutral)
     errors = measure(twin, faces, lambda asked: rest)
     assert errors.to_real > 0.008 and errors.to_asked > errors.real_to_asked
+    assert errors.corrected_to_asked > 1.5 * errors.corrected_real_to_asked
 
 
 def test_pictures_without_a_face_are_told(twin: Twin, faces: tuple[np.ndarray, np.ndarray]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from benchmarks import crowd
 from benchmarks.crowd_people import CrowdPerson, NearestFaces, UnseenTwin, mirror_person, read_person
 from benchmarks.crowd_report import summarise
+from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
 from eva_sim.agents.models.routes import load_model
 from eva_sim.agents.optimisation.settled_face import SettledFace
@@ -62,13 +63,16 @@ def test_a_person_who_is_read_without_error_is_followed(folder: Path, twin: Unse
     model = load_model(asset(SHIPPED_MODEL))
     person = read_person(folder / "person_001.npz")
     mirrored = mirror_person(person, model, twin)
-    metrics = crowd.measure_person(person, mirrored, NearestFaces(twin), twin.neutral_landmarks.astype(float))
+    retarget = Retargeter.of_model(twin.spec, model)
+    metrics = crowd.measure_person(person, mirrored, NearestFaces(twin), retarget)
     assert metrics["held_back"] == 0 and metrics["detected"] == 1
     assert metrics["neutral"]["error"] < 0.005 and metrics["neutral"]["resting"] < 1e-6
     assert metrics["measurements"]["jaw_opening"]["robot"] > 0.9
     assert metrics["measurements"]["head_nod"]["robot"] > 0.9
     assert metrics["measurements"]["gaze_sideways"]["robot"] is None  # it did not move
-    assert all(each["best"] <= 1.02 * each["robot"] for each in [metrics["regions"]["mouth"]])
+    mouth = metrics["regions"]["mouth"]
+    assert mouth["best"] <= 1.02 * mouth["robot"] and mouth["best"] <= 1.02 * mouth["asked"]
+    assert mouth["asked"] == pytest.approx(mouth["robot"], rel=0.3)  # hardly anything is left to reading
 
 
 def test_the_command_writes_a_report_of_its_part(
@@ -146,10 +150,11 @@ def test_people_without_a_figure_do_not_count_in_its_median() -> None:
             "rests": "rare", "detected": 1.0, "held_back": 0.0, "delay": 2, "head_delay": 1,
             "measurements": {"mouth_width": one},
             "neutral": {"error": 0.02, "frontal": 0.01, "resting": None}, "reach": {},
-            "regions": {name: {"robot": 2.0, "best": 1.0} for name in REGIONS},
+            "regions": {name: {"robot": 2.0, "asked": 1.5, "best": 1.0} for name in REGIONS},
         }  # fmt: skip
 
     summary = summarise({"a": person(0.9), "b": person(None), "c": person(0.7)})
     assert summary["measurements"]["mouth_width"]["robot"] == pytest.approx(0.8)
     assert summary["neutral"]["rare"]["resting"] is None and summary["neutral"]["rare"]["error"] == 0.02
     assert summary["regions"]["mouth"]["ratio"] == 2.0
+    assert summary["regions"]["mouth"]["ratio_asked"] == 1.5

@@ -153,6 +153,11 @@ def test_the_example_trains_goes_on_and_tests(words: tuple[str, ...], tmp_path: 
     steps = [point["steps"] for point in points]
     assert scores_of(tmp_path)["steps"] == 1024 and steps == sorted(steps)
 
+    before = (tmp_path / "model.zip").read_bytes()
+    anew = train(tmp_path, "--steps=1024")
+    assert anew.returncode == 1 and "holds a run; go on with --resume" in anew.stderr
+    assert (tmp_path / "model.zip").read_bytes() == before
+
 
 @pytest.mark.parametrize(
     ("words", "message"),

@@ -259,8 +259,8 @@ def test_a_printer_is_listed_and_never_opened(monkeypatch: pytest.MonkeyPatch) -
     """General adapters, unknown devices and ports that are no USB: listed; only what is known is opened."""
     printer, modem = Listed("/dev/p", 0x1A86, 0x7523, "9"), Listed("/dev/m", 0x2C99, 2, "1")
     mine, board = Listed("/dev/b", 0x0403, 0x6001, "7"), Listed("/dev/a", 0x2E8A, 0x000A, "2")
-    unnumbered = Listed("/dev/u", 0x10C4, 0xEA60)
-    everything = [printer, modem, mine, board, unnumbered, Listed("/dev/ttyS0")]
+    unnumbered, python = Listed("/dev/u", 0x10C4, 0xEA60), Listed("/dev/v", 0x2E8A, 0x0005, "3")
+    everything = [printer, modem, mine, board, unnumbered, python, Listed("/dev/ttyS0")]
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: everything)
     open_port = opener("/dev/b", "/dev/p", "/dev/u")
     with pytest.raises(RobotError, match="no robot answers") as error:
@@ -277,7 +277,12 @@ def test_a_printer_is_listed_and_never_opened(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("ids", "name"),
-    [((0x2E8A, 0x000A), "Raspberry Pi Pico"), ((0x303A, 0x1001), "Espressif"), ((0x1A86, 0x55D3), "CH343")],
+    [
+        ((0x2E8A, 0x000A), "Raspberry Pi Pico"),
+        ((0x2E8A, 0x000C), "Debug Probe"),
+        ((0x303A, 0x1001), "Espressif"),
+        ((0x1A86, 0x55D3), "CH343"),
+    ],
 )
 def test_the_names_of_adapters(monkeypatch: pytest.MonkeyPatch, ids: tuple[int, int], name: str) -> None:
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [Listed("/dev/x", *ids, "1")])
