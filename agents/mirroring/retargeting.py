@@ -26,14 +26,15 @@ from eva_sim.limits.command_search import CommandCost, CommandSearch
 #: Weight of each axis: a camera sees depth only indirectly, and MediaPipe's z follows a person's
 #: expression weakly and their head pose strongly.
 AXIS_WEIGHTS = (1.0, 1.0, 0.5)
-#: Weight of one gap, where all points together, as their mean square, have weight 1.
-GAP_WEIGHT = 1.0
+#: Weight of one gap in retargeting, where all points together, as their mean square, have weight 1. A smaller
+#: one brings landmarks nearer, and raises brows and corners less than a person does [14 people for tuning].
+GAP_WEIGHT = 0.8
 #: Cost of an actuator's pull [squared outer-eye distances per squared command]: decides which of two
 #: actuators works where the face is the same with either, and keeps them from pulling against each other.
 EFFORT = 1e-4
 #: Cost of pulling the two cables of a pair unequally [squared outer-eye distances per squared command]: what
 #: both sides can make together is not made by one of them, and a one-sided face stays one-sided.
-ASYMMETRY = 5e-4
+ASYMMETRY = 4e-4
 #: Cost of pulls beyond the limits of the face [outer-eye distances], see `CommandSearch`.
 BEYOND_LIMITS = 10.0
 #: Gap that the detector sees at lids that are shut, as a share of that at rest [0.28 to 0.36 in the sample].
@@ -59,8 +60,11 @@ SEEN_GAPS: tuple[Gap, ...] = (
     ((61,), (0, 17), _Y),
     ((291,), (0, 17), _Y),
 )
-#: All gaps: also that of the lips in depth, where the jaw turns. The detector reads half of it, so it would
-#: keep a person's mouth from opening.
+#: Gaps that retargeting counts: also that of the eye corners over the upper lip. It tells an open jaw from a
+#: raised lip. Both part the lips alike, and people take the second for disgust.
+COUNTED_GAPS = (*SEEN_GAPS, ((133, 362), (0, 37, 267), _Y))
+#: Gaps of a face that is known in depth: also that of the lips there, where the jaw turns. The detector reads
+#: half of it, so it would keep a person's mouth from opening.
 ALL_GAPS = (*SEEN_GAPS, ((13,), (14,), _Z))
 
 
@@ -89,7 +93,7 @@ class Retargeter:
         self.low, self.high = np.minimum(bottom, self.neutral), np.maximum(top, self.neutral)
         self._rest, self._moving = spec.neutral.astype(float), spec.expressive
         self._search_within = CommandSearch(spec, BEYOND_LIMITS)
-        self._metric = expression_metric()
+        self._metric = expression_metric(COUNTED_GAPS, GAP_WEIGHT)
         self._forward_model, self._effort = forward_model, _effort(spec)
         # What the robot can reach lies in the span of its modes: distances are measured along axes of that.
         compared = forward_model.project(self._metric)
@@ -99,7 +103,7 @@ class Retargeter:
         jacobian = self._compared.jacobian(np.zeros(len(self._moving)))
         self._linear = np.linalg.pinv(np.concatenate([jacobian, self._effort]))
         self._lid_rows = np.arange(len(POINTS) * 3, len(self._metric))[
-            [SEEN_GAPS.index(gap) for gap in _LIDS]
+            [COUNTED_GAPS.index(gap) for gap in _LIDS]
         ]
         self._lid_closing = self._closing(spec, compared)
 
@@ -179,17 +183,18 @@ def _effort(spec: FaceSpec) -> Floats:
     return np.concatenate([np.sqrt(EFFORT) * np.eye(len(order)), np.sqrt(ASYMMETRY) * unequal])
 
 
-def expression_metric(counted: tuple[Gap, ...] = SEEN_GAPS) -> Floats:
+def expression_metric(counted: tuple[Gap, ...], weight: float) -> Floats:
     """Builds the linear map from displacements, (3 N,), to weighted coordinates and gaps, (3 N + G, 3 N).
 
     Distances between two faces in these numbers tell how alike their expressions are for people.
 
     Args:
         counted: gaps that count separately, G.
+        weight: of one gap; all points together have weight 1.
     """
     points = np.diag(np.tile(AXIS_WEIGHTS, len(POINTS))) / np.sqrt(len(POINTS))
     gaps = np.zeros((len(counted), len(POINTS), 3))
     for gap, (upper, lower, axis) in zip(gaps, counted, strict=True):
-        gap[landmark_rows(*upper), axis] += GAP_WEIGHT / len(upper)
-        gap[landmark_rows(*lower), axis] -= GAP_WEIGHT / len(lower)
+        gap[landmark_rows(*upper), axis] += weight / len(upper)
+        gap[landmark_rows(*lower), axis] -= weight / len(lower)
     return np.concatenate([points, gaps.reshape(len(gaps), -1)])

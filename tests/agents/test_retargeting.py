@@ -119,11 +119,27 @@ def test_a_face_that_both_sides_make_is_not_made_by_one(twin: Twin) -> None:
     person[lower, 1] -= 0.2
     person[landmark_rows(61), 0] += 0.02
     person[landmark_rows(291), 0] -= 0.02
-    pulls = twin.retargeter()._pulls(retargeting.expression_metric() @ person.ravel())
+    pulls = twin.retargeter()._pulls(
+        retargeting.expression_metric(retargeting.COUNTED_GAPS, retargeting.GAP_WEIGHT) @ person.ravel()
+    )
     order = [twin.spec.names[i] for i in twin.moving]
     for name in ("levator", "zygomaticus", "depressor"):
         left, right = (pulls[order.index(f"{name}_{side}")] for side in ("left", "right"))
         assert abs(left - right) < 0.2
+
+
+def test_a_jaw_that_opens_raises_no_lip(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot whose jaw opens less than a person's parts its lips further by raising one, as in disgust."""
+    person, upper = np.zeros(SHAPE), landmark_rows(0, 37, 267)
+    person[landmark_rows(14, 17, 84, 314, 87, 317, 178, 402, 181, 405), 1] -= 0.2
+    person[landmark_rows(152, 148, 377, 176, 400, 199, 200), 1] -= 0.1
+
+    def raised() -> float:
+        return float(twin.asked(person)[upper, 1].mean())
+
+    counted = raised()
+    monkeypatch.setattr(retargeting, "COUNTED_GAPS", retargeting.SEEN_GAPS)
+    assert counted < 0.7 * raised()
 
 
 def test_wrong_depth_does_less_harm_when_half_trusted(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +208,7 @@ def test_pulls_that_exceed_the_limits_give_way_where_it_shows_least(
     scaled = (CommandLimits(twin.spec).within(command) - twin.spec.neutral)[twin.moving]
     cut = twin.forward_model(scaled).reshape(SHAPE)
     asked = twin.asked(face)
-    metric = retargeting.expression_metric()
+    metric = retargeting.expression_metric(retargeting.COUNTED_GAPS, retargeting.GAP_WEIGHT)
     off, cut_off = (np.linalg.norm(metric @ (made - face).ravel()) for made in (asked, cut))
     assert off < 0.95 * cut_off
     assert _opening(twin, face) - _opening(twin, asked) < 0.8 * (_opening(twin, face) - _opening(twin, cut))

@@ -20,6 +20,8 @@ from eva_sim.limits.command_search import CommandSearch
 from eva_sim.twin import Twin
 from tools.expressions.prototypes import ActionUnit, FaceUnits
 
+#: Weight of one gap, where all points together have weight 1.
+_GAP_WEIGHT = 1.0
 #: Cost of a command [squared outer-eye distances]: of actuators that the action unit names, which may go to
 #: the end of their travel, and of others, which work only where they help clearly.
 _NAMED_EFFORT, _OTHER_EFFORT = 1e-6, 3e-4
@@ -79,7 +81,7 @@ class Imitator:
     def __init__(self, twin: Twin, mixtures: dict[str, dict[str, float]]) -> None:
         self.spec, self._mixtures = twin.spec, mixtures
         self._units = FaceUnits(twin.spec, twin.neutral_landmarks.astype(float))
-        self._settled, self._metric = SettledFace(twin), expression_metric(ALL_GAPS)
+        self._settled, self._metric = SettledFace(twin), expression_metric(ALL_GAPS, _GAP_WEIGHT)
         self._rest = self.spec.neutral.astype(float)
         self._rest_face = self._settled(self._rest[None])[0]
         self._known: dict[ActionUnit, Imitation] = {}
