@@ -24,6 +24,8 @@ from eva_sim.testing.fault_injection import (
 )
 
 _STATUS = wire.Status(*(0,) * 11, (0,) * 25)
+#: Further targets of which one must be answered in time by the wall clock, on a busy computer.
+LATER = 5
 BAUDS = (9600, 19200, 38400, 57600, 115200, 230400, 250000, 460800, 921600, 1000000)
 
 
@@ -50,11 +52,19 @@ def _flips(trial: Trial, direction: str, bits: int) -> None:
 
 
 def _one_disturbed(trial: Trial, bench: Bench, direction: str, disturbance: Disturbance) -> None:
+    late = bench.link.counters.late
     status, after = disturb_exchange(
         bench.board, bench.port, bench.clock, direction, disturbance, bench.aim()
     )
-    good = not answered(status) and answered(after) and after.state == BoardState.ACTIVE
-    trial.saw("frame refused, the next but one taken" if good else "taken, or lost for longer", good)
+    # On a busy computer, an answer to earlier targets may come now, and that to the next ones later.
+    was_refused = not answered(status) or (trial.real_time and bench.link.counters.late > late)
+    later = 0
+    while trial.real_time and later < LATER and not answered(after):
+        after, later = bench.move(1), later + 1
+    goes_on = answered(after) and after.state == BoardState.ACTIVE
+    which = "a later one" if later else "the next but one"
+    outcome = f"frame refused, {which} taken" if goes_on else "lost for longer"
+    trial.saw(outcome if was_refused else "taken", was_refused and goes_on)
 
 
 def flips_of_the_rest(trial: Trial) -> None:

@@ -18,7 +18,7 @@ from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.robot import RobotFace
 from eva_sim.real.wire import protocol as wire
 from eva_sim.testing.conformance.bench import CHANNEL, PERIOD, STEP, Bench, Trial, open_machine
-from eva_sim.testing.conformance.line import refused
+from eva_sim.testing.conformance.line import LATER, refused
 from eva_sim.testing.fault_injection import FailingCamera, MockTerminal, flip_bit, kill_mover, kill_recorder
 
 FACE = """
@@ -180,11 +180,15 @@ def second_host(trial: Trial) -> None:
             bench.move(6, n % 20)
             first = bench.board
             bench.ready()
-            told = TOOK_OVER in bench.move(1).faults and refused(partial(first.send, bench.aim()), LinkError)
+            tries = LATER if trial.real_time else 1  # on a busy computer, an answer may be late
+            new_one_told = any(TOOK_OVER in bench.move(1).faults for _ in range(tries))
+            told = new_one_told and refused(partial(first.send, bench.aim()), LinkError)
             moves = bench.move(5).state == BoardState.ACTIVE
             first.disarm()
             limp = bench.limp and bench.stays_limp()
-            trial.saw("both told, limp when the first one disarms", told and moves and limp)
+            good = "both told, limp when the first one disarms"
+            outcome = "not limp" if told and moves else "a host not told, or does not move"
+            trial.saw(good if told and moves and limp else outcome, told and moves and limp)
             bench.ready()
 
 
