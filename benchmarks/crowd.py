@@ -1,10 +1,14 @@
 """How well synthetic people are mirrored, whose true expression, gaze and head pose are known.
 
     python -m benchmarks.crowd out/crowd [--part tuning] [--out DIR] [--people 6] [--resume] [--workers 2]
+        [--passes 8]
 
 `tools.build_crowd` films the people (docs/crowd.md). Each is mirrored by the reduced twin as a clip is, from
 what the detector read, without pictures. `report.json` has all figures, `report.png` shows them. The figures
 of each person are kept in the folder `people` of the report; `--resume` goes on with the next person.
+
+With `--passes` clips are played forth and back, as if people went on for longer, and all figures are of the
+last pass.
 
 The robot acts later than the person. Its curves are shifted by the delay at which they fit best: one for all
 measurements of a person's face and gaze, and one for the head, which is predicted and so acts sooner. `best`
@@ -28,6 +32,7 @@ from benchmarks.crowd_people import (
     NearestFaces,
     UnseenTwin,
     mirror_person,
+    played_again,
     read_person,
 )
 from benchmarks.crowd_report import Metrics, draw_plot, print_tables, summarise
@@ -208,15 +213,18 @@ def choose_people(folder: Path, part: str, most: int | None) -> list[Path]:
 
 
 @contextmanager
-def _open_bench(files: list[Path], model: Path, reports: list[Path]) -> Iterator[Callable[[int], None]]:
+def _open_bench(
+    files: list[Path], model: Path, reports: list[Path], passes: int
+) -> Iterator[Callable[[int], None]]:
     """Yields what mirrors and measures the person of a place in the lists."""
     route = load_model(model)
     with UnseenTwin() as twin:
         nearest, retarget = NearestFaces(twin), Retargeter.of_model(twin.spec, route)
 
         def measure(place: int) -> None:
-            person = read_person(files[place])
-            mirrored = mirror_person(person, route, twin)
+            person = played_again(read_person(files[place]), passes)
+            last = len(person.time) // passes * (passes - 1)
+            mirrored = mirror_person(person, route, twin).from_frame(last)
             write_json(reports[place], measure_person(person, mirrored, nearest, retarget))
 
         yield measure
@@ -232,13 +240,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("out/crowd_report"), help="folder of the report")
     parser.add_argument("--resume", action="store_true", help="keep the people of an interrupted run")
+    parser.add_argument("--passes", type=int, default=1, help="how often each clip is played")
     parser.add_argument("--workers", type=int, default=1, help="number of processes")
     given = parser.parse_args()
     out = check_output_folder(given.out)
     files = choose_people(given.folder, given.part, given.people)
     reports = [out / "people" / f"{file.stem}.json" for file in files]
     missing = [place for place, each in enumerate(reports) if not (given.resume and each.exists())]
-    bench = partial(_open_bench, files, given.model or asset(SHIPPED_MODEL), reports)
+    bench = partial(_open_bench, files, given.model or asset(SHIPPED_MODEL), reports, given.passes)
     with closing(choose_workers(given.workers).run_jobs(bench, missing)) as measured:
         for _ in progress(measured, "mirror", unit="people", total=len(missing)):
             pass

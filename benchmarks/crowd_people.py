@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,18 @@ class CrowdPerson:
         return measure_faces(self.neutral + self.displacement, self.turn, self.gaze)
 
 
+def played_again(person: CrowdPerson, passes: int) -> CrowdPerson:
+    """Returns a person who is filmed for longer: the clip forth, back, forth and so on, so often."""
+    one_way = np.arange(len(person.time))
+    rows = np.concatenate([one_way[:: 1 - 2 * (number % 2)] for number in range(passes)])
+    period = person.time[1] - person.time[0]
+    return replace(
+        person, time=period * np.arange(len(rows)), faces=[person.faces[row] for row in rows],
+        displacement=person.displacement[rows], gaze=person.gaze[rows], turn=person.turn[rows],
+        rest=person.rest[rows], blink=person.blink[rows],
+    )  # fmt: skip
+
+
 def read_person(path: Path) -> CrowdPerson:
     """Reads a person's file.
 
@@ -120,6 +132,12 @@ class Mirrored:
 
     rest: PersonAtRest
     trace: MirrorTrace
+
+    def from_frame(self, first: int) -> Mirrored:
+        """Returns what was made of the frames from one number on."""
+        later = self.trace.frame >= first
+        columns = {name: column[later] for name, column in vars(self.trace).items()}
+        return replace(self, trace=MirrorTrace(**columns))
 
 
 def mirror_person(person: CrowdPerson, model: RouteModel, twin: UnseenTwin) -> Mirrored:

@@ -19,8 +19,8 @@ from eva_sim.limits.neck_poses import limit_pose, load_neck_rules, move_legs_in_
 from eva_sim.limits.pulls import hold_rising_pulls, limit_pulls, load_pull_rules
 from eva_sim.limits.reversals import count_reversal, load_reversal_rules, may_turn
 
-#: Rows of the history of each servo; the last three are those of `count_reversal`.
-_POSITION, _MOVED, _TURNED, _SENSE, _TURNING_POINT, _RESERVE = range(6)
+#: Rows of the history of each servo; the last four are those of `count_reversal`.
+_POSITION, _MOVED, _TURNED, _SENSE, _TURNING_POINT, _TOP_PACE, _RESERVE = range(_ROWS := 7)
 
 
 @kernel(nogil=True)
@@ -37,7 +37,7 @@ def _step_faces(aims, history, fastest, speed, limp, neck, pulls, reversals):  #
 
     Args:
         aims: commands, (N, A); targets afterwards.
-        history: rows of each servo, (6, N, A); changed.
+        history: rows of each servo, (7, N, A); changed.
         fastest: largest change in a control period, (A,).
         speed: share of it that each servo may have, (N, A).
         limp: faces that stay where they are, (N,).
@@ -48,11 +48,8 @@ def _step_faces(aims, history, fastest, speed, limp, neck, pulls, reversals):  #
     _limit_commands(aims, neck, pulls)
     for face in range(len(aims)):
         aim, before = aims[face], history[_POSITION, face].copy()
-        sense, turning_point, reserve = (
-            history[_SENSE, face],
-            history[_TURNING_POINT, face],
-            history[_RESERVE, face],
-        )
+        sense, turning_point = history[_SENSE, face], history[_TURNING_POINT, face]
+        top_pace, reserve = history[_TOP_PACE, face], history[_RESERVE, face]
         wanted, by_itself = history[_POSITION, face], np.empty_like(aim)
         arrives = True
         for i in range(len(aim)):
@@ -70,10 +67,16 @@ def _step_faces(aims, history, fastest, speed, limp, neck, pulls, reversals):  #
         for i in range(len(aim)):
             if limp[face]:
                 wanted[i] = before[i]
-            sense[i], turning_point[i], reserve[i] = count_reversal(
-                wanted[i], sense[i], turning_point[i], reserve[i], reversals
-            )
             moved = wanted[i] - before[i]
+            sense[i], turning_point[i], top_pace[i], reserve[i] = count_reversal(
+                wanted[i],
+                abs(moved) / fastest[i],
+                sense[i],
+                turning_point[i],
+                top_pace[i],
+                reserve[i],
+                reversals,
+            )
             history[_TURNED, face, i] += 0.5 * abs(moved - history[_MOVED, face, i]) / fastest[i]
             history[_MOVED, face, i] = moved
             if wanted[i] != by_itself[i]:
@@ -101,11 +104,11 @@ class CommandLimits:
         self._fastest = by_rate if fastest is None else np.asarray(fastest, dtype=float)
         self._neck, self._pulls = load_neck_rules(spec), load_pull_rules(spec)
         self._reversals, self.heat = load_reversal_rules(spec), HeatModel(spec, self._shape)
-        rest = np.zeros((6, len(spec)))
+        rest = np.zeros((_ROWS, len(spec)))
         rest[[_POSITION, _TURNING_POINT]], rest[_RESERVE] = spec.neutral, self._reversals.most
         self._rest = rest
         # Arrays are replaced and never changed, so that a saved state is the arrays themselves.
-        self._history = np.tile(rest.reshape(6, *[1] * len(lead), -1), (1, *lead, 1))
+        self._history = np.tile(rest.reshape(_ROWS, *[1] * len(lead), -1), (1, *lead, 1))
         self.limp = np.zeros(lead, dtype=bool)
         self.step(np.broadcast_to(spec.neutral, self._shape))  # compiles, so that no later step waits
         self.heat.warm(np.zeros(self._shape), seconds=0.0)
@@ -117,7 +120,7 @@ class CommandLimits:
 
     @property
     def reversals_left(self) -> Floats:
-        """Reversals that each servo has in reserve, float64 (..., A)."""
+        """Reversals at full speed that each servo has in reserve, float64 (..., A)."""
         return self._history[_RESERVE]
 
     def reset(self, face: int | None = None) -> None:
@@ -132,7 +135,7 @@ class CommandLimits:
     def _put_at_rest(self, face: int | None, rows: slice | list[int]) -> None:
         which = ... if face is None else face
         self._history, self.limp = self._history.copy(), self.limp.copy()
-        for row in np.arange(6)[rows]:
+        for row in np.arange(_ROWS)[rows]:
             self._history[row][which] = self._rest[row]
         self.limp[which] = False
 
@@ -156,7 +159,7 @@ class CommandLimits:
         target = command.astype(float)
         faces = -1, self._shape[-1]
         _step_faces(
-            target.reshape(faces), self._history.reshape(6, *faces), self._fastest,
+            target.reshape(faces), self._history.reshape(_ROWS, *faces), self._fastest,
             (share * self.heat.speed).reshape(faces), self.limp.reshape(-1),
             self._neck, self._pulls, self._reversals,
         )  # fmt: skip

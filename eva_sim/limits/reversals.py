@@ -1,7 +1,9 @@
 """How often a servo may turn round: a reserve that each reversal uses up, and that refills slowly.
 
-The less is left of it, the further back a servo must be asked to go before it turns round. So the noise of a
-command, which would turn it round in every step, does not use up what a motion needs.
+A reversal at full speed uses up 1. A slower one uses up its share of full speed, as its heat is less, too
+(`HeatModel`). So a jaw may speak for long, and a policy that throws servos to and fro may not. The less is
+left, the further back a servo must be asked to go before it turns round. So the noise of a command, which
+would turn it round in every step, does not use up what a motion needs.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ class ReversalRules(NamedTuple):
 
     Attributes:
         smallest: travel the other way that counts as a reversal [command units].
-        most: reversals in a full reserve.
-        refill: reversals that come back in a control period.
+        least: what a reversal uses up at least.
+        most: a full reserve.
+        refill: what comes back in a control period.
     """
 
     smallest: float
+    least: float
     most: float
     refill: float
 
@@ -33,9 +37,10 @@ def load_reversal_rules(spec: FaceSpec) -> ReversalRules:
     """Returns the rules of a face; without limits in `robot.toml` servos turn round as they like."""
     limits = robot_config(spec).get("reversals") if has_robot_config(spec) else None
     if not limits:
-        return ReversalRules(np.inf, np.inf, 0.0)
+        return ReversalRules(np.inf, 0.0, np.inf, 0.0)
     per_step = float(limits["per_second"] * spec.control_dt)
-    return ReversalRules(2.0 * limits["smallest"], float(limits["reserve"]), per_step)
+    smallest, least = 2.0 * limits["smallest"], float(limits["least"])
+    return ReversalRules(smallest, least, float(limits["reserve"]), per_step)
 
 
 @kernel(nogil=True)
@@ -46,7 +51,7 @@ def may_turn(back, reserve, rules):  # type: ignore[no-untyped-def]
 
     Args:
         back: distance from its turning point to where it is asked to go [command units].
-        reserve: reversals that are left.
+        reserve: what is left.
         rules: of the face.
     """
     return reserve >= 1 and (
@@ -55,24 +60,31 @@ def may_turn(back, reserve, rules):  # type: ignore[no-untyped-def]
 
 
 @kernel(nogil=True)
-def count_reversal(now, sense, turning_point, reserve, rules):  # type: ignore[no-untyped-def]
+def count_reversal(now, pace, sense, turning_point, top_pace, reserve, rules):  # type: ignore[no-untyped-def]
     """Counts the step of one servo to a position, one control period after the last.
 
     Args:
         now: the position [command units].
+        pace: speed of the step, as a share of full speed.
         sense: direction of the last counted travel, -1, 0 or 1.
         turning_point: furthest position since the last reversal [command units].
-        reserve: reversals that are left.
+        top_pace: greatest pace since the last reversal.
+        reserve: what is left.
         rules: of the face.
 
     Returns:
-        sense, turning point and reserve after the step.
+        sense, turning point, top pace and reserve after the step.
     """
     away = now - turning_point
     turned = away * sense < -rules.smallest
     starts = sense == 0 and abs(away) > rules.smallest
+    reserve = min(rules.most, reserve + rules.refill)
+    top_pace = max(top_pace, pace)
+    if turned:
+        reserve -= min(1.0, max(rules.least, top_pace))
+        top_pace = pace
     if turned or starts:
         sense = np.sign(away)
     if turned or starts or away * sense > 0:
         turning_point = now
-    return sense, turning_point, min(rules.most, reserve + rules.refill) - turned
+    return sense, turning_point, top_pace, reserve

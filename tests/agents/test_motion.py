@@ -41,15 +41,14 @@ def test_equal_seeds_give_equal_motions_and_others_do_not() -> None:
 
 
 def test_a_minute_of_speech_leaves_reversals_to_every_servo() -> None:
-    """Motion babbling asks for what a body may go on with, and half of the motions speak."""
+    """Motion babbling asks for what a body may go on with for ever, and half of the motions speak."""
     left, reserve = [], load_reversal_rules(SPEC).most
     for seed in range(12):
         limits = CommandLimits(SPEC)
         for command in sample_motion(SPEC, STEPS, np.random.default_rng(seed)):
             limits.step(command)
         left.append(limits.reversals_left[MOVING].min())
-    assert min(left) > 0.3 * reserve
-    assert min(left) < 0.75 * reserve  # some do speak
+    assert 0.9 * reserve < min(left) < reserve  # some do speak
 
 
 def test_lids_blink() -> None:

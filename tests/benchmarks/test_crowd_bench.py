@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from benchmarks import crowd
-from benchmarks.crowd_people import CrowdPerson, NearestFaces, UnseenTwin, mirror_person, read_person
+from benchmarks.crowd_people import (
+    CrowdPerson,
+    NearestFaces,
+    UnseenTwin,
+    mirror_person,
+    played_again,
+    read_person,
+)
 from benchmarks.crowd_report import summarise
 from eva_sim.agents.mirroring.retargeting import Retargeter
 from eva_sim.agents.models.inverse import SHIPPED_MODEL
@@ -101,6 +108,16 @@ def test_the_command_writes_a_report_of_its_part(
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--resume"])
     crowd.main()
     assert mirrored == ["person_002"] and read_json(out / "report.json") == report
+
+
+def test_a_clip_is_played_forth_and_back(folder: Path, twin: UnseenTwin) -> None:
+    person = read_person(folder / "person_001.npz")
+    longer = played_again(person, 3)
+    assert len(longer.faces) == len(longer.time) == 3 * FRAMES and np.ptp(np.diff(longer.time)) < 1e-9
+    np.testing.assert_array_equal(longer.turn[FRAMES : 2 * FRAMES], person.turn[::-1])
+    np.testing.assert_array_equal(longer.displacement[2 * FRAMES :], person.displacement)
+    last = mirror_person(longer, load_model(asset(SHIPPED_MODEL)), twin).from_frame(2 * FRAMES).trace
+    assert last.frame.min() == 2 * FRAMES and len(last.robot) == len(last.frame) == FRAMES
 
 
 @pytest.mark.parametrize("delay", [0, 2, 7])

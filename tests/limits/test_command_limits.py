@@ -128,10 +128,13 @@ def test_turns_of_the_head_that_people_make_are_not_touched(
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 0.1])
-def test_a_servo_turns_round_once_a_second_when_its_reserve_is_used_up(
+def test_a_servo_turns_round_once_a_second_or_slower_when_its_reserve_is_used_up(
     limits: CommandLimits, spec: FaceSpec, amplitude: float
 ) -> None:
+    """Slower turns are as many more."""
     table, jaw = robot_config(spec)["reversals"], spec.index("jaw")
+    row = spec.actuators[jaw]
+    pace = min(1.0, amplitude * (row.high - row.low) / (row.rate * spec.control_dt))
     seconds, turns, last, sense = 90, 0, limits.position[jaw], 0.0
     for step in range(round(seconds / spec.control_dt)):
         limits.step(spec.command(jaw=amplitude * (-1) ** step))
@@ -139,8 +142,30 @@ def test_a_servo_turns_round_once_a_second_when_its_reserve_is_used_up(
         if now != last:
             turns += np.sign(now - last) == -sense
             sense, last = np.sign(now - last), now
-    most = table["reserve"] + table["per_second"] * seconds
+    most = (table["reserve"] + table["per_second"] * seconds) / pace
     assert 0.9 * most < turns <= most + 1
+
+
+@pytest.mark.parametrize(("amplitude", "turns_a_second"), [(0.3, 5), (0.5, 3)])
+def test_a_jaw_may_speak_for_minutes(
+    limits: CommandLimits, spec: FaceSpec, amplitude: float, turns_a_second: float
+) -> None:
+    for time in np.arange(0, 300, spec.control_dt):
+        wanted = spec.command(jaw=amplitude * np.sin(np.pi * turns_a_second * time))
+        assert np.array_equal(limits.step(wanted), wanted) or time < 0.4
+
+
+def test_a_servo_may_not_tremble_for_ever(limits: CommandLimits, spec: FaceSpec) -> None:
+    """Each reversal wears gears, however slow it is."""
+    table, jaw = robot_config(spec)["reversals"], spec.index("jaw")
+    turns, sense = 0, 0.0
+    for step in range(round(120 / spec.control_dt)):
+        before = limits.position[jaw]
+        limits.step(spec.command(jaw=0.02 * (-1) ** step))
+        moved = np.sign(limits.position[jaw] - before)
+        turns += moved == -sense != 0
+        sense = moved or sense
+    assert turns <= (table["reserve"] + table["per_second"] * 120) / table["least"] + 1
 
 
 def test_tremor_below_the_smallest_reversal_is_no_reversal(limits: CommandLimits, spec: FaceSpec) -> None:
