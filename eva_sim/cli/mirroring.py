@@ -47,15 +47,17 @@ def mirror(
     It follows expression, head and gaze. A camera is mirrored live, until q or Ctrl-C.
     `eva mimic` is the same command.
     """
-    from eva_sim import make_face
-    from eva_sim.agents.mirroring.mirror import mirror as mirror_source
-    from eva_sim.agents.models.routes import load_model
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.media.sources import open_source
 
     choice = BodyChoice(body, board, port, camera, seed, robot_id, calibration)
     with work_in(out, f"Nothing was written to {out}."):
         opened = open_source(source)
+        # These take seconds; a source that does not exist is told before.
+        from eva_sim import make_face
+        from eva_sim.agents.mirroring.mirror import mirror as mirror_source
+        from eva_sim.agents.models.routes import load_model
+
         learned = load_model(choose_model(model))
         # The twin's own pictures are not needed; live, there is no time for the finer ones.
         twin_options = {"style": "fast" if opened.live else "fine"}
