@@ -7,10 +7,6 @@ direct route gives for them, so that everything that it sees and says is in [-1,
 face misses, it mostly misses for as long as it stays. So the model also sums up how far it stays behind what
 was asked, and forgets that within `MEMORY` steps. All corrections are bounded, so no error can grow from step
 to step.
-
-Noise of what is asked must not turn servos round: each has a reserve of reversals, and one that used it up
-follows badly (`eva_sim.limits.reversals`). So a command goes only as far as it has to, to come within `PLAY`
-standard deviations of that noise. A motion without noise is followed without play.
 """
 
 from __future__ import annotations
@@ -37,13 +33,6 @@ HIDDEN = (128, 128)
 MEMORY, MOST_BEHIND = 10, 0.1
 #: Largest correction of a command by the network, and by what the face stays behind.
 BOUND = 0.4
-#: Half the play of commands [standard deviations of the noise of what is asked].
-PLAY = 1.0
-#: Control steps over which that noise is averaged, and the largest standard deviation that counts [command],
-#: since a sudden move is no noise.
-NOISE_MEMORY, MOST_NOISE = 12, 0.04
-#: Mean square of the third difference of noise, as a multiple of its variance: 1 + 9 + 9 + 1.
-_THIRD_DIFFERENCE = 20
 
 
 class History(NamedTuple):
@@ -55,7 +44,6 @@ class History(NamedTuple):
         position: of the actuators, (B, M).
         seen: the face that was read last, as the direct route answers it, (B, M).
         behind: sum of what was asked less what was then seen, forgotten over `MEMORY` steps, (B, M).
-        noise: variance of the noise of what was asked, (B, M).
         late: control steps after which a command takes effect.
     """
 
@@ -64,7 +52,6 @@ class History(NamedTuple):
     position: Tensor
     seen: Tensor
     behind: Tensor
-    noise: Tensor
     late: int
 
     @classmethod
@@ -77,15 +64,11 @@ class History(NamedTuple):
             late: control steps after which a command takes effect, less than `ASKED`.
         """
         still, asked = rest.expand(len(seen), 1, -1), seen[:, None].expand(-1, ASKED, -1)
-        none = torch.zeros_like(seen)
-        return cls(asked, still.expand(-1, SENT, -1), still[:, 0], seen, none, none, late)
+        return cls(asked, still.expand(-1, SENT, -1), still[:, 0], seen, torch.zeros_like(seen), late)
 
     def with_asked(self, asked: Tensor) -> Self:
         """Returns the history after further faces were asked for, (B, M)."""
-        newest = torch.cat([asked[:, None], self.asked[:, :-1]], 1)
-        jitter = newest[:, :4].diff(n=3, dim=1)[:, 0].square() / _THIRD_DIFFERENCE
-        noise = self.noise + (jitter.clamp(max=MOST_NOISE**2) - self.noise) / NOISE_MEMORY
-        return self._replace(asked=newest, noise=noise)
+        return self._replace(asked=torch.cat([asked[:, None], self.asked[:, :-1]], 1))
 
     def with_reading(self, sent: Tensor, position: Tensor, seen: Tensor) -> Self:
         """Returns the history after further commands and readings, (B, M) each."""
@@ -120,9 +103,7 @@ class HistoryNetwork(nn.Module):
         differences = torch.cat(others, 1) - now[:, None]
         output = self.layers(torch.cat([now, differences.flatten(1), past.behind], 1))
         caught_up = (self.gain * past.behind).clamp(-BOUND, BOUND)
-        wanted = now + caught_up + BOUND * torch.tanh(output)
-        play = PLAY * past.noise.sqrt()
-        return past.sent[:, 0].clamp(wanted - play, wanted + play).clamp(-1, 1)
+        return (now + caught_up + BOUND * torch.tanh(output)).clamp(-1, 1)
 
 
 class HistoryModel(RouteModel):

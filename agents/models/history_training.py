@@ -247,7 +247,6 @@ class _Training:
             position=self._all.position[rows, first][:, 0],
             seen=self._all.seen[rows, first][:, 0],
             behind=self._all.behind[rows, first][:, 0],
-            noise=level[:, 0].square().expand(-1, clean.shape[-1]),
             late=late,
         )
         seen = self._roll_out(past, noisy[:, ASKED:])

@@ -21,15 +21,12 @@ from eva_sim.agents.mirroring.frame_detector import DetectedFrame
 from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.agents.mirroring.person_tracker import PersonTracker
-from eva_sim.agents.models import history
 from eva_sim.agents.models.following import Follower, FrameByFrame, ModelPolicy, open_follower
 from eva_sim.agents.models.history import (
     ASKED,
     BOUND,
     MEMORY,
     MOST_BEHIND,
-    MOST_NOISE,
-    NOISE_MEMORY,
     History,
     HistoryFollower,
     HistoryModel,
@@ -101,10 +98,7 @@ def noisy(targets: Floats) -> Floats:
     return (targets + np.random.default_rng(5).normal(0, NOISE, targets.shape)).astype(np.float32)
 
 
-def test_before_it_is_trained_it_answers_frame_by_frame_but_for_its_play(
-    direct: InverseModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "PLAY", 0.0)
+def test_before_it_is_trained_it_answers_frame_by_frame(direct: InverseModel) -> None:
     targets = motion_of_a_face(4, 1)
     follower = HistoryFollower(HistoryModel(direct, HistoryNetwork(len(MOVING))))
     np.testing.assert_allclose(follow(follower, targets), follow(FrameByFrame(direct), targets), atol=1e-5)
@@ -200,40 +194,6 @@ def test_a_correction_by_what_the_face_stays_behind_is_bounded() -> None:
     for behind, correction in ((0.1, 0.1), (-0.1, -0.1), (5.0, BOUND)):
         answer = network(past._replace(behind=torch.full((1, len(MOVING)), behind)))
         torch.testing.assert_close(answer, torch.full_like(answer, correction))
-
-
-def test_the_noise_of_what_is_asked_is_measured_and_a_sudden_move_is_none() -> None:
-    generator, still = torch.Generator().manual_seed(0), torch.zeros(1, len(MOVING))
-    past = History.at_rest(still[0], still, late=1)
-    for _ in range(100):
-        past = past.with_asked(0.02 * torch.randn(still.shape, generator=generator))
-    assert 0.015 < past.noise.mean().sqrt() < 0.025
-    for _ in range(100):
-        past = past.with_asked(still)
-    assert past.noise.max().sqrt() < 1e-3
-    past = past.with_asked(still + 1)
-    assert past.noise.max() <= MOST_NOISE**2 / NOISE_MEMORY + 1e-6
-
-
-def test_noise_does_not_turn_servos_round(direct: InverseModel) -> None:
-    """A face that stays, asked for with noise: each reversal uses up what a motion needs."""
-    stays = np.repeat(motion_of_a_face(3, 6)[-1:], 100, axis=0)
-    targets = stays + np.random.default_rng(5).normal(0, 0.2 * NOISE, stays.shape)
-
-    def turns(follower: Follower) -> int:
-        """Steps back, of the servos that had moved on the way before, after those that reach the face."""
-        with FakeFace() as face:
-            follower.reset(face.reset())
-            sent = []
-            for target in targets:
-                reading = face.move(follower(target))
-                follower.read(reading)
-                sent.append(reading.sent[MOVING])
-        steps = [moves[moves != 0] for moves in np.diff(np.array(sent[20:]), axis=0).T]
-        return sum(int((moves[1:] * moves[:-1] < 0).sum()) for moves in steps)
-
-    untrained = HistoryFollower(HistoryModel(direct, HistoryNetwork(len(MOVING))))
-    assert turns(untrained) < 0.6 * turns(FrameByFrame(direct))
 
 
 def test_a_face_that_is_not_found_is_as_it_was_before(model: HistoryModel) -> None:
