@@ -12,9 +12,10 @@ import importlib.util
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,11 +34,24 @@ FORKED = (
 _SWITCHES = ("MESA_", "LIBGL_", "GALLIUM_", "EGL_", "__EGL_", "__GLX_", "LP_")
 
 
+def load_triton() -> None:
+    """Loads the library of Triton, if that is installed, before OpenGL's driver.
+
+    Mesa's software driver and Triton, which comes with PyTorch's builds for CUDA, have an LLVM each. Where the
+    driver is loaded first, the process crashes once Triton is loaded, as with the first optimiser of PyTorch
+    (seen with Mesa 22.3 and Triton 3.7). The other way round both work.
+    """
+    found = importlib.util.find_spec("triton")
+    if found is not None and found.origin is not None:
+        with suppress(OSError):  # of another system or version
+            ctypes.CDLL(str(Path(found.origin).parent / "_C" / "libtriton.so"))
+
+
 class _Drawing:
     """The thread, and the process that first asked it."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "eva-drawing")  # begins with the first task
+        self._thread = ThreadPoolExecutor(1, "eva-drawing", load_triton)  # begins with the first task
         self._first: ForkMark | None = None
 
     def __call__(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:

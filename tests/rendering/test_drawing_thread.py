@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import _imagingmath
 
 from eva_sim.errors import SEE_DOCTOR, RenderError
 from eva_sim.rendering import drawing_thread
@@ -155,3 +157,25 @@ import OpenGL.GL
 def test_opengl_may_be_loaded_before_and_the_environment_stays() -> None:
     told = output(f"{OPENGL_IS_LOADED}{DRAWS}print(os.environ.get('PYOPENGL_PLATFORM'))")
     assert told.splitlines() == ["(32, 32, 3)", "None"]
+
+
+LOADED = """
+from eva_sim.rendering.drawing_thread import in_drawing_thread
+print(in_drawing_thread(lambda: open("/proc/self/maps").read()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux what is loaded")
+@pytest.mark.parametrize("whole", [True, False])
+def test_triton_is_loaded_before_the_driver(tmp_path: Path, whole: bool) -> None:
+    """A process crashed that drew and then made an optimiser of PyTorch's build for CUDA."""
+    library = tmp_path / "triton" / "_C" / "libtriton.so"
+    library.parent.mkdir(parents=True)
+    (tmp_path / "triton" / "__init__.py").write_text("raise AssertionError('the package was imported')")
+    library.write_bytes(Path(_imagingmath.__file__).read_bytes() if whole else b"of another system")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (str(library) in done.stdout) == whole and "libEGL" not in done.stdout
