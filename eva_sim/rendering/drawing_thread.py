@@ -37,7 +37,7 @@ _SWITCHES = ("MESA_", "LIBGL_", "GALLIUM_", "EGL_", "__EGL_", "__GLX_", "LP_")
 def load_triton() -> None:
     """Loads the library of Triton, if that is installed, before OpenGL's driver.
 
-    Mesa's software driver and Triton, which comes with PyTorch's builds for CUDA, have an LLVM each. Where the
+    Mesa's software driver and Triton, which comes with PyTorch's builds for CUDA, have an LLVM each. If the
     driver is loaded first, the process crashes once Triton is loaded, as with the first optimiser of PyTorch
     (seen with Mesa 22.3 and Triton 3.7). The other way round both work.
     """
