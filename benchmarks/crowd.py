@@ -243,6 +243,8 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=1, help="how often each clip is played")
     parser.add_argument("--workers", type=int, default=1, help="number of processes")
     given = parser.parse_args()
+    if given.passes < 1:
+        parser.error("--passes is at least 1")
     out = check_output_folder(given.out)
     files = choose_people(given.folder, given.part, given.people)
     reports = [out / "people" / f"{file.stem}.json" for file in files]

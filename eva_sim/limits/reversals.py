@@ -34,12 +34,15 @@ class ReversalRules(NamedTuple):
 
 
 def load_reversal_rules(spec: FaceSpec) -> ReversalRules:
-    """Returns the rules of a face; without limits in `robot.toml` servos turn round as they like."""
+    """Returns the rules of a face; without limits in `robot.toml` servos turn round as they like.
+
+    Without `least`, each reversal uses up 1.
+    """
     limits = robot_config(spec).get("reversals") if has_robot_config(spec) else None
     if not limits:
         return ReversalRules(np.inf, 0.0, np.inf, 0.0)
     per_step = float(limits["per_second"] * spec.control_dt)
-    smallest, least = 2.0 * limits["smallest"], float(limits["least"])
+    smallest, least = 2.0 * limits["smallest"], float(limits.get("least", 1.0))
     return ReversalRules(smallest, least, float(limits["reserve"]), per_step)
 
 
