@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +34,7 @@ def conform(
     body, opener = _choose(port, servos_unplugged)
     identity = _identity(opener(body))
     remark(identity)
-    results = try_all(rows, body, not full, quiet=not sys.stderr.isatty(), opener=opener)
+    results = try_all(rows, body, not full, opener=opener)
     shown = narrow_table(results, f"Faults, {port}")
     print_result({"port": port, "full": full, "board": identity, "rows": results}, shown)
     if not all(result.get("ok", "skipped" in result) for result in results):

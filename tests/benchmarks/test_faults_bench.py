@@ -29,7 +29,7 @@ BODIES = [
 
 @pytest.mark.parametrize("body", BODIES)
 def test_no_fault_does_harm(body: str) -> None:
-    results = faults.try_all(faults.ROWS, body, quick=True, quiet=True)
+    results = faults.try_all(faults.ROWS, body, quick=True)
     assert [(r["fault"], r["wrong"]) for r in results if not r.get("ok", "skipped" in r)] == []
     skipped = [r["fault"] for r in results if "skipped" in r]
     assert len(skipped) == (4 if body == "mock" else 0)
@@ -101,7 +101,7 @@ def test_a_row_without_cases_is_not_ok() -> None:
 def test_no_fault_does_harm_on_other_boards(kind: str) -> None:
     if kind in LIBRARIES:
         pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
-    results = faults.try_all(BOARD_ROWS, kind, quick=True, quiet=True)
+    results = faults.try_all(BOARD_ROWS, kind, quick=True)
     assert [(r["fault"], r["wrong"]) for r in results if not r.get("ok", "skipped" in r)] == []
     assert len([r for r in results if "skipped" in r]) == (kind == "maestro")
 

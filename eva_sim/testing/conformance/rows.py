@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
-from tqdm import tqdm
 
 from eva_sim.clock import WallClock
 from eva_sim.priority import RunningAhead
+from eva_sim.progress import progress
 from eva_sim.testing.conformance import line, noise, parts
 from eva_sim.testing.conformance.bench import Opener, Trial, open_machine
 
@@ -168,17 +168,14 @@ def try_all(
     rows: tuple[Row, ...],
     body: str,
     quick: bool,
-    quiet: bool = False,
     opener: Opener = open_machine,
     real_time: bool = False,
 ) -> list[dict[str, Any]]:
     """Tries faults one after another; the table's rows."""
     results = []
-    with tqdm(rows, disable=quiet) as bar:
-        for row in bar:
-            bar.set_description(f"{row.fault}, {row.side}")
-            with tqdm(unit=" cases", position=1, leave=False, disable=quiet) as cases:
-                results.append(attempt(row, body, quick, cases.update, opener, real_time))
+    for number, row in enumerate(rows, 1):
+        with progress(does=f"{number} of {len(rows)}: {row.fault}", unit="cases", leave=False) as cases:
+            results.append(attempt(row, body, quick, cases.update, opener, real_time))
     return results
 
 
