@@ -138,8 +138,10 @@ def main() -> None:
     torch.set_num_threads(1)  # the networks are small
     if arguments.resume:
         arguments = resumed(arguments)
-    else:
-        check_holds_no_run(arguments.out)
+    elif (arguments.out / "model.zip").exists():
+        raise DataError(
+            f"{arguments.out} holds a run; go on with --resume, name another folder with --out, or remove it."
+        )
     state, envs, model = open_run(arguments)
     schedule = Schedule(arguments, state.wall)
     steps = arguments.steps - model.num_timesteps
@@ -174,18 +176,6 @@ def check_holds_run(folder: Path) -> None:
     """
     if not (folder / "model.zip").exists():
         raise DataError(f"{folder} holds no checkpoint; train there first, without --resume.")
-
-
-def check_holds_no_run(folder: Path) -> None:
-    """Refuses a folder with a checkpoint, which a new run would replace.
-
-    Raises:
-        DataError: there is one.
-    """
-    if (folder / "model.zip").exists():
-        raise DataError(
-            f"{folder} holds a run; go on with --resume, name another folder with --out, or remove it."
-        )
 
 
 def open_run(arguments: Arguments) -> tuple[RunState, VecNormalize, PPO]:
