@@ -81,6 +81,11 @@ class Trial:
         self.holds, self.limps, self.limp_by = list[float](), list[float](), LIMP
         self.beyond, self.faster, self.rearmed, self.events = 0.0, 0.0, 0, 0
 
+    @property
+    def going_on(self) -> tuple[BoardState, ...]:
+        """States of a board that goes on; by the wall clock a computer may be late, and the face hold."""
+        return DRIVEN if self.real_time else (BoardState.ACTIVE,)
+
     def choose(self, full: int, quick: int) -> int:
         return quick if self.quick else full
 

@@ -52,16 +52,19 @@ def _flips(trial: Trial, direction: str, bits: int) -> None:
 
 
 def _one_disturbed(trial: Trial, bench: Bench, direction: str, disturbance: Disturbance) -> None:
-    late = bench.link.counters.late
+    before = bench.link.counters
     status, after = disturb_exchange(
         bench.board, bench.port, bench.clock, direction, disturbance, bench.aim()
     )
-    # On a busy computer, an answer to earlier targets may come now, and that to the next ones later.
-    was_refused = not answered(status) or (trial.real_time and bench.link.counters.late > late)
+    # On a busy computer, an answer to earlier targets may come now, whole or disturbed in place of the one
+    # that was meant, and the answer to the next ones later.
+    now = bench.link.counters
+    came_late = trial.real_time and (now.late > before.late or now.bad > before.bad)
+    was_refused = not answered(status) or came_late
     later = 0
     while trial.real_time and later < LATER and not answered(after):
         after, later = bench.move(1), later + 1
-    goes_on = answered(after) and after.state == BoardState.ACTIVE
+    goes_on = answered(after) and after.state in trial.going_on
     which = "a later one" if later else "the next but one"
     outcome = f"frame refused, {which} taken" if goes_on else "lost for longer"
     trial.saw(outcome if was_refused else "taken", was_refused and goes_on)
