@@ -24,9 +24,9 @@ from PIL import Image
 import eva_sim
 from eva_sim.agents.models.inverse import SHIPPED_MODEL, InverseModel
 from eva_sim.agents.models.model_file import MODEL_FILE
-from eva_sim.contact_sheet import draw_contact_sheet, save_picture
+from eva_sim.contact_sheet import check_picture_name, draw_contact_sheet, save_picture
 from eva_sim.errors import EvaError
-from eva_sim.files import asset
+from eva_sim.files import asset, check_output_file
 from eva_sim.progress import progress
 from eva_sim.settling import reset_and_hold
 
@@ -52,6 +52,8 @@ class Episode:
 
 def main() -> None:
     options = parse_options()
+    check_picture_name(options.out)
+    check_output_file(options.out)
     model = InverseModel.load(options.model / MODEL_FILE)
     connection = {"board": options.board, "port": options.port} if options.body == "robot" else {}
     env = gym.make(

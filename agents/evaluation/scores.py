@@ -111,7 +111,7 @@ def print_scores(scores: Scores, console: Console | None = None) -> None:
         table.add_row(
             row, *(f"{100 * v:.1f}" for v in values.values()), style="bold" if row == "overall" else None
         )
-    (console or Console()).print(table)
+    (console or Console(emoji=False)).print(table)
 
 
 def plot_scores(scores: Scores, path: Path) -> None:

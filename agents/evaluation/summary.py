@@ -57,4 +57,4 @@ def print_summary(
     table = Table("commands", *(escape(score) for score in next(iter(rows.values()))), title=title)
     for name, scores in rows.items():
         table.add_row(name, *(each.describe(4 if each.mean < 0.1 else 3) for each in scores.values()))
-    (console or Console()).print(table)
+    (console or Console(emoji=False)).print(table)

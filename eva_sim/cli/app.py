@@ -252,7 +252,7 @@ def _say(text: str, mistake: bool = True) -> None:
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     with suppress(OSError):  # an error stream that takes nothing
-        Console(stderr=True).print(
+        Console(stderr=True, emoji=False).print(
             f"eva: {line}" if mistake else line,
             style="red" if mistake else None,
             markup=False,

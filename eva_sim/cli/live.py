@@ -83,7 +83,9 @@ def _serve(face: Face, *page: Any) -> None:
 
     with interruptible() as stopped:
         with open_session(face, *page) as (session, server):
-            Console(stderr=True).print(f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True)
+            Console(stderr=True, emoji=False).print(
+                f"The page is at {server.address} - Ctrl-C ends.", soft_wrap=True
+            )
             session.run(stopped)
         remark(session.describe_end())  # before SIGTERM or SIGHUP goes on and ends the program
 

@@ -75,7 +75,7 @@ def print_result(result: Mapping[str, Any], text: RenderableType | None = None) 
     """
     if as_json() or text is None:
         text = json.dumps(result, default=_plain)
-        Console(file=_JSON_TO.get()).print_json(text)
+        Console(file=_JSON_TO.get(), emoji=False).print_json(text)
     else:
         print_text(text)
 
@@ -89,15 +89,17 @@ def _plain(value: Any) -> Any:
 
 def print_text(text: RenderableType) -> None:
     """Prints text for people to the standard output; only tables are fitted to the width of the terminal."""
-    Console().print(text, soft_wrap=not isinstance(text, Table), markup=False, highlight=False)
+    Console(emoji=False).print(text, soft_wrap=not isinstance(text, Table), markup=False, highlight=False)
 
 
 def remark(text: str) -> None:
     """Prints a line about the work to the error stream, unless `--quiet` was given."""
     if not is_quiet():
-        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True, emoji=False).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Prints a line that a person should read to the error stream."""
-    Console(stderr=True).print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True, emoji=False).print(
+        text, style="yellow", markup=False, highlight=False, soft_wrap=True
+    )

@@ -53,6 +53,7 @@ LOOK = [
     ("look ANGR", r"did you mean anger\?"),
     ("look joy anger", r"'anger' would undo the rest"),
     ("look joy:2", r"joy:2: '2' is no intensity; write 0 to 1, or slight, medium, full"),
+    ("look joy:100", r"joy:100: '100' is no intensity"),  # no emoji
     ("look joy:", r"joy:: '' is no intensity"),
     ("look bliss:0.5", r"no expression called 'bliss'; there are neutral"),
     ("look joy:slihgt", r"'slihgt' is no intensity"),
