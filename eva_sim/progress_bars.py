@@ -12,6 +12,8 @@ from eva_sim.streams import tell
 #: Interval between two lines where no terminal is, and before the first; short work prints nothing [s].
 EVERY = 15.0
 _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} left{postfix}"
+#: The same of work whose end is not known.
+_ENDLESS_LINE = "{desc}: {n_fmt} {unit}, {elapsed} gone{postfix}"
 
 
 class ProgressBar(tqdm):
@@ -71,6 +73,8 @@ class ProgressLines(ProgressBar):
         rhythm: dict[str, Any] = {"mininterval": EVERY, "maxinterval": EVERY, "delay": EVERY, "miniters": 1}
         options |= {"file": io.StringIO(), "bar_format": _LINE, "leave": False}  # lines go through `tell`
         super().__init__(*arguments, **options, **rhythm)
+        if self.total is None:
+            self.bar_format = _ENDLESS_LINE
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Writes a line; no empty one, since that would erase the last."""

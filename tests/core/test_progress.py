@@ -30,6 +30,16 @@ def test_it_is_counted_by_hand(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "transfer: 3 of 4 steps" in (message := capsys.readouterr().err) and "robot-1" in message
 
 
+def test_work_whose_end_is_not_known_tells_no_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    for _ in progress(iter(range(3)), "cut", unit="pieces"):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "cut: 3 pieces, 00:00 gone"
+
+
 def test_what_is_short_says_nothing(capsys: pytest.CaptureFixture) -> None:
     assert list(progress(range(1000), "quick")) == list(range(1000))
     assert capsys.readouterr().err == ""
