@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -17,7 +18,7 @@ from eva_sim.real.boards.host_managed import HostManagedBoard
 from eva_sim.real.boards.interface import DRIVEN, BoardState, BoardStatus
 from eva_sim.real.boards.maestro import Maestro
 from eva_sim.real.boards.servo_bus import default_bus_ids
-from eva_sim.real.simulation.fake_bus import ServoBus
+from eva_sim.real.simulation.fake_bus import PAUSE, ServoBus
 from eva_sim.real.simulation.fake_line import MemoryPort, PtyLine
 from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.testing.board_rigs import ALL, SPEC, device_of, limits_of, open_board
@@ -26,8 +27,9 @@ from eva_sim.testing.conformance.servo_watcher import PERIOD, ServoWatcher, Watc
 
 #: States of a board that obeys targets; on a busy computer it may have held in between.
 MOVING = (BoardState.ACTIVE, BoardState.HOLD)
-#: Latency of a fake in memory, which answers at once or not at all [s].
-_AT_ONCE = 0.002
+#: Latency of a fake in memory, which answers at once or not at all [s]. A host waits longer than the pause
+#: that ends a packet, as with real adapters: else its retries would complete half a packet.
+_AT_ONCE = 1.2 * PAUSE
 
 
 class BoardBench:
@@ -45,7 +47,7 @@ class BoardBench:
         self.clock: Clock = WallClock() if trial.real_time else SimulatedClock()
         self.device, self.limits = device_of(self.kind), limits_of(self.kind)
         if isinstance(self.device, ServoBus):
-            self.device.now = self.clock.now  # a pause on the line ends a packet
+            self.device.now = self._line_time
         self.ids = default_bus_ids(SPEC)
         self.board: HostManagedBoard
         self.line: WatchedLine
@@ -53,6 +55,10 @@ class BoardBench:
         self.plug_in()
         self.watcher = ServoWatcher(self.device, self.limits, self.clock, not trial.real_time)
         self.line.watcher = self.watcher
+
+    def _line_time(self) -> float:
+        """Time by which a pause ends a packet: a host waits for answers by the wall clock in either time."""
+        return self.clock.now() + (0.0 if self.trial.real_time else time.monotonic())
 
     def plug_in(self) -> None:
         """Connects to the device, by a new line."""

@@ -102,8 +102,10 @@ def _one_order(trial: Trial, bench: Bench, message: wire.Message, disturbance: D
     bad, number = bad_frames(bench), bench.link._sequence + 2
     bench.machine.port.write(disturbance(encode_frame(message, number)) + b"\0")
     bench.clock.sleep(0.001)
-    status = bench.move(1)
-    good = answered(status) and status.state == BoardState.ACTIVE and bad_frames(bench) > bad
+    status, later = bench.move(1), 0
+    while trial.real_time and later < LATER and not answered(status):
+        status, later = bench.move(1), later + 1
+    good = answered(status) and status.state in trial.going_on and bad_frames(bench) > bad
     trial.saw("frame refused" if good else "frame taken", good)
 
 
