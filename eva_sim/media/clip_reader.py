@@ -75,7 +75,8 @@ def open_container(file: LocalFile) -> Iterator[InputContainer]:
         if isinstance(error, MediaError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"{file.path} is no picture or clip, or damaged ({reason}).") from error
+        message = f"{file.path} is no picture or clip, or damaged ({reason})."
+        raise MediaError(f"{message} Give one that a player shows, such as MP4 or PNG.") from error
     finally:
         opened.close()
 

@@ -51,6 +51,17 @@ def test_root_installs_in_ci_and_by_packages(functions: Path, command: str, ci: 
         assert code == 1 and not calls and "sudo apt-get" in message
 
 
+def test_two_calls_at_once_set_up_one_after_the_other(functions: Path) -> None:
+    log = functions.parent / "log"
+    steps = f"make_environment() {{ echo in >>{log}; sleep 0.3; echo out >>{log}; }}"
+    script = f"source {functions}; find_python() {{ :; }}; install_packages() {{ :; }}; {steps}; setup"
+    calls = [subprocess.Popen(["bash", "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [call.communicate(timeout=20)[1] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0]
+    assert log.read_text().split() == ["in", "out"] * 2
+    assert sorted(map(bool, told)) == [False, True] and "Waiting" in "".join(told)
+
+
 def test_help_names_every_command() -> None:
     text = (ROOT / "run").read_text()
     shown = subprocess.run([ROOT / "run"], capture_output=True, text=True, check=True).stdout
