@@ -49,7 +49,7 @@ def read_clip(clip: Path) -> tuple[Floats, Floats]:
     The rows are the aligned landmarks [outer-eye distances] and the turn of the head from rest [rad].
     """
     times, faces = [], []
-    with Detector("video", scores=True) as detector:
+    with Detector("unsmoothed video", scores=True) as detector:
         for time, picture in progress(open_file(clip), "detect", unit="frames"):
             if (face := detector.detect_face(picture, time)) is not None:
                 times.append(time)

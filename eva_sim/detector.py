@@ -24,7 +24,7 @@ from eva_sim.forks import ForkMark
 from eva_sim.landmarks import POINTS
 from eva_sim.streams import silence_stderr
 
-Mode = Literal["picture", "video"]
+Mode = Literal["picture", "video", "unsmoothed video"]
 
 _MODEL = "models/face_landmarker_v2.task"
 _POINTS = list(POINTS)
@@ -43,6 +43,9 @@ BLEND_SHAPES: tuple[str, ...] = (
     "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
     "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
+#: Seconds that MediaPipe is told for each second of unsmoothed video. It has no switch for its smoothing, a
+#: one-euro filter with a cut-off of 0.05 Hz at rest, which at this pace has nothing left to smooth.
+_UNSMOOTHED_PACE = 1000
 _FORKED = "this face detector was made by the parent process before the fork; make a new one in this process."
 # The canonical face in the bundle's geometry metadata: 468 vertices of x, y, z, u, v, each float
 # behind its one-byte protobuf tag, after an eight-byte head.
@@ -86,9 +89,9 @@ class Detector(Closing):
     Args:
         mode: `"picture"` treats each picture by itself, and answers the same for the same picture.
             `"video"` follows the face from frame to frame and smooths its points; use one detector
-            for each clip.
-        faces: greatest number of faces that `detect_all` finds. In video mode, points are smoothed for one
-            face only.
+            for each clip. `"unsmoothed video"` follows it, too: fast and small motions come sooner and
+            whole, and so does the noise.
+        faces: greatest number of faces that `detect_all` finds. Points are smoothed for one face only.
         scores: whether the blend shapes are scored, which `detect_face` needs.
 
     Raises:
@@ -96,7 +99,8 @@ class Detector(Closing):
     """
 
     def __init__(self, mode: Mode = "picture", faces: int = 1, scores: bool = False) -> None:
-        self._video, self._scores = mode == "video", scores
+        self._video, self._scores = mode != "picture", scores
+        self._pace = _UNSMOOTHED_PACE if mode == "unsmoothed video" else 1
         self._last, self._stamp = -math.inf, -1
         self._landmarker, self._made = _create(self._video, faces, scores), ForkMark()
         self._close = weakref.finalize(self, _close, self._landmarker, self._made)
@@ -108,7 +112,7 @@ class Detector(Closing):
 
         Args:
             image: RGB, (height, width, 3).
-            time: of the picture [s]; needed in video mode, where it must not go back.
+            time: of the picture [s]; needed in video, where it must not go back.
 
         Returns:
             float64 (478, 3) [pixels], x right in the picture (to a facing person's own left), y up,
@@ -163,9 +167,9 @@ class Detector(Closing):
         if not self._video:
             return self._landmarker.detect(picture)
         if time is None or not math.isfinite(time) or time < self._last:
-            raise ValueError("video mode needs the time of each picture, and it must not go back.")
+            raise ValueError("video needs the time of each picture, and it must not go back.")
         self._last = time
-        self._stamp = max(round(1000 * time), self._stamp + 1)  # MediaPipe wants milliseconds that rise
+        self._stamp = max(round(1000 * self._pace * time), self._stamp + 1)  # in milliseconds that rise
         return self._landmarker.detect_for_video(picture, self._stamp)
 
 

@@ -4,8 +4,8 @@
 
 It films synthetic people as `tools.build_crowd` does, but others: nobody of the crowd that mirroring is
 tested on. Their faces at rest are found as in a clip, and what is read of their motion is compared with the
-true one. An interrupted call continues; people who were filmed with other landmarks are in another folder. It
-takes a quarter of an hour.
+true one. An interrupted call continues; people who were filmed with other landmarks, or read in another way,
+are in another folder. It takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from eva_sim.files import check_output_folder, read_arrays
 from eva_sim.progress import progress
 from eva_sim.reading_correction import ReadingCorrection
 from tools.build_crowd import build_crowd
-from tools.crowd.film import plan_crowd
+from tools.crowd.film import READ_AS, plan_crowd
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "precomputed" / "person_reading.npz"
@@ -33,9 +33,9 @@ PEOPLE, SEED = 80, 1000
 
 
 def crowd_folder(spec: FaceSpec) -> Path:
-    """Returns the folder of people whose true motion is that of the present landmarks."""
+    """Returns the folder of people with the present landmarks, read as clips are read now."""
     embedding = spec.file("precomputed/landmark_embedding.npz").read_bytes()
-    return ROOT / "out" / f"crowd_reading_{hashlib.sha256(embedding).hexdigest()[:8]}"
+    return ROOT / "out" / f"crowd_reading_{hashlib.sha256(embedding + READ_AS.encode()).hexdigest()[:8]}"
 
 
 def read_person(person: Path) -> tuple[Floats, Floats, Floats]:

@@ -82,7 +82,7 @@ class FrameDetector:
 
     def frames(self, stopped: Callable[[], bool] = lambda: False) -> Generator[DetectedFrame, None, None]:
         """Yields the frames as they come, until the source ends or `stopped` returns True."""
-        mode: Mode = "picture" if isinstance(self.source, StillSource) else "video"
+        mode: Mode = "picture" if isinstance(self.source, StillSource) else "unsmoothed video"
         detector = Detector(mode, scores=True)
         with detector, Detector(faces=2) as searcher, closing(iter(self.source)) as pictures:
             waiting = perf_counter()

@@ -18,7 +18,7 @@ AHEAD = 0.06
 #: Time between two taps [s], and their weights, newest first, rounded to a sum of 1. Fitted on the first half
 #: of the sample clip, with weight 1 on the third difference of the prediction: `benchmarks.anticipation`.
 TAP_PERIOD = 0.04
-TAPS = (0.59, 0.64, 0.33, -0.03, -0.20, -0.25, -0.11, 0.03)
+TAPS = (0.50, 0.61, 0.38, 0.06, -0.14, -0.22, -0.16, -0.03)
 
 
 class HeadPredictor:

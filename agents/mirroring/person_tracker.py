@@ -38,7 +38,8 @@ class OneEuroFilter:
     """A low-pass filter that follows fast moves and calms slow ones.
 
     Casiez, Roussel and Vogel, CHI 2012, with the speed of a whole point rather than of each of its
-    coordinates, so that the filter turns with the axes.
+    coordinates, so that the filter turns with the axes. Its numbers are a compromise of lag and
+    jerk, chosen on the sample clip and on 22 synthetic people for tuning.
 
     Attributes:
         min_cutoff: cut-off frequency at rest [Hz].
@@ -46,8 +47,8 @@ class OneEuroFilter:
         speed_cutoff: cut-off frequency of the speed estimate [Hz].
     """
 
-    min_cutoff: float = 1.7
-    beta: float = 15.0
+    min_cutoff: float = 2.5
+    beta: float = 4.0
     speed_cutoff: float = 1.0
     _time: float = field(default=0.0, init=False)
     _value: Floats | None = field(default=None, init=False)

@@ -114,7 +114,7 @@ def test_a_hand_before_the_face_is_not_accepted(person: PersonTracker) -> None:
 @pytest.fixture(scope="module")
 def resting_faces() -> list[DetectedFace]:
     """The first two seconds of the sample, in which the man is at rest."""
-    with Detector("video", scores=True) as detector:
+    with Detector("unsmoothed video", scores=True) as detector:
         clip = islice(open_source(asset("samples/person.mp4")), 50)
         found = [detector.detect_face(picture, time) for time, picture in clip]
     return [face for face in found if face is not None]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eva_sim.detector import Detector
+from eva_sim.detector import Detector, Mode
 from eva_sim.errors import MediaError
 from eva_sim.files import asset
 from eva_sim.landmarks import POINTS, Aligner, face_measurements
@@ -57,6 +57,17 @@ def test_video_takes_times_closer_than_its_milliseconds_but_none_that_go_back() 
         for wrong in (None, 0.5, float("nan"), float("inf")):
             with pytest.raises(ValueError, match="the time of each picture"):
                 detector.landmarks(picture, wrong)
+
+
+def test_unsmoothed_video_keeps_what_video_smooths() -> None:
+    frames = list(islice(open_source(CLIP), 25))
+
+    def roughness(mode: Mode) -> float:
+        with Detector(mode) as detector:
+            seen = [detector.landmarks(picture, time) for time, picture in frames]
+        return float(np.abs(np.diff(np.array(seen), 3, axis=0)).mean())
+
+    assert roughness("unsmoothed video") > 1.2 * roughness("video")
 
 
 def test_a_missing_clip_is_told(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from eva_sim.averaged_landmarks import SHIFTS
 from eva_sim.contract import Floats, load_spec
-from eva_sim.detector import BLEND_SHAPES, IRISES, DetectedFace, Detector
+from eva_sim.detector import BLEND_SHAPES, IRISES, DetectedFace, Detector, Mode
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS
 from tools.crowd.camera import CrowdCamera, Picture, View
@@ -24,6 +24,8 @@ from tools.crowd.script import RESTS, Rests, Script, write_script
 
 DURATION = (8.0, 10.0)  # s, least and greatest
 _DISTANCE, _SIZES = (0.45, 1.1), (288, 320)  # m, pixels
+#: How the clips are read: as mirroring reads a camera.
+READ_AS: Mode = "unsmoothed video"
 #: Height of the drawn part of a person at the face [m], least and greatest.
 _FRAMED = (0.22, 0.31)
 #: Share of the mean skin of each descent on the way from light to dark.
@@ -136,7 +138,7 @@ def _read_frames(frames: list[Picture], time: Floats) -> dict[str, NDArray[np.fl
         "irises": np.full((len(frames), len(IRISES), 3), np.nan, np.float32),
         "scores": np.full((len(frames), len(BLEND_SHAPES)), np.nan, np.float32),
     }
-    with Detector("video", scores=True) as detector:
+    with Detector(READ_AS, scores=True) as detector:
         for row, (frame, at) in enumerate(zip(frames, time, strict=True)):
             face = detector.detect_face(frame, float(at))
             if face is not None:
