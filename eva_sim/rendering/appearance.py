@@ -137,7 +137,7 @@ def _lid_loops(points: Floats, margin: np.ndarray) -> list[np.ndarray]:
 def _place_head(skin, points, share, lift, jaw, skull, head):  # type: ignore[no-untyped-def]
     """Writes world vertices of the skin and of the shell around it, whose `points` follow the jaw by a share.
 
-    Where the neck is lifted with the skull, all of its motion is added; at the base nothing.
+    `lift` is the share of the skull's motion that each vertex follows, so that the neck bends.
     """
     for i in range(len(points)):
         if i < len(skin):

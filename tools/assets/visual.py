@@ -17,6 +17,8 @@ NECK_CUT = -0.165  # m; the neck ends here
 # m; the neck's lower end as it stands in a collar: half width, half depth and middle of an ellipse, and the
 # heights from which and below which it is inside
 COLLAR, COLLAR_MIDDLE, FREE, INSIDE = (0.0520, 0.0490), -0.105, -0.124, -0.132
+# m; the neck stands still below the first height, in the collar, and moves with the skull above the second
+STILL, SKULL = -0.135, -0.075
 
 
 def visual_meshes(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int]) -> Arrays:
@@ -61,9 +63,8 @@ def head_shell(source: Source, skin: Arrays, mask: np.ndarray, hidden: set[int])
     whole = np.concatenate([skin["points"], around[~welded]])
     triangles = np.concatenate([skin["triangles"], number[faces]])
     jaw = _shell_jaw(whole, triangles, skin)
-    lift = np.clip((whole[:, 1] - NECK_CUT) / 0.035, 0, 1)
-    return {"head_points": whole, "head_triangles": triangles, "head_jaw": jaw,
-            "head_lift": lift**2 * (3 - 2 * lift)}  # fmt: skip
+    lift = _shell_lift(whole, triangles, len(skin["points"]))
+    return {"head_points": whole, "head_triangles": triangles, "head_jaw": jaw, "head_lift": lift}
 
 
 def _without_shoulders(points: np.ndarray) -> np.ndarray:
@@ -73,6 +74,20 @@ def _without_shoulders(points: np.ndarray) -> np.ndarray:
     share = np.clip((FREE - points[:, 1]) / (FREE - INSIDE), 0, 1)
     scale = 1 - share * (1 - 1 / beyond)
     return np.stack([scale * x, points[:, 1], scale * z + COLLAR_MIDDLE], axis=1)
+
+
+def _shell_lift(points: np.ndarray, triangles: np.ndarray, skin_size: int) -> np.ndarray:
+    """Share of the skull's motion that each vertex of head and neck follows, (V,) in 0..1.
+
+    The skin, which is simulated in the frame of the skull, follows all of it. The neck bends between skull
+    and collar, so that no gap opens in the collar when the head turns.
+    """
+    height = points[:, 1]
+    known = dict.fromkeys(np.flatnonzero(height < STILL).tolist(), 0.0)
+    known |= dict.fromkeys(np.flatnonzero(height > SKULL).tolist(), 1.0)
+    known |= dict.fromkeys(range(skin_size), 1.0)
+    lift = np.clip(harmonic_field(points, triangles, known), 0, 1)
+    return lift**2 * (3 - 2 * lift)  # level at both ends, so that no edge shows
 
 
 def _shell_jaw(points: np.ndarray, triangles: np.ndarray, skin: Arrays) -> np.ndarray:
