@@ -19,7 +19,6 @@ import numpy as np
 
 from eva_sim.clock import SimulatedClock
 from eva_sim.files import write_json
-from eva_sim.priority import run_ahead
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.simulation.fake_line import PtyLine
 from eva_sim.testing.board_rigs import (
@@ -32,6 +31,7 @@ from eva_sim.testing.board_rigs import (
     limp,
     open_board,
 )
+from eva_sim.thread_priority import run_ahead
 
 HOST = """
 import os, signal, sys, time

@@ -7,15 +7,19 @@ to do. A robot that hears nothing meanwhile holds, and then goes limp.
 from __future__ import annotations
 
 import gc
+import mmap
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from eva_sim import thread_priority
 from eva_sim.clock import Clock, WallClock
+from eva_sim.thread_priority import BEAT, LENT, run_ahead, run_as_usual, runs_as_usual
 
-#: Real-time priorities, the lowest ones: ahead of ordinary programs, behind everything else of that kind.
-AHEAD, LENT = 2, 1
 #: What helps a robot whose program waited too long for its turn.
 ADVICE = (
     " This user's programs have no real-time priority, and may wait for their turn on a busy computer; "
@@ -23,24 +27,43 @@ ADVICE = (
 )
 
 
-def run_ahead(task: int = 0, priority: int = AHEAD) -> bool:
-    """Lets a thread run ahead of ordinary programs from now on; threads and processes it starts do not.
+class _Lender:
+    """A process that lends priority to this one while beats are missing, see `thread_priority`."""
 
-    Args:
-        task: number of the thread, or of the process whose first thread is meant; 0 for the calling thread.
-        priority: its real-time priority.
+    def __init__(self) -> None:
+        memory = os.memfd_create("beats")
+        os.ftruncate(memory, BEAT.size)
+        self._beats = mmap.mmap(memory, BEAT.size)
+        program = [sys.executable, "-I", "-S", os.path.realpath(thread_priority.__file__)]
+        self._process = subprocess.Popen(
+            [*program, str(os.getpid()), str(memory)],
+            stdin=subprocess.PIPE,
+            pass_fds=(memory,),
+            start_new_session=True,  # Ctrl-C is for the host alone
+        )
+        os.close(memory)
+        run_ahead(self._process.pid)
 
-    Returns:
-        Whether the system allows it: Linux does to root, and to users with a limit `rtprio`.
-    """
-    with suppress(AttributeError, OSError):  # other systems; no permission, or the task has ended
-        os.sched_setscheduler(task, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-        return True
-    return False
+    def beat(self) -> None:
+        """Notes that the thread has the interpreter."""
+        BEAT.pack_into(self._beats, 0, time.monotonic())
+
+    def close(self) -> None:
+        """Ends the process, which first takes back what it has lent."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class RunningAhead:
     """Lets the thread that calls `begin` run ahead until the same thread calls `end`.
+
+    The thread has to use `lending_priority` every few hundredths of a second. While it does not, because it
+    waits for another thread of this program, all of them run ahead.
 
     Args:
         clock: of what the thread drives; only the wall clock does not wait for it.
@@ -50,6 +73,7 @@ class RunningAhead:
         self._in_real_time = isinstance(clock, WallClock)
         self._thread: int | None = None
         self._refused = False
+        self._lender: _Lender | None = None
 
     def begin(self) -> None:
         """Begins. May be called twice.
@@ -61,7 +85,10 @@ class RunningAhead:
             gc.collect()
             gc.freeze()
             self._refused = not run_ahead()
-            self._thread = None if self._refused else threading.get_ident()
+            if not self._refused:
+                self._thread = threading.get_ident()
+                with suppress(OSError):  # no memory for a process; a robot can be driven without it
+                    self._lender = _Lender()
 
     @property
     def priority_advice(self) -> str:
@@ -73,8 +100,11 @@ class RunningAhead:
         if self._in_real_time:
             gc.unfreeze()
         if self._thread == threading.get_ident():
-            _run_as_usual(0)
+            run_as_usual()
             self._thread = None
+        if self._lender is not None:
+            self._lender.close()
+            self._lender = None
 
     @contextmanager
     def lending_priority(self) -> Iterator[None]:
@@ -88,22 +118,13 @@ class RunningAhead:
             yield
         finally:
             for task in lent:
-                _run_as_usual(task)
+                run_as_usual(task)
+            if self._lender is not None:
+                self._lender.beat()
 
 
 def _others() -> list[int]:
     """Numbers of the other threads of this program that do not run ahead."""
     here = threading.current_thread()
     tasks = [t.native_id for t in threading.enumerate() if t is not here and t.native_id is not None]
-    return [task for task in tasks if _runs_as_usual(task)]
-
-
-def _runs_as_usual(task: int) -> bool:
-    with suppress(OSError):  # it has ended
-        return os.sched_getscheduler(task) == os.SCHED_OTHER
-    return False
-
-
-def _run_as_usual(task: int) -> None:
-    with suppress(OSError):  # it has ended
-        os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
+    return [task for task in tasks if runs_as_usual(task)]

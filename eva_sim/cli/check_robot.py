@@ -13,7 +13,7 @@ from eva_sim.cli.findings import Finding
 from eva_sim.contract import load_spec
 from eva_sim.errors import RobotError
 from eva_sim.files import check_output_folder
-from eva_sim.priority import run_ahead
+from eva_sim.thread_priority import run_ahead
 
 #: Programs that put the firmware on a board, and their Debian packages.
 _FLASHING = {"avr-gcc": "gcc-avr", "avr-objcopy": "binutils-avr", "avrdude": "avrdude", "make": "make"}

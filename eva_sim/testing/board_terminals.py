@@ -20,7 +20,6 @@ import numpy as np
 
 from eva_sim.contract import load_spec
 from eva_sim.files import Closing
-from eva_sim.priority import run_ahead
 from eva_sim.real.boards.servo_bus import default_bus_ids
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.opening import open_robot
@@ -31,6 +30,7 @@ from eva_sim.real.simulation.fake_maestro import FakeMaestro
 from eva_sim.real.simulation.mock_board import MockBoard, mock_id
 from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.testing.board_rigs import held_positions
+from eva_sim.thread_priority import run_ahead
 
 #: Kinds of boards; `"firmware"` is the rules of our firmware in Python.
 KINDS = ("firmware", "maestro", "feetech", "dynamixel")

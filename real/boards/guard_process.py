@@ -11,7 +11,6 @@ from typing import Protocol
 
 from eva_sim.clock import ELAPSING, WallClock
 from eva_sim.errors import LinkError
-from eva_sim.priority import run_ahead
 from eva_sim.real.boards import line_guard
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.line_guard import (
@@ -29,6 +28,7 @@ from eva_sim.real.boards.line_guard import (
     WRITE,
     write_all,
 )
+from eva_sim.thread_priority import run_ahead
 
 #: Beats without an answer after which the guard counts as frozen; the host sends 80 a second.
 MOST_UNANSWERED = 80

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from eva_sim.errors import EvaError
-from eva_sim.priority import run_ahead
+from eva_sim.thread_priority import run_ahead
 
 #: Time between two checks [s]; a quarter of the 50 ms by which a hold may be late.
 INTERVAL = 0.0125

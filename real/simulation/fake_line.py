@@ -20,7 +20,7 @@ import tty
 from collections.abc import Callable
 
 from eva_sim.files import Closing
-from eva_sim.priority import run_ahead
+from eva_sim.thread_priority import run_ahead
 
 
 class FakeDevice(abc.ABC):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from eva_sim.errors import RobotError
-from eva_sim.priority import run_ahead
+from eva_sim.thread_priority import run_ahead
 
 #: Clock of the simulated processor [1/s].
 HERTZ = 16_000_000

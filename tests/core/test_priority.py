@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from eva_sim.clock import SimulatedClock, WallClock
-from eva_sim.priority import AHEAD, LENT, RunningAhead, run_ahead
+from eva_sim.priority import RunningAhead
+from eva_sim.thread_priority import AHEAD, LENT, run_ahead
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="the system has no such calls")
 
@@ -85,6 +89,49 @@ def test_what_it_starts_does_not(allowed: None) -> None:
     finally:
         ahead.end()
     assert found == [0, 0]
+
+
+def eventually(wanted: int, task: int) -> bool:
+    """Whether a thread soon has a priority."""
+    end = time.monotonic() + 20
+    while priority(task) != wanted and time.monotonic() < end:
+        time.sleep(0.001)
+    return priority(task) == wanted
+
+
+def test_others_run_ahead_while_it_cannot_say_that_it_lives(allowed: None, other_thread: int) -> None:
+    ahead = RunningAhead(WallClock())
+    ahead.begin()
+    try:
+        for _ in range(2):
+            with ahead.lending_priority():
+                pass
+            assert eventually(LENT, other_thread)
+            assert eventually(0, other_thread)  # a robot is limp by now
+        with ahead.lending_priority():
+            pass
+        assert eventually(LENT, other_thread)
+    finally:
+        ahead.end()
+    assert priority(other_thread) == 0
+
+
+def test_what_lends_priority_ends_with_the_program(allowed: None) -> None:
+    ahead = RunningAhead(WallClock())
+    ahead.begin()
+    lenders = _children()
+    ahead.end()
+    assert lenders and not _children() & lenders
+
+
+def _children() -> set[str]:
+    """Processes that lend priority to this one."""
+    wanted, found = f"thread_priority.py\0{os.getpid()}\0", set[str]()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if wanted in (process / "cmdline").read_text():
+                found.add(process.name)
+    return found
 
 
 def test_simulated_time_waits_for_nobody() -> None:
