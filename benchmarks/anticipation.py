@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
 from eva_sim.agents.mirroring.metrics import ANGLES, measure_faces
 from eva_sim.agents.mirroring.motion_metrics import lag_between, rms_jerk
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
@@ -49,7 +50,7 @@ def read_clip(clip: Path) -> tuple[Floats, Floats]:
     The rows are the aligned landmarks [outer-eye distances] and the turn of the head from rest [rad].
     """
     times, faces = [], []
-    with Detector("unsmoothed video", scores=True) as detector:
+    with Detector(VIDEO_MODE, scores=True) as detector:
         for time, picture in progress(open_file(clip), "detect", unit="frames"):
             if (face := detector.detect_face(picture, time)) is not None:
                 times.append(time)

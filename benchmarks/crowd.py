@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -213,6 +214,20 @@ def choose_people(folder: Path, part: str, most: int | None) -> list[Path]:
     return wanted[:most]
 
 
+def keep_settings(file: Path, settings: dict[str, Any], resume: bool) -> None:
+    """Writes with which settings people are measured, so that only such figures are put together.
+
+    Raises:
+        DataError: an interrupted run that is to go on had others.
+    """
+    if resume and file.exists() and (before := read_json(file)) != settings:
+        raise DataError(
+            f"{file.parent} was measured with {before}, not {settings}; "
+            "leave out --resume, or choose another --out."
+        )
+    write_json(file, settings)
+
+
 @contextmanager
 def _open_bench(
     files: list[Path], model: Path, reports: list[Path], passes: int
@@ -247,6 +262,8 @@ def main() -> None:
     if given.passes < 1:
         parser.error("--passes is at least 1")
     out = check_output_folder(given.out)
+    settings = {"folder": str(given.folder.resolve()), "model": str(given.model), "passes": given.passes}
+    keep_settings(out / "people" / "settings.json", settings, given.resume)
     files = choose_people(given.folder, given.part, given.people)
     reports = [out / "people" / f"{file.stem}.json" for file in files]
     missing = [place for place, each in enumerate(reports) if not (given.resume and each.exists())]

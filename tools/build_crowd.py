@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eva_sim.files import check_output_folder, write_arrays
+from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
+from eva_sim.errors import DataError
+from eva_sim.files import check_output_folder, read_arrays, write_arrays
 from eva_sim.media.encoding import write_video
 from eva_sim.progress import progress, report
 from eva_sim.workers.choice import choose_workers
@@ -35,14 +37,36 @@ def build_crowd(wheel: Path, out: Path, people: list[Person], clips: bool, worke
         people: to film.
         clips: whether to write each clip as a video, too.
         workers: number of processes.
+
+    Raises:
+        DataError: the folder has other people, or people who were read in another way.
     """
-    missing = [person for person in people if not (out / f"{person.name}.npz").exists()]
+    missing = [person for person in people if not _is_filmed(person, out / f"{person.name}.npz")]
+    if not missing:
+        return  # without opening the studio
     filmed = choose_workers(workers).run_jobs(
         partial(_open_studio, wheel, out, missing, clips), range(len(missing))
     )
     with closing(filmed):
         for _ in progress(filmed, "film", unit="people", total=len(missing)):
             pass
+
+
+def _is_filmed(person: Person, file: Path) -> bool:
+    """Whether a person has a file.
+
+    Raises:
+        DataError: it is of somebody else, or was read in another way.
+    """
+    if not file.exists():
+        return False
+    arrays = read_arrays(file)
+    if int(arrays["seed"]) != person.seed or str(arrays.get("read_as", "")) != VIDEO_MODE:
+        raise DataError(
+            f"{file} was filmed with another --seed, or read with another setting of the detector; "
+            "film into another folder."
+        )
+    return True
 
 
 @contextmanager
@@ -84,4 +108,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DataError as error:
+        sys.exit(str(error))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.detector import DetectedFace
@@ -24,7 +25,7 @@ from eva_sim.files import check_output_folder, read_arrays
 from eva_sim.progress import progress
 from eva_sim.reading_correction import ReadingCorrection
 from tools.build_crowd import build_crowd
-from tools.crowd.film import READ_AS, plan_crowd
+from tools.crowd.film import plan_crowd
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "precomputed" / "person_reading.npz"
@@ -35,7 +36,7 @@ PEOPLE, SEED = 80, 1000
 def crowd_folder(spec: FaceSpec) -> Path:
     """Returns the folder of people with the present landmarks, read as clips are read now."""
     embedding = spec.file("precomputed/landmark_embedding.npz").read_bytes()
-    return ROOT / "out" / f"crowd_reading_{hashlib.sha256(embedding + READ_AS.encode()).hexdigest()[:8]}"
+    return ROOT / "out" / f"crowd_reading_{hashlib.sha256(embedding + VIDEO_MODE.encode()).hexdigest()[:8]}"
 
 
 def read_person(person: Path) -> tuple[Floats, Floats, Floats]:

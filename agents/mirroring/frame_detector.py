@@ -18,6 +18,8 @@ from eva_sim.media.sources import FrameSource, StillSource
 
 #: Time between two searches for a second face; the search is as slow as following the first one [s].
 SEARCH_PERIOD = 1.0
+#: How a clip or a camera is read.
+VIDEO_MODE: Mode = "unsmoothed video"
 
 
 class DetectedFrame(NamedTuple):
@@ -82,8 +84,7 @@ class FrameDetector:
 
     def frames(self, stopped: Callable[[], bool] = lambda: False) -> Generator[DetectedFrame, None, None]:
         """Yields the frames as they come, until the source ends or `stopped` returns True."""
-        mode: Mode = "picture" if isinstance(self.source, StillSource) else "unsmoothed video"
-        detector = Detector(mode, scores=True)
+        detector = Detector("picture" if isinstance(self.source, StillSource) else VIDEO_MODE, scores=True)
         with detector, Detector(faces=2) as searcher, closing(iter(self.source)) as pictures:
             waiting = perf_counter()
             for time, picture in pictures:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
 from eva_sim.agents.mirroring.head_and_gaze import IRIS_RADIUS
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, rms_distance
 from eva_sim.agents.mirroring.person_tracker import EASE, HOLD, MAX_SPEED, OneEuroFilter, PersonTracker
@@ -114,7 +115,7 @@ def test_a_hand_before_the_face_is_not_accepted(person: PersonTracker) -> None:
 @pytest.fixture(scope="module")
 def resting_faces() -> list[DetectedFace]:
     """The first two seconds of the sample, in which the man is at rest."""
-    with Detector("unsmoothed video", scores=True) as detector:
+    with Detector(VIDEO_MODE, scores=True) as detector:
         clip = islice(open_source(asset("samples/person.mp4")), 50)
         found = [detector.detect_face(picture, time) for time, picture in clip]
     return [face for face in found if face is not None]

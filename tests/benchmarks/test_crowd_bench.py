@@ -108,6 +108,9 @@ def test_the_command_writes_a_report_of_its_part(
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--resume"])
     crowd.main()
     assert mirrored == ["person_002"] and read_json(out / "report.json") == report
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--passes", "3"])
+    with pytest.raises(DataError, match="leave out --resume"):  # the two would be put together
+        crowd.main()
 
 
 def test_a_clip_is_played_forth_and_back(folder: Path, twin: UnseenTwin) -> None:

@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
+from eva_sim.errors import DataError
+from eva_sim.files import write_arrays
 from tools.assets.source import Source
+from tools.build_crowd import build_crowd
 from tools.crowd.camera import CrowdCamera, View
 from tools.crowd.film import plan_crowd
 from tools.crowd.head import Shape, eye_rotation, head_rotation
@@ -159,3 +163,15 @@ def test_a_moved_vertex_moves_the_picture() -> None:
     view, eyes = View(0.5, (0.0, 0.0), 0.0, 0.4, 96), np.tile(np.eye(4), (2, 1, 1))
     shown = [(camera.picture(Shape(size * points, eyes), view) < 200).all(2).mean() for size in (1.0, 0.5)]
     assert shown[0] == pytest.approx(4 * shown[1], rel=0.1)
+
+
+def test_only_the_same_people_who_were_read_alike_are_continued(tmp_path: Path) -> None:
+    person, other = plan_crowd(1, 0), plan_crowd(1, 1)
+    file = tmp_path / "person_000.npz"
+    write_arrays(file, seed=np.array(person[0].seed), read_as=np.array(VIDEO_MODE))
+    build_crowd(Path("no wheel"), tmp_path, person, clips=False)  # is filmed already
+    with pytest.raises(DataError, match="another folder"):
+        build_crowd(Path("no wheel"), tmp_path, other, clips=False)
+    write_arrays(file, seed=np.array(person[0].seed))
+    with pytest.raises(DataError, match="another folder"):
+        build_crowd(Path("no wheel"), tmp_path, person, clips=False)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
 from eva_sim.averaged_landmarks import SHIFTS
 from eva_sim.contract import Floats, load_spec
-from eva_sim.detector import BLEND_SHAPES, IRISES, DetectedFace, Detector, Mode
+from eva_sim.detector import BLEND_SHAPES, IRISES, DetectedFace, Detector
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS
 from tools.crowd.camera import CrowdCamera, Picture, View
@@ -24,8 +25,6 @@ from tools.crowd.script import RESTS, Rests, Script, write_script
 
 DURATION = (8.0, 10.0)  # s, least and greatest
 _DISTANCE, _SIZES = (0.45, 1.1), (288, 320)  # m, pixels
-#: How the clips are read: as mirroring reads a camera.
-READ_AS: Mode = "unsmoothed video"
 #: Height of the drawn part of a person at the face [m], least and greatest.
 _FRAMED = (0.22, 0.31)
 #: Share of the mean skin of each descent on the way from light to dark.
@@ -98,7 +97,7 @@ class Studio:
             "gaze": script.gaze, "head": script.head,
             "head_rotation": np.array([head_rotation(angles) for angles in script.head]),
             "rest": script.rest, "rests": np.array(person.rests), "tuning": np.array(person.tuning),
-            "seed": np.array(person.seed), "size": np.array(view.size),
+            "seed": np.array(person.seed), "read_as": np.array(VIDEO_MODE), "size": np.array(view.size),
             "view": np.array([view.distance, view.angle]),
         }  # fmt: skip
         return arrays, frames
@@ -138,7 +137,7 @@ def _read_frames(frames: list[Picture], time: Floats) -> dict[str, NDArray[np.fl
         "irises": np.full((len(frames), len(IRISES), 3), np.nan, np.float32),
         "scores": np.full((len(frames), len(BLEND_SHAPES)), np.nan, np.float32),
     }
-    with Detector(READ_AS, scores=True) as detector:
+    with Detector(VIDEO_MODE, scores=True) as detector:
         for row, (frame, at) in enumerate(zip(frames, time, strict=True)):
             face = detector.detect_face(frame, float(at))
             if face is not None:
