@@ -199,3 +199,8 @@ def face_measurements(aligned: Floats) -> dict[str, Floats]:
         "lid_opening": gap((159, 386), (145, 374)),
         "corner_height": corners[..., 1].mean(-1) - at(0, 17)[..., 1].mean(-1),
     }
+
+
+def measurement_in_words(name: str) -> str:
+    """Returns the name of a measurement as people read it."""
+    return {"jaw_opening": "mouth opening"}.get(name, name.replace("_", " "))

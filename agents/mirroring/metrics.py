@@ -10,7 +10,7 @@ import numpy as np
 from eva_sim.agents.mirroring.controller import MirrorTrace
 from eva_sim.agents.mirroring.motion_metrics import LEAST_ROWS, lag_between
 from eva_sim.contract import Face, Floats
-from eva_sim.landmarks import face_measurements
+from eva_sim.landmarks import face_measurements, measurement_in_words
 
 #: A person's measurement that varies less than this is at rest, and correlates with nothing [standard
 #: deviation; neutral outer-eye distances, and rad of angles].
@@ -113,7 +113,7 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
         return [
             ("change from neutral [outer-eye distances, degrees]", "person", "robot"),
             *(
-                (_in_words(name), *(_tell(name, each[who]) for who in ("person", "robot")))
+                (measurement_in_words(name), *(_tell(name, each[who]) for who in ("person", "robot")))
                 for name, each in changes
             ),
         ]
@@ -124,7 +124,7 @@ def tabulate_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
             cells = ["at rest", "", ""]
         else:
             cells = [f"{value:.2f}", f"{100 * share:.0f} %", "" if lag is None else f"{1000 * lag:.0f} ms"]
-        rows.append((_in_words(name), *cells))
+        rows.append((measurement_in_words(name), *cells))
     return rows
 
 
@@ -136,10 +136,6 @@ def tabulate_stages(stages: Mapping[str, Mapping[str, float]]) -> list[tuple[str
 
 def _tell(name: str, value: float) -> str:
     return f"{np.degrees(value):+.1f}°" if name in ANGLES else f"{value:+.3f}"
-
-
-def _in_words(name: str) -> str:
-    return {"jaw_opening": "mouth opening"}.get(name, name.replace("_", " "))
 
 
 def _lag(person: Floats, robot: Floats, time: Floats) -> float | None:

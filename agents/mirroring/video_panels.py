@@ -18,6 +18,7 @@ from eva_sim.contact_sheet import BACKGROUND, INK, PERSON, QUIET, ROBOT, load_fo
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import DetectedFace
 from eva_sim.files import atomic_path
+from eva_sim.landmarks import measurement_in_words
 from eva_sim.media.geometry import fit_with_bars
 
 Picture = NDArray[np.uint8]
@@ -278,10 +279,12 @@ def _write_still_summary(
     for shift, who, colour in ((-0.2, "person", PERSON), (0.2, "robot", ROBOT)):
         values = [each[who] for each in change.values()]
         plot.barh(rows + shift, values, 0.36, color=np.array(colour) / 255, label=who)
-    plot.set_yticks(rows, [name.replace("_", " ") for name in change])
+    plot.set_yticks(rows, [measurement_in_words(name) for name in change])
     plot.invert_yaxis()
     plot.axvline(0, color=np.array(QUIET) / 255, linewidth=1)
-    plot.set_xlabel("change from neutral [outer-eye distances];\nan average face is the person's neutral one")
+    plot.set_xlabel(
+        "change from neutral [outer-eye distances, rad];\nan average face is the person's neutral one"
+    )
     plot.spines[["top", "right"]].set_visible(False)
     plot.legend(frameon=False)
     with atomic_path(path) as part:
