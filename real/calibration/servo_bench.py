@@ -11,6 +11,7 @@ import numpy as np
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec
 from eva_sim.errors import RobotError
+from eva_sim.priority import RunningAhead
 from eva_sim.real.boards.interface import TARGETS_STOPPED, Board, BoardLimits, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import pulse_change_to_raw, pulse_to_raw
 from eva_sim.real.wire.firmware_table import channel_rows
@@ -59,7 +60,7 @@ class ServoBench:
         self.widest = BoardLimits(widest.low, widest.high, widest.rest, slew)
         numbers = np.concatenate([widest.low, widest.high, widest.rest, slew])
         board.configure(self.widest, zlib.crc32(numbers.astype("<f8").tobytes()) or 1)
-        self._armed: int | None = None
+        self._ahead, self._armed = RunningAhead(clock), None
         self._targets = widest.rest.astype(float).copy()
         self.raw = self.goal = 0.0
         self.notice = ""
@@ -67,9 +68,13 @@ class ServoBench:
         self._hard_at: float | None = None  # position from which it is giving way [raw]
         self._hard_for = 0.0  # time of effort so far [s]
 
+    _armed: int | None
+
     @contextmanager
     def armed(self, actuator: int) -> Iterator[None]:
         """Arms one servo at its rest during the block; afterwards all servos are limp again.
+
+        The calling thread runs ahead of other programs meanwhile, see `eva_sim.priority`.
 
         Raises:
             RobotError: the board refuses, or reports a fault.
@@ -78,6 +83,7 @@ class ServoBench:
         self._armed, self.raw = actuator, float(self.widest.rest[actuator])
         self.goal, self._way, self._hard_at, self._hard_for = self.raw, 0.0, None, 0.0
         self.notice = ""
+        self._ahead.begin()
         try:
             status = self.board.arm({actuator})
             until = self.clock.now() + _ARMING_TIME
@@ -87,7 +93,10 @@ class ServoBench:
             yield
         finally:
             self._armed = None
-            self.board.disarm()
+            try:
+                self.board.disarm()
+            finally:
+                self._ahead.end()
 
     def idle(self) -> None:
         """Lets one wire period pass while all servos are limp; the board still hears from its host."""
@@ -150,7 +159,8 @@ class ServoBench:
         return float(np.clip(raw, self.widest.low[actuator], self.widest.high[actuator]))
 
     def _send(self) -> BoardStatus:
-        status = self.board.send(self._targets.copy())
+        with self._ahead.lending_priority():
+            status = self.board.send(self._targets.copy())
         self.clock.sleep(self._period)
         return status
 
@@ -164,11 +174,12 @@ class ServoBench:
         hot = self._armed is not None and status.temperature[self._armed] > self._too_hot
         if hot or status.state not in (BoardState.ACTIVE, BoardState.HOLD):
             state = "the servo is too hot" if hot else f"the board is {status.state.name.lower()}"
-            reason = "; ".join([state, *status.faults])
+            reason, advice = "; ".join([state, *status.faults]), ""
             if any(fault.startswith(TARGETS_STOPPED) for fault in status.faults):
                 reason += "; if the cable is intact, this computer is overloaded: close other programs"
+                advice = self._ahead.priority_advice
             raise RobotError(
-                f"the servo was made limp: {reason}. Check the robot, then run `eva calibrate` again."
+                f"the servo was made limp: {reason}. Check the robot, then run `eva calibrate` again.{advice}"
             )
 
 

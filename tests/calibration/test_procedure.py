@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +36,7 @@ from eva_sim.real.calibration.session import (
 )
 from eva_sim.testing.calibration_rig import PERIOD, RecordingBoard, careful_endpoints, session
 from eva_sim.testing.fake_face import FakeFace
+from eva_sim.thread_priority import AHEAD, run_ahead, run_as_usual
 
 
 def test_all_servos_are_found_slowly_and_one_at_a_time(
@@ -355,3 +357,18 @@ def test_what_was_found_becomes_a_calibration(spec: FaceSpec, bench: ServoBench,
     joint = made.actuators["jaw"]
     assert (joint.backlash, joint.delay, joint.drive_mode) == (0.04, 2, 0) and made.date != "nominal"
     assert made.actuators["lid_right"].drive_mode == 1 and made.outer_eye == 0.095
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="the system has no such calls")
+def test_the_bench_runs_ahead_of_other_programs_while_a_servo_is_armed(widest: BoardLimits) -> None:
+    def priority() -> int:
+        return os.sched_getparam(0).sched_priority
+
+    bench = ServoBench(RecordingBoard(), WallClock(), widest, PERIOD, too_hot=70.0)
+    with bench.armed(JAW):
+        armed = priority()
+        bench.tick()
+    assert priority() == 0
+    if run_ahead():
+        run_as_usual()
+        assert armed == AHEAD
