@@ -16,7 +16,7 @@ from eva_sim.progress import report
 
 def babble(
     out: Annotated[Path, typer.Option(help="folder to fill")] = Path("out/data"),
-    samples: Annotated[int, typer.Option(help="number of expressions")] = 4000,
+    samples: Annotated[int, typer.Option(min=1, help="number of expressions")] = 4000,
     seed: Annotated[int, typer.Option(min=0, help="seed of the random expressions")] = 0,
     workers: options.Workers = 2,
     ray: options.Ray = None,
@@ -106,7 +106,7 @@ def demo(out: Annotated[Path, typer.Option(help="folder for all results")] = Pat
     """
     from eva_sim.agents import demo as whole_path
 
-    with work_in(out, f"{out} keeps the finished stages.", goes_on=True):
+    with work_in(out, f"{out} keeps what is finished.", goes_on=True):
         metrics = whole_path.demo(out)
     if as_json():
         print_result({"folder": out, "metrics": metrics})

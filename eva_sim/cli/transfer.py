@@ -37,7 +37,7 @@ def transfer(
     from eva_sim.cli.body_choice import BodyChoice
     from eva_sim.contract import load_spec
     from eva_sim.errors import RobotError
-    from eva_sim.real.transfer.report import robot_opener, run_transfer
+    from eva_sim.real.transfer.report import count_observed_faces, robot_opener, run_transfer
     from eva_sim.real.transfer.report_page import report_table
     from eva_sim.workers.choice import choose_workers
 
@@ -47,7 +47,12 @@ def transfer(
         raise RobotError("one process moves the physical robot; leave --workers and --ray out.")
     open_robot = robot_opener(spec, choice.body, **(choice.options if physical else {}))
     seeds = range(seed, seed + 1 if physical else seed + robots)
-    with work_in(out, f"{out} keeps the finished faces.", goes_on=True):
+
+    def kept() -> str:
+        faces = count_observed_faces(out)
+        return f"{out} keeps the finished faces: {faces}." if faces else f"{out} holds no finished face yet."
+
+    with work_in(out, kept, goes_on=True):
         report = run_transfer(
             spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume,
             workers=choose_workers(workers, out, ray),

@@ -212,6 +212,11 @@ def observe_faces(
     return {name: PlanObservations.read(_path(folder, name), plan) for name in names}
 
 
+def count_observed_faces(folder: Path) -> int:
+    """Number of faces whose observations a folder holds."""
+    return len(list(folder.glob("*.npz")))
+
+
 def _path(folder: Path, name: str) -> Path:
     return folder / f"{name}.npz"
 

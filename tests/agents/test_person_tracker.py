@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from eva_sim.agents.mirroring.frame_detector import VIDEO_MODE
-from eva_sim.agents.mirroring.head_and_gaze import IRIS_RADIUS
+from eva_sim.agents.mirroring.head_and_gaze import IRIS_RADIUS, PITCH_PER_READ
 from eva_sim.agents.mirroring.person_at_rest import PersonAtRest, rms_distance
 from eva_sim.agents.mirroring.person_tracker import EASE, HOLD, MAX_SPEED, OneEuroFilter, PersonTracker
 from eva_sim.detector import DetectedFace, Detector, canonical_face
@@ -154,7 +154,7 @@ def test_the_turn_of_a_head_is_read_about_each_axis(axis: int, degrees: float) -
 def test_gaze_is_read_from_the_irises_and_kept_while_lids_hide_them() -> None:
     person, angle, face = PersonTracker(PersonAtRest.stranger()), np.radians(10), canonical_face()
     look = IRIS_RADIUS * np.sin(angle)
-    seen = person(0, detected(face, gaze=(look, -look)))
+    seen = person(0, detected(face, gaze=(look, -look / PITCH_PER_READ)))
     np.testing.assert_allclose(seen.head.gaze, [[angle, -angle]] * 2, atol=1e-9)
     face[landmark_rows(159, 386)] = face[landmark_rows(145, 374)] + [0, 0.1, 0]
     hidden = person(DT, detected(face, gaze=(-look, look)))

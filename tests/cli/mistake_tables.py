@@ -97,8 +97,8 @@ LOOK = [
 ]
 BABBLE = [
     ("babble more", r"unexpected extra argument"),
-    ("babble --samples 0 --out {out}", r"samples=0; ask for 1 or more"),
-    ("babble --samples -5 --out {out}", r"samples=-5"),
+    ("babble --samples 0 --out {out}", r"--samples.*greater than or equal to 1"),
+    ("babble --samples -5 --out {out}", r"--samples.*greater than or equal to 1"),
     ("babble --samples many --out {out}", r"Invalid value for '--samples'"),
     ("babble --samples 1.5 --out {out}", r"Invalid value for '--samples'"),
     ("babble --samples 1e400 --out {out}", r"Invalid value for '--samples'"),

@@ -106,7 +106,7 @@ COMMANDS = {
         "demo --out out",
         ("eva_sim.agents.models.inverse:_epoch", 5),
         (STEP, 10),
-        r"keeps the finished stages|run the same command to mirror it again",
+        r"keeps what is finished|run the same command to mirror it again",
         GOES_ON,
     ),
     "fit": Command(
@@ -178,7 +178,7 @@ COMMANDS = {
         "transfer --robots 1 --out out",
         ("eva_sim.twin.twin:Twin.move", 60),
         (REPLACE, 3),
-        "keeps the finished faces",
+        "keeps the finished faces: 1|holds no finished face yet",
         GOES_ON,
         real=True,
     ),
