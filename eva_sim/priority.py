@@ -82,9 +82,9 @@ class RunningAhead:
         quarter of a second, at any moment, in which no thread can tell a robot to hold.
         """
         if self._in_real_time and self._thread is None:
+            self._refused = not run_ahead()  # first, so that nobody waits long for what follows
             gc.collect()
             gc.freeze()
-            self._refused = not run_ahead()
             if not self._refused:
                 self._thread = threading.get_ident()
                 with suppress(OSError):  # no memory for a process; a robot can be driven without it
