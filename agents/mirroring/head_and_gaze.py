@@ -24,9 +24,9 @@ from eva_sim.limits.neck_poses import NeckReach
 #: 90 mm (Farkas, Anthropometry of the Head and Face, 1994: means of 87 to 91 mm).
 IRIS_RADIUS = 10.5 / 90
 #: Angle of an eye that looks up or down, in terms of what its iris seems to turn. The detector puts the iris
-#: between the lids, which follow the gaze: on synthetic people it moves a third of the way, and it does too
-#: little on the man of the sample clip, too, whose eyes stay on the camera as he nods. The factor is that of
-#: the least error [22 people for tuning], so that noise is not made larger than what is seen.
+#: between the lids, which follow the gaze. It moves little more than a third of the way on synthetic people,
+#: and too little on the man of the sample clip, whose eyes stay on the camera as he nods. The factor is that
+#: of the least error [22 people for tuning], so that noise is not made larger than what is seen.
 PITCH_PER_READ = 1.8
 #: Vergence that is read from a person who looks ahead may be as large as this; what is above counts [rad].
 _VERGENCE_NOISE = 0.15

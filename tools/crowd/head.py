@@ -25,6 +25,8 @@ BUST, SHOULDER = -0.30, 0.24
 PIVOT, NECK = np.array([0.0, -0.10, -0.045]), (-0.24, -0.13)
 #: Skin of a lid stays this far over the eyeball [m].
 _LID_THICKNESS = 0.0005
+#: Turn of an eye, across and up or down, at which the units that move the lids with it are whole [rad].
+WHOLE_LOOK = np.radians([30.0, 20.0])
 #: Gap of the lids' edges in the middle when a blink is complete [m]; below zero they overlap.
 _CLOSED = -0.0004
 #: Teeth are narrower by this factor and farther back [m] than in the base body, so that they stay behind the
@@ -176,12 +178,15 @@ class PersonHead:
             np.flatnonzero(np.linalg.norm(parts.units[f"eyeBlink{side}"], axis=1) > 1e-5) for side in SIDES
         ]
         self._blink = [self._full_blink(side) for side in range(2)]
+        self._looks = {
+            f"eyeLook{way}{SIDES[side]}": self._look(way, side) for way in ("Up", "Down") for side in range(2)
+        }
 
     def expression(self, units: Mapping[str, float]) -> Floats:
         """Returns the drawn vertices of an expression, head still, without hair, (V, 3) [m]."""
         skin = self.rest.copy()
         for name, share in units.items():
-            skin += share * self._gain(name) * self._parts.units[name]
+            skin += share * self._unit(name)
         for rows, centre in zip(self._lid_rows, self._centres, strict=True):
             skin[rows] = _outside(skin[rows], centre, self.eye_radius + _LID_THICKNESS)
         return skin
@@ -205,13 +210,28 @@ class PersonHead:
             eye[:3, 3] = turn @ (centre - PIVOT) + PIVOT + pose.shift
         return Shape(points + self._follow * (turned - points), eyes)
 
-    def _gain(self, name: str) -> float:
-        """Returns the factor that fits a unit to this head: a whole blink closes the lids of any eye."""
+    def _unit(self, name: str) -> Floats:
+        """Returns the displacement of a whole unit, fitted to this head, (V, 3) [m]."""
+        unit = self._parts.units[name]
         if name in _RAISE_BROWS:
-            return _BROW_GAIN
-        if name.startswith("eyeBlink"):
-            return self._blink[SIDES.index(name.removeprefix("eyeBlink"))]
-        return 1.0
+            return _BROW_GAIN * unit
+        if name.startswith("eyeBlink"):  # a whole one closes the lids of any eye
+            return self._blink[SIDES.index(name.removeprefix("eyeBlink"))] * unit
+        return self._looks.get(name, unit)
+
+    def _look(self, way: str, side: int) -> Floats:
+        """Returns the unit of a look up or down, with which the upper lid turns as far as the eye.
+
+        The units alone move it by less than half of that. Becker and Fuchs, Journal of Neurophysiology 60(4),
+        1988: during fixation, eye and lid take up equal positions on average.
+        """
+        upper, _ = self._parts.lids[side]
+        unit = self._parts.units[f"eyeLook{way}{SIDES[side]}"]
+        helper = self._parts.units[f"{'eyeWide' if way == 'Up' else 'eyeBlink'}{SIDES[side]}"]
+        wanted = self.eye_radius * np.sin(WHOLE_LOOK[1]) * (1 if way == "Up" else -1)
+        missing = wanted - unit[upper, 1].mean()
+        whole: Floats = unit + missing / helper[upper, 1].mean() * helper
+        return whole
 
     def _full_blink(self, side: int) -> float:
         upper, lower = self._parts.lids[side]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from eva_sim.contract import Floats
+from tools.crowd.head import WHOLE_LOOK
 
 FRAME_RATE = 25.0  # frames per second
 #: How often a person rests: about half of the clip; once or twice, briefly; or never.
@@ -25,9 +26,6 @@ AT_REST = 0.04
 #: Greatest turns: gaze across and up, head yaw, pitch, roll [rad].
 GAZE = np.radians([20.0, 14.0])
 HEAD = np.radians([20.0, 15.0, 10.0])
-#: Angles of the gaze at which the units that move the lids with it are whole, across and up [rad]. An upper
-#: lid follows the gaze nearly as far as the eye turns.
-_WHOLE_LOOK = np.radians([30.0, 20.0])
 #: Half the distance of the eyes, and the nearest and farthest thing that is looked at [m].
 _HALF_PUPILS, _NEAREST, _FARTHEST = 0.0315, 0.4, 3.0
 
@@ -256,7 +254,7 @@ def _look(units: Floats, names: tuple[str, ...], gaze: Floats) -> None:
     """Makes the lids follow the gaze."""
     for side, name in enumerate(("Left", "Right")):
         outwards, up = gaze[:, side, 0] * (1 if side == 0 else -1), gaze[:, side, 1]
-        across, up = outwards / _WHOLE_LOOK[0], up / _WHOLE_LOOK[1]
+        across, up = outwards / WHOLE_LOOK[0], up / WHOLE_LOOK[1]
         for unit, share in (("Out", across), ("In", -across), ("Up", up), ("Down", -up)):
             units[:, names.index(f"eyeLook{unit}{name}")] = np.clip(share, 0, 1)
 
