@@ -27,7 +27,7 @@ ADVICE = (
 )
 
 
-class _Lender:
+class _PriorityLender:
     """A process that lends priority to this one while beats are missing, see `thread_priority`."""
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ class _Lender:
         os.close(memory)
         run_ahead(self._process.pid)
 
-    def beat(self) -> None:
-        """Notes that the thread has the interpreter."""
+    def note_alive(self) -> None:
+        """Tells the process that this program is not kept waiting: nothing has to be lent for a while."""
         BEAT.pack_into(self._beats, 0, time.monotonic())
 
     def close(self) -> None:
-        """Ends the process, which first takes back what it has lent."""
+        """Ends the process that lends priority; it first takes back what it has lent."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -73,7 +73,7 @@ class RunningAhead:
         self._in_real_time = isinstance(clock, WallClock)
         self._thread: int | None = None
         self._refused = False
-        self._lender: _Lender | None = None
+        self._lender: _PriorityLender | None = None
 
     def begin(self) -> None:
         """Begins. May be called twice.
@@ -88,7 +88,7 @@ class RunningAhead:
             if not self._refused:
                 self._thread = threading.get_ident()
                 with suppress(OSError):  # no memory for a process; a robot can be driven without it
-                    self._lender = _Lender()
+                    self._lender = _PriorityLender()
 
     @property
     def priority_advice(self) -> str:
@@ -120,7 +120,7 @@ class RunningAhead:
             for task in lent:
                 run_as_usual(task)
             if self._lender is not None:
-                self._lender.beat()
+                self._lender.note_alive()
 
 
 def _others() -> list[int]:

@@ -60,8 +60,10 @@ def runs_as_usual(task: int) -> bool:
     return False
 
 
-def lend(process: int, beats: mmap.mmap) -> None:
-    """Lends priority whenever a process is silent, until standard input or the process ends.
+def lend_priority(process: int, beats: mmap.mmap) -> None:
+    """Lends real-time priority to all threads of a process while it is silent.
+
+    It returns when the process or standard input ends.
 
     Args:
         process: number of the process, which started this one.
@@ -92,4 +94,4 @@ def _tasks(process: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    lend(int(sys.argv[1]), mmap.mmap(int(sys.argv[2]), BEAT.size, prot=mmap.PROT_READ))
+    lend_priority(int(sys.argv[1]), mmap.mmap(int(sys.argv[2]), BEAT.size, prot=mmap.PROT_READ))

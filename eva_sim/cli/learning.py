@@ -41,11 +41,11 @@ def babble(
 
     check_style(style, "blue")
 
-    def kept() -> str:
+    def describe_kept() -> str:
         parts = count_shards(out)
         return f"{out} keeps the finished parts: {parts}." if parts else f"{out} holds no finished part yet."
 
-    with work_in(out, kept, goes_on=True):
+    with work_in(out, describe_kept, goes_on=True):
         babbling.babble(
             out, samples, seed, workers=choose_workers(workers, out, ray), resume=resume,
             image_size=picture_size, options={} if style == "plain" else {"style": style},
@@ -89,12 +89,12 @@ def train(
 
     check_route(route)
 
-    def kept() -> str:
+    def describe_kept() -> str:
         states = any(out.glob(f"*{STATES}"))
         return f"{out} keeps the state of the training." if states else f"No model was written to {out}."
 
     log = log_to_tensorboard(out / EVENTS) if tensorboard else nullcontext()
-    with work_in(out, kept, goes_on=True), log:
+    with work_in(out, describe_kept, goes_on=True), log:
         train_model(load_dataset(data), out, route)
     print_result({"folder": out, "route": route}, f"{out}")
 

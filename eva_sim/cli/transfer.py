@@ -48,11 +48,11 @@ def transfer(
     open_robot = robot_opener(spec, choice.body, **(choice.options if physical else {}))
     seeds = range(seed, seed + 1 if physical else seed + robots)
 
-    def kept() -> str:
+    def describe_kept() -> str:
         faces = count_observed_faces(out)
         return f"{out} keeps the finished faces: {faces}." if faces else f"{out} holds no finished face yet."
 
-    with work_in(out, kept, goes_on=True):
+    with work_in(out, describe_kept, goes_on=True):
         report = run_transfer(
             spec, out, open_robot, seeds, plan_seed=plan_seed, own=not physical, resume=resume,
             workers=choose_workers(workers, out, ray),

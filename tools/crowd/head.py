@@ -222,7 +222,7 @@ class PersonHead:
     def _look(self, way: str, side: int) -> Floats:
         """Returns the unit of a look up or down, with which the upper lid turns as far as the eye.
 
-        The units alone move it by less than half of that. Becker and Fuchs, Journal of Neurophysiology 60(4),
+        The units alone move it less. Becker and Fuchs, Journal of Neurophysiology 60(4),
         1988: during fixation, eye and lid take up equal positions on average.
         """
         upper, _ = self._parts.lids[side]
