@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import ClassVar
 
 from eva_sim import thread_priority
 from eva_sim.clock import Clock, WallClock
@@ -30,13 +31,13 @@ ADVICE = (
 class _PriorityLender:
     """A process that lends priority to this one while beats are missing, see `thread_priority`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limp_after: float) -> None:
         memory = os.memfd_create("beats")
         os.ftruncate(memory, BEAT.size)
         self._beats = mmap.mmap(memory, BEAT.size)
         program = [sys.executable, "-I", "-S", os.path.realpath(thread_priority.__file__)]
         self._process = subprocess.Popen(
-            [*program, str(os.getpid()), str(memory)],
+            [*program, str(os.getpid()), str(memory), str(limp_after)],
             stdin=subprocess.PIPE,
             pass_fds=(memory,),
             start_new_session=True,  # Ctrl-C is for the host alone
@@ -67,10 +68,14 @@ class RunningAhead:
 
     Args:
         clock: of what the thread drives; only the wall clock does not wait for it.
+        limp_after: silence after which a robot is limp, so that nothing is left to hurry for [s].
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._in_real_time = isinstance(clock, WallClock)
+    #: Those that have begun: Python's garbage collector is one for all of them.
+    _begun: ClassVar[set[RunningAhead]] = set()
+
+    def __init__(self, clock: Clock, limp_after: float) -> None:
+        self._in_real_time, self._limp_after = isinstance(clock, WallClock), limp_after
         self._thread: int | None = None
         self._refused = False
         self._lender: _PriorityLender | None = None
@@ -79,16 +84,19 @@ class RunningAhead:
         """Begins. May be called twice.
 
         What the program holds by now is left out of garbage collections: going through all of it takes a
-        quarter of a second, at any moment, in which no thread can tell a robot to hold.
+        quarter of a second, at any moment, in which no thread can tell a robot to hold. Nor is there one now
+        if another thread runs ahead already, which may drive an armed robot.
         """
         if self._in_real_time and self._thread is None:
             self._refused = not run_ahead()  # first, so that nobody waits long for what follows
-            gc.collect()
+            if not self._begun:
+                gc.collect()
             gc.freeze()
+            self._begun.add(self)
             if not self._refused:
                 self._thread = threading.get_ident()
                 with suppress(OSError):  # no memory for a process; a robot can be driven without it
-                    self._lender = _PriorityLender()
+                    self._lender = _PriorityLender(self._limp_after)
 
     @property
     def priority_advice(self) -> str:
@@ -97,7 +105,8 @@ class RunningAhead:
 
     def end(self) -> None:
         """Ends, in the thread that began. May be called twice."""
-        if self._in_real_time:
+        self._begun.discard(self)
+        if self._in_real_time and not self._begun:
             gc.unfreeze()
         if self._thread == threading.get_ident():
             run_as_usual()

@@ -24,8 +24,8 @@ from contextlib import suppress
 AHEAD, LENT = 2, 1
 #: Time of the last beat by the monotonic clock [s], in memory that both processes share.
 BEAT = struct.Struct("d")
-#: Silence after which priority is lent, and after which it is not, since a robot is limp by then [s].
-LEND_AFTER, LEND_UNTIL = 0.05, 1.0
+#: Silence after which priority is lent [s].
+LEND_AFTER = 0.05
 #: Time between two looks [s].
 INTERVAL = 0.01
 
@@ -60,7 +60,7 @@ def runs_as_usual(task: int) -> bool:
     return False
 
 
-def lend_priority(process: int, beats: mmap.mmap) -> None:
+def lend_priority(process: int, beats: mmap.mmap, limp_after: float) -> None:
     """Lends real-time priority to all threads of a process while it is silent.
 
     It returns when the process or standard input ends.
@@ -68,10 +68,11 @@ def lend_priority(process: int, beats: mmap.mmap) -> None:
     Args:
         process: number of the process, which started this one.
         beats: shared with it.
+        limp_after: silence after which the robot is limp, so that nothing is lent any more [s].
     """
     lent = set[int]()
     while os.getppid() == process and not select.select([0], [], [], INTERVAL)[0]:
-        if LEND_AFTER < time.monotonic() - BEAT.unpack_from(beats)[0] < LEND_UNTIL:
+        if LEND_AFTER < time.monotonic() - BEAT.unpack_from(beats)[0] < limp_after:
             lent |= {task for task in _tasks(process) if runs_as_usual(task) and run_ahead(task, LENT)}
         else:
             _take_back(lent)
@@ -94,4 +95,5 @@ def _tasks(process: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    lend_priority(int(sys.argv[1]), mmap.mmap(int(sys.argv[2]), BEAT.size, prot=mmap.PROT_READ))
+    shared = mmap.mmap(int(sys.argv[2]), BEAT.size, prot=mmap.PROT_READ)
+    lend_priority(int(sys.argv[1]), shared, limp_after=float(sys.argv[3]))

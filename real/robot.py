@@ -83,7 +83,7 @@ class RobotFace(Face):
         self._release = release
         self._lost = self._armed_once = self._closed = False
         self._act: ArmingAct | None = None
-        self._ahead = RunningAhead(clock)
+        self._ahead = RunningAhead(clock, robot_config(self.spec)["safety"]["limp_after"])
         self._board = connect()
         try:
             self._get_ready(camera)

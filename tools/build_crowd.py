@@ -24,7 +24,7 @@ from eva_sim.files import check_output_folder, read_arrays, write_arrays
 from eva_sim.media.encoding import write_video
 from eva_sim.progress import progress, report
 from eva_sim.workers.choice import choose_workers
-from tools.crowd.film import Person, Studio, plan_crowd
+from tools.crowd.film import Person, Studio, film_digest, plan_crowd
 from tools.crowd.script import FRAME_RATE
 
 
@@ -39,7 +39,7 @@ def build_crowd(wheel: Path, out: Path, people: list[Person], clips: bool, worke
         workers: number of processes.
 
     Raises:
-        DataError: the folder has other people, or people who were read in another way.
+        DataError: the folder has other people, or people who were filmed or read in another way.
     """
     missing = [person for person in people if not _is_filmed(person, out / f"{person.name}.npz")]
     if not missing:
@@ -56,15 +56,16 @@ def _is_filmed(person: Person, file: Path) -> bool:
     """Whether a person has a file.
 
     Raises:
-        DataError: it is of somebody else, or was read in another way.
+        DataError: it is of somebody else, or was filmed or read in another way.
     """
     if not file.exists():
         return False
     arrays = read_arrays(file)
-    if int(arrays["seed"]) != person.seed or str(arrays.get("read_as", "")) != VIDEO_MODE:
+    wanted = {"seed": person.seed, "read_as": VIDEO_MODE, "filmed_by": film_digest()}
+    if any(str(arrays.get(name, "")) != str(value) for name, value in wanted.items()):
         raise DataError(
-            f"{file} was filmed with another --seed, or read with another setting of the detector; "
-            "film into another folder."
+            f"{file} was filmed with another --seed or by another version of this program, or read with "
+            "another setting of the detector; film into another folder."
         )
     return True
 

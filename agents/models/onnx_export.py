@@ -29,7 +29,7 @@ INPUT, OUTPUT = "landmarks", "commands"
 #: Versions of operators and of the file that runtimes since 2022 read.
 _OPSET, _FILE_VERSION = 17, 8
 #: Largest difference of a command between the exported model and this one, 0.005 % of travel. Runtimes add in
-#: other orders, which differs by up to 2e-5 in single precision, by the build of PyTorch.
+#: other orders, and the last digits of single precision differ.
 _SAME = 1e-4
 #: Faces that both models are asked for, and how far beyond the babbled range some of them are.
 _PROBES, _BEYOND = 256, 3.0

@@ -28,6 +28,8 @@ SCALE_HEIGHT, SCALE_WIDTH = 50, 300
 
 #: Angle by which the camera goes around the head for each view [degrees; positive to the robot's own left].
 VIEWS = {"front": 0.0, "side": 90.0, "other-side": -90.0, "half-side": 40.0}
+#: Share by which a camera aside is further away than one in front: the back of the head is in its picture.
+_FURTHER = 0.2
 
 
 def set_view(twin: Twin, view: str) -> None:
@@ -46,7 +48,8 @@ def set_view(twin: Twin, view: str) -> None:
         raise ArgumentValueError(f"no view called {view!r}; {known_names(view, list(VIEWS))}.")
     away = np.subtract(CAMERA_POSITION, CAMERA_TARGET)
     turned = Rotation.from_euler("y", VIEWS[view], degrees=True).apply(away)
-    twin.set_parameters({"camera": turned - away})
+    distance = 1 + _FURTHER if VIEWS[view] else 1
+    twin.set_parameters({"camera": distance * turned - away})
 
 
 def write_still(twin: Twin, command: NDArray[np.float32], path: Path, size: int = 640) -> None:

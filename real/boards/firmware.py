@@ -140,7 +140,7 @@ class FirmwareBoard(Board):
             raise RobotError("the board has no limits yet; give it a calibration before arming.")
         bits = sum(1 << self._channels[i] for i in set(actuators))
         self._use(act)
-        return self._request_once(wire.Arm(self._session, bits), "arm", self._limp_after)
+        return self._request_once(wire.Arm(self._session, bits), "arm", self.limp_after)
 
     def _send(self, raw: Floats, began: float) -> BoardStatus:
         if self._limits is None:
@@ -154,7 +154,7 @@ class FirmwareBoard(Board):
             self._act.renew(began)
         message = wire.Targets(self._session, tuple(pulses))
         patience = self._silence.patience(TARGETS_PATIENCE)
-        answer = self._link.ask(message, wire.Status, patience, late=self._limp_after)
+        answer = self._link.ask(message, wire.Status, patience, late=self.limp_after)
         if answer is None:
             raise NoAnswerError("the board did not answer the last targets in time.")
         return self._update(answer)

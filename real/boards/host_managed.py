@@ -84,7 +84,7 @@ class HostManagedBoard(DriverOperations):
 
     def _start_watchdogs(self) -> None:
         """Starts both watchdogs. A constructor calls this last, when the face is limp."""
-        self._lines = GuardedLines(self._torque_off_packets(), self._limp_after)
+        self._lines = GuardedLines(self._torque_off_packets(), self.limp_after)
         atexit.register(self.close)
         self._watchdog.start()
 

@@ -136,12 +136,16 @@ class Board(abc.ABC):
         clock: clock of the board.
         hold_after: silence after which the face holds [s].
         limp_after: silence after which the face must be limp [s].
+
+    Attributes:
+        identity: of the board.
+        limp_after: silence after which the face must be limp [s].
     """
 
     identity: BoardIdentity
 
     def __init__(self, clock: Clock, hold_after: float, limp_after: float) -> None:
-        self._clock, self._limp_after = clock, limp_after
+        self._clock, self.limp_after = clock, limp_after
         self._act: ArmingAct | None = None
         self._silence = BoardSilence(clock, hold_after, limp_after)
         self._targets: Floats | None = None
@@ -159,7 +163,7 @@ class Board(abc.ABC):
         """
         self._silence.end()
         self._known = None
-        return self._checked(self._arm(actuators, act or ArmingAct(self._clock, self._limp_after)))
+        return self._checked(self._arm(actuators, act or ArmingAct(self._clock, self.limp_after)))
 
     def send(self, raw: Floats) -> BoardStatus:
         """Sends a target for each actuator, which is also a sign of life, and returns the status.
@@ -267,7 +271,7 @@ class Board(abc.ABC):
 
     def _until_answered(self, exchange: Callable[[], T]) -> T:
         """Repeats an exchange that may happen twice, see `until_answered`."""
-        return until_answered(exchange, self._limp_after)
+        return until_answered(exchange, self.limp_after)
 
     def _unanswered(self) -> BoardStatus:
         """The status after targets without an answer.

@@ -60,7 +60,7 @@ class ServoBench:
         self.widest = BoardLimits(widest.low, widest.high, widest.rest, slew)
         numbers = np.concatenate([widest.low, widest.high, widest.rest, slew])
         board.configure(self.widest, zlib.crc32(numbers.astype("<f8").tobytes()) or 1)
-        self._ahead, self._armed = RunningAhead(clock), None
+        self._ahead, self._armed = RunningAhead(clock, board.limp_after), None
         self._targets = widest.rest.astype(float).copy()
         self.raw = self.goal = 0.0
         self.notice = ""

@@ -19,6 +19,8 @@ from eva_sim.clock import SimulatedClock, WallClock
 from eva_sim.priority import RunningAhead
 from eva_sim.thread_priority import AHEAD, LENT, run_ahead
 
+LIMP_AFTER = 1.0  # s of silence
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="the system has no such calls")
 
 
@@ -45,7 +47,7 @@ def other_thread() -> Iterator[int]:
 
 
 def test_the_thread_runs_ahead_until_it_ends(allowed: None) -> None:
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     ahead.begin()
     ahead.begin()
     here = priority()
@@ -55,7 +57,7 @@ def test_the_thread_runs_ahead_until_it_ends(allowed: None) -> None:
 
 
 def test_other_threads_do_while_it_waits_for_the_interpreter(allowed: None, other_thread: int) -> None:
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     with ahead.lending_priority():
         assert priority(other_thread) == 0  # it does not run ahead itself
     ahead.begin()
@@ -69,7 +71,7 @@ def test_other_threads_do_while_it_waits_for_the_interpreter(allowed: None, othe
 
 def test_a_thread_that_runs_ahead_by_itself_keeps_its_priority(allowed: None, other_thread: int) -> None:
     run_ahead(other_thread)
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     ahead.begin()
     with ahead.lending_priority():
         lent = priority(other_thread)
@@ -78,7 +80,7 @@ def test_a_thread_that_runs_ahead_by_itself_keeps_its_priority(allowed: None, ot
 
 
 def test_what_it_starts_does_not(allowed: None) -> None:
-    ahead, found = RunningAhead(WallClock()), list[int]()
+    ahead, found = RunningAhead(WallClock(), LIMP_AFTER), list[int]()
     ahead.begin()
     try:
         thread = threading.Thread(target=lambda: found.append(priority()))
@@ -100,7 +102,7 @@ def eventually(wanted: int, task: int) -> bool:
 
 
 def test_others_run_ahead_while_it_cannot_say_that_it_lives(allowed: None, other_thread: int) -> None:
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     ahead.begin()
     try:
         for _ in range(2):
@@ -117,7 +119,7 @@ def test_others_run_ahead_while_it_cannot_say_that_it_lives(allowed: None, other
 
 
 def test_what_lends_priority_ends_with_the_program(allowed: None) -> None:
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     ahead.begin()
     lenders = _children()
     ahead.end()
@@ -135,7 +137,7 @@ def _children() -> set[str]:
 
 
 def test_simulated_time_waits_for_nobody() -> None:
-    ahead = RunningAhead(SimulatedClock())
+    ahead = RunningAhead(SimulatedClock(), LIMP_AFTER)
     ahead.begin()
     with ahead.lending_priority():
         assert priority() == 0
@@ -147,7 +149,7 @@ def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, 
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     ahead.begin()
     with ahead.lending_priority():
         assert priority() == priority(other_thread) == 0
@@ -157,11 +159,25 @@ def test_a_system_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, 
 
 def test_what_a_program_holds_is_not_collected_while_a_robot_is_armed() -> None:
     """By the wall clock only: a collection of everything would keep the robot waiting."""
-    ahead = RunningAhead(SimulatedClock())
+    ahead = RunningAhead(SimulatedClock(), LIMP_AFTER)
     ahead.begin()
     assert gc.get_freeze_count() == 0
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP_AFTER)
     ahead.begin()
     assert gc.get_freeze_count() > 0
     ahead.end()
+    assert gc.get_freeze_count() == 0
+
+
+def test_arming_a_second_robot_keeps_no_armed_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    collected = list[int]()
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
+    first, second = RunningAhead(WallClock(), LIMP_AFTER), RunningAhead(WallClock(), LIMP_AFTER)
+    first.begin()
+    try:
+        second.begin()
+        second.end()
+        assert len(collected) == 1 and gc.get_freeze_count() > 0  # the first is still armed
+    finally:
+        first.end()
     assert gc.get_freeze_count() == 0

@@ -16,7 +16,7 @@ from eva_sim.files import write_arrays
 from tools.assets.source import Source
 from tools.build_crowd import build_crowd
 from tools.crowd.camera import CrowdCamera, View
-from tools.crowd.film import plan_crowd
+from tools.crowd.film import film_digest, plan_crowd
 from tools.crowd.head import Shape, eye_rotation, head_rotation
 from tools.crowd.identity import Identity, IdentityTargets
 from tools.crowd.looks import Look
@@ -165,13 +165,18 @@ def test_a_moved_vertex_moves_the_picture() -> None:
     assert shown[0] == pytest.approx(4 * shown[1], rel=0.1)
 
 
-def test_only_the_same_people_who_were_read_alike_are_continued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["read_as", "filmed_by"])
+def test_only_the_same_people_who_were_filmed_and_read_alike_are_continued(
+    tmp_path: Path, changed: str
+) -> None:
     person, other = plan_crowd(1, 0), plan_crowd(1, 1)
     file = tmp_path / "person_000.npz"
-    write_arrays(file, seed=np.array(person[0].seed), read_as=np.array(VIDEO_MODE))
+    arrays = {"seed": person[0].seed, "read_as": VIDEO_MODE, "filmed_by": film_digest()}
+    write_arrays(file, **{name: np.array(value) for name, value in arrays.items()})
     build_crowd(Path("no wheel"), tmp_path, person, clips=False)  # is filmed already
     with pytest.raises(DataError, match="another folder"):
         build_crowd(Path("no wheel"), tmp_path, other, clips=False)
-    write_arrays(file, seed=np.array(person[0].seed))
+    arrays[changed] = "otherwise"
+    write_arrays(file, **{name: np.array(value) for name, value in arrays.items()})
     with pytest.raises(DataError, match="another folder"):
         build_crowd(Path("no wheel"), tmp_path, person, clips=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, identity
 
 from eva_sim.contract import Floats
 from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW, look_at
@@ -12,10 +14,10 @@ from eva_sim.skin.elements import vertex_normals
 
 DIRECTIONS, SIZE = 128, 512  # views, pixels
 CENTRE = np.array([0.0, -0.045, -0.05])  # m
-LIFT, SLACK = (
-    0.0012,
-    0.0010,
-)  # m; a vertex is looked for this far off its surface, and hidden by more than this
+#: A vertex is looked for this far off its surface, and hidden by more than this [m].
+LIFT, SLACK = 0.0012, 0.0010
+#: How often each vertex is averaged with its neighbours.
+SMOOTHINGS = 3
 
 
 def measure_openness(
@@ -37,7 +39,19 @@ def measure_openness(
             weight = np.clip(normals @ direction, 0, None)
             seen[name] += weight * _visible(points + LIFT * normals, pose, depth)
             total[name] += weight
-    return {name: seen[name] / np.maximum(total[name], 1e-9) for name in seen}
+    openness = {name: seen[name] / np.maximum(total[name], 1e-9) for name in seen}
+    return {part.name: _smoothed(openness[part.name], part.triangles) for part in parts}
+
+
+def _smoothed(values: Floats, triangles: NDArray[np.integer]) -> Floats:
+    """Averages each vertex with its neighbours: the pixels of the pictures of depth make single ones err."""
+    start, end = triangles.ravel(), np.roll(triangles, -1, axis=1).ravel()
+    edges = coo_matrix((np.ones(len(start)), (start, end)), shape=(len(values),) * 2)
+    near = ((edges + edges.T) > 0).astype(float) + identity(len(values))
+    mean = near.multiply(1 / near.sum(axis=1)).tocsr()
+    for _ in range(SMOOTHINGS):
+        values = mean @ values
+    return values
 
 
 def _world(part: StudioPart, placed: StudioPlacement) -> tuple[Floats, Floats]:

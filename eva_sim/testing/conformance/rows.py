@@ -19,7 +19,7 @@ from eva_sim.clock import WallClock
 from eva_sim.priority import RunningAhead
 from eva_sim.progress import progress
 from eva_sim.testing.conformance import line, noise, parts
-from eva_sim.testing.conformance.bench import Opener, Trial, open_machine
+from eva_sim.testing.conformance.bench import LIMP, Opener, Trial, open_machine
 
 
 class Row(NamedTuple):
@@ -125,7 +125,7 @@ def attempt(
     if reason := missing.get(row.needs):
         return {"fault": row.fault, "side": row.side, "skipped": f"not on the {body}: {reason}"}
     trial, begin = Trial(body, quick, note, opener, real_time), time.monotonic()
-    ahead = RunningAhead(WallClock())
+    ahead = RunningAhead(WallClock(), LIMP)
     try:
         if trial.real_time:
             ahead.begin()
