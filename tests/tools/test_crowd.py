@@ -17,6 +17,7 @@ from tools.assets.source import Source
 from tools.build_crowd import build_crowd
 from tools.crowd.camera import CrowdCamera, View
 from tools.crowd.film import film_digest, plan_crowd
+from tools.crowd.glasses import VERTEX_DISTANCE, draw_glasses
 from tools.crowd.head import Shape, eye_rotation, head_rotation
 from tools.crowd.identity import Identity, IdentityTargets
 from tools.crowd.looks import Look
@@ -144,11 +145,11 @@ def test_pictures_show_head_eyes_and_background() -> None:
     eyes = np.tile(np.eye(4), (2, 1, 1))
     eyes[:, :3, 3] = [[0.03, 0.0, 0.0], [-0.03, 0.0, 0.0]]
     view = View(0.5, (0.0, 0.0), 0.0, 0.4, 192)
-    ahead = camera.picture(Shape(points, eyes), view)
+    ahead = camera.picture(Shape(points, eyes, np.eye(4)), view)
     assert ahead.shape == (192, 192, 3) and (ahead[0, 0] == 255).all()
     assert 100 < ahead[48, 96].max() < 250  # the head, between the eyes and the rim
     eyes[:, :3, :3] = eye_rotation(np.array([0.3, 0.0]))
-    aside = camera.picture(Shape(points, eyes), view)
+    aside = camera.picture(Shape(points, eyes, np.eye(4)), view)
     before, after = (np.split(picture[96, 48:144].astype(int).sum(1), 2) for picture in (ahead, aside))
     wanted = 0.012 * np.sin(0.3) * 96 / (0.5 * np.tan(0.2))
     for a, b in zip(before, after, strict=True):  # the pupil moves to the right in the picture
@@ -161,17 +162,41 @@ def test_a_moved_vertex_moves_the_picture() -> None:
     camera = CrowdCamera(triangles, np.full((4, 2), 0.5))
     camera.dress(plain_look(60), 0.001)
     view, eyes = View(0.5, (0.0, 0.0), 0.0, 0.4, 96), np.tile(np.eye(4), (2, 1, 1))
-    shown = [(camera.picture(Shape(size * points, eyes), view) < 200).all(2).mean() for size in (1.0, 0.5)]
+    shown = [
+        (camera.picture(Shape(size * points, eyes, np.eye(4)), view) < 200).all(2).mean()
+        for size in (1.0, 0.5)
+    ]
     assert shown[0] == pytest.approx(4 * shown[1], rel=0.1)
 
 
-@pytest.mark.parametrize("changed", ["read_as", "filmed_by"])
+def test_glasses_sit_before_the_eyes_and_turn_with_the_head() -> None:
+    skin, triangles = square()
+    eyes, radius = np.array([[0.031, 0, -0.02], [-0.031, 0, -0.02]]), 0.012
+    temple = np.array([[0.065, 0.005, 0.0]])  # the vertex of a head between eye and ear
+    glasses = draw_glasses(np.random.default_rng(0), temple, eyes, radius)
+    assert (glasses.panes[0][:, 2] >= eyes[0, 2] + radius + VERTEX_DISTANCE - 1e-9).all()
+    assert glasses.frame[0][:, 0].max() == pytest.approx(-glasses.frame[0][:, 0].min(), abs=1e-6)
+    camera, hidden = CrowdCamera(triangles, np.full((4, 2), 0.5)), np.tile(np.eye(4), (2, 1, 1))
+    hidden[:, 2, 3] = -1.0  # eyeballs, behind the square
+    view, aside = View(0.5, (0.0, 0.0), 0.0, 0.4, 384), np.eye(4)
+    aside[0, 3] = 0.01
+    dark = []
+    for worn, head in ((None, np.eye(4)), (glasses, np.eye(4)), (glasses, aside)):
+        camera.dress(plain_look(190), radius, worn)
+        dark.append(camera.picture(Shape(skin, hidden, head), view).mean(2) < 100)
+    without, with_them, moved = dark
+    assert without.sum() == 0 and 20 < with_them.sum() < 0.2 * with_them.size
+    columns = [np.nonzero(picture)[1].mean() for picture in (with_them, moved)]
+    assert columns[1] - columns[0] == pytest.approx(0.01 * 384 / (2 * 0.5 * np.tan(0.2)), abs=1.5)
+
+
+@pytest.mark.parametrize("changed", ["read_as", "filmed_by", "glasses"])
 def test_only_the_same_people_who_were_filmed_and_read_alike_are_continued(
     tmp_path: Path, changed: str
 ) -> None:
     person, other = plan_crowd(1, 0), plan_crowd(1, 1)
     file = tmp_path / "person_000.npz"
-    arrays = {"seed": person[0].seed, "read_as": VIDEO_MODE, "filmed_by": film_digest()}
+    arrays = {"seed": person[0].seed, "read_as": VIDEO_MODE, "filmed_by": film_digest(), "glasses": False}
     write_arrays(file, **{name: np.array(value) for name, value in arrays.items()})
     build_crowd(Path("no wheel"), tmp_path, person, clips=False)  # is filmed already
     with pytest.raises(DataError, match="another folder"):

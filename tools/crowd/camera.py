@@ -12,6 +12,7 @@ from eva_sim.contract import Floats
 from eva_sim.rendering.drawing_thread import in_drawing_thread
 from eva_sim.rendering.studio_programs import programs
 from eva_sim.skin.elements import vertex_normals
+from tools.crowd.glasses import Glasses
 from tools.crowd.head import Shape
 from tools.crowd.looks import Look
 
@@ -67,6 +68,16 @@ void main() {
     pixel = shown(lit(colour * shade, 0.5, 400.0));
 }"""
 )
+#: A pane hides almost nothing, but where it mirrors the light.
+_PANE = (
+    _LIT
+    + """void main() {
+    vec3 n = normalize(facing), v = normalize(camera - world);
+    float glint = pow(max(dot(n, normalize(light + v)), 0.0), 60.0);
+    float grazing = pow(1.0 - abs(dot(n, v)), 5.0);
+    pixel = vec4(light_colour, 0.04 + 0.3 * grazing + 0.5 * glint);
+}"""
+)
 _BEHIND_VERTEX = """#version 330
 in vec2 point; out vec2 at;
 void main() { at = 0.5 + 0.5 * point; gl_Position = vec4(point, 0.99999, 1.0); }"""
@@ -104,9 +115,9 @@ class CrowdCamera:
     def __init__(self, triangles: NDArray[np.intp], uv: Floats) -> None:
         self._drawn: _Drawn = in_drawing_thread(_Drawn, triangles, uv)
 
-    def dress(self, look: Look, eye_radius: float) -> None:
+    def dress(self, look: Look, eye_radius: float, glasses: Glasses | None = None) -> None:
         """Chooses the look of the next pictures."""
-        in_drawing_thread(self._drawn.dress, look, eye_radius)
+        in_drawing_thread(self._drawn.dress, look, eye_radius, glasses)
 
     def picture(self, shape: Shape, view: View) -> Picture:
         """Returns a picture of a head, uint8 (size, size, 3)."""
@@ -122,6 +133,7 @@ class _Drawn:
         with self._context as context:
             self._skin = context.program(_VERTEX, _SKIN)
             self._eye = context.program(_VERTEX, _EYE)
+            self._pane = context.program(_VERTEX, _PANE)
             behind = context.program(_BEHIND_VERTEX, _BEHIND)
             whole = context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32))
             self._behind = context.vertex_array(behind, [(whole, "2f", "point")])
@@ -145,19 +157,38 @@ class _Drawn:
                 context.buffer(np.ascontiguousarray(faces, np.uint32)),
             )
 
-    def dress(self, look: Look, eye_radius: float) -> None:
-        self._look, self._radius = look, eye_radius
+    def dress(self, look: Look, eye_radius: float, glasses: Glasses | None) -> None:
+        self._radius = eye_radius
         with self._context as context:
             context.gc()
             self._tints.write(look.tint.astype(np.float32))
             self._paint = _texture(context, look.paint)
             self._scenery = _texture(context, look.scenery)
             self._set_look(look)
+            self._glasses = None if glasses is None else self._made(context, glasses)
+
+    def _made(self, context: Any, glasses: Glasses) -> tuple[Any, Any]:
+        """Brings glasses into graphics memory: the frame and the panes."""
+        made = []
+        for program, (points, triangles) in ((self._skin, glasses.frame), (self._pane, glasses.panes)):
+            vertices = np.hstack([points, vertex_normals(points, triangles)]).astype(np.float32)
+            parts: list[tuple[Any, ...]] = [(context.buffer(vertices), "3f 3f", "point", "normal")]
+            if program is self._skin:  # painted by its tint alone
+                tint = np.tile([*glasses.colour, 1.0], (len(points), 1)).astype(np.float32)
+                parts += [
+                    (context.buffer(np.zeros((len(points), 2), np.float32)), "2f", "uv"),
+                    (context.buffer(tint), "4f", "tint"),
+                ]
+            index = context.buffer(np.ascontiguousarray(triangles, np.uint32))
+            made.append(context.vertex_array(program, parts, index))
+        frame, panes = made
+        return frame, panes
 
     def _set_look(self, look: Look) -> None:
-        for program in (self._skin, self._eye):
+        for program in (self._skin, self._eye, self._pane):
             program["light"].value = tuple(look.light)
             program["light_colour"].value = tuple(look.light_colour)
+        for program in (self._skin, self._eye):
             program["ambient"].value = tuple(look.ambient)
         self._skin["gloss"].value = look.gloss
         self._eye["iris_colour"].value = tuple(look.iris_colour)
@@ -184,15 +215,23 @@ class _Drawn:
                 self._eye["place"].write(np.ascontiguousarray(place.T, np.float32))
                 self._eye["up"].value = (0.0, 1.0, 0.0)
                 self._ball.render()
+            if self._glasses is not None:
+                self._skin["place"].write(np.ascontiguousarray(shape.head.T, np.float32))
+                self._glasses[0].render()
             self._scenery.use(0)
             self._behind.render()
+            if self._glasses is not None:  # last: one sees through them
+                context.enable(context.BLEND)
+                self._pane["place"].write(np.ascontiguousarray(shape.head.T, np.float32))
+                self._glasses[1].render()
+                context.disable(context.BLEND)
             raw = target.read(components=3, alignment=1)
         sharp = np.frombuffer(raw, np.uint8).reshape(view.size, view.size, 3)[::-1]
         return np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(_BLUR)))
 
     def _set_view(self, view: View) -> None:
         projection = np.ascontiguousarray(_projection(view).T, np.float32)
-        for program in (self._skin, self._eye):
+        for program in (self._skin, self._eye, self._pane):
             program["projection"].write(projection)
             program["camera"].value = (view.aside[0], view.height, view.distance)
 

@@ -19,6 +19,7 @@ from eva_sim.detector import BLEND_SHAPES, IRISES, DetectedFace, Detector
 from eva_sim.errors import DataError
 from eva_sim.landmarks import POINTS
 from tools.crowd.camera import CrowdCamera, Picture, View
+from tools.crowd.glasses import draw_glasses
 from tools.crowd.head import REST, HeadParts, PersonHead, Pose, head_rotation
 from tools.crowd.identity import Identity, IdentityTargets
 from tools.crowd.looks import draw_look
@@ -41,12 +42,14 @@ class Person:
         rests: how often the person rests.
         tuning: whether choices may be made on this person; the others are for tests only.
         seed: of everything random about the person.
+        glasses: whether the person wears glasses; nothing else about the person depends on it.
     """
 
     number: int
     rests: Rests
     tuning: bool
     seed: int
+    glasses: bool = False
 
     @property
     def name(self) -> str:
@@ -60,10 +63,10 @@ def film_digest() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def plan_crowd(count: int, seed: int) -> list[Person]:
+def plan_crowd(count: int, seed: int, glasses: bool = False) -> list[Person]:
     """Returns the people; the first third is for tuning, and every third rests rarely or never."""
     return [
-        Person(k, RESTS[k % len(RESTS)], k < count // 3, zlib.crc32(f"{seed}/{k}".encode()))
+        Person(k, RESTS[k % len(RESTS)], k < count // 3, zlib.crc32(f"{seed}/{k}".encode()), glasses)
         for k in range(count)
     ]
 
@@ -88,7 +91,7 @@ class Studio:
             DataError: the detector does not find the resting face.
         """
         rng = np.random.default_rng(person.seed)
-        head = self._cast(rng)
+        head = self._cast(rng, person)
         view = _draw_view(rng)
         script = write_script(self._parts.unit_names, person.rests, float(rng.uniform(*DURATION)), rng)
         neutral = _read_rest(self._camera.picture(head.shape(head.expression({}), REST), view))
@@ -106,15 +109,21 @@ class Studio:
             "rest": script.rest, "rests": np.array(person.rests), "tuning": np.array(person.tuning),
             "seed": np.array(person.seed), "read_as": np.array(VIDEO_MODE), "size": np.array(view.size),
             "view": np.array([view.distance, view.angle]), "filmed_by": np.array(film_digest()),
+            "glasses": np.array(person.glasses),
         }  # fmt: skip
         return arrays, frames
 
-    def _cast(self, rng: np.random.Generator) -> PersonHead:
+    def _cast(self, rng: np.random.Generator, person: Person) -> PersonHead:
         """Draws a person's shape and look, and dresses the camera's model."""
         identity = self._targets.draw(rng)
         look = draw_look(self._parts, self._spec, rng, _darkness(identity), identity.male, identity.old)
         head = PersonHead(self._parts, self._targets.displacement(identity), look.hair)
-        self._camera.dress(look, head.eye_radius)
+        glasses = None
+        if person.glasses:
+            chance = np.random.default_rng([person.seed, 1])  # its own: the rest is as without glasses
+            skin = head.rest[self._parts.rows["skin"]]
+            glasses = draw_glasses(chance, skin, head.eye_centres, head.eye_radius)
+        self._camera.dress(look, head.eye_radius, glasses)
         return head
 
 

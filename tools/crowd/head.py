@@ -65,10 +65,12 @@ class Shape(NamedTuple):
     Attributes:
         skin: bust, teeth and tongue, (V, 3) [m].
         eyes: pose of the left and the right eyeball, (2, 4, 4).
+        head: pose of what is fixed to the head at rest, (4, 4).
     """
 
     skin: Floats
     eyes: Floats
+    head: Floats
 
 
 class HeadParts:
@@ -157,6 +159,7 @@ class PersonHead:
 
     Attributes:
         rest: drawn vertices at rest, origin between the eyes, without hair, (V, 3) [m].
+        eye_centres: of the left and the right eyeball at rest, (2, 3) [m].
         eye_radius: of both eyeballs [m].
     """
 
@@ -168,7 +171,7 @@ class PersonHead:
         self._parts, self.rest = parts, whole[parts.used] - middle
         self.rest[parts.rows["teeth"]] *= (_TEETH_WIDTH, 1, 1)
         self.rest[parts.rows["teeth"], 2] -= _TEETH_BACK
-        self._centres = [centre - middle for centre, _ in fits]
+        self.eye_centres = np.array([centre - middle for centre, _ in fits])
         self.eye_radius = float(np.mean([radius for _, radius in fits]))
         self._hair = hair[:, None] * vertex_normals(self.rest, parts.triangles)
         low, high = NECK
@@ -187,7 +190,7 @@ class PersonHead:
         skin = self.rest.copy()
         for name, share in units.items():
             skin += share * self._unit(name)
-        for rows, centre in zip(self._lid_rows, self._centres, strict=True):
+        for rows, centre in zip(self._lid_rows, self.eye_centres, strict=True):
             skin[rows] = _outside(skin[rows], centre, self.eye_radius + _LID_THICKNESS)
         return skin
 
@@ -205,10 +208,12 @@ class PersonHead:
         points = skin + self._hair
         turned = (points - PIVOT) @ turn.T + PIVOT + pose.shift
         eyes = np.tile(np.eye(4), (2, 1, 1))
-        for eye, centre, gaze in zip(eyes, self._centres, pose.gaze, strict=True):
+        for eye, centre, gaze in zip(eyes, self.eye_centres, pose.gaze, strict=True):
             eye[:3, :3] = turn @ eye_rotation(gaze)
             eye[:3, 3] = turn @ (centre - PIVOT) + PIVOT + pose.shift
-        return Shape(points + self._follow * (turned - points), eyes)
+        place = np.eye(4)
+        place[:3, :3], place[:3, 3] = turn, PIVOT - turn @ PIVOT + pose.shift
+        return Shape(points + self._follow * (turned - points), eyes, place)
 
     def _unit(self, name: str) -> Floats:
         """Returns the displacement of a whole unit, fitted to this head, (V, 3) [m]."""
