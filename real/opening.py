@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eva_sim.clock import Clock, WallClock
+from eva_sim.config import config_folder
 from eva_sim.contract import Capabilities, FaceSpec, load_spec
 from eva_sim.errors import MediaError, RobotError
 from eva_sim.files import Closing
@@ -19,6 +20,7 @@ from eva_sim.real.boards.interface import Board, BoardIdentity
 from eva_sim.real.boards.registry import board_kind, board_opener
 from eva_sim.real.calibration.model import Calibration, default_path
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.safety.robot_memory import RobotMemory
 from eva_sim.real.simulation.plant import Plant, PlantCamera
 from eva_sim.real.vision.camera_source import CameraSource, DeviceCamera
 from eva_sim.real.wire.link import BytePort, Link
@@ -38,12 +40,14 @@ class RobotConnection(Closing):
         clock: clock of the board.
         camera: the camera before the face, or None.
         release: releases what the connection needs, after board and camera are closed.
+        memory: what is known of the servos from before.
     """
 
     connect: Callable[[], Board]
     clock: Clock
     camera: CameraSource | None = None
     release: Callable[[], None] | None = None
+    memory: RobotMemory | None = None
 
     def open_face(self, spec: FaceSpec, calibration: Callable[[BoardIdentity], Calibration]) -> RobotFace:
         """Opens the face; it then owns the connection, and nothing stays open if this fails.
@@ -53,7 +57,9 @@ class RobotConnection(Closing):
             calibration: returns the calibration for a board with this identity.
         """
         try:
-            return RobotFace(spec, self.connect, self.clock, calibration, self.camera, self.release)
+            return RobotFace(
+                spec, self.connect, self.clock, calibration, self.camera, self.release, self.memory
+            )
         except BaseException:
             self.close()
             raise
@@ -97,7 +103,7 @@ def open_robot(
     opener = connect or board_opener(spec, board, port, robot_id, clock)  # before a camera is opened
     source = _open_camera(camera, clock) if isinstance(camera, int | str) else camera
     finder = _calibration_finder(spec, calibration, _robots_own_calibration(spec))
-    return RobotConnection(opener, clock, source).open_face(spec, finder)
+    return RobotConnection(opener, clock, source, memory=_physical_memory(clock)).open_face(spec, finder)
 
 
 def robot_capabilities(
@@ -109,6 +115,10 @@ def robot_capabilities(
     """Capabilities of `open_robot` with the same arguments; a board of one's own counts as not measuring."""
     measured = connect is None and board_kind(board).measures
     return Capabilities(measured, camera is not None, save=False, real_time=True)
+
+
+def _physical_memory(clock: Clock) -> RobotMemory:
+    return RobotMemory(clock, config_folder() / "servos")
 
 
 def _open_camera(camera: int | str, clock: Clock) -> CameraSource:
@@ -137,7 +147,7 @@ def physical_connection(
     source = None
     with contextlib.suppress(MediaError):
         source = None if camera is None else DeviceCamera(camera, clock)
-    return RobotConnection(opener, clock, source)
+    return RobotConnection(opener, clock, source, memory=_physical_memory(clock))
 
 
 def open_virtual(

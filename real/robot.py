@@ -15,25 +15,23 @@ from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderErr
 from eva_sim.forks import ForkMark
 from eva_sim.holding import work_while_held
 from eva_sim.priority import RunningAhead
-from eva_sim.real.boards.arming import ArmingAct
+from eva_sim.real.boards.arming import ArmingAct, ArmingActs
 from eva_sim.real.boards.interface import TARGETS_STOPPED, Board, BoardIdentity, BoardState, BoardStatus
 from eva_sim.real.boards.motion_rules import load_motion_rules
 from eva_sim.real.boards.registry import describe_plugged
 from eva_sim.real.calibration.model import Calibration, designed_face
-from eva_sim.real.safety.command_filter import CommandFilter
+from eva_sim.real.safety.command_filter import CLOSED, DISARMED, PROGRAM_ENDS, STOPPED, CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
+from eva_sim.real.safety.robot_memory import RobotMemory
 from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.vision.camera_source import CameraSource
 from eva_sim.real.vision.landmark_reader import LandmarkReader, RestView
 from eva_sim.real.wire.firmware_table import robot_config
-from eva_sim.telemetry import Telemetry
 
 #: Longest time for arming on a busy computer, beyond the gaps between its groups and the way to rest [s].
 _ARMING_TIME = 5.0
 #: Control periods until the servos are at rest, and number of pictures from which the resting face is learnt.
 _SETTLING_STEPS, _NEUTRAL_PICTURES = 4, 5
-#: What the filter latches first when a person ends the motion; everything else is a fault.
-_BY_A_PERSON = ("disarmed", "stopped")
 _FORKED = "this robot belongs to the parent process; open it after the fork, in the process that moves it."
 
 
@@ -75,15 +73,16 @@ class RobotFace(Face):
         calibration: Callable[[BoardIdentity], Calibration],
         camera: CameraSource | None = None,
         release: Callable[[], None] | None = None,
+        memory: RobotMemory | None = None,
     ) -> None:
         self.spec, self.late, self._made = spec, 0, ForkMark()
         self.clock: Clock = clock
         self._connect, self._find_calibration = connect, calibration
         self._period = robot_config(self.spec)["wire"]["period"]
-        self._release = release
+        self._release, self._memory = release, memory or RobotMemory(clock)
         self._lost = self._armed_once = self._closed = False
-        self._act: ArmingAct | None = None
-        self._ahead = RunningAhead(clock, robot_config(self.spec)["safety"]["limp_after"])
+        limp_after = robot_config(self.spec)["safety"]["limp_after"]
+        self._acts, self._ahead = ArmingActs(clock, limp_after), RunningAhead(clock, limp_after)
         self._board = connect()
         try:
             self._get_ready(camera)
@@ -101,6 +100,7 @@ class RobotFace(Face):
         self._reader = LandmarkReader(self.spec, camera, face.neutral, self.calibration.neutral_landmarks)
         self._filter = CommandFilter(self.spec, self.calibration, self.clock)
         self._cooldown = Cooldown(self.spec, self.clock)
+        self._memory.recall(self.identity.robot_id, self._filter, self._cooldown)
         self._status, self._position = self._board.status(), self.spec.neutral
         self._raw = self.calibration.limits.rest
         self._due = self._start = self.clock.now()
@@ -157,10 +157,8 @@ class RobotFace(Face):
         """
         self._check_open()
         self._ahead.begin()
-        self._act = act = ArmingAct(self.clock, robot_config(self.spec)["safety"]["limp_after"])
-        latched_first = self._filter.faults[:1]  # the others follow from it
-        after_fault = any(fault not in _BY_A_PERSON for fault in latched_first)
-        if after_fault:
+        act = self._acts.begin()
+        if after_fault := self._filter.in_fault or self._cooldown.in_fault:
             self._cooldown.check()
         if self._lost or not self._answers():
             self._reconnect()
@@ -174,12 +172,12 @@ class RobotFace(Face):
 
     def disarm(self) -> None:
         """Makes the robot limp at once, until `arm`. May be called at any time, also twice."""
-        self._end_act("disarmed")
+        self._end_act(DISARMED)
         self._status = self._exchange(self._end_motion, self._board.disarm)
 
     def stop(self) -> None:
         """Emergency stop: limp, and latched on the board as well, until `arm`."""
-        self._end_act("stopped")
+        self._end_act(STOPPED)
         self._status = self._exchange(self._end_motion, self._board.stop)
 
     def hold_still(self) -> None:
@@ -192,6 +190,7 @@ class RobotFace(Face):
         if self._armed_once and not self._filter.faults and self.clock.now() < self._due + held_for:
             with contextlib.suppress(LinkError):
                 self._send(self._raw)
+                self._filter.note_held()
                 self._disarm_on_fault()
 
     def render(self, size: int) -> NDArray[np.uint8]:
@@ -216,6 +215,8 @@ class RobotFace(Face):
         self._closed = True
         self._shutdown.close()
         self._board.close()
+        self._filter.latch(CLOSED)  # limp from now on
+        self._memory.keep(self.identity.robot_id, self._filter, self._cooldown)
         self._reader.close()
         self._ahead.end()
         if self._release is not None:
@@ -230,6 +231,7 @@ class RobotFace(Face):
             self.arm()
 
     def _arm_board(self, act: ArmingAct) -> BoardStatus:
+        act.check()  # before a latched stop is cleared
         status = self._board.status()
         if status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._board.clear()
@@ -241,8 +243,7 @@ class RobotFace(Face):
     def _end_act(self, reason: str) -> None:
         """Ends the act of arming, whichever board it reaches, also while another thread still arms."""
         self._filter.latch(reason)
-        if self._act:
-            self._act.end(reason)
+        self._acts.end(reason)
 
     def _end_motion(self, end: Callable[[], None]) -> BoardStatus:
         end()
@@ -337,6 +338,8 @@ class RobotFace(Face):
         may_move = self._status.state in (BoardState.ACTIVE, BoardState.HOLD)
         if self._filter.check_status(self._status) and may_move:
             self.disarm()
+            # The program may end without closing the robot.
+            self._memory.keep(self.identity.robot_id, self._filter, self._cooldown)
 
     def _exchange(self, action: Callable[..., BoardStatus], *arguments: Any) -> BoardStatus:
         """Runs an exchange with the board, which signals do not break off; notes a lost link."""
@@ -367,7 +370,7 @@ class RobotFace(Face):
             image=observation.image,
             faults=self._all_faults((*back, *observation.faults)),
             temperature=self._temperature(),
-            telemetry=self._telemetry(observation.time),
+            telemetry=self._status.telemetry(self._raw, observation.time),
         )
 
     def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
@@ -381,16 +384,9 @@ class RobotFace(Face):
         known = np.isfinite(measured)
         return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
-    def _telemetry(self, picture_time: float) -> Telemetry:
-        status = self._status
-        target, output, temperature, load = (
-            np.array(row, np.float32) for row in (self._raw, status.output, status.temperature, status.load)
-        )
-        return Telemetry(target, output, temperature, load, status.supply, status.time, picture_time)
-
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
-        self._end_act("disarmed by a signal, or because the program ends")
+        self._end_act(PROGRAM_ENDS)
         with contextlib.suppress(Exception):
             self._board.disarm()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="Agg
 import pytest
 
 from eva_sim import FaceSpec, load_spec
+from eva_sim.config import config_folder
 from eva_sim.progress import set_quiet
 
 if TYPE_CHECKING:
@@ -30,6 +32,13 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVA_CONFIG", str(tmp_path_factory.mktemp("configuration")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def strangers() -> Iterator[None]:
+    """No physical robot is remembered from another test."""
+    yield
+    shutil.rmtree(config_folder() / "servos", ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

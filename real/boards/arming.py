@@ -12,6 +12,7 @@ no packet that drives a servo pass without a valid act (`eva_sim.real.boards.lin
 from __future__ import annotations
 
 import itertools
+import threading
 
 from eva_sim.clock import Clock
 from eva_sim.errors import RobotError
@@ -31,12 +32,22 @@ class ArmingAct:
 
     Attributes:
         number: a number that no other act of this process has.
+        used: whether the board was armed by it.
     """
 
     def __init__(self, clock: Clock, limp_after: float) -> None:
         self.number = next(_numbers)
         self._clock, self._limp_after = clock, limp_after
-        self._life, self._used, self._ended = clock.now(), False, ""
+        self._life, self.used, self._ended = clock.now(), False, ""
+
+    def check(self) -> None:
+        """Checks that the act may still be used.
+
+        Raises:
+            RobotError: it was used before, or a stop came after it.
+        """
+        if self._ended or self.used:
+            raise RobotError(f"not armed: {self._ended or 'this act of arming was used before'}; arm again.")
 
     def use(self) -> None:
         """Begins to arm under this act; it lives by its signs of life from here on.
@@ -44,14 +55,13 @@ class ArmingAct:
         Raises:
             RobotError: it is too old, was used before, or a stop came after it.
         """
-        if self._ended or self._used:
-            raise RobotError(f"not armed: {self._ended or 'this act of arming was used before'}; arm again.")
+        self.check()
         now = self._clock.now()  # once: a freeze from here on is silence of an act in use
         if now - self._life > ARM_WITHIN:
             self.end("the computer slept, or this program was frozen, while it was arming")
             raise RobotError(f"not armed: {self._ended}. Look at the robot, then arm again.")
-        self._life = now  # before `_used`, because the watchdog thread may ask meanwhile
-        self._used = True
+        self._life = now  # before `used`, because the watchdog thread may ask meanwhile
+        self.used = True
 
     def renew(self, began: float) -> None:
         """Notes a sign of life that began at a time [s], unless the act has ended by then."""
@@ -69,6 +79,37 @@ class ArmingAct:
 
     def is_over(self) -> bool:
         """Whether no servo may be driven under this act now."""
-        if self._used and self.silence >= self._limp_after:
+        if self.used and self.silence >= self._limp_after:
             self.end("targets stopped")
         return bool(self._ended)
+
+
+class ArmingActs:
+    """The acts of arming of one robot: one at a time, so that a stop ends all there are.
+
+    Args:
+        clock: the board's clock.
+        limp_after: silence after which the face must be limp [s].
+
+    Attributes:
+        latest: the latest act; None before the first one.
+    """
+
+    def __init__(self, clock: Clock, limp_after: float) -> None:
+        self._clock, self._limp_after = clock, limp_after
+        self._lock = threading.Lock()
+        self.latest: ArmingAct | None = None
+
+    def begin(self) -> ArmingAct:
+        """Returns a new act. One that another thread began, and has not used yet, is over."""
+        act = ArmingAct(self._clock, self._limp_after)
+        with self._lock:
+            if self.latest and not self.latest.used:
+                self.latest.end("another call of arm came later")
+            self.latest = act
+        return act
+
+    def end(self, reason: str) -> None:
+        """Ends the latest act, if there is one. A call of `begin` may be under way in another thread."""
+        if self.latest:
+            self.latest.end(reason)

@@ -20,6 +20,7 @@ from eva_sim.contract import Floats
 from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError, RobotError
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.silence import BoardSilence, until_answered
+from eva_sim.telemetry import Telemetry
 
 T = TypeVar("T")
 #: How every board begins its report that it held or went limp because the host was silent.
@@ -118,6 +119,18 @@ class BoardStatus:
     temperature: Floats
     load: Floats
     time: float = math.nan
+
+    def telemetry(self, target: Floats, picture_time: float) -> Telemetry:
+        """Returns what recordings keep of a status.
+
+        Args:
+            target: raw positions that were sent last, (A,).
+            picture_time: of the picture that was read with it [s].
+        """
+        target, output, temperature, load = (
+            np.array(row, np.float32) for row in (target, self.output, self.temperature, self.load)
+        )
+        return Telemetry(target, output, temperature, load, self.supply, self.time, picture_time)
 
     @property
     def effort(self) -> Floats:

@@ -18,7 +18,10 @@ from eva_sim.real.boards.interface import BoardState, BoardStatus
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.wire.firmware_table import robot_config
 
-#: Commands between two steps of the servos' heat, which changes within minutes.
+#: What is latched first when a person ends the motion; everything else is a fault.
+DISARMED, STOPPED, CLOSED = "disarmed", "stopped", "closed"
+PROGRAM_ENDS = "disarmed by a signal, or because the program ends"
+#: Control periods between two steps of the servos' heat, which changes within minutes.
 _WARMS_EVERY = 5
 
 
@@ -42,18 +45,24 @@ class CommandFilter:
         self.limits = CommandLimits(spec, fastest=fastest_step(spec, calibration))
         self._modelled = ModelledLoad(spec)
         self._measured_load = np.full(len(spec), np.nan)
-        self._clock = clock
-        self._warmed_at = clock.now() if clock else 0.0
+        self._clock, self._commands = clock, 0
+        self._driven, self._warmed_at = False, self._now()
         self.sent, self.faults = spec.neutral, tuple[str, ...]()
         self._stall_time = np.zeros(len(spec))  # [s]
         self._steps = 0  # since arming
 
     def begin(self) -> None:
         """Starts again at rest after arming: clears the faults, and begins slowly. Servos stay warm."""
-        self.limits.warm(np.zeros(len(self._spec)), self._seconds())
+        self._warm()
+        self._driven = True
         self.limits.restart()
         self.sent, self.faults, self._steps = self._spec.neutral, (), 0
         self._stall_time[:] = 0
+
+    def restore_heat(self, temperature: Floats, age: float) -> None:
+        """Takes over temperatures of the servos, (A,) [degrees Celsius], which cooled for `age` [s] since."""
+        self.limits.heat.put(..., temperature)
+        self.limits.warm(np.zeros(len(self._spec)), age)
 
     def command(self, asked: ArrayLike) -> NDArray[np.float32]:
         """Limits the command that is asked for, (A,) in [-1, 1], and returns the one to send.
@@ -64,28 +73,47 @@ class CommandFilter:
         wanted = self._spec.check(asked)
         self.limits.step(wanted, self._speed_share())
         self.sent = self.limits.position.astype(np.float32)
-        self._steps += 1
-        if self._steps % _WARMS_EVERY == 0:
-            self._warm()
+        self._steps, self._commands = self._steps + 1, self._commands + 1
+        self._check_heat()
         return self.sent
 
-    def _warm(self) -> None:
-        """Warms the servos by their measured load, or else by a modelled one; a hot one is a fault."""
-        modelled = self._modelled(self.limits.position, self.limits.heat)
-        measured = self._measured_load
-        self.limits.warm(np.where(np.isfinite(measured), measured, modelled), self._seconds())
+    def note_held(self) -> None:
+        """Notes that the servos still hold the last command: that warms them as well."""
+        self._check_heat()
+
+    def _check_heat(self) -> None:
+        """Warms the servos from time to time; a hot one is a fault."""
+        if self._now() - self._warmed_at < (_WARMS_EVERY - 0.5) * self._spec.control_dt:
+            return
+        self._warm()
         hot = self.limits.heat.temperature > self.limits.heat.too_hot
         for i in np.flatnonzero(hot):
             self.latch(
                 f"{self._spec.names[i]} is too hot by its load (about {self.temperature[i]:.0f} degrees)"
             )
 
-    def _seconds(self) -> float:
-        """Time since servos were warmed last [s]."""
-        if self._clock is None:
-            return _WARMS_EVERY * self._spec.control_dt
-        before, self._warmed_at = self._warmed_at, self._clock.now()
-        return max(0.0, self._warmed_at - before)
+    def _warm(self) -> None:
+        """Lets the time pass since servos were warmed last.
+
+        While they were driven they are warmed by their measured load, or else by a modelled one. A robot that
+        has heard nothing for so long is limp since then.
+        """
+        before, self._warmed_at = self._warmed_at, self._now()
+        passed = max(0.0, self._warmed_at - before)
+        driven = min(passed, self._safety["limp_after"]) if self._driven else 0.0
+        modelled = self._modelled(self.limits.position, self.limits.heat)
+        measured = self._measured_load
+        self.limits.warm(np.where(np.isfinite(measured), measured, modelled), driven)
+        self.limits.warm(np.zeros(len(self._spec)), passed - driven)
+
+    def _now(self) -> float:
+        """Time by the clock, or else by the number of commands [s]."""
+        return self._clock.now() if self._clock else self._commands * self._spec.control_dt
+
+    @property
+    def in_fault(self) -> bool:
+        """Whether a fault, not a person, made the robot limp; what was latched later follows from it."""
+        return bool(self.faults) and self.faults[0] not in (DISARMED, STOPPED, CLOSED, PROGRAM_ENDS)
 
     @property
     def temperature(self) -> Floats:
@@ -109,7 +137,10 @@ class CommandFilter:
         return self.faults
 
     def latch(self, fault: str) -> None:
-        """Adds a fault that the caller found."""
+        """Adds a fault that the caller found. The servos cool from now on."""
+        if self._driven:
+            self._warm()
+            self._driven = False
         self.faults = tuple(dict.fromkeys([*self.faults, fault]))
 
     def _speed_share(self) -> float:

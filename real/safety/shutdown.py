@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,9 @@ from eva_sim.interrupts import accepted_signals
 class ShutdownHandler:
     """Runs an action on a signal and at exit, until `close`.
 
-    Signals do not break off a `with` block of the handler; such blocks may be nested. Only the main thread
-    can install signal handlers; elsewhere the action runs at exit only. In a forked child it does not run.
+    Signals do not break off a `with` block of the handler in the main thread, where they arrive; such blocks
+    may be nested. Only the main thread can install signal handlers; elsewhere the action runs at exit only.
+    In a forked child it does not run.
 
     Args:
         action: must not raise.
@@ -29,27 +31,35 @@ class ShutdownHandler:
 
     def __init__(self, action: Callable[[], None]) -> None:
         self._action, self._depth, self._pending, self._made = action, 0, 0, ForkMark()
+        self._closed = False
         self._previous: dict[int, Any] = {
             number: signal.signal(number, self._on_signal) for number in accepted_signals()
         }
         atexit.register(self._act)
 
     def __enter__(self) -> None:
-        self._depth += 1
+        self._depth += _in_main_thread()
 
     def __exit__(self, *error: object) -> None:
+        if not _in_main_thread():
+            return  # a signal ends the program, not one of its threads
         self._depth -= 1
         if self._pending and not self._depth:
             number, self._pending = self._pending, 0
             self._end(number)
 
     def close(self) -> None:
-        """Restores the previous signal handlers, unless others were installed since. May be called twice."""
+        """Restores the previous signal handlers. May be called twice.
+
+        A handler that was installed since stays, and may still pass signals on to this one, which then only
+        passes them on.
+        """
         atexit.unregister(self._act)
-        for number, previous in self._previous.items():
+        self._closed = True
+        for number, previous in list(self._previous.items()):
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, previous)
-        self._previous = {}
+                del self._previous[number]
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if not self._depth:
@@ -64,7 +74,7 @@ class ShutdownHandler:
         self._pass_on(number)
 
     def _act(self) -> None:
-        if not self._made.crossed:
+        if not self._closed and not self._made.crossed:
             self._action()
 
     def _pass_on(self, number: int) -> None:
@@ -74,3 +84,7 @@ class ShutdownHandler:
         elif previous != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -182,7 +182,7 @@ def frozen_at(subject: Subject, action: Callable[[], Any], seconds: float, at: i
 
     def freeze(guard_too: bool) -> None:
         subject.freeze(seconds)(guard_too)
-        frozen.append((guard_too, subject.drives(), subject.face._act))
+        frozen.append((guard_too, subject.drives(), subject.face._acts.latest))
 
     freezer = Freezer(at, freeze)
     with freezer.watching(), suppress(EvaError):
@@ -191,7 +191,7 @@ def frozen_at(subject: Subject, action: Callable[[], Any], seconds: float, at: i
     if not frozen:
         return []
     guard_too, drives, act = frozen[0]
-    if subject.face._act is not act:  # frozen before a person armed: that act is a new one
+    if subject.face._acts.latest is not act:  # frozen before a person armed: that act is a new one
         return []
     if not subject.limp():
         return [f"{freezer.place}: not limp"]
@@ -241,12 +241,12 @@ def test_a_stop_during_arming_ends_it(subject: Subject, how: str) -> None:
         def press(guard_too: bool) -> None:
             with suppress(EvaError):
                 getattr(subject.face, how)()
-            pressed.append(subject.face._act)  # noqa: B023
+            pressed.append(subject.face._acts.latest)  # noqa: B023
 
         freezer = Freezer(at, press)
         with freezer.watching(), suppress(EvaError):
             subject.face.arm()
-        if pressed and subject.face._act is pressed[0]:  # else it was pressed before this act
+        if pressed and subject.face._acts.latest is pressed[0]:  # else it was pressed before this act
             subject.clock.sleep(0.3)
             assert subject.limp(), freezer.place
 
@@ -256,7 +256,7 @@ def test_an_act_serves_once(subject: Subject, end: str) -> None:
     """No board arms by an act that was used, whatever ended it."""
     subject.arm()
     board: Board = subject.face._board
-    used = subject.face._act
+    used = subject.face._acts.latest
     assert used is not None
     if end == "silence":
         subject.clock.sleep(1.5)

@@ -19,7 +19,7 @@ from eva_sim import make_face
 from eva_sim.contract import load_spec
 from eva_sim.errors import DataError, EvaError, LinkError, RenderError, RobotError
 from eva_sim.real.boards.firmware import FirmwareBoard
-from eva_sim.real.boards.interface import UNANSWERED, BoardState
+from eva_sim.real.boards.interface import UNANSWERED, BoardIdentity, BoardState
 from eva_sim.real.calibration.model import Calibration
 from eva_sim.real.opening import open_hidden
 from eva_sim.real.robot import RobotFace
@@ -383,3 +383,25 @@ def test_a_stop_by_a_person_in_mid_motion_is_no_fault(face: RobotFace, how: str)
         assert len(face.move(face.spec.neutral).faults) > 1  # the board says, too, that it is limp
         face._board.send = send  # type: ignore[method-assign]
         face.arm()
+
+
+@pytest.mark.parametrize("how", ["stop", "disarm"])
+def test_a_stop_ends_every_call_of_arm_that_is_under_way(
+    face: RobotFace, watcher: PulseWatcher, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first call waits for a slow disk; a second one arms, and is stopped, before the first goes on."""
+    find, calls = face._find_calibration, list[int]()
+
+    def slow(identity: BoardIdentity) -> Calibration:
+        calls.append(1)
+        if len(calls) == 1:
+            face.arm()
+            getattr(face, how)()
+        return find(identity)
+
+    monkeypatch.setattr(face, "_find_calibration", slow)
+    with pytest.raises(RobotError, match="another call of arm came later"):
+        face.arm()
+    assert watcher.limp and len(calls) == 2
+    with pytest.raises(RobotError, match="stopped" if how == "stop" else "disarmed"):
+        face.move(face.spec.neutral)

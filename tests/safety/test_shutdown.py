@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from eva_sim import make_face
 from eva_sim.errors import RobotError
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.testing.pulse_watcher import PulseWatcher
 from eva_sim.testing.robot_fixtures import play, wild
@@ -121,3 +123,40 @@ except KeyboardInterrupt:
     print("interrupted", "limp" if np.isnan(machine.pulses).all() else "armed", flush=True)
 face.close()
 """
+
+
+def test_a_block_in_another_thread_does_not_keep_a_signal_from_the_main_thread() -> None:
+    acted, inside, end = list[str](), threading.Event(), threading.Event()
+    handler = ShutdownHandler(lambda: acted.append("limp"))
+    handler._previous[signal.SIGINT] = signal.default_int_handler
+
+    def work() -> None:
+        with handler:
+            inside.set()
+            end.wait()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        inside.wait()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert acted == ["limp"]
+    finally:
+        end.set()
+        worker.join()
+        handler.close()
+
+
+def test_handlers_that_are_closed_in_the_order_of_opening_pass_signals_on() -> None:
+    heard, acted = list[int](), list[str]()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        first = ShutdownHandler(lambda: acted.append("first"))
+        second = ShutdownHandler(lambda: acted.append("second"))
+        first.close()
+        signal.raise_signal(signal.SIGTERM)
+        second.close()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM] and acted == ["second"]
