@@ -40,7 +40,7 @@ class RobotConnection(Closing):
         clock: clock of the board.
         camera: the camera before the face, or None.
         release: releases what the connection needs, after board and camera are closed.
-        memory: what is known of the servos from before.
+        memory: what is known of the robot from before.
     """
 
     connect: Callable[[], Board]
@@ -270,6 +270,7 @@ def hidden_connection(
         board.clock,
         camera,
         board.close,
+        RobotMemory(board.clock),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eva_sim.clock import Clock
+from eva_sim.clock import Clock, SimulatedClock
 from eva_sim.contract import Face, FaceSpec, Floats, Reading
 from eva_sim.errors import CopyError, EvaError, LinkError, MediaError, RenderError, RobotError
 from eva_sim.forks import ForkMark
@@ -54,6 +54,7 @@ class RobotFace(Face):
         calibration: returns the calibration for a board with this identity; called again by `arm`.
         camera: the camera before the face; None for a face that moves without landmarks (`found` is False).
         release: called last by `close`, to release what the connection needs.
+        memory: what is known of the robot from before; None for nothing.
 
     Attributes:
         calibration: calibration in use.
@@ -79,7 +80,7 @@ class RobotFace(Face):
         self.clock: Clock = clock
         self._connect, self._find_calibration = connect, calibration
         self._period = robot_config(self.spec)["wire"]["period"]
-        self._release, self._memory = release, memory or RobotMemory(clock)
+        self._release, self._memory = release, memory or RobotMemory(SimulatedClock())
         self._lost = self._armed_once = self._closed = False
         limp_after = robot_config(self.spec)["safety"]["limp_after"]
         self._acts, self._ahead = ArmingActs(clock, limp_after), RunningAhead(clock, limp_after)
