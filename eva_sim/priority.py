@@ -52,7 +52,9 @@ class _PriorityLender:
     def close(self) -> None:
         """Ends the process that lends priority; it first takes back what it has lent."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(OSError):  # it has ended
+            self._process.stdin.write(b"!")  # a process that was forked meanwhile keeps the pipe open
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:

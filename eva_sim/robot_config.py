@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 from eva_sim.contract import FaceSpec
 from eva_sim.errors import DataError, known_names
 from eva_sim.files import asset
+from eva_sim.robot_bounds import find_mistakes
 from eva_sim.tables import read_table
 
 NAME = "robot.toml"
-#: Limits of `[safety]` in robot.toml that are numbers above zero.
-_SAFETY = ("hold_after", "limp_after", "held_for", "watchdog", "supply_low", "supply_high", "supply_for",
-           "supply_recovery", "arm_gap", "too_hot", "stall_load", "stall_for", "ease", "arm_speed",
-           "torque_limit", "pause_first", "pause_most", "forget_after")  # fmt: skip
 
 
 @lru_cache(maxsize=8)
@@ -23,23 +20,13 @@ def robot_config(spec: FaceSpec) -> Mapping[str, Any]:
     """The face's `robot.toml`, parsed.
 
     Raises:
-        DataError: the face's folder has no such file, or a safety limit in it is none.
+        DataError: the face's folder has no such file, or a value in it is outside `eva_sim.robot_bounds`.
     """
     path = spec.file(NAME)
     table = read_table(path)
-    limits = {name: table.get("safety", {}).get(name) for name in _SAFETY}
-    wrong = [f"{name} = {value!r}" for name, value in limits.items() if not _is_positive(value)]
-    if not wrong and limits["hold_after"] >= limits["limp_after"]:
-        wrong = ["limp_after is not above hold_after"]
-    if not wrong and limits["supply_low"] >= limits["supply_high"]:
-        wrong = ["supply_high is not above supply_low"]
-    if wrong:
-        raise DataError(f"{path}, [safety]: {wrong[0]}; write a number above 0, as in assets/robot.toml.")
+    for mistake in find_mistakes(table, {actuator.kind for actuator in spec.actuators}):
+        raise DataError(f"{path}, {mistake}. Compare it with assets/{NAME}.")
     return table
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def has_robot_config(spec: FaceSpec) -> bool:
@@ -76,25 +63,14 @@ def pull_rules(spec: FaceSpec) -> tuple[PullRule, ...]:
     that the face lacks pull nothing; a rule of which fewer than two are left is left out.
 
     Raises:
-        DataError: a rule lacks one of these, its numbers make no sense, or it names an actuator that neither
-            the face nor EVA has.
+        DataError: a rule names an actuator that neither the face nor EVA has.
     """
     config = robot_config(spec)
-    try:
-        rules = [
-            *(("a cable", _weights_of_pair(row)) for row in config.get("exclusions", ())),
-            *((str(row["protects"]), dict(row["weights"])) for row in config.get("overloads", ())),
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{NAME}: an exclusion needs a pair and a limit, an overload weights ({error})."
-        ) from error
+    rules = [
+        *(("a cable", _weights_of_pair(row)) for row in config.get("exclusions", ())),
+        *((row["protects"], row["weights"]) for row in config.get("overloads", ())),
+    ]
     for protects, weights in rules:
-        if len(weights) < 2 or not all(0 < weight <= 1 for weight in weights.values()):
-            raise DataError(
-                f"{NAME}: the rule that protects {protects} by {weights} makes no sense. It needs two "
-                "actuators or more; an exclusion a limit of 1 or more; an overload weights of at most 1."
-            )
         _check_names(spec, protects, weights)
     named = (
         _on_one_side(spec, protects, weights, side)

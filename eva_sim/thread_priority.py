@@ -63,7 +63,7 @@ def runs_as_usual(task: int) -> bool:
 def lend_priority(process: int, beats: mmap.mmap, limp_after: float) -> None:
     """Lends real-time priority to all threads of a process while it is silent.
 
-    It returns when the process or standard input ends.
+    It returns when the process ends, or when standard input ends or brings anything.
 
     Args:
         process: number of the process, which started this one.

@@ -21,6 +21,7 @@ from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TICKS,
     BusBoard,
+    Displacement,
     ServoReading,
     describe_error_bits,
 )
@@ -36,7 +37,7 @@ TRIPPED = 0xFF
 SPEED = 0.229 * TICKS / 60  # unit of profile velocity [ticks/s]: 0.229 turns per minute
 FASTEST = 32767
 POSITION_MODE = 3
-TIME_PROFILE, TORQUE_BY_GOAL = 1 << 2, 1 << 3  # bits of the drive mode
+REVERSED, TIME_PROFILE, TORQUE_BY_GOAL = 1 << 0, 1 << 2, 1 << 3  # bits of the drive mode
 #: Models that report load [0.1 %]; the others of the X series report current.
 LOAD_MODELS = {1060, 1070, 1080, 1090, 1160}
 X_SERIES = range(1000, 1320)
@@ -75,12 +76,17 @@ class Dynamixel(BusBoard):
 
     KIND = "dynamixel"
     WATCHDOG = "board"
+    DISPLACEMENTS = (
+        Displacement(20, 4, 0xFFFF_FFFF, "homing offset"),
+        Displacement(MODES, 1, REVERSED, "reversed direction (bit 0)"),
+    )
 
     def _set_up(self) -> None:
         self._sdk = import_optional("dynamixel_sdk", "dynamixel", RobotError)
         self._handler = self._sdk.Protocol2PacketHandler()
         self._full_load = self._read_setup()  # first, so that nothing is written to another series
         self._until_answered(self._torque_off)
+        self._check_displacements()
         self._limit_torque()
         self._set_indirect_addresses()
         self._start_watchdogs()

@@ -20,6 +20,7 @@ from eva_sim.optional import import_optional
 from eva_sim.real.boards.servo_bus import (
     TICKS,
     BusBoard,
+    Displacement,
     ServoReading,
     describe_error_bits,
 )
@@ -54,6 +55,7 @@ class Feetech(BusBoard):
 
     KIND = "feetech"
     WATCHDOG = "host"
+    DISPLACEMENTS = (Displacement(31, 2, 0xFFFF, "position correction"),)
 
     def _set_up(self) -> None:
         self._sdk = import_optional("scservo_sdk", "feetech", RobotError)
@@ -65,6 +67,7 @@ class Feetech(BusBoard):
         self._check_series()
         self._until_answered(self._torque_off)
         self._unit = self._read_setup()
+        self._check_displacements()
         self._limit_torque()
         self._start_watchdogs()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -26,12 +27,17 @@ from eva_sim.real.boards.line_guard import (
     NOTICE,
     STAMP,
     WRITE,
+    send_packets,
     write_all,
 )
 from eva_sim.thread_priority import run_ahead
 
 #: Beats without an answer after which the guard counts as frozen; the host sends 80 a second.
 MOST_UNANSWERED = 80
+#: Longest wait for the answer to one beat while packets that make the face limp may wait in the pipe [s].
+PATIENCE = 0.1
+#: Longest wait for its end after goodbye [s]; the torque-off packets take 0.1.
+GOODBYE_PATIENCE = 1.0
 #: Notices read at once.
 MOST_NOTICES = 400
 
@@ -65,8 +71,15 @@ class Guard(Protocol):
     def notices(self) -> list[tuple[bytes, int]]:
         """What it has said since the last call: kinds, and numbers of the acts that they are about."""
 
+    def end_if_frozen(self) -> bool:
+        """Asks for a sign of life, and ends a guard that gives none: packets would wait in its pipe for ever.
+
+        Returns:
+            Whether it was ended now. From here on what drives no servo is written to the ports directly.
+        """
+
     def close(self, torque_off: bool = False) -> None:
-        """Ends the guard; it writes the torque-off packets first if `torque_off`. May be called twice."""
+        """Ends the guard; the torque-off packets are written first if `torque_off`. May be called twice."""
 
 
 class LocalGuard:
@@ -110,6 +123,9 @@ class LocalGuard:
     def beat(self) -> None:
         """Does nothing."""
 
+    def end_if_frozen(self) -> bool:
+        return False
+
     def close(self, torque_off: bool = False) -> None:
         """Does nothing: nothing outlives this process."""
 
@@ -123,7 +139,8 @@ class GuardProcess:
     """
 
     def __init__(self, packets: Mapping[int, bytes], timeout: float) -> None:
-        self._ports, self._unanswered = list(packets), 0
+        self._packets, self._ports, self._unanswered = packets, list(packets), 0
+        self._said = list[tuple[bytes, int]]()
         clock = "" if ELAPSING is None else str(ELAPSING)
         arguments = [clock, str(timeout), *(f"{number}:{data.hex()}" for number, data in packets.items())]
         self._process = subprocess.Popen(
@@ -143,10 +160,18 @@ class GuardProcess:
     @property
     def watching(self) -> bool:
         """Whether the process runs, and answers."""
+        self._hear()
         if self._unanswered > MOST_UNANSWERED:
-            self._process.kill()  # it is frozen, and must not write later what waits in its pipe
-            self._process.wait()
+            self._kill()
         return self._process.poll() is None
+
+    def end_if_frozen(self) -> bool:
+        self._hear()  # answers to earlier beats say nothing
+        self.beat()
+        if self._process.poll() is not None or self._hear(PATIENCE):
+            return False
+        self._kill()
+        return True
 
     def write(self, port: int, data: bytes, act: ArmingAct | None) -> int:
         try:
@@ -177,11 +202,9 @@ class GuardProcess:
             self._send(BEAT)
 
     def notices(self) -> list[tuple[bytes, int]]:
-        with suppress(OSError, ValueError):
-            if said := os.read(self._back.fileno(), MOST_NOTICES * NOTICE.size):
-                self._unanswered = 0
-                return [notice for notice in NOTICE.iter_unpack(said) if notice[0] != ALIVE]
-        return []
+        self._hear()
+        said, self._said = self._said, []
+        return said
 
     def close(self, torque_off: bool = False) -> None:
         if self._pipe.closed:
@@ -191,11 +214,29 @@ class GuardProcess:
                 self._send(GOODBYE)
         self._pipe.close()
         try:
-            self._process.wait(timeout=2.0)
+            self._process.wait(GOODBYE_PATIENCE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
+            if torque_off:
+                send_packets(self._packets)
         self._back.close()
+
+    def _hear(self, patience: float = 0.0) -> bool:
+        """Reads what it has said, waiting for it for a time [s]; returns whether it said anything."""
+        with suppress(OSError, ValueError):
+            waiting = select.poll()
+            waiting.register(self._back, select.POLLIN)
+            waiting.poll(1000 * patience)
+            if said := os.read(self._back.fileno(), MOST_NOTICES * NOTICE.size):
+                self._unanswered = 0
+                self._said += [notice for notice in NOTICE.iter_unpack(said) if notice[0] != ALIVE]
+                return True
+        return False
+
+    def _kill(self) -> None:
+        """Ends a frozen guard, which must not write later what waits in its pipe."""
+        self._process.kill()
+        self._process.wait()
 
     def _send(self, kind: bytes, act: int = 0, port: int = 0, data: bytes = b"") -> None:
         os.write(self._pipe.fileno(), HEAD.pack(kind, act, port, len(data)) + data)  # whole, or not at all

@@ -39,6 +39,7 @@ from eva_sim.real.boards.motion_rules import (
     load_motion_rules,
 )
 
+GUARD_ENDED = "the process that guards the line has ended, or was frozen; connect again"
 SILENCE = f"{TARGETS_STOPPED}: the face held or went limp; arm again"
 
 
@@ -227,7 +228,7 @@ class HostManagedBoard(DriverOperations):
             self._faults.silence = SILENCE
             self._make_limp(BoardState.LIMP)
         if self._state in DRIVEN and not self._lines.guard.watching:
-            self._fail(["the process that guards the line has ended; connect again"])
+            self._fail([GUARD_ENDED])
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
@@ -282,9 +283,23 @@ class HostManagedBoard(DriverOperations):
         self.enabled[:], self.sent[:] = False, np.nan
         if self._state in DRIVEN:
             self._state = next_state
-        self._torque_off()
+        if self._silence.holds:
+            self._end_frozen_guard()
+        try:
+            self._torque_off()
+        except LinkError:
+            if not self._end_frozen_guard():
+                raise
+            self._torque_off()
         self._torque_off_pending = False
         self._silence.end()
+
+    def _end_frozen_guard(self) -> bool:
+        """Ends a guard that is frozen, in whose pipe torque-off would wait; returns whether it did so now."""
+        frozen = self._lines is not None and self._lines.guard.end_if_frozen()
+        if frozen:
+            self._faults.latch([GUARD_ENDED])
+        return frozen
 
     def _check_silence(self) -> None:
         if self._state not in DRIVEN or self._act is None:

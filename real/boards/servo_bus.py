@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,22 @@ class ServoReading:
     held: bool = False
 
 
+class Displacement(NamedTuple):
+    """A setting in EEPROM by which the same position is another angle of the shaft.
+
+    Attributes:
+        address: of its register.
+        size: of the register [bytes].
+        bits: those that must be 0.
+        name: in words.
+    """
+
+    address: int
+    size: int
+    bits: int
+    name: str
+
+
 class BusBoard(HostManagedBoard):
     """Servos on one bus, one for each actuator.
 
@@ -75,6 +91,8 @@ class BusBoard(HostManagedBoard):
     BAUD: ClassVar[int] = 1_000_000
     #: Side that notices a silent host, see `BoardIdentity`.
     WATCHDOG: ClassVar[Literal["board", "host"]]
+    #: What other tools may have set after a calibration, which would be wrong then.
+    DISPLACEMENTS: ClassVar[Sequence[Displacement]]
 
     @classmethod
     def open(
@@ -177,6 +195,23 @@ class BusBoard(HostManagedBoard):
         """Writes the EEPROM of one servo."""
 
     # Operations that both families share.
+
+    def _check_displacements(self) -> None:
+        """Checks that positions of all servos mean the angles that were calibrated.
+
+        Raises:
+            LinkError: a servo does not answer.
+            RobotError: a servo has an offset, or its direction is reversed.
+        """
+        for address, size, bits, name in self.DISPLACEMENTS:
+            for number, data in self._read_all(address, size).items():
+                value = int.from_bytes(data, "little")
+                if value & bits:
+                    raise RobotError(
+                        f"{self._named(number)} has a {name}: register {address} is {value}. Clear that with "
+                        "the vendor's tool, since positions mean other angles; if it was there when the robot "
+                        "was calibrated, calibrate it again."
+                    )
 
     def measured_positions(self) -> Floats:
         """Measured positions of all servos [ticks], also of limp ones; used to calibrate by hand.

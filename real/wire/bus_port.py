@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from eva_sim.errors import SEE_DOCTOR, LinkError, NoAnswerError
 from eva_sim.real.wire.link import PORT_ERRORS
-from eva_sim.real.wire.serial_ports import open_port
+from eva_sim.real.wire.serial_ports import close_port, open_port
 
 #: Longest wait of a single read [s]; a reply is awaited in several reads.
 READ_TIMEOUT = 0.002
@@ -101,7 +101,7 @@ class BusPort:
     def close(self) -> None:
         """Closes the line. May be called twice."""
         with self._link_errors():
-            self._line.close()
+            close_port(self._line)
 
     @contextmanager
     def _link_errors(self) -> Iterator[None]:

@@ -80,7 +80,11 @@ class SerialLine:
 
     def __init__(self, serial: Any) -> None:
         self._serial = serial
-        self.fileno, self.close = serial.fileno, serial.close
+        self.fileno = serial.fileno
+
+    def close(self) -> None:
+        """Closes the port. May be called twice."""
+        close_port(self._serial)
 
     def write(self, data: bytes) -> int | None:
         """Sends bytes and returns how many were taken."""
@@ -215,6 +219,17 @@ def open_port(path: str, baud: int, read_timeout: float, write_timeout: float) -
         hint = " Your user may need to join the group dialout." if _forbidden(path) else ""
         told = f"{path} cannot be opened ({error}); ports here: {others}.{hint} {SEE_DOCTOR}"
         raise LinkError(told) from error
+
+
+def close_port(port: Any) -> None:
+    """Closes a port of `open_port` and ends its lock, which a process that was forked meanwhile would keep.
+
+    Raises:
+        OSError: the port is gone.
+    """
+    with contextlib.suppress(*PORT_ERRORS):  # pyserial ends the lock before it notices that a port is gone
+        port.exclusive = False
+    port.close()
 
 
 def usb_identity(path: str) -> tuple[str, str] | None:

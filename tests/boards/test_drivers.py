@@ -314,6 +314,31 @@ def test_dynamixel_set_up_wrongly_is_refused(register: int, value: int) -> None:
         build("dynamixel", SimulatedClock(), FakeLine(fake))
 
 
+@pytest.mark.parametrize(
+    ("kind", "register", "value", "size", "name"),
+    [
+        ("feetech", 31, 900, 2, "position correction"),
+        ("feetech", 31, 1 << 11 | 1, 2, "position correction"),  # bit 11 is its sign
+        ("dynamixel", 20, 1024, 4, "homing offset"),
+        ("dynamixel", 20, 2**32 - 1, 4, "homing offset"),
+        ("dynamixel", 10, 1, 1, "reversed direction"),
+    ],
+)
+def test_a_servo_whose_positions_another_tool_has_displaced_is_refused(
+    kind: str, register: int, value: int, size: int, name: str
+) -> None:
+    """The calibration would be wrong: the same position is another angle."""
+    fake = (FakeFeetech if kind == "feetech" else FakeDynamixel)(range(1, 26))
+    for i in default_bus_ids(SPEC):
+        fake.put(i, fake.TORQUE, 1)  # as one that powers up driven
+    fake.put(default_bus_ids(SPEC)[12], register, value, size)
+    with pytest.raises(RobotError, match=rf"^jaw \(id \d+\) has a {name}.*register {register} is {value}"):
+        build(kind, SimulatedClock(), FakeLine(fake))
+    assert not any(fake.torque(i) for i in default_bus_ids(SPEC))
+    fake.put(default_bus_ids(SPEC)[12], register, 0, size)
+    build(kind, SimulatedClock(), FakeLine(fake)).board.close()
+
+
 def test_dynamixel_that_measures_current() -> None:
     fake = FakeDynamixel(range(1, 26), model=1200)
     rig = build("dynamixel", SimulatedClock(), FakeLine(fake))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 
 from eva_sim.clock import WallClock
-from eva_sim.errors import LinkError, RobotError
+from eva_sim.contract import FaceSpec
+from eva_sim.errors import EvaError, LinkError, RobotError
 from eva_sim.real.boards import line_guard
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.dynamixel import Dynamixel
@@ -30,7 +32,8 @@ from eva_sim.real.boards.line_guard import ENDED, LineGuard
 from eva_sim.real.boards.maestro import Maestro
 from eva_sim.real.simulation.fake_line import MemoryPort, PtyLine
 from eva_sim.real.wire.bus_port import BusPort
-from eva_sim.testing.board_rigs import ALL, KINDS, SPEC, BoardRig, limp, rigged
+from eva_sim.testing.board_rigs import ALL, KINDS, LIBRARIES, SPEC, BoardRig, limp, rigged
+from eva_sim.testing.board_terminals import BoardProcess
 from eva_sim.testing.fault_injection import wait_until
 
 
@@ -206,6 +209,59 @@ def test_a_frozen_guard_is_ended(bench: Callable[[float], GuardBench]) -> None:
         one.guard.notices()
     assert not one.guard.watching
     one.nothing()
+
+
+def test_what_makes_limp_never_waits_in_a_frozen_pipe(bench: Callable[[float], GuardBench]) -> None:
+    one = bench(60.0)
+    one.guard.grant(one.act)
+    assert not one.guard.end_if_frozen() and one.guard.watching
+    os.kill(one.guard._process.pid, signal.SIGSTOP)
+    one.guard.write(0, b"lost", None)
+    assert one.guard.end_if_frozen() and not one.guard.watching
+    one.guard.write(0, b"off", None)
+    one.written(b"off")
+    assert not one.guard.end_if_frozen()  # it had ended before
+
+
+def test_a_frozen_guard_is_ended_at_the_end_and_its_packets_are_written(
+    bench: Callable[[float], GuardBench],
+) -> None:
+    one = bench(60.0)
+    os.kill(one.guard._process.pid, signal.SIGSTOP)
+    one.guard.write(0, b"lost", None)
+    one.guard.close(torque_off=True)
+    one.written(LIMP)
+
+
+def test_a_guard_that_nobody_listened_to_is_not_frozen(bench: Callable[[float], GuardBench]) -> None:
+    """A long exchange of the host reads none of its answers meanwhile."""
+    one = bench(60.0)
+    for _ in range(MOST_UNANSWERED + 1):
+        one.guard.beat()
+    wait_until(lambda: bool(select.select([one.guard._back], [], [], 0)[0]))
+    assert one.guard.watching
+
+
+@pytest.mark.parametrize("how", ["stop", "disarm", "close", "send"])
+@pytest.mark.parametrize("kind", ["maestro", "feetech", "dynamixel"])
+def test_a_robot_behind_a_frozen_guard_goes_limp(kind: str, how: str, spec: FaceSpec) -> None:
+    """The packets that say so would wait in the guard's pipe for ever."""
+    pytest.importorskip("serial", reason="needs eva-sim[real]")
+    if kind in LIBRARIES:
+        pytest.importorskip(LIBRARIES[kind], reason=f"needs eva-sim[{kind}]")
+    with BoardProcess(kind) as boards, boards.open_face() as face:
+        face.reset()
+        assert boards.driven
+        guard = face._board._lines.guard  # type: ignore[attr-defined]
+        os.kill(guard._process.pid, signal.SIGSTOP)
+        if how == "send":
+            with suppress(EvaError):
+                while boards.driven:
+                    face.move(spec.neutral)
+        else:
+            getattr(face, how)()
+        wait_until(lambda: not boards.driven)
+        assert guard._process.poll() is not None  # so that it writes nothing if it is woken
 
 
 class Lines:

@@ -126,6 +126,24 @@ def test_what_lends_priority_ends_with_the_program(allowed: None) -> None:
     assert lenders and not _children() & lenders
 
 
+def test_it_need_not_be_killed_where_a_forked_worker_lives(allowed: None) -> None:
+    """The worker has the pipe too, so its end is no end of the pipe."""
+    ahead, (waits, ends) = RunningAhead(WallClock(), LIMP_AFTER), os.pipe()
+    ahead.begin()
+    assert ahead._lender is not None
+    lender = ahead._lender._process
+    worker = os.fork()
+    if worker == 0:
+        os.close(ends)
+        os.read(waits, 1)
+        os._exit(0)
+    ahead.end()
+    os.close(ends)
+    os.close(waits)
+    os.waitpid(worker, 0)
+    assert lender.returncode == 0
+
+
 def _children() -> set[str]:
     """Processes that lend priority to this one."""
     wanted, found = f"thread_priority.py\0{os.getpid()}\0", set[str]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from eva_sim.errors import LinkError, RobotError
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.real.wire import protocol as wire
 from eva_sim.real.wire import serial_ports
+from eva_sim.real.wire.bus_port import BusPort
 from eva_sim.real.wire.known_ports import UsbDevice, known_devices, remember_devices
 from eva_sim.real.wire.link import Link
 from eva_sim.real.wire.serial_ports import FoundPort, find_firmware_port, open_serial
@@ -344,6 +345,48 @@ def test_a_pseudo_terminal_is_a_port_and_pulling_it_is_an_error() -> None:
     with pytest.raises(LinkError):
         link.ask(wire.Query(), wire.Status, 0.01)
     link.close()
+
+
+@pytest.fixture
+def forked() -> Iterator[Callable[[], None]]:
+    """Forks a worker, as of a data loader, which has all that is open and lives until the test ends."""
+    import os
+
+    children, (waits, ends) = list[int](), os.pipe()
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            os.close(ends)
+            os.read(waits, 1)
+            os._exit(0)
+        children.append(child)
+
+    yield fork
+    os.close(ends)
+    os.close(waits)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("opened", [open_serial, BusPort.open])
+def test_a_forked_worker_does_not_keep_the_lock_of_a_port(
+    opened: Callable[[str, int], Any], forked: Callable[[], None]
+) -> None:
+    import os
+    import pty
+
+    master, slave = pty.openpty()
+    path = os.ttyname(slave)
+    port = opened(path, BAUD)
+    forked()
+    with pytest.raises(LinkError, match="cannot be opened"):
+        opened(path, BAUD)
+    port.close()
+    opened(path, BAUD).close()
+    port.close()
+    os.close(slave)
+    os.close(master)
 
 
 @pytest.mark.parametrize("asks", [(wire.Query(), wire.Query()), (wire.Query(), wire.Disarm())])
