@@ -36,7 +36,7 @@ from eva_sim.live.body import LiveBody
 from eva_sim.live.camera_feed import CameraFeed, SeenFrame
 from eva_sim.live.exports import export_animation, export_pose
 from eva_sim.live.scene import LiveScene
-from eva_sim.live.wire import Request, RequestError, Update, pack_update
+from eva_sim.live.wire import CLOSED, Request, RequestError, Update, pack_update
 from eva_sim.recording.reader import load_recording
 from eva_sim.recording.replay import replay_commands
 from eva_sim.twin import Twin
@@ -45,6 +45,8 @@ from eva_sim.twin import Twin
 MODES = ("panel", "mirror", "replay")
 #: A robot is commanded, and pages get an update, after this time also when no picture came [s].
 _LONGEST_WAIT = 0.2
+#: A robot is armed only by a request that is at most so old [s].
+ARM_WITHIN = 1.0
 NO_PICTURES_HINT = "No pictures come from a browser. Press the button above."
 #: Age of the newest picture of a browser's camera from which pictures are missing [s].
 _OLD = 2.0
@@ -54,6 +56,10 @@ class Pages(Protocol):
     """The pages that are served; `PageServer` is one."""
 
     requests: queue.SimpleQueue[Request]
+    at_once: Callable[[Request], None]
+
+    def is_open(self, page: int) -> bool:
+        """Whether a page is still there."""
 
     def publish(self, update: Update) -> None:
         """Sends an update to all pages."""
@@ -106,10 +112,14 @@ class Session:
             "mode": self._set_mode, "slider": self._set_slider, "expression": self._set_expression,
             "neutral": self._set_neutral, "idle": self._set_idle, "arm": self._arm, "stop": self._stop,
             "record": self._record, "replay": self._start_replay, "export": self._export,
+            CLOSED: self._note_closed,
         }  # fmt: skip
+        pages.at_once = self._hear_at_once
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Runs until `stopped` returns True."""
+        if self.body.stopper is not None:
+            self.body.stopper.ended = stopped
         while not stopped():
             if self.mode == "mirror":
                 self._mirror(stopped)
@@ -208,7 +218,8 @@ class Session:
                 request = self._pages.requests.get_nowait()
             except queue.Empty:
                 return
-            self.body.hear(request.page)
+            if self._pages.is_open(request.page):
+                self.body.hear(request.page)
             handler = self._handlers.get(request.kind)
             if handler is None:
                 continue
@@ -247,8 +258,12 @@ class Session:
         self._idle_on = request.fields["on"]
 
     def _arm(self, request: Request) -> None:
-        if not self.body.robot:
+        if self.body.stopper is None:
             raise RequestError("the twin needs no arming; it moves at once.")
+        if perf_counter() - request.time > ARM_WITHIN or not self._pages.is_open(request.page):
+            raise RequestError("not armed: the computer was busy, and the request is old; press Arm again.")
+        if request.time < self.body.stopper.asked:
+            raise RequestError("not armed: STOP was pressed later; press Arm again.")
         self.mode, self._command = "panel", self.body.spec.neutral
         self.body.arm(request.page)
 
@@ -257,6 +272,26 @@ class Session:
         self.mode, self._idle_on = "panel", False
         self._command = self.body.latest.sent.clip(-1, 1)
         self.body.stop("stopped from the page")
+        self._note_stop(request)
+
+    def _note_closed(self, request: Request) -> None:
+        """A page closed; if the robot was being armed for it, that has ended by now."""
+        if self.body.stopper is not None and self.body.stopper.asked == request.time:
+            self.body.stop("the page closed while the robot was being armed for it")
+            self._note_stop(request)
+
+    def _note_stop(self, request: Request) -> None:
+        if self.body.stopper is not None:
+            self.body.stopper.note_heard(request.time)
+
+    def _hear_at_once(self, request: Request) -> None:
+        """Stops a robot although the loop is busy; called by the server's thread."""
+        stopper = self.body.stopper
+        if stopper is None:
+            return
+        closed = request.kind == CLOSED and stopper.arming_for == request.page
+        if closed or request.kind == "stop":
+            stopper.ask(request.time)
 
     def _record(self, request: Request) -> None:
         if request.fields["on"] == (self.body.recorder is not None):
