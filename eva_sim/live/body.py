@@ -105,15 +105,21 @@ class LiveBody(Face):
         self.armed_by, self.trouble = page, "; ".join(self.latest.faults)
         self.hear(page)
 
-    def stop(self, reason: str) -> None:
-        """Makes a robot limp until it is armed again; says why."""
-        if not isinstance(self.face, Stoppable):
+    def stop(self, reason: str, asked: float = -np.inf) -> None:
+        """Makes a robot limp until it is armed again.
+
+        Args:
+            reason: in words.
+            asked: when it was asked for, by `time.perf_counter` [s].
+        """
+        if not isinstance(self.face, Stoppable) or self.stopper is None:
             return
         self.armed_by, self.trouble = None, reason
         try:
             self.face.stop()
         except RobotError as error:
             self.trouble = f"{reason}; {error}"
+        self.stopper.note_heard(asked)
 
     def reset(self, seed: int | None = None) -> Reading:
         """Goes to neutral, if the body may move."""

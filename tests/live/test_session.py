@@ -23,6 +23,7 @@ from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import FaceSpec
 from eva_sim.detector import DetectedFace
 from eva_sim.live.body import LONGEST_SILENCE
+from eva_sim.live.exports import export_animation
 from eva_sim.live.panel import describe_panel
 from eva_sim.live.scene import LiveScene
 from eva_sim.live.session import ARM_WITHIN, Session
@@ -280,6 +281,37 @@ def page_that_is_there(pages: FakePages) -> Iterator[None]:
     yield
     ended.set()
     thread.join()
+
+
+def test_an_armed_robot_is_held_while_an_animation_is_made(
+    robot: tuple[Session, FakePages, RobotFace], spec: FaceSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of ten minutes takes seconds. Its page gives signs of life only where it gets updates."""
+    session, pages, face = robot
+    for request in ("arm", "record"):
+        pages.ask(request, **({"on": True} if request == "record" else {}))
+    run(session, pages, 3)
+    pages.ask("record", on=False)
+    states, publish = list[BoardState](), pages.publish
+
+    def draw(update: Update) -> None:
+        publish(update)
+        pages.ask("seen", number=update.number)
+        states.append(state_of(face))
+
+    def slow(*given: Any) -> Any:
+        sleep(2.0)
+        return export_animation(*given)
+
+    monkeypatch.setattr("eva_sim.live.session.export_animation", slow)
+    pages.publish = draw  # type: ignore[method-assign]
+    for _ in range(2):
+        pages.ask("export", what="animation")
+    session.run(lambda: any("file" in answer for answer in pages.answers))
+    update = run(session, pages, 2)
+    assert update["armed"] and {*states} <= {BoardState.ACTIVE, BoardState.HOLD}
+    assert {"error": "an animation is being made already."} in pages.answers
+    assert [answer["file"] for answer in pages.answers if "file" in answer] == ["animation.csv"]
 
 
 class ScriptedFeed:
