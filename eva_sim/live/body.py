@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.contract import Face, Reading
 from eva_sim.errors import EvaError, PhysicsError, RobotError
+from eva_sim.live.stopper import Stopper
 from eva_sim.recording.reader import RecordingInfo
 from eva_sim.recording.recorder import Recorder, make_room_for_recording
 from eva_sim.twin import Twin
@@ -33,7 +34,7 @@ class Stoppable(Protocol):
         """Arms it."""
 
     def stop(self) -> None:
-        """Makes it limp."""
+        """Makes it limp. May be called from any thread."""
 
 
 class LiveBody(Face):
@@ -47,6 +48,7 @@ class LiveBody(Face):
 
     Attributes:
         robot: whether the body must be armed.
+        stopper: stops a robot while the loop is busy; None for other bodies.
         armed_by: page that armed the robot; None while it may not move.
         trouble: what a robot reports, and why it does not move, in words; empty if nothing is wrong.
         paced: whether `move` waits for its control period, for a body without a clock.
@@ -64,6 +66,7 @@ class LiveBody(Face):
         self.spec, self.outer_eye, self.clock = face.spec, face.outer_eye, face.clock
         self.neutral_landmarks = face.neutral_landmarks
         self.robot = isinstance(face, Stoppable)
+        self.stopper = Stopper(face.stop) if isinstance(face, Stoppable) else None
         self.armed_by: int | None = None
         self.trouble, self.paced = "", True
         self.heard: dict[int, float] = {}
@@ -89,24 +92,34 @@ class LiveBody(Face):
         """Arms the robot for a page, and glides to neutral.
 
         Raises:
-            EvaError: the robot refuses.
+            EvaError: the robot refuses, or was stopped meanwhile.
         """
-        if not isinstance(self.face, Stoppable):
+        if not isinstance(self.face, Stoppable) or self.stopper is None:
             return
-        self.face.arm()
-        self.latest = self.face.reset()
+        self.armed_by, self.stopper.arming_for = None, page
+        try:
+            self.face.arm()
+            self.latest = self.face.reset()
+        finally:
+            self.stopper.arming_for = None
         self.armed_by, self.trouble = page, "; ".join(self.latest.faults)
         self.hear(page)
 
-    def stop(self, reason: str) -> None:
-        """Makes a robot limp until it is armed again; says why."""
-        if not isinstance(self.face, Stoppable):
+    def stop(self, reason: str, asked: float = -np.inf) -> None:
+        """Makes a robot limp until it is armed again.
+
+        Args:
+            reason: in words.
+            asked: when it was asked for, by `time.perf_counter` [s].
+        """
+        if not isinstance(self.face, Stoppable) or self.stopper is None:
             return
         self.armed_by, self.trouble = None, reason
         try:
             self.face.stop()
         except RobotError as error:
             self.trouble = f"{reason}; {error}"
+        self.stopper.note_heard(asked)
 
     def reset(self, seed: int | None = None) -> Reading:
         """Goes to neutral, if the body may move."""
@@ -199,6 +212,8 @@ class LiveBody(Face):
 
     def close(self) -> None:
         """Ends a recording and makes a robot limp; the face stays open."""
+        if self.stopper is not None:
+            self.stopper.close()
         self.end_recording()
         if self.robot:
             with suppress(EvaError):

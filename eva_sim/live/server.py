@@ -26,7 +26,7 @@ import numpy as np
 from eva_sim.errors import EvaError
 from eva_sim.files import Closing
 from eva_sim.live.browser_camera import LONGEST_JPEG, BrowserCamera
-from eva_sim.live.wire import LONGEST_REQUEST, Request, RequestError, Update, parse_request
+from eva_sim.live.wire import CLOSED, LONGEST_REQUEST, Request, RequestError, Update, parse_request
 from eva_sim.optional import import_optional
 
 #: Number of updates that a page may have received and not drawn yet.
@@ -69,7 +69,8 @@ class PageServer(Closing):
         camera: takes the pictures that pages send; None if none are wanted.
 
     Attributes:
-        requests: of all pages, in their order.
+        requests: of all pages, in their order; the last one of a page is `CLOSED`.
+        at_once: called with each request by the server's thread, before the request joins the others.
         token: that pages must give; empty if only this computer can reach the server.
         port: at which it listens.
 
@@ -94,6 +95,7 @@ class PageServer(Closing):
         self._camera = camera
         self.token = "" if is_loopback(host) else secrets.token_urlsafe(24)
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.at_once: Callable[[Request], None] = lambda request: None
         self._pages: dict[int, _Page] = {}
         self._numbers, self._newest = 0, Update(0, b"")
         self._delays: deque[float] = deque(maxlen=_MEASURED)
@@ -123,6 +125,10 @@ class PageServer(Closing):
     def open_pages(self) -> int:
         """Number of pages that are open."""
         return len(self._pages)
+
+    def is_open(self, page: int) -> bool:
+        """Whether a page is still there."""
+        return page in self._pages
 
     def publish(self, update: Update) -> None:
         """Sends an update to all pages that have drawn the one before."""
@@ -226,6 +232,7 @@ class PageServer(Closing):
             pass
         finally:
             del self._pages[page.number]
+            self._pass_on(Request(CLOSED, {}, page.number, perf_counter()))
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
@@ -258,6 +265,10 @@ class PageServer(Closing):
             return
         if request.kind == "seen":
             self._note_seen(page, request)
+        self._pass_on(request)
+
+    def _pass_on(self, request: Request) -> None:
+        self.at_once(request)
         self.requests.put(request)
 
     def _note_seen(self, page: _Page, request: Request) -> None:

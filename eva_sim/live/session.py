@@ -34,9 +34,9 @@ from eva_sim.idle import IdleMotion
 from eva_sim.landmarks import face_measurements
 from eva_sim.live.body import LiveBody
 from eva_sim.live.camera_feed import CameraFeed, SeenFrame
-from eva_sim.live.exports import export_animation, export_pose
+from eva_sim.live.exports import ExportedFile, export_animation, export_pose
 from eva_sim.live.scene import LiveScene
-from eva_sim.live.wire import Request, RequestError, Update, pack_update
+from eva_sim.live.wire import CLOSED, Request, RequestError, Update, pack_update
 from eva_sim.recording.reader import load_recording
 from eva_sim.recording.replay import replay_commands
 from eva_sim.twin import Twin
@@ -45,6 +45,8 @@ from eva_sim.twin import Twin
 MODES = ("panel", "mirror", "replay")
 #: A robot is commanded, and pages get an update, after this time also when no picture came [s].
 _LONGEST_WAIT = 0.2
+#: A robot is armed only by a request that is at most so old [s].
+ARM_WITHIN = 1.0
 NO_PICTURES_HINT = "No pictures come from a browser. Press the button above."
 #: Age of the newest picture of a browser's camera from which pictures are missing [s].
 _OLD = 2.0
@@ -54,6 +56,10 @@ class Pages(Protocol):
     """The pages that are served; `PageServer` is one."""
 
     requests: queue.SimpleQueue[Request]
+    at_once: Callable[[Request], None]
+
+    def is_open(self, page: int) -> bool:
+        """Whether a page is still there."""
 
     def publish(self, update: Update) -> None:
         """Sends an update to all pages."""
@@ -96,7 +102,7 @@ class Session:
     ) -> None:
         self.body = LiveBody(face, shown, self._attend, self._after)
         self._pages, self._scene, self._folder, self._feed, self._model = pages, scene, folder, feed, model
-        self.mode, self._command = "panel", face.spec.neutral
+        self.mode, self._command, self._exporting = "panel", face.spec.neutral, False
         self._idle_on, self._idle = True, IdleMotion(face.spec)
         self._numbers, self._prompt = count(1), ""
         self._controller: MirrorController | None = None
@@ -106,10 +112,14 @@ class Session:
             "mode": self._set_mode, "slider": self._set_slider, "expression": self._set_expression,
             "neutral": self._set_neutral, "idle": self._set_idle, "arm": self._arm, "stop": self._stop,
             "record": self._record, "replay": self._start_replay, "export": self._export,
+            CLOSED: self._note_closed,
         }  # fmt: skip
+        pages.at_once = self._hear_at_once
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Runs until `stopped` returns True."""
+        if self.body.stopper is not None:
+            self.body.stopper.ended = stopped
         while not stopped():
             if self.mode == "mirror":
                 self._mirror(stopped)
@@ -176,8 +186,6 @@ class Session:
             self.body.move(self.body.latest.sent.clip(-1, 1))
         else:
             self._attend()
-        if perf_counter() - self._published > _LONGEST_WAIT:
-            self._publish(self.body.latest)
 
     def _show(self, frame: DetectedFrame, accepted: bool) -> None:
         self._publish(self.body.latest)
@@ -191,7 +199,8 @@ class Session:
         """Plays the latest recording."""
         self.body.paced, self._prompt = True, "The recording is played."
         try:
-            recording = load_recording(self.recordings[-1])
+            folder = self.recordings[-1]
+            recording = work_while_held(self.body, lambda: load_recording(folder))
             replay_commands(
                 self.body, recording, start=self.body.latest,
                 stopped=lambda: stopped() or self.mode != "replay" or not self.body.may_move,
@@ -202,13 +211,14 @@ class Session:
             self.mode, self._command = "panel", self.body.spec.neutral
 
     def _attend(self) -> None:
-        """Answers what pages asked for since the last call."""
+        """Answers what pages asked for since the last call. A page without updates gives no sign of life."""
         while True:
             try:
                 request = self._pages.requests.get_nowait()
             except queue.Empty:
-                return
-            self.body.hear(request.page)
+                break
+            if self._pages.is_open(request.page):
+                self.body.hear(request.page)
             handler = self._handlers.get(request.kind)
             if handler is None:
                 continue
@@ -216,6 +226,8 @@ class Session:
                 handler(request)
             except EvaError as error:
                 self._pages.answer(request.page, {"error": str(error)})
+        if perf_counter() - self._published > _LONGEST_WAIT:
+            self._publish(self.body.latest)
 
     def _set_mode(self, request: Request) -> None:
         mode = request.fields["mode"]
@@ -247,8 +259,12 @@ class Session:
         self._idle_on = request.fields["on"]
 
     def _arm(self, request: Request) -> None:
-        if not self.body.robot:
+        if self.body.stopper is None:
             raise RequestError("the twin needs no arming; it moves at once.")
+        if perf_counter() - request.time > ARM_WITHIN or not self._pages.is_open(request.page):
+            raise RequestError("not armed: the computer was busy, and the request is old; press Arm again.")
+        if request.time < self.body.stopper.asked:
+            raise RequestError("not armed: STOP was pressed later; press Arm again.")
         self.mode, self._command = "panel", self.body.spec.neutral
         self.body.arm(request.page)
 
@@ -256,7 +272,21 @@ class Session:
         """Makes a robot limp; a twin holds what it does."""
         self.mode, self._idle_on = "panel", False
         self._command = self.body.latest.sent.clip(-1, 1)
-        self.body.stop("stopped from the page")
+        self.body.stop("stopped from the page", request.time)
+
+    def _note_closed(self, request: Request) -> None:
+        """A page closed; if the robot was being armed for it, that has ended by now."""
+        if self.body.stopper is not None and self.body.stopper.asked == request.time:
+            self.body.stop("the page closed while the robot was being armed for it", request.time)
+
+    def _hear_at_once(self, request: Request) -> None:
+        """Stops a robot although the loop is busy; called by the server's thread."""
+        stopper = self.body.stopper
+        if stopper is None:
+            return
+        closed = request.kind == CLOSED and stopper.arming_for == request.page
+        if closed or request.kind == "stop":
+            stopper.ask(request.time)
 
     def _record(self, request: Request) -> None:
         if request.fields["on"] == (self.body.recorder is not None):
@@ -286,10 +316,22 @@ class Session:
         elif what == "animation":
             if not self.recordings or self.body.recorder is not None:
                 raise RequestError("an animation is made of a recording; record one and end it first.")
-            file = export_animation(load_recording(self.recordings[-1]), spec)
+            file = self._animation(self.recordings[-1])
         else:
             raise RequestError(f"no export {what[:40]!r}; there are pose and animation.")
         self._pages.answer(request.page, {"file": file.name, "text": file.text})
+
+    def _animation(self, folder: Path) -> ExportedFile:
+        """Makes an animation of a recording, which takes seconds if it is long."""
+        if self._exporting:
+            raise RequestError("an animation is being made already.")
+        self._exporting = True
+        try:
+            return work_while_held(
+                self.body, lambda: export_animation(load_recording(folder), self.body.spec)
+            )
+        finally:
+            self._exporting = False
 
     def _tell_all(self, text: str) -> None:
         self._pages.answer(-1, {"note": text})

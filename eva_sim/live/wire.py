@@ -17,6 +17,8 @@ from eva_sim.errors import EvaError
 
 #: Longest request [bytes].
 LONGEST_REQUEST = 4096
+#: Kind of the request by which the server tells that a page has closed; pages cannot send it.
+CLOSED = "closed"
 
 
 class RequestError(EvaError, ValueError):

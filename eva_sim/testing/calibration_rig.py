@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from queue import SimpleQueue
+from time import sleep
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from eva_sim.clock import SimulatedClock
 from eva_sim.contract import FaceSpec, Floats, load_spec
 from eva_sim.real.boards.arming import ArmingAct
 from eva_sim.real.boards.interface import Board, BoardIdentity, BoardLimits, BoardState, BoardStatus
+from eva_sim.real.calibration.operator_ui import READING_TIME, TerminalUI
 from eva_sim.real.calibration.servo_bench import ServoBench
 from eva_sim.real.calibration.session import CalibrationSession
 
@@ -64,6 +67,30 @@ class RecordingBoard(Board):
 
     def _status(self, state: BoardState) -> BoardStatus:
         return BoardStatus(state, NAN, ("the servo supply sagged",), 6.0, self.temperature, self.load)
+
+
+class Typist(TerminalUI):
+    """A terminal at which somebody types lines, each once a certain text is shown.
+
+    Args:
+        lines: text to wait for, and the line; in their order. `"..."` waits until a question could be read.
+    """
+
+    def __init__(self, *lines: tuple[str, str]) -> None:
+        self._left, self._now, self.shown = [*lines], SimpleQueue[str](), list[str]()
+        super().__init__(lines=self._type())
+
+    def _type(self) -> Iterator[str]:
+        while True:
+            line = self._now.get()
+            if line.startswith("..."):
+                sleep(1.2 * READING_TIME)
+            yield line.removeprefix("...")
+
+    def tell(self, text: str) -> None:
+        self.shown.append(text)
+        while self._left and self._left[0][0] in text:
+            self._now.put(self._left.pop(0)[1])
 
 
 @pytest.fixture

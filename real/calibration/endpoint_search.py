@@ -112,7 +112,7 @@ class EndpointSearch:
         """
         if not self._may_arm():
             return None
-        with self._bench.armed(self._index):
+        with self._bench.armed(self._index, self._wait_for_arming):
             endpoints = self._find()
             self._park()
         return endpoints
@@ -187,11 +187,19 @@ class EndpointSearch:
             raise CalibrationStopped("the operator stopped; everything found so far is kept.")
         return answer
 
+    def _wait_for_arming(self) -> None:
+        self._wait("is being armed")
+
+    def _wait(self, meaning: str) -> None:
+        """Tells what the servo does by itself, and hears only whether the operator stops it."""
+        self._ask("wait", meaning, self._bench.raw, self._bench.goal)
+
     def _park(self) -> None:
         """Moves back to rest before the servo goes limp, so that it does not hinder the next one."""
         self._bench.go(self._rest)
         while not self._bench.arrived:
             self._bench.tick()
+            self._wait("goes back to rest")
 
     def _endpoints(self, found: Mapping[Subject, float]) -> ServoEndpoints:
         low, high = found["low"], found["high"]

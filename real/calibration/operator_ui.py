@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Literal, TextIO
 
 import numpy as np
@@ -29,10 +30,14 @@ from eva_sim.real.calibration.session import CalibrationStopped
 from eva_sim.streams import tell
 
 Picture = NDArray[np.uint8]
-#: Subject of a question: whether the servo may be armed, an end of travel, or the neutral position.
-Subject = Literal["arm", "low", "neutral", "high"]
+#: Subject of a question: whether the servo may be armed, an end of travel, or the neutral position. While a
+#: servo moves by itself, `"wait"` asks nothing, and only a stop counts.
+Subject = Literal["arm", "wait", "low", "neutral", "high"]
+#: Time in which nobody has read a question [s]; what comes sooner was not meant to arm anything.
+READING_TIME = 0.5
 
-
+#: Lines that stop.
+_STOPS = ("stop", "q", "quit")
 #: Name in a question about all servos at once, and time between two looks at the answer [s].
 WHOLE_FACE, _GLANCE = "all servos", 0.05
 
@@ -68,8 +73,9 @@ class OperatorQuestion:
 
     Attributes:
         actuator: its name.
-        subject: the position to find; `"arm"`: whether the servo may be armed, while all are limp.
-        meaning: the face at that position, or the motion of the servo when armed, in words.
+        subject: the position to find; `"arm"`: whether the servo may be armed, while all are limp; `"wait"`:
+            only whether to stop.
+        meaning: the face at that position, or the motion of the servo when armed or meanwhile, in words.
         raw: present target of the servo [raw].
         goal: position it is moving to [raw]: the operator's last move, clipped to the limits.
         low: lower limit [raw].
@@ -93,12 +99,21 @@ class OperatorQuestion:
             return f"All servos are next. When armed, the face {self.meaning}. Keep your hands away."
         if self.subject == "arm":
             return f"{self.actuator} is next. When armed, it {self.meaning}. Keep your hands away."
+        if self.subject == "wait":
+            return f"{self.actuator} {self.meaning}."
         place = f"now {self.raw:.0f} of {self.low:.0f}..{self.high:.0f} {self.unit}"
         return f"{self.actuator}: find {self.subject}, where {self.meaning} ({place})"
 
 
 class OperatorUI(Closing, abc.ABC):
-    """The user interface of an operator, who watches the robot and decides. Use it as a context manager."""
+    """The user interface of an operator, who watches the robot and decides. Use it as a context manager.
+
+    An answer to a question counts only if its person could have read the question, since it may move a servo
+    (`_was_read`). A stop counts always.
+    """
+
+    _asked: tuple[str, str] = ("", "")
+    _asked_at = -np.inf
 
     @abc.abstractmethod
     def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
@@ -110,6 +125,20 @@ class OperatorUI(Closing, abc.ABC):
 
     def close(self) -> None:
         """Releases screen and keyboard."""
+
+    def _is_new(self, question: OperatorQuestion) -> bool:
+        """Whether this question was not asked in the last poll; notes since when it is asked."""
+        asked = (question.actuator, question.subject)
+        if asked == self._asked:
+            return False
+        self._asked, self._asked_at = asked, monotonic()
+        return True
+
+    def _was_read(self, question: OperatorQuestion, answered_at: float) -> bool:
+        """Whether an answer, given at a time of `monotonic` [s], can be one to this question."""
+        if question.subject == "wait":
+            return False
+        return question.subject != "arm" or answered_at > self._asked_at + READING_TIME
 
 
 def may_arm_face(operator: OperatorUI, clock: Clock, meaning: str) -> bool:
@@ -151,7 +180,9 @@ class ScriptedOperator(OperatorUI):
         self._endpoints, self._stop_at = endpoints, stop_at
         self.questions, self.texts = list[OperatorQuestion](), list[str]()
 
-    def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer:
+    def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
+        if question.subject == "wait":
+            return None
         self.questions.append(question)
         if question.actuator == self._stop_at:
             return StopCalibration()
@@ -178,25 +209,30 @@ class TerminalUI(OperatorUI):
     HELP = "type a position, +20 or -20 to move; ok when it is right; skip for the next servo; stop to end"
     ARM = "Enter to arm it; skip for the next servo; stop to end"
     ARM_ALL = "Enter to arm them; skip to go on without; stop to end"
+    WAIT = "stop to end"
 
     def __init__(
         self, picture: Path | None = None, lines: TextIO | Iterable[str] | None = None, every: int = 25
     ) -> None:
         self._path, self._every, self._count = picture, every, 0
-        self._typed: queue.Queue[str] = queue.Queue()
-        self._last: tuple[str, str] = ("", "")
+        self._typed: queue.Queue[tuple[float, str]] = queue.Queue()
         self._lines, self._listening = sys.stdin if lines is None else lines, False
 
     def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
-        self._start()
-        if self._last != (question.actuator, question.subject):
-            self._last = (question.actuator, question.subject)
+        if self._is_new(question):
             self.tell(f"{question.text}\n  {self._help(question)}")
+        self._start()
         self._show(picture)
-        try:
-            line = self._typed.get_nowait().strip().lower()
-        except queue.Empty:
-            return None
+        while True:
+            try:
+                typed_at, line = self._typed.get_nowait()
+            except queue.Empty:
+                return None
+            if self._was_read(question, typed_at) or line in _STOPS:
+                return self._answer(line, question)
+            self.tell(f"  {line!r} was typed before a question could be read; {self._help(question)}")
+
+    def _answer(self, line: str, question: OperatorQuestion) -> OperatorAnswer | None:
         if question.subject == "arm":
             return self._answer_to_arm(line, self._help(question))
         answer = parse_answer(line, question.goal)
@@ -209,7 +245,7 @@ class TerminalUI(OperatorUI):
     def _help(self, question: OperatorQuestion) -> str:
         if question.actuator == WHOLE_FACE:
             return self.ARM_ALL
-        return self.ARM if question.subject == "arm" else self.HELP
+        return {"arm": self.ARM, "wait": self.WAIT}.get(question.subject, self.HELP)
 
     def _answer_to_arm(self, line: str, hint: str) -> OperatorAnswer | None:
         answer = parse_answer(line or "ok", 0.0)
@@ -238,8 +274,8 @@ class TerminalUI(OperatorUI):
     def _read_lines(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # there is no terminal, or it was closed
             for line in self._lines:
-                self._typed.put(line)
-        self._typed.put("stop")  # the input has ended
+                self._typed.put((monotonic(), line.strip().lower()))
+        self._typed.put((monotonic(), "stop"))  # the input has ended
 
     def _show(self, picture: Picture | None) -> None:
         self._count += 1
@@ -252,8 +288,7 @@ class TerminalUI(OperatorUI):
 def parse_answer(line: str, goal: float) -> OperatorAnswer | None:
     """Parses a typed line; `+20` counts from `goal` [raw]. None if it is not understood."""
     words: dict[str, Callable[[], OperatorAnswer]] = {
-        "ok": Confirm, "skip": SkipServo, "s": SkipServo, "stop": StopCalibration, "q": StopCalibration,
-        "quit": StopCalibration,
+        "ok": Confirm, "skip": SkipServo, "s": SkipServo, **dict.fromkeys(_STOPS, StopCalibration),
     }  # fmt: skip
     if line in words:
         return words[line]()
@@ -283,17 +318,17 @@ class WindowUI(OperatorUI):
             raise RobotError(
                 f"there is no display for a window; use the terminal guide, without --window. {SEE_DOCTOR}"
             ) from error
-        self._last: tuple[str, str] = ("", "")
         self._slider = 0
 
     def poll(self, question: OperatorQuestion, picture: Picture | None) -> OperatorAnswer | None:
         start = None
-        if self._last != (question.actuator, question.subject):  # the slider starts at the servo's position
-            self._last = (question.actuator, question.subject)
+        if self._is_new(question):  # the slider starts at the servo's position
             self._slider = start = self._slider_of(question)
         reply = self._window.exchange(self._page(question, picture), start)
         if reply.ended:
             return StopCalibration()
+        if not self._was_read(question, monotonic()):
+            return None
         if reply.key & 0xFF in self._ANSWERS:
             return self._ANSWERS[reply.key & 0xFF]()
         if reply.position == self._slider:
@@ -310,7 +345,8 @@ class WindowUI(OperatorUI):
     def _page(self, question: OperatorQuestion, picture: Picture | None) -> Picture:
         page = Image.fromarray(np.full((480, 640, 3), 60, np.uint8) if picture is None else picture)
         key = "arm" if question.subject == "arm" else "here"
+        keys = "" if question.subject == "wait" else f"Enter: {key}   s: skip   "
         draw = ImageDraw.Draw(page)
-        for row, text in enumerate((question.text, f"Enter: {key}   s: skip   q: stop")):
+        for row, text in enumerate((question.text, f"{keys}q: stop")):
             draw.text((8, 8 + 22 * row), text, fill=(255, 255, 255), font=load_font())
         return np.asarray(page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -71,10 +71,14 @@ class ServoBench:
     _armed: int | None
 
     @contextmanager
-    def armed(self, actuator: int) -> Iterator[None]:
+    def armed(self, actuator: int, attend: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Arms one servo at its rest during the block; afterwards all servos are limp again.
 
         The calling thread runs ahead of other programs meanwhile, see `eva_sim.priority`.
+
+        Args:
+            actuator: index in the actuator table.
+            attend: called once a wire period while the servo is being armed; what it raises ends that.
 
         Raises:
             RobotError: the board refuses, or reports a fault.
@@ -89,6 +93,7 @@ class ServoBench:
             until = self.clock.now() + _ARMING_TIME
             while status.state == BoardState.ARMING and self.clock.now() < until:
                 status = self._send()
+                attend()
             self._check(status)
             yield
         finally:

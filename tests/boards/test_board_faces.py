@@ -44,6 +44,7 @@ from eva_sim.real.wire import bus_port, serial_ports
 from eva_sim.real.wire.known_ports import UsbDevice, remember_devices
 from eva_sim.recording.reader import load_recording
 from eva_sim.testing.board_rigs import BUSES, KINDS, LIBRARIES, RULES, SPEC, Listed, held_positions
+from eva_sim.testing.calibration_rig import Typist
 
 pytest.importorskip("serial", reason="needs eva-sim[real]")
 UNIT = {"maestro": "us", "feetech": "ticks", "dynamixel": "ticks"}
@@ -85,10 +86,10 @@ class Desk:
     def face(self, **more: Any) -> Face:
         return make_face("robot", board=self.kind, port=self.port, robot_id=NAME, camera=None, **more)
 
-    def eva(self, words: str, *more: str, typed: str | None = None) -> Any:
+    def eva(self, words: str, *more: str) -> Any:
         """The `eva` command, told where the robot is."""
         where = ["--board", self.kind, "--port", self.port, "--robot-id", NAME, "--camera", "-1"]
-        return CliRunner().invoke(app, [*words.split(), *where, *more], input=typed)
+        return CliRunner().invoke(app, [*words.split(), *where, *more])
 
 
 @pytest.fixture(params=KINDS)
@@ -311,7 +312,8 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(procedure, "measure_by_camera", watched)
     for module in (camera_source, opening):
         monkeypatch.setattr(module, "DeviceCamera", Dark)
-    run = desk.eva(f"calibrate --out {part}", "--camera", "3", typed="\n")
+    monkeypatch.setattr(operator_ui, "TerminalUI", lambda picture: Typist(("All servos", "...")))
+    run = desk.eva(f"calibrate --out {part}", "--camera", "3")
     assert run.exit_code == 0, run.exception
     assert "look at the jaw" in run.output and np.isnan(desk.held_positions()).all()
     assert Calibration.load(default_path(NAME), SPEC).neutral_landmarks is not None

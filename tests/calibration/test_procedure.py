@@ -34,7 +34,7 @@ from eva_sim.real.calibration.session import (
     ServoEndpoints,
     stoppable,
 )
-from eva_sim.testing.calibration_rig import PERIOD, RecordingBoard, careful_endpoints, session
+from eva_sim.testing.calibration_rig import PERIOD, RecordingBoard, Typist, careful_endpoints, session
 from eva_sim.testing.fake_face import FakeFace
 from eva_sim.thread_priority import AHEAD, run_ahead, run_as_usual
 
@@ -115,7 +115,7 @@ def test_a_place_counts_once_the_servo_is_there(spec: FaceSpec, bench: ServoBenc
     class Hasty(ScriptedOperator):
         """Says that it is there while the servo still moves."""
 
-        def poll(self, question: OperatorQuestion, picture: Any) -> OperatorAnswer:
+        def poll(self, question: OperatorQuestion, picture: Any) -> OperatorAnswer | None:
             answer = super().poll(question, picture)
             return Confirm() if isinstance(answer, MoveTo) and question.raw > 1320.0 else answer
 
@@ -259,15 +259,20 @@ def test_what_the_camera_contradicts_is_not_saved(
     build_calibration(mine, partial=True)  # measured anew, so what the camera saw before counts no more
 
 
-@pytest.mark.parametrize(("typed", "armed"), [("\n", True), ("skip\n", False), ("800\nok\n", True)])
-def test_the_whole_face_is_armed_by_an_answer_only(
-    capsys: pytest.CaptureFixture[str], typed: str, armed: bool
-) -> None:
-    terminal = TerminalUI(lines=typed.splitlines(keepends=True))
-    assert may_arm_face(terminal, WallClock(), "moves") is armed
-    said = "".join(capsys.readouterr())
-    assert "All servos are next. When armed, the face moves." in said
-    assert ("'800' is not accepted" in said) == ("800" in typed)
+@pytest.mark.parametrize(
+    ("typed", "armed"), [([""], True), (["skip"], False), (["800", "ok"], True)], ids=str
+)
+def test_the_whole_face_is_armed_by_an_answer_only(typed: list[str], armed: bool) -> None:
+    operator = Typist(*(("All servos", f"...{line}") for line in typed))
+    assert may_arm_face(operator, WallClock(), "moves") is armed
+    assert "All servos are next. When armed, the face moves." in operator.shown[0]
+    assert ("'800' is not accepted" in "".join(operator.shown)) == ("800" in typed)
+
+
+def test_the_whole_face_is_not_armed_by_a_line_that_was_typed_before() -> None:
+    operator = Typist(("All servos", ""), ("All servos", "...skip"))
+    assert may_arm_face(operator, WallClock(), "moves") is False
+    assert "'' was typed before a question could be read" in operator.shown[1]
 
 
 @pytest.mark.parametrize("typed", ["", "stop\n"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eva_sim.live.server import PageServer, ServerError, is_loopback
-from eva_sim.live.wire import LONGEST_REQUEST, Update, pack_update
+from eva_sim.live.wire import CLOSED, LONGEST_REQUEST, Request, Update, pack_update
 
 client = pytest.importorskip("websockets.sync.client", reason="the extra web is not installed")
 exceptions = pytest.importorskip("websockets.exceptions")
@@ -137,6 +137,21 @@ def test_a_flood_ends_its_own_connection_only(server: PageServer) -> None:
                 bad.recv(timeout=5)
         server.publish(Update(1, pack_update({"number": 1}, b"1234", b"")))
         assert b'"number":1' in good.recv(timeout=5)
+
+
+def test_the_loop_hears_that_a_page_has_closed(server: PageServer) -> None:
+    """Also at once, in the server's thread, as it hears of every request."""
+    at_once = list[Request]()
+    server.at_once = at_once.append
+    with client.connect(f"ws://127.0.0.1:{server.port}/updates") as page:
+        page.send(json.dumps({"type": "arm"}))
+        arm = server.requests.get(timeout=5)
+        assert server.is_open(arm.page)
+        page.send(json.dumps({"type": CLOSED}))  # a page cannot say so itself
+        assert "no request of type 'closed'" in json.loads(page.recv(timeout=5))["error"]
+    closed = server.requests.get(timeout=5)
+    assert (closed.kind, closed.page) == (CLOSED, arm.page) and at_once == [arm, closed]
+    assert not server.is_open(arm.page)
 
 
 def test_a_page_gets_the_newest_update_after_it_has_seen_the_last(server: PageServer) -> None:

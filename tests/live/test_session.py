@@ -23,10 +23,11 @@ from eva_sim.agents.models.inverse import InverseModel
 from eva_sim.contract import FaceSpec
 from eva_sim.detector import DetectedFace
 from eva_sim.live.body import LONGEST_SILENCE
+from eva_sim.live.exports import export_animation
 from eva_sim.live.panel import describe_panel
 from eva_sim.live.scene import LiveScene
-from eva_sim.live.session import Session
-from eva_sim.live.wire import Request, Update, parse_request
+from eva_sim.live.session import ARM_WITHIN, Session
+from eva_sim.live.wire import CLOSED, Request, Update, parse_request
 from eva_sim.real.boards.interface import BoardState
 from eva_sim.real.robot import RobotFace
 from eva_sim.recording.reader import load_recording
@@ -41,9 +42,22 @@ class FakePages:
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self.updates: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
+        self.at_once: Callable[[Request], None] = lambda request: None
+        self.closed = set[int]()
 
     def ask(self, kind: str, page: int = 1, **fields: Any) -> None:
-        self.requests.put(parse_request(json.dumps({"type": kind, **fields}), page))
+        self.pass_on(parse_request(json.dumps({"type": kind, **fields}), page))
+
+    def close(self, page: int) -> None:
+        self.closed.add(page)
+        self.pass_on(Request(CLOSED, {}, page, perf_counter()))
+
+    def pass_on(self, request: Request) -> None:
+        self.at_once(request)
+        self.requests.put(request)
+
+    def is_open(self, page: int) -> bool:
+        return page not in self.closed
 
     def publish(self, update: Update) -> None:
         length = int.from_bytes(update.packed[:4], "little")
@@ -183,6 +197,61 @@ def test_stop_makes_an_armed_robot_limp_until_it_is_armed_again(
     assert run(session, pages, 2)["armed"]
 
 
+@pytest.mark.parametrize("how", ["stop", "close", "signal"])
+def test_arming_is_stopped_at_once(robot: tuple[Session, FakePages, RobotFace], how: str) -> None:
+    """By STOP of another page, by the end of its own page, and by Ctrl-C, as soon as servos are driven."""
+    session, pages, face = robot
+    asked, steps = threading.Event(), list[BoardState]()
+    send = face._board._send
+
+    def press() -> None:
+        asked.set()
+        if how == "stop":
+            pages.ask("stop", page=2)
+        elif how == "close":
+            pages.close(1)
+
+    def pressed(raw: Any, began: float) -> Any:
+        status = send(raw, began)
+        if len(steps) == 2:
+            press()
+        steps.append(status.state)
+        return status
+
+    face._board._send = pressed  # type: ignore[method-assign]
+    pages.ask("arm")
+    session.run(lambda: asked.is_set() and (how == "signal" or len(pages.updates) > 2))
+    assert BoardState.ARMING in steps and BoardState.ACTIVE not in steps
+    assert state_of(face) in (BoardState.STOPPED, BoardState.LIMP) and session.body.armed_by is None
+    assert any("could not be armed" in answer.get("error", "") for answer in pages.answers)
+    if how != "signal":
+        wanted = {"stop": "stopped from the page", "close": "the page closed while the robot was being armed"}
+        assert wanted[how] in session.body.trouble
+
+
+@pytest.mark.parametrize("how", ["stop", "close", "age"])
+def test_a_request_to_arm_that_nobody_means_any_more_is_refused(
+    robot: tuple[Session, FakePages, RobotFace], how: str
+) -> None:
+    """The loop was busy meanwhile."""
+    session, pages, face = robot
+    if how == "age":
+        pages.pass_on(Request("arm", {}, 1, perf_counter() - ARM_WITHIN))
+    else:
+        pages.ask("arm")
+    if how == "stop":
+        pages.ask("stop", page=2)
+    elif how == "close":
+        pages.close(1)
+    armed: list[int] = []
+    arm = face.arm
+    face.arm = lambda: (armed.append(1), arm())  # type: ignore[method-assign, assignment, func-returns-value]
+    assert not run(session, pages, 2)["armed"]
+    assert not armed and "not armed" in pages.answers[-1]["error"]
+    pages.ask("arm", page=3)
+    assert run(session, pages, 2)["armed"] and armed
+
+
 def test_a_lost_page_is_silence(robot: tuple[Session, FakePages, RobotFace], spec: FaceSpec) -> None:
     """The board holds, then goes limp, also while another page is heard; nothing moves it afterwards."""
     session, pages, face = robot
@@ -212,6 +281,37 @@ def page_that_is_there(pages: FakePages) -> Iterator[None]:
     yield
     ended.set()
     thread.join()
+
+
+def test_an_armed_robot_is_held_while_an_animation_is_made(
+    robot: tuple[Session, FakePages, RobotFace], spec: FaceSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of ten minutes takes seconds. Its page gives signs of life only where it gets updates."""
+    session, pages, face = robot
+    for request in ("arm", "record"):
+        pages.ask(request, **({"on": True} if request == "record" else {}))
+    run(session, pages, 3)
+    pages.ask("record", on=False)
+    states, publish = list[BoardState](), pages.publish
+
+    def draw(update: Update) -> None:
+        publish(update)
+        pages.ask("seen", number=update.number)
+        states.append(state_of(face))
+
+    def slow(*given: Any) -> Any:
+        sleep(2.0)
+        return export_animation(*given)
+
+    monkeypatch.setattr("eva_sim.live.session.export_animation", slow)
+    pages.publish = draw  # type: ignore[method-assign]
+    for _ in range(2):
+        pages.ask("export", what="animation")
+    session.run(lambda: any("file" in answer for answer in pages.answers))
+    update = run(session, pages, 2)
+    assert update["armed"] and {*states} <= {BoardState.ACTIVE, BoardState.HOLD}
+    assert {"error": "an animation is being made already."} in pages.answers
+    assert [answer["file"] for answer in pages.answers if "file" in answer] == ["animation.csv"]
 
 
 class ScriptedFeed:
