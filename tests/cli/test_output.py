@@ -83,6 +83,12 @@ def test_each_actuator_has_one_line(columns: str) -> None:
     assert numbers == list(range(25)) and len(lines) <= 25 + 4  # heads and lines
 
 
+@pytest.mark.parametrize("columns", ["0", "-3", "", "²", "wide", "20"])
+def test_a_width_that_holds_nothing_hides_nothing(columns: str) -> None:
+    assert "│ brow_inner_left" in call("actuators", COLUMNS=columns).stdout
+    assert "no actuator called 'nose'" in call("look", "nose=1", COLUMNS=columns).stderr
+
+
 @pytest.mark.parametrize("words", [["actuators"], ["look", "nose=1"], ["--help"]])
 def test_no_colours_where_no_terminal_is(words: list[str]) -> None:
     done = call(*words)
