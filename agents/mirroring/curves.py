@@ -21,7 +21,7 @@ from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import BLEND_SHAPES, canonical_face
 from eva_sim.errors import DataError
-from eva_sim.files import unreadable
+from eva_sim.files import require_regular_file, unreadable
 from eva_sim.landmarks import Aligner
 from eva_sim.progress import progress
 
@@ -56,6 +56,7 @@ def read_curves(path: str | os.PathLike[str]) -> Curves:
     Raises:
         DataError: it is missing or damaged, lacks curves, is too long, or its time does not rise.
     """
+    require_regular_file(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.DictReader(file) if any(row.values())]
