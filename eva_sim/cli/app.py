@@ -165,6 +165,7 @@ def main() -> None:
     """
     replace_missing_streams()
     _drop_impossible_width()
+    os.environ["MPLBACKEND"] = "agg"  # plots are files; an unknown name keeps matplotlib from loading
     if _COMPLETION in os.environ:  # the shell asks what may follow
         app(prog_name="eva")
     _escape_what_the_terminal_lacks()
