@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from eva_sim.files import atomic_path
 from eva_sim.landmarks import REGIONS
+from eva_sim.plots import write_plot
 
 #: How often people rest, in the order of the tables.
 KINDS = ("usual", "rare", "none")
@@ -121,28 +121,24 @@ def _percent(value: float | None, digits: int) -> str:
 
 def draw_plot(people: dict[str, Metrics], path: Path) -> None:
     """Draws neutral error by kind, and correlation and range by measurement, a dot for each person."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    errors, fits, shares = figure.subplots(1, 3)
-    each = list(people.values())
-    for place, kind in enumerate(KINDS):
-        _draw_dots(errors, place, [100 * one["neutral"]["error"] for one in each if one["rests"] == kind])
-    errors.set_xticks(range(len(KINDS)), KINDS)
-    errors.set(ylim=(0, None), title="neutral error [% of outer-eye distance]", xlabel="rests")
-    names = list(each[0]["measurements"])
-    for axes, key, top, title in (
-        (fits, "robot", 1.02, "correlation"),
-        (shares, "share", 2.0, "range over true range"),
-    ):
-        for place, name in enumerate(names):
-            _draw_dots(axes, place, [one["measurements"][name][key] for one in each])
-        axes.set_xticks(
-            range(len(names)), [name.replace("_", " ") for name in names], rotation=60, ha="right"
-        )
-        axes.set(ylim=(0, top), title=f"robot and true person: {title}")
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=110)
+    with write_plot(path, figsize=(12, 4.5), layout="constrained") as figure:
+        errors, fits, shares = figure.subplots(1, 3)
+        each = list(people.values())
+        for place, kind in enumerate(KINDS):
+            _draw_dots(errors, place, [100 * one["neutral"]["error"] for one in each if one["rests"] == kind])
+        errors.set_xticks(range(len(KINDS)), KINDS)
+        errors.set(ylim=(0, None), title="neutral error [% of outer-eye distance]", xlabel="rests")
+        names = list(each[0]["measurements"])
+        for axes, key, top, title in (
+            (fits, "robot", 1.02, "correlation"),
+            (shares, "share", 2.0, "range over true range"),
+        ):
+            for place, name in enumerate(names):
+                _draw_dots(axes, place, [one["measurements"][name][key] for one in each])
+            axes.set_xticks(
+                range(len(names)), [name.replace("_", " ") for name in names], rotation=60, ha="right"
+            )
+            axes.set(ylim=(0, top), title=f"robot and true person: {title}")
 
 
 def _draw_dots(axes: Any, place: int, values: Sequence[float | None]) -> None:

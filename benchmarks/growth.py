@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from benchmarks.meshes import LEVELS, load_level_anatomies
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.files import atomic_path, write_json
+from eva_sim.files import write_json
+from eva_sim.plots import write_plot
 from eva_sim.skin.anatomy import Anatomy, Drives, drive_ranges, load_anatomy
 from eva_sim.skin.batch import Skins
 from eva_sim.skin.block import Block, solver_context
@@ -105,20 +106,16 @@ def _columns(rows: list[dict[str, Any]], name: str) -> tuple[Floats, Floats]:
 
 def draw_growth(metrics: dict[str, Any], path: Path) -> None:
     """Both growths, each with a line of slope one."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    for panel, name in zip(figure.subplots(1, 2), ("vertices", "faces"), strict=True):
-        x, y = _columns(metrics[name], name)
-        panel.loglog(x, y, "o-", label=f"exponent {metrics[f'exponent_{name}']:.2f}")
-        panel.loglog(x, y[-1] * x / x[-1], "0.6", linestyle=":", label="in proportion")
-        panel.set_xlabel("vertices of one face" if name == "vertices" else "faces")
-        panel.set_ylabel("ms per step")
-        panel.xaxis.set_minor_formatter("")  # they would overlap over less than two decades
-        panel.grid(alpha=0.3, which="both")
-        panel.legend(fontsize=8)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=110)
+    with write_plot(path, figsize=(8, 3.4), layout="constrained") as figure:
+        for panel, name in zip(figure.subplots(1, 2), ("vertices", "faces"), strict=True):
+            x, y = _columns(metrics[name], name)
+            panel.loglog(x, y, "o-", label=f"exponent {metrics[f'exponent_{name}']:.2f}")
+            panel.loglog(x, y[-1] * x / x[-1], "0.6", linestyle=":", label="in proportion")
+            panel.set_xlabel("vertices of one face" if name == "vertices" else "faces")
+            panel.set_ylabel("ms per step")
+            panel.xaxis.set_minor_formatter("")  # they would overlap over less than two decades
+            panel.grid(alpha=0.3, which="both")
+            panel.legend(fontsize=8)
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ import numpy as np
 
 from eva_sim.agents.evaluation.summary import Interval, print_summary
 from eva_sim.errors import DataError, EvaError
-from eva_sim.files import atomic_path, check_output_folder, read_json, write_json
+from eva_sim.files import check_output_folder, read_json, write_json
+from eva_sim.plots import write_plot
 
 #: Scores of the table, by their name in `scores.json`.
 SCORES = {"return": "return", "error_mm": "error [mm]", "settled_mm": "settled [mm]", "jitter": "jitter"}
@@ -74,28 +75,28 @@ def common_curve(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(path: Path, runs: Sequence[dict[str, Any]], curve: dict[str, Any]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.5, 4))
-    axes = figure.subplots()
-    steps, found = np.array(curve["steps"]), curve["settled_mm"]
-    means = np.array([each.mean for each in found])
-    for run in runs:
-        points = run["points"]
-        axes.plot(
-            [p["steps"] for p in points], [p["settled_mm"] for p in points], color="C0", alpha=0.3, lw=1
+    with write_plot(path, figsize=(6.5, 4)) as figure:
+        axes = figure.subplots()
+        steps, found = np.array(curve["steps"]), curve["settled_mm"]
+        means = np.array([each.mean for each in found])
+        for run in runs:
+            points = run["points"]
+            axes.plot(
+                [p["steps"] for p in points], [p["settled_mm"] for p in points], color="C0", alpha=0.3, lw=1
+            )
+        axes.plot(steps, means, color="C0", label=f"mean of {len(runs)} runs")
+        if len(runs) > 1:
+            widths = np.array([each.half_width for each in found])
+            axes.fill_between(
+                steps, means - widths, means + widths, color="C0", alpha=0.2, label="95 % interval"
+            )
+        axes.set(
+            xlabel="environment steps",
+            ylabel="settled landmark error [mm]",
+            title=runs[0]["arguments"]["env_id"],
         )
-    axes.plot(steps, means, color="C0", label=f"mean of {len(runs)} runs")
-    if len(runs) > 1:
-        widths = np.array([each.half_width for each in found])
-        axes.fill_between(steps, means - widths, means + widths, color="C0", alpha=0.2, label="95 % interval")
-    axes.set(
-        xlabel="environment steps", ylabel="settled landmark error [mm]", title=runs[0]["arguments"]["env_id"]
-    )
-    axes.legend()
-    figure.tight_layout()
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=110)
+        axes.legend()
+        figure.tight_layout()
 
 
 def main() -> None:

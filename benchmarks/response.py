@@ -29,7 +29,8 @@ from tqdm import tqdm
 
 from eva_sim.actuators import Actuators
 from eva_sim.contract import FaceSpec, Floats, load_spec
-from eva_sim.files import atomic_path, write_json
+from eva_sim.files import write_json
+from eva_sim.plots import write_plot
 from eva_sim.skin.anatomy import Anatomy, Drives, load_anatomy
 from eva_sim.skin.batch import Skins
 
@@ -145,21 +146,17 @@ def measure(anatomy: Anatomy) -> tuple[Loops, list[dict[str, Any]]]:
 
 def draw_loops(loops: Loops, rows: list[dict[str, Any]], path: Path) -> None:
     """One panel for each cable of the left side."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
-    panels = figure.subplots(2, 3, sharex=True).ravel()
-    count = len(rows) // 2
-    for panel, number in zip(panels, range(0, count, 2), strict=True):
-        panel.plot(loops.command, loops.moved[:, count + number], "0.6", label="no friction, no backlash")
-        panel.plot(loops.command, loops.moved[:, number], "C0", label="as it is")
-        panel.set_title(rows[number]["cable"].removesuffix("_left").replace("_", " "), fontsize=10)
-        panel.grid(alpha=0.3)
-    panels[0].legend(fontsize=8)
-    figure.supxlabel("command, share of the servo's range", fontsize=10)
-    figure.supylabel("displacement of the patch [mm]", fontsize=10)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=110)
+    with write_plot(path, figsize=(9, 5.2), layout="constrained") as figure:
+        panels = figure.subplots(2, 3, sharex=True).ravel()
+        count = len(rows) // 2
+        for panel, number in zip(panels, range(0, count, 2), strict=True):
+            panel.plot(loops.command, loops.moved[:, count + number], "0.6", label="no friction, no backlash")
+            panel.plot(loops.command, loops.moved[:, number], "C0", label="as it is")
+            panel.set_title(rows[number]["cable"].removesuffix("_left").replace("_", " "), fontsize=10)
+            panel.grid(alpha=0.3)
+        panels[0].legend(fontsize=8)
+        figure.supxlabel("command, share of the servo's range", fontsize=10)
+        figure.supylabel("displacement of the patch [mm]", fontsize=10)
 
 
 def main() -> None:

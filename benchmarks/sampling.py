@@ -47,6 +47,7 @@ from eva_sim.expressions import load_expressions
 from eva_sim.files import atomic_files, read_json, write_json
 from eva_sim.landmarks import POINTS
 from eva_sim.limits.command_limits import CommandLimits
+from eva_sim.plots import write_plot
 from eva_sim.progress import progress
 from eva_sim.twin import Twin
 from eva_sim.workers.choice import choose_workers
@@ -285,24 +286,31 @@ def open_scoring(fits: list[Fit], folder: Path, training: float) -> Iterator[Cal
 
 def draw_curves(seeds: list[Curves], path: Path) -> None:
     """One panel for each model and test; curves are means over seeds, bands their intervals."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    panels = figure.subplots(2, 2)
-    alike = max(1, sum(PASSES * 0.9 * count / BATCH <= STEPS for count in POSES))  # equally trained budgets
-    for row, (model, unit) in enumerate((("forward", "landmarks [mm]"), ("inverse", "commands [travel]"))):
-        for panel, test in zip(panels[row], ("babbled faces", "named expressions"), strict=True):
-            for name in seeds[0]:
-                found = [Interval.of([each[name][count][test][model] for each in seeds]) for count in POSES]
-                mean = np.array([each.mean for each in found])
-                half = np.array([each.half_width or 0.0 for each in found])
-                solid = alike if model == "inverse" else len(POSES)
-                (line,) = panel.plot(POSES[:solid], mean[:solid], "o-", markersize=3, label=name)
-                panel.plot(POSES[solid - 1 :], mean[solid - 1 :], "o:", markersize=3, color=line.get_color())
-                panel.fill_between(POSES, np.maximum(mean - half, 0.5 * mean), mean + half, alpha=0.15)
-            panel.set(xscale="log", yscale="log", xlabel="poses", title=f"{model} model, {test}", ylabel=unit)
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    figure.savefig(path, dpi=120)
+    with write_plot(path, dpi=120, figsize=(10, 7), layout="constrained") as figure:
+        panels = figure.subplots(2, 2)
+        alike = max(
+            1, sum(PASSES * 0.9 * count / BATCH <= STEPS for count in POSES)
+        )  # equally trained budgets
+        for row, (model, unit) in enumerate(
+            (("forward", "landmarks [mm]"), ("inverse", "commands [travel]"))
+        ):
+            for panel, test in zip(panels[row], ("babbled faces", "named expressions"), strict=True):
+                for name in seeds[0]:
+                    found = [
+                        Interval.of([each[name][count][test][model] for each in seeds]) for count in POSES
+                    ]
+                    mean = np.array([each.mean for each in found])
+                    half = np.array([each.half_width or 0.0 for each in found])
+                    solid = alike if model == "inverse" else len(POSES)
+                    (line,) = panel.plot(POSES[:solid], mean[:solid], "o-", markersize=3, label=name)
+                    panel.plot(
+                        POSES[solid - 1 :], mean[solid - 1 :], "o:", markersize=3, color=line.get_color()
+                    )
+                    panel.fill_between(POSES, np.maximum(mean - half, 0.5 * mean), mean + half, alpha=0.15)
+                panel.set(
+                    xscale="log", yscale="log", xlabel="poses", title=f"{model} model, {test}", ylabel=unit
+                )
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 
 
 def print_table(seeds: list[Curves], count: int) -> None:

@@ -27,7 +27,7 @@ from eva_sim.envs.task import Task
 from eva_sim.envs.time_limit import time_limit
 from eva_sim.errors import ArgumentError, CommandError, EvaError, check_keywords
 from eva_sim.faces import face_options
-from eva_sim.randomise import draw_parameters, landmark_noise
+from eva_sim.randomise import check_randomise, draw_parameters, landmark_noise
 from eva_sim.settling import reset_and_hold
 
 Observation = dict[str, Any]
@@ -87,6 +87,7 @@ class FaceEnv(gym.Env[Observation, Action]):
         check_render_mode(render_mode)
         check_action_mode(action_mode)
         check_targets(targets)
+        randomise = check_randomise(randomise)
         if not isinstance(face, Face | None):
             raise ArgumentError(f"face is an open face, as make_face returns it, not {face!r}.")
         self.render_mode, self._limit = render_mode, step_limit(max_episode_steps)

@@ -31,7 +31,7 @@ def check_names(options: dict[str, Any], known: Sequence[str]) -> None:
     """
     for name in options:
         if name not in known:
-            raise ArgumentValueError(f"reset has no option {name!r}; {known_names(str(name), known)}.")
+            raise ArgumentValueError(f"reset has no option {name!r}; {known_names(name, known)}.")
 
 
 def options_of_copies(options: dict[str, Any], known: Sequence[str], count: int) -> list[dict[str, Any]]:

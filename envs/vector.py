@@ -40,7 +40,7 @@ from eva_sim.envs.vector_info import fault_info, masked, select
 from eva_sim.envs.vector_targets import VectorTargets, settle
 from eva_sim.errors import ArgumentValueError, check_keywords
 from eva_sim.faces import check_spec
-from eva_sim.randomise import Parameters, draw_parameters, landmark_noise
+from eva_sim.randomise import Parameters, check_randomise, draw_parameters, landmark_noise
 from eva_sim.twin.twins import Twins
 
 Batch = dict[str, NDArray]
@@ -128,7 +128,7 @@ class FaceVectorEnv(VectorEnv[Batch, Floats, NDArray]):
         if not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ArgumentValueError(f"num_envs={num_envs!r}; choose a whole number from 1 on.")
         check_spec(spec)
-        self.num_envs, self.randomise, self.render_mode = num_envs, randomise, render_mode
+        self.num_envs, self.randomise, self.render_mode = num_envs, check_randomise(randomise), render_mode
         self.autoreset_mode, self._limit = known_mode(autoreset_mode), step_limit(max_episode_steps)
         self.max_episode_steps = self._limit
         self._first_limits = first_limits(self._limit, num_envs, stagger)

@@ -148,18 +148,18 @@ def check_seed(seed: int, name: str = "seed") -> int:
     return int(seed)
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str:
+def nearest_name(name: object, known: Iterable[str]) -> str:
     """Returns the known name that is written most alike, upper case aside; empty if none is."""
     by_lower_case = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name[:_LONGEST_NAME].lower(), by_lower_case, n=1)
+    near = difflib.get_close_matches(str(name)[:_LONGEST_NAME].lower(), by_lower_case, n=1)
     return by_lower_case[near[0]] if near else ""
 
 
-def known_names(name: str, known: Sequence[str], listed_by: str = "") -> str:
+def known_names(name: object, known: Sequence[str], listed_by: str = "") -> str:
     """Returns the end of a message about an unknown name: the nearest known name, if any, and all of them.
 
     Args:
-        name: the unknown one.
+        name: the unknown one, whatever was given for a name.
         known: names that there are.
         listed_by: what lists many names. If it is given, only some are in the message, and it says where the
             others are.

@@ -72,7 +72,7 @@ def expression_command(spec: FaceSpec, name: object, intensity: float = 1.0) -> 
     """
     if not isinstance(name, str):
         known = list(load_expressions(spec))
-        raise CommandError(f"no expression called {name!r}; {known_names(str(name), known)}.")
+        raise CommandError(f"no expression called {name!r}; {known_names(name, known)}.")
     plain, colon, level = name.partition(":")
     commands = load_expressions(spec, _intensity(name, level) if colon else intensity)
     for spelling in (plain, plain.lower()):

@@ -106,7 +106,7 @@ def _checked_opener(call: str, body: str, options: dict[str, object]) -> Callabl
 
 def _opener(body: str) -> Callable[..., Any]:
     if body not in BODIES:
-        raise ArgumentValueError(f"no body called {body!r}; {known_names(str(body), list(BODIES))}.")
+        raise ArgumentValueError(f"no body called {body!r}; {known_names(body, list(BODIES))}.")
     return _load(BODIES[body].opener)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
+import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from eva_sim.errors import SEE_DOCTOR, DataError
+from eva_sim.write_errors import PART, explain_write_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,8 +87,25 @@ def check_output_file(path: str | os.PathLike[str]) -> Path:
         file.lstat()  # refuses a name that is too long
         if file.is_dir():
             raise DataError(f"{file} is a folder; name a file.")
-    check_output_folder(file.parent)
+        require_regular_file(file)
+    check_output_folder(Path(os.path.realpath(file)).parent)
     return file
+
+
+def require_regular_file(path: str | os.PathLike[str]) -> None:
+    """Refuses pipes, sockets and devices, of which reading may wait for ever.
+
+    What is missing passes, and so does a folder; reading or writing says what is wrong.
+
+    Raises:
+        DataError: it is one of them.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(f"{path} is a pipe or a device; name a file.")
 
 
 def check_free_space(folder: str | os.PathLike[str], size: float, contents: str) -> None:
@@ -119,61 +138,6 @@ def existing_folder(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
 
 
-#: What to do about an error in writing, by its number. Other errors are no errors in writing.
-_WRITE_ADVICE = {
-    errno.ENOSPC: "free some space, or choose another folder",
-    errno.EDQUOT: "free some space, or choose another folder",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "choose another folder",
-    errno.EACCES: "choose a folder that you may write",
-    errno.EPERM: "choose a folder that you may write",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOENT: "choose another folder",
-    errno.ENOTDIR: "a file is in the way; choose another folder",
-    errno.EEXIST: "a file is in the way; choose another folder",
-    errno.EISDIR: "a folder is in the way; choose another name",
-    errno.ELOOP: "its links go in a circle; choose another folder",
-    errno.EINVAL: "choose another name",
-    errno.EIO: "check the disk",
-}
-
-#: Those of them that are of the disk, and not of the name or its folder.
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-
-
-@contextmanager
-def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns errors in writing, of whatever library, into one that says what to do.
-
-    Args:
-        path: what the block writes.
-
-    Raises:
-        DataError: it could not be written, e.g. because the disk is full.
-    """
-    try:
-        yield
-    except Exception as error:
-        number = _write_error_number(error)
-        if number is None:
-            raise
-        reason, advice = os.strerror(number), _WRITE_ADVICE[number]
-        doctor = f" {SEE_DOCTOR}" if number in _OF_THE_DISK else ""
-        raise DataError(f"{path} cannot be written ({reason}); {advice}.{doctor}") from error
-
-
-def _write_error_number(error: BaseException | None) -> int | None:
-    """Returns the number of an error in writing, also of one that a library's own error hides; or None."""
-    while error is not None:
-        number: int | None = getattr(error, "errno", None)
-        if number in _WRITE_ADVICE:
-            return number
-        error = error.__cause__ or error.__context__
-    return None
-
-
-#: Begin of the names of temporary files and folders; id and computer of the process that writes them follow.
-_PART = ".part-"
 #: Age from which a temporary file of another computer, whose processes cannot be seen, counts as left [s].
 _FOREIGN_AGE = 86_400.0
 
@@ -183,20 +147,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed onto it only if the block succeeds.
 
     The temporary file keeps the suffix, because video and array writers choose by it. What a process that
-    was killed left beside `path` is removed.
+    was killed left beside `path` is removed. A link stays one: what it leads to is written. A file that was
+    there keeps its permissions.
 
     Raises:
         DataError: it cannot be written.
     """
-    final = Path(path)
-    with explain_write_errors(final), _made(final.parent):
+    final = Path(os.path.realpath(path))
+    with explain_write_errors(path), _made(final.parent):
+        require_regular_file(path)
         remove_leftovers(final.parent)
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=_part_prefix(), suffix=final.suffix)
-        os.close(handle)
-        part = Path(name)
+        part = final.parent / f"{_part_name()}{final.suffix}"
+        part.touch(exist_ok=False)  # with the permissions that the user's umask leaves
         try:
             yield part
-            part.chmod(0o644)
+            with contextlib.suppress(FileNotFoundError):
+                part.chmod(stat.S_IMODE(final.stat().st_mode))
             os.replace(part, final)
         finally:
             part.unlink(missing_ok=True)
@@ -229,10 +195,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path)
     with explain_write_errors(final), _made(final.parent):
         remove_leftovers(final.parent)
-        part = Path(tempfile.mkdtemp(dir=final.parent, prefix=_part_prefix()))
+        part = final.parent / _part_name()
+        part.mkdir()
         try:
             yield part
-            part.chmod(0o755)
             part.rename(final)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -259,7 +225,7 @@ def mark_unfinished(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> bool:
     """Removes the temporary files of processes that were killed; returns whether there were any."""
-    leftovers = [path for path in Path(folder).glob(f"{_PART}*") if not _is_being_written(path)]
+    leftovers = [path for path in Path(folder).glob(f"{PART}*") if not _is_being_written(path)]
     for path in leftovers:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -268,8 +234,12 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> bool:
     return bool(leftovers)
 
 
+def _part_name() -> str:
+    return f"{_part_prefix()}{secrets.token_hex(4)}"
+
+
 def _part_prefix() -> str:
-    return f"{_PART}{os.getpid()}-{_computer()}-"
+    return f"{PART}{os.getpid()}-{_computer()}-"
 
 
 def _computer() -> str:
@@ -279,7 +249,7 @@ def _computer() -> str:
 
 def _is_being_written(path: Path) -> bool:
     """Whether the process that began a temporary file may still write it."""
-    process, _, rest = path.name.removeprefix(_PART).partition("-")
+    process, _, rest = path.name.removeprefix(PART).partition("-")
     if not process.isdecimal():
         return True  # its name is not of this module
     if rest.partition("-")[0] != _computer():
@@ -322,6 +292,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises:
         DataError: missing or damaged.
     """
+    require_regular_file(path)
     try:
         return json.loads(Path(path).read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -344,6 +315,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     import numpy as np
 
+    require_regular_file(path)
     try:
         with Path(path).open("rb") as raw:
             if not zipfile.is_zipfile(raw):

@@ -14,7 +14,7 @@ import numpy as np
 
 from eva_sim.actuators import ActuatorParameters
 from eva_sim.contract import FaceSpec, Floats
-from eva_sim.errors import DataError
+from eva_sim.errors import ArgumentValueError, DataError
 from eva_sim.tables import read_table
 
 #: Values by name: one number () or one for each cable, actuator or axis.
@@ -23,6 +23,17 @@ Parameters = Mapping[str, Floats]
 
 #: Servo drivers of a robot, of 16 channels each.
 BOARDS = 2
+
+
+def check_randomise(randomise: bool) -> bool:
+    """Returns whether each episode's body differs.
+
+    Raises:
+        ArgumentValueError: it is neither True nor False; any text would be true.
+    """
+    if not isinstance(randomise, bool | np.bool_):
+        raise ArgumentValueError(f"randomise is True or False, not {randomise!r}.")
+    return bool(randomise)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ try:
 except ModuleNotFoundError:
     raise SystemExit('train_sb3: Stable-Baselines3 is missing; pip install -e ".[rl]"') from None
 from eva_sim.envs.stable_baselines3 import ImprovementVecEnv, ResidualVecEnv, make_sb3_vec_env
+from eva_sim.plots import write_plot
 
 #: Options that may differ when a run goes on; the others are those of its checkpoint.
 CHANGEABLE = ("out", "minutes", "steps", "resume", "test_skin", "test_copies")
@@ -357,20 +358,16 @@ def final_test(arguments: Arguments, model: PPO, normaliser: VecNormalize) -> di
 
 
 def draw_curve(path: Path, points: list[dict[str, float]]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4))
-    axes = figure.subplots()
-    steps = [point["steps"] for point in points]
-    for name, label in (("error_mm", "whole episode"), ("settled_mm", "settled")):
-        axes.plot(steps, [point[name] for point in points], label=label)
-    axes.set(xlabel="environment steps", ylabel="landmark error [mm]", yscale="log")
-    axes.yaxis.set_major_formatter("{x:.3g}")
-    axes.yaxis.set_minor_formatter("{x:.3g}")
-    axes.legend()
-    figure.tight_layout()
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png")
+    with write_plot(path, dpi=100, figsize=(6, 4)) as figure:
+        axes = figure.subplots()
+        steps = [point["steps"] for point in points]
+        for name, label in (("error_mm", "whole episode"), ("settled_mm", "settled")):
+            axes.plot(steps, [point[name] for point in points], label=label)
+        axes.set(xlabel="environment steps", ylabel="landmark error [mm]", yscale="log")
+        axes.yaxis.set_major_formatter("{x:.3g}")
+        axes.yaxis.set_minor_formatter("{x:.3g}")
+        axes.legend()
+        figure.tight_layout()
 
 
 def parse_arguments(words: list[str] | None = None) -> Arguments:

@@ -19,7 +19,7 @@ from eva_sim.agents.models.baselines import (
     RandomCommandBaseline,
 )
 from eva_sim.contract import Face, Floats
-from eva_sim.files import atomic_path
+from eva_sim.plots import write_plot
 from eva_sim.progress import progress
 from eva_sim.settling import hold
 
@@ -116,17 +116,13 @@ def print_scores(scores: Scores, console: Console | None = None) -> None:
 
 def plot_scores(scores: Scores, path: Path) -> None:
     """Draws the errors of each actuator as bars, one colour per predictor, into a picture file."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    axes: Any = figure.subplots()
-    names, predictors = list(scores), list(scores["overall"])
-    width = 0.8 / len(predictors)
-    for i, predictor in enumerate(predictors):
-        heights = [100 * scores[name][predictor] for name in names]
-        axes.bar(np.arange(len(names)) + i * width, heights, width, label=predictor)
-    axes.set_xticks(np.arange(len(names)) + 0.4 - width / 2, names, rotation=60, ha="right")
-    axes.set_ylabel("mean absolute error [% of travel]")
-    axes.legend()
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=120)
+    with write_plot(path, dpi=120, figsize=(10, 4.5), layout="constrained") as figure:
+        axes: Any = figure.subplots()
+        names, predictors = list(scores), list(scores["overall"])
+        width = 0.8 / len(predictors)
+        for i, predictor in enumerate(predictors):
+            heights = [100 * scores[name][predictor] for name in names]
+            axes.bar(np.arange(len(names)) + i * width, heights, width, label=predictor)
+        axes.set_xticks(np.arange(len(names)) + 0.4 - width / 2, names, rotation=60, ha="right")
+        axes.set_ylabel("mean absolute error [% of travel]")
+        axes.legend()

@@ -21,7 +21,7 @@ from eva_sim.agents.models.route_model import RouteModel
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import BLEND_SHAPES, canonical_face
 from eva_sim.errors import DataError
-from eva_sim.files import unreadable
+from eva_sim.files import require_regular_file, unreadable
 from eva_sim.landmarks import Aligner
 from eva_sim.progress import progress
 
@@ -29,7 +29,12 @@ from eva_sim.progress import progress
 FULL_LOOK = 0.52
 #: Frames a second of a timecode; Live Link Face writes 60 unless it is told otherwise.
 RATE = 60.0
-_TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)")
+_TIMECODE = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})[:;](\d{1,3}(?:\.\d+)?)")
+_DAY = 86_400.0
+#: A timecode that falls back by more has passed midnight [s]; by less, rows are out of order.
+_PAST_MIDNIGHT = 23 * 3600.0
+#: Longest take [s; choice: its commands fit into the memory of any computer].
+LONGEST_TAKE = 3600.0
 _ADVICE = "name a CSV that Live Link Face wrote, with the columns Timecode, JawOpen and the other curves"
 
 
@@ -49,8 +54,9 @@ def read_curves(path: str | os.PathLike[str]) -> Curves:
     """Reads a CSV of Live Link Face. The turn of the head and the tongue are not read.
 
     Raises:
-        DataError: it is missing or damaged, lacks curves, or its time does not rise.
+        DataError: it is missing or damaged, lacks curves, is too long, or its time does not rise.
     """
+    require_regular_file(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.DictReader(file) if any(row.values())]
@@ -65,10 +71,13 @@ def read_curves(path: str | os.PathLike[str]) -> Curves:
         raise DataError(f"{path} holds no row; {_ADVICE}.")
     if not np.isfinite(scores).all():
         raise DataError(f"{path} holds curves that are no numbers; {_ADVICE}.")
-    time = np.where(time < time[0], time + 86_400, time)  # past midnight
+    time = time - time[0] + _DAY * np.cumsum(np.diff(time, prepend=time[0]) < -_PAST_MIDNIGHT)
     if (np.diff(time) < 0).any():
         raise DataError(f"the time in {path} goes back; {_ADVICE}.")
-    return Curves(time - time[0], scores.clip(0, 1))
+    if time[-1] > LONGEST_TAKE:
+        longest = f"{LONGEST_TAKE / 60:.0f} minutes"
+        raise DataError(f"{path} lasts {time[-1] / 60:,.0f} minutes, more than {longest}; cut it.")
+    return Curves(time, scores.clip(0, 1))
 
 
 def _column(name: str) -> str:

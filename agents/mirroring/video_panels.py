@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw
 from eva_sim.contact_sheet import BACKGROUND, INK, PERSON, QUIET, ROBOT, load_font
 from eva_sim.contract import FaceSpec, Floats
 from eva_sim.detector import DetectedFace
-from eva_sim.files import atomic_path
 from eva_sim.landmarks import measurement_in_words
 from eva_sim.media.geometry import fit_with_bars
+from eva_sim.plots import write_plot
 
 Picture = NDArray[np.uint8]
 HEIGHT, TRACE_WIDTH, ROW = 480, 420, 60  # pixels
@@ -229,33 +229,31 @@ def write_summary(
 
     Of one picture, it shows the last pair, and how far person and robot are from their neutral faces.
     """
-    from matplotlib.figure import Figure
-
     if "change" in metrics:
         _write_still_summary(path, pairs[max(pairs)], metrics["change"])
         return
     # Rows are as high as their pictures, so that no strip between them is blank.
     heights = [_height_of_row([pair[row] for pair in pairs.values()]) for row in range(2)]
     above = sum(heights) + _TITLE
-    figure = Figure(figsize=(_PAGE, above + _CURVES), layout="constrained")
-    rows: Any = figure.subfigures(2, 1, height_ratios=[above, _CURVES])
-    tiles = rows[0].subplots(2, max(1, len(pairs)), squeeze=False, height_ratios=heights)
-    for column, (step, pair) in enumerate(sorted(pairs.items())):
-        for row in range(2):
-            tiles[row, column].imshow(pair[row])
-            tiles[row, column].axis("off")
-        tiles[0, column].set_title(f"{curves.time[step]:.1f} s", fontsize=10)
-    axes = rows[1].subplots(len(curves.curves), 1, sharex=True)
-    for plot, (name, (person_curve, robot_curve)) in zip(axes, curves.curves.items(), strict=True):
-        plot.plot(curves.time, person_curve, color=np.array(PERSON) / 255, label="person")
-        plot.plot(curves.time, robot_curve, color=np.array(ROBOT) / 255, label="robot")
-        plot.set_title(f"{PLOTTED[name][0]}: {describe_measurement(name, metrics)}", fontsize=10, loc="left")
-        plot.set_yticks([0, 1])
-        plot.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(loc="upper right", frameon=False)
-    axes[-1].set_xlabel("time [s]; person and robot on one scale, from their own neutral faces")
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=110)
+    with write_plot(path, figsize=(_PAGE, above + _CURVES), layout="constrained") as figure:
+        rows: Any = figure.subfigures(2, 1, height_ratios=[above, _CURVES])
+        tiles = rows[0].subplots(2, max(1, len(pairs)), squeeze=False, height_ratios=heights)
+        for column, (step, pair) in enumerate(sorted(pairs.items())):
+            for row in range(2):
+                tiles[row, column].imshow(pair[row])
+                tiles[row, column].axis("off")
+            tiles[0, column].set_title(f"{curves.time[step]:.1f} s", fontsize=10)
+        axes = rows[1].subplots(len(curves.curves), 1, sharex=True)
+        for plot, (name, (person_curve, robot_curve)) in zip(axes, curves.curves.items(), strict=True):
+            plot.plot(curves.time, person_curve, color=np.array(PERSON) / 255, label="person")
+            plot.plot(curves.time, robot_curve, color=np.array(ROBOT) / 255, label="robot")
+            plot.set_title(
+                f"{PLOTTED[name][0]}: {describe_measurement(name, metrics)}", fontsize=10, loc="left"
+            )
+            plot.set_yticks([0, 1])
+            plot.spines[["top", "right"]].set_visible(False)
+        axes[0].legend(loc="upper right", frameon=False)
+        axes[-1].set_xlabel("time [s]; person and robot on one scale, from their own neutral faces")
 
 
 def _height_of_row(pictures: list[Picture]) -> float:
@@ -267,28 +265,24 @@ def _height_of_row(pictures: list[Picture]) -> float:
 def _write_still_summary(
     path: Path, pair: tuple[Picture, Picture], change: Mapping[str, Mapping[str, float]]
 ) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4.5), layout="constrained")
-    *tiles, plot = figure.subplots(1, 3)
-    for tile, picture, who in zip(tiles, pair, ("person", "robot"), strict=True):
-        tile.imshow(picture)
-        tile.axis("off")
-        tile.set_title(who, fontsize=10)
-    rows = np.arange(len(change))
-    for shift, who, colour in ((-0.2, "person", PERSON), (0.2, "robot", ROBOT)):
-        values = [each[who] for each in change.values()]
-        plot.barh(rows + shift, values, 0.36, color=np.array(colour) / 255, label=who)
-    plot.set_yticks(rows, [measurement_in_words(name) for name in change])
-    plot.invert_yaxis()
-    plot.axvline(0, color=np.array(QUIET) / 255, linewidth=1)
-    plot.set_xlabel(
-        "change from neutral [outer-eye distances, rad];\nan average face is the person's neutral one"
-    )
-    plot.spines[["top", "right"]].set_visible(False)
-    plot.legend(frameon=False)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=110)
+    with write_plot(path, figsize=(13, 4.5), layout="constrained") as figure:
+        *tiles, plot = figure.subplots(1, 3)
+        for tile, picture, who in zip(tiles, pair, ("person", "robot"), strict=True):
+            tile.imshow(picture)
+            tile.axis("off")
+            tile.set_title(who, fontsize=10)
+        rows = np.arange(len(change))
+        for shift, who, colour in ((-0.2, "person", PERSON), (0.2, "robot", ROBOT)):
+            values = [each[who] for each in change.values()]
+            plot.barh(rows + shift, values, 0.36, color=np.array(colour) / 255, label=who)
+        plot.set_yticks(rows, [measurement_in_words(name) for name in change])
+        plot.invert_yaxis()
+        plot.axvline(0, color=np.array(QUIET) / 255, linewidth=1)
+        plot.set_xlabel(
+            "change from neutral [outer-eye distances, rad];\nan average face is the person's neutral one"
+        )
+        plot.spines[["top", "right"]].set_visible(False)
+        plot.legend(frameon=False)
 
 
 def describe_measurement(name: str, metrics: Mapping[str, Any]) -> str:

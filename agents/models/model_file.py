@@ -18,7 +18,7 @@ import torch
 
 from eva_sim.agents.data.dataset import check_landmark_set
 from eva_sim.errors import DataError
-from eva_sim.files import atomic_path, unreadable
+from eva_sim.files import atomic_path, require_regular_file, unreadable
 from eva_sim.landmarks import POINTS
 
 MODEL_FILE = "inverse.pt"
@@ -72,6 +72,7 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if not Path(path).exists():
         raise DataError(f"{path} does not exist; train a model with `eva train`.")
+    require_regular_file(path)
     try:
         content = read_content(path)
         version, points = content.get("format"), tuple(content["points"])

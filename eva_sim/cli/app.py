@@ -164,6 +164,8 @@ def main() -> None:
         SystemExit: with the exit code, see `run`.
     """
     replace_missing_streams()
+    _drop_impossible_width()
+    os.environ["MPLBACKEND"] = "agg"  # plots are files; an unknown name keeps matplotlib from loading
     if _COMPLETION in os.environ:  # the shell asks what may follow
         app(prog_name="eva")
     _escape_what_the_terminal_lacks()
@@ -238,6 +240,13 @@ def _check_words(arguments: list[str]) -> None:
             raise EvaError(f"the argument after {before} is empty; give it a value, or leave it out.")
         if word.startswith("--") and word.endswith("="):
             raise EvaError(f"{word} is followed by nothing; give it a value, or leave it out.")
+
+
+def _drop_impossible_width() -> None:
+    """Drops a width of the terminal that is no positive number; with width 0 nothing would be printed."""
+    width = os.environ.get("COLUMNS", "")
+    if not (width.isdecimal() and int(width)):
+        os.environ.pop("COLUMNS", None)
 
 
 def _escape_what_the_terminal_lacks() -> None:

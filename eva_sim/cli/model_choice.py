@@ -45,9 +45,10 @@ def default_model() -> Path:
         DataError: the installation lacks that one.
     """
     from eva_sim.agents.models.inverse import SHIPPED_MODEL
+    from eva_sim.agents.models.model_file import MODEL_FILE
 
     shipped = asset(SHIPPED_MODEL)
-    folder = next((folder for folder in _MODELS if folder.is_dir()), None)
+    folder = next((folder for folder in _MODELS if (folder / MODEL_FILE).exists()), None)
     if folder is None:
         absent = " nor ".join(map(str, _MODELS))
         remark(f"The model is the one that comes with the package, since there is neither {absent}.")

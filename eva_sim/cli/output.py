@@ -27,6 +27,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="print results, warni
 #: Stream for the result as JSON; None where the result is text.
 _JSON_TO: ContextVar[TextIO | None] = ContextVar("json_to", default=None)
 
+#: Least width of a table [characters]; in a narrower terminal its lines are wrapped.
+NARROWEST_TABLE = 72
+
 
 def choose_output(as_json: bool, quiet: bool) -> None:
     """Chooses JSON or silence for the rest of this context; what was chosen before stays."""
@@ -89,7 +92,11 @@ def _plain(value: Any) -> Any:
 
 def print_text(text: RenderableType) -> None:
     """Prints text for people to the standard output; only tables are fitted to the width of the terminal."""
-    Console(emoji=False).print(text, soft_wrap=not isinstance(text, Table), markup=False, highlight=False)
+    console = Console(emoji=False)
+    table = isinstance(text, Table)
+    if table:
+        console.width = max(console.width, NARROWEST_TABLE)
+    console.print(text, soft_wrap=not table, markup=False, highlight=False)
 
 
 def remark(text: str) -> None:

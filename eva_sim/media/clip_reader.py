@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
 import av
 import av.error
+import av.filter
 import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
@@ -236,10 +238,31 @@ def _over_white(picture: np.ndarray) -> Picture:
 
 
 def _orientation(frame: Any, assumed: Assumptions) -> Orientation:
-    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+    matrix = _side_data(frame).get(SideData.DISPLAYMATRIX)
     if matrix is None:
         return Orientation()
     orientation = Orientation.of_display_matrix(bytes(matrix))
     if orientation is None:
         assumed.add("the orientation in the header shows nothing: the picture is taken as stored")
     return orientation or Orientation()
+
+
+def _side_data(frame: Any) -> Any:
+    """Returns what FFmpeg says beside the pixels, by kind, without kinds that PyAV does not know yet.
+
+    One unknown kind, such as the EXIF header of a JPEG or HEIC, keeps PyAV from reading any.
+    """
+    try:
+        return frame.side_data
+    except ValueError as error:  # "31 is not a valid Type"
+        unknown = int(str(error).split()[0])
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1)
+        ),
+        graph.add("sidedata", f"mode=delete:type={unknown}"),
+        graph.add("buffersink"),
+    ).configure()
+    graph.push(frame)
+    return _side_data(graph.pull())

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.errors import MediaError
-from eva_sim.files import Closing, atomic_path, explain_write_errors
+from eva_sim.files import Closing, atomic_path
+from eva_sim.write_errors import explain_write_errors
 
 Picture = NDArray[np.uint8]
 
@@ -87,7 +88,8 @@ class PictureStore(Closing):
 
 def _explain_errors() -> AbstractContextManager[None]:
     """Says where temporary pictures are, if they cannot be written there."""
-    return explain_write_errors(f"a temporary picture in {tempfile.gettempdir()} (or in $TMPDIR)")
+    folder = tempfile.gettempdir()
+    return explain_write_errors(folder, f"a temporary picture in {folder} (or in $TMPDIR)")
 
 
 class VideoEncoder(Closing):

@@ -14,7 +14,6 @@ import stat
 import time
 from collections.abc import Generator, Iterable
 from itertools import islice
-from pathlib import Path
 
 from eva_sim.errors import MediaError
 from eva_sim.media.assumptions import Assumptions
@@ -166,8 +165,8 @@ def open_source(source: str | os.PathLike[str] | int) -> FrameSource:
         MediaError: missing, damaged, or neither picture nor clip.
     """
     text = os.fspath(source) if not isinstance(source, int) else str(source)
-    if text.isdecimal() and not Path(text).exists():
-        return WebcamSource(int(text))
+    if text.isdecimal() and not os.path.exists(text):
+        return WebcamSource(text)
     if text.startswith("/dev/v") or _is_device(text):
         return WebcamSource(text)
     return open_file(text)

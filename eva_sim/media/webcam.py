@@ -18,6 +18,9 @@ from eva_sim.media.local_file import printable
 from eva_sim.optional import import_optional
 from eva_sim.streams import silence_stderr
 
+#: OpenCV takes numbers that 32 bits hold; longer texts are not even counted.
+_LAST_NUMBER, _DIGITS = 2**31 - 1, 10
+
 
 class Webcam:
     """An open camera. Its pictures are taken as they come: a camera says nothing about its orientation.
@@ -75,8 +78,9 @@ def camera_number(device: int | str) -> int | None:
     Args:
         device: a number (also as text), or the path of a video device or of a link to one.
     """
-    if isinstance(device, int) or device.isdecimal():
-        return int(device)
+    digits = str(device)
+    if isinstance(device, int) or digits.isdecimal():
+        return int(device) if len(digits) <= _DIGITS and int(device) <= _LAST_NUMBER else None
     try:
         status = os.stat(device)
     except (OSError, ValueError):

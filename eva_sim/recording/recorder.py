@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from eva_sim.clock import Clock, WallClock
 from eva_sim.contract import Face, Floats, Reading, SimulatedFace
 from eva_sim.errors import CopyError, DataError
-from eva_sim.files import check_free_space, check_output_folder, explain_write_errors
+from eva_sim.files import check_free_space, check_output_folder
 from eva_sim.forks import ForkMark
 from eva_sim.progress import report
 from eva_sim.recording import file_format
@@ -28,6 +28,7 @@ from eva_sim.recording.chunk_writer import ChunkWriter
 from eva_sim.recording.file_format import RecordedFrame
 from eva_sim.recording.frame_writer import FrameWriter
 from eva_sim.recording.reader import RecordingInfo, load_recording
+from eva_sim.write_errors import explain_write_errors
 
 #: Size of a recorded frame with its picture, about [bytes].
 FRAME_SIZE = 14e3

@@ -96,7 +96,26 @@ class Context:
     def render(self, scene: Any, size: int, flags: int, nodes: Any) -> Any:
         """Draws a scene into the current context; see pyrender's `Renderer.render`."""
         self.renderer.viewport_width = self.renderer.viewport_height = size
-        return self.renderer.render(scene, flags | self._flag, nodes)
+        try:
+            return self.renderer.render(scene, flags | self._flag, nodes)
+        except BaseException:
+            self._forget_framebuffer()
+            raise
+
+    def _forget_framebuffer(self) -> None:
+        """Deletes what pyrender draws into, however much of it was made; it makes it anew for each size.
+
+        pyrender deletes it whole or raises, so half of one would be in the way of every later picture.
+        """
+        import OpenGL.GL as gl
+
+        for kind, delete in {"fb": gl.glDeleteFramebuffers, "cb": gl.glDeleteRenderbuffers,
+                             "db": gl.glDeleteRenderbuffers}.items():  # fmt: skip
+            for name in (f"_main_{kind}", f"_main_{kind}_ms"):
+                buffer = getattr(self.renderer, name)
+                setattr(self.renderer, name, None)
+                if buffer is not None:
+                    delete(1, [buffer])
 
 
 def _do_nothing() -> None:

@@ -6,6 +6,7 @@ buffers, so no frame allocates any.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import RenderError
+from eva_sim.errors import ArgumentError, RenderError
 from eva_sim.rendering.drawing_thread import cause, context, in_drawing_thread, load_pyrender
 from eva_sim.skin.elements import vertex_normals
 
@@ -142,9 +143,7 @@ class Renderer:
         ])  # fmt: skip
 
     def _run(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any = None) -> Any:
-        if not 1 <= size <= LARGEST:
-            raise RenderError(f"a picture's side is 1 to {LARGEST} pixels, not {size}.")
-        return in_drawing_thread(self._draw, placed, size, flags, nodes)
+        return in_drawing_thread(self._draw, placed, check_picture_size(size), flags, nodes)
 
     def _draw(self, placed: Mapping[str, Floats], size: int, flags: int, nodes: Any) -> Any:
         """Arranges the scene and draws it; in the drawing thread, so that pictures do not mix."""
@@ -180,6 +179,22 @@ class Renderer:
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, primitive._buffers[0])
         gl.glBufferSubData(gl.GL_ARRAY_BUFFER, 0, data.nbytes, data)
         gl.glBindBuffer(gl.GL_ARRAY_BUFFER, 0)
+
+
+def check_picture_size(size: int) -> int:
+    """Returns the side of a picture [pixels].
+
+    Raises:
+        ArgumentError: it is no whole number.
+        RenderError: it is too small or too large.
+    """
+    try:
+        side = operator.index(size)
+    except TypeError:
+        raise ArgumentError(f"a picture's side is a whole number of pixels, not {size!r}.") from None
+    if not 1 <= side <= LARGEST:
+        raise RenderError(f"a picture's side is 1 to {LARGEST} pixels, not {side}.")
+    return side
 
 
 def _by_name(scene: Any) -> list[Any]:

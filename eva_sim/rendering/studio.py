@@ -14,9 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_sim.contract import Floats
-from eva_sim.errors import RenderError
 from eva_sim.rendering.drawing_thread import in_drawing_thread
-from eva_sim.rendering.renderer import CAMERA_POSITION, CAMERA_TARGET, FIELD_OF_VIEW, LARGEST, look_at
+from eva_sim.rendering.renderer import (
+    CAMERA_POSITION,
+    CAMERA_TARGET,
+    FIELD_OF_VIEW,
+    check_picture_size,
+    look_at,
+)
 from eva_sim.rendering.studio_light import SHADOW_SIZE, shadow_projection
 from eva_sim.rendering.studio_parts import StudioPart, StudioPlacement
 from eva_sim.rendering.studio_programs import View, programs
@@ -76,7 +81,7 @@ class StudioRenderer:
             placed: the parts.
             size: side of the picture [pixels].
         """
-        _check_size(size)
+        size = check_picture_size(size)
         return in_drawing_thread(self._drawn.colour, Shot(placed, self.pose, self._strength), size)
 
     def colours(self, shots: Iterable[Shot], size: int) -> list[Picture]:
@@ -86,17 +91,17 @@ class StudioRenderer:
             shots: what is drawn; they are asked for one by one, in the drawing thread.
             size: side of the pictures [pixels].
         """
-        _check_size(size)
+        size = check_picture_size(size)
         return in_drawing_thread(self._drawn.colours, shots, size)
 
     def depth(self, placed: StudioPlacement, size: int) -> NDArray[np.float32]:
         """Distance along the viewing axis [m], float32 (size, size); zero where there is nothing."""
-        _check_size(size)
+        size = check_picture_size(size)
         return in_drawing_thread(self._drawn.measure, placed, size, self.pose, "distances")
 
     def segmentation(self, placed: StudioPlacement, size: int) -> Picture:
         """Label of the part at each pixel, uint8 (size, size); zero where there is nothing."""
-        _check_size(size)
+        size = check_picture_size(size)
         return in_drawing_thread(self._drawn.measure, placed, size, self.pose, "labels")
 
     def move(self, pose: Floats) -> None:
@@ -106,11 +111,6 @@ class StudioRenderer:
     def light(self, strength: float) -> None:
         """Scales all light."""
         self._strength = strength
-
-
-def _check_size(size: int) -> None:
-    if not 1 <= size <= LARGEST:
-        raise RenderError(f"a picture's side is 1 to {LARGEST} pixels, not {size}.")
 
 
 class _Target(NamedTuple):

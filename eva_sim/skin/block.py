@@ -359,7 +359,7 @@ def solver_evaluations(anatomy: Anatomy, solver: str) -> int:
         EvaError: no such solver.
     """
     if solver not in EVALUATIONS:
-        known = known_names(str(solver), (*EVALUATIONS, "reduced", "reference"))
+        known = known_names(solver, (*EVALUATIONS, "reduced", "reference"))
         raise EvaError(f"no skin called {solver!r}; {known}.")
     return EVALUATIONS[solver] * solver_context(anatomy).parts
 

@@ -67,6 +67,9 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, content: str, told:
         ([{"Timecode": "00:00:00:00", "JawOpen": "wide"}], "damaged"),
         ([{"Timecode": "00:00:00:00", "JawOpen": "nan"}], "no numbers"),
         ([{"Timecode": f"00:00:0{s}:00"} for s in (1, 3, 2)], "goes back"),
+        ([{"Timecode": "10:00:00:30"}, {"Timecode": "10:00:00:29"}], "goes back"),
+        ([{"Timecode": "00:30:00:00"}, {"Timecode": "23:59:00:00"}], "lasts 1,409 minutes, more than 60"),
+        ([{"Timecode": "00:00:00:00"}, {"Timecode": f"{'9' * 400}:00:00:00"}], "no timecode"),
     ],
 )
 def test_damaged_rows_are_refused(tmp_path: Path, rows: list[Mapping[str, object]], told: str) -> None:

@@ -39,5 +39,8 @@ def test_models_of_the_user_come_first(
     assert "comes with the package" in capsys.readouterr().err
     for folder in ("out/demo/model", "out/model"):
         (tmp_path / folder).mkdir(parents=True)
+        assert default_model() != Path(folder)  # an interrupted training left no model
+        capsys.readouterr()
+        (tmp_path / folder / "inverse.pt").touch()
         assert default_model() == Path(folder)
         assert folder in capsys.readouterr().err

@@ -40,6 +40,8 @@ def stock(tmp_path_factory: pytest.TempPathFactory, model: InverseModel) -> Path
     (folder / "empty").mkdir()
     (folder / "file").write_text("in the way")
     (folder / "loop").symlink_to(folder / "loop")
+    for pipe in ("pipe", "pipe.csv"):  # nobody writes into them
+        os.mkfifo(folder / pipe)
     _make_pictures(folder)
     _make_arrays(folder)
     _make_models(folder, model)

@@ -23,7 +23,7 @@ from eva_sim.cli.check_native import NativeCheck
 from eva_sim.cli.findings import Finding, guard
 from eva_sim.contract import load_spec
 from eva_sim.errors import SEE_DOCTOR, EvaError, describe_error
-from eva_sim.files import check_free_space, explain_write_errors
+from eva_sim.files import check_free_space
 from eva_sim.media.webcam import Webcam
 from eva_sim.optional import import_optional
 from eva_sim.real.boards.registry import board_opener
@@ -32,6 +32,7 @@ from eva_sim.real.simulation.fake_bus import FakeDynamixel, FakeFeetech
 from eva_sim.real.simulation.fake_line import FakeLine, PtyLine
 from eva_sim.real.wire import serial_ports
 from eva_sim.testing.board_rigs import Listed
+from eva_sim.write_errors import explain_write_errors
 
 
 def test_a_sound_machine_passes_and_its_json_is_whole() -> None:

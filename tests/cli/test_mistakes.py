@@ -227,6 +227,7 @@ def test_it_is_said_what_the_users_own_model_learned_from(
     assert default_model() == asset(SHIPPED_MODEL)
     assert "the package, since there is neither out/model nor out/demo/model" in capsys.readouterr().err
     (tmp_path / "out" / "model").mkdir(parents=True)
+    (tmp_path / "out" / "model" / "inverse.pt").touch()
     told = dict(zip(("training", "held_out"), samples, strict=True))
     write_json(tmp_path / "out" / "model" / "training.json", {"samples": told})
     assert default_model() == Path("out/model")

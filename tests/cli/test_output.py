@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from eva_sim import load_spec
 from eva_sim.cli.app import COMMANDS, run
@@ -81,6 +82,18 @@ def test_each_actuator_has_one_line(columns: str) -> None:
     assert max(map(len, lines)) <= int(columns)
     numbers = [int(found[1]) for line in lines if (found := re.match(r"\W+(\d+) .+AU", line))]
     assert numbers == list(range(25)) and len(lines) <= 25 + 4  # heads and lines
+
+
+@pytest.mark.parametrize("columns", ["0", "-3", "", "²", "wide", "20"])
+def test_a_width_that_holds_nothing_hides_nothing(columns: str) -> None:
+    assert "│ brow_inner_left" in call("actuators", COLUMNS=columns).stdout
+    assert "no actuator called 'nose'" in call("look", "nose=1", COLUMNS=columns).stderr
+
+
+def test_windows_that_matplotlib_would_open_do_not_matter(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 120)).save(tmp_path / "wall.png")
+    done = call("mirror", str(tmp_path / "wall.png"), "--out", str(tmp_path / "out"), MPLBACKEND="nonsense")
+    assert done.returncode == 1 and "there is no face in" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["actuators"], ["look", "nose=1"], ["--help"]])

@@ -140,6 +140,61 @@ def test_errors_that_are_not_of_writing_stay_what_they_are(tmp_path: Path) -> No
         raise OSError(errno.ECONNRESET, "Connection reset by peer")
 
 
+@pytest.mark.parametrize("name", ["latex", "/usr/share/fonts/none.ttf", "elsewhere/none.json"])
+def test_errors_about_other_files_stay_what_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a program that a library runs, while the file is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError), atomic_files("out/mirror"):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    for mine in ("out/mirror/.part-1-2/a.json", "out/mirror", "out", str(tmp_path / "out/mirror/a.json")):
+        with pytest.raises(DataError, match="out/mirror cannot be written"), atomic_files("out/mirror"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), mine)
+
+
+@pytest.fixture
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022, 0o002], indirect=True)
+def test_files_get_the_permissions_that_the_user_wants(umask: int, tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1)
+    with atomic_folder(tmp_path / "set") as part:
+        write_json(part / "one.json", 1)
+    with atomic_files(tmp_path / "more") as part:
+        write_json(part / "two.json", 1)
+    for made in (path for path in tmp_path.rglob("*")):
+        assert made.stat().st_mode & 0o777 == (0o777 if made.is_dir() else 0o666) & ~umask, made
+    (tmp_path / "a.json").chmod(0o640)
+    write_json(tmp_path / "a.json", 2)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "link.json", tmp_path / "disk" / "file.json"
+    link.symlink_to(file)
+    for value in (1, 2):
+        assert check_output_file(link) == link
+        write_json(link, value)
+        assert link.is_symlink() and file.read_text() == f"{value}\n"
+
+
+def test_a_pipe_or_device_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for wrong in (pipe, Path(os.devnull)):
+        with pytest.raises(DataError, match="is a pipe or a device"):
+            check_output_file(wrong)
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        write_json(pipe, 1)
+    assert pipe.is_fifo()
+
+
 def _write_and_stop(folder: Path) -> None:
     write_json(folder / "one.json", 1)
     raise KeyboardInterrupt

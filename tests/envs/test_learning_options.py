@@ -330,6 +330,11 @@ def test_the_weight_of_changes_is_that_of_the_reward(name: str) -> None:
     [
         ({"action_mode": "relativ"}, "no action_mode called 'relativ'; did you mean relative"),
         ({"targets": "babling"}, "no targets called 'babling'; did you mean babbling"),
+        ({"action_mode": None}, "no action_mode called None; there are absolute"),
+        ({"targets": None}, "no targets called None; there are atlas"),
+        ({"style": None}, "no style called None; there are plain"),
+        ({"material": 3}, "no material called 3; there are blue"),
+        ({"randomise": "no"}, "randomise is True or False, not 'no'"),
         ({"change_weight": -1}, "change_weight=-1; choose a number from 0 on"),
         ({"change_weight": "high"}, "change_weight='high'"),
         ({"change_weight": float("nan")}, "change_weight=nan"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
 from eva_sim.files import asset
 from eva_sim.media.encoding import Picture
@@ -91,6 +92,21 @@ def write_clip(
         if matrix is not None:
             stream.set_display_matrix(matrix)
         encode(container, stream, pictures, times)
+    return path
+
+
+def write_jpeg_clip(path: Path, images: Sequence[Image.Image], header: bytes) -> Path:
+    """Writes a clip of JPEGs with this EXIF header, as some cameras do."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.pix_fmt, stream.width, stream.height = "yuvj420p", *images[0].size
+        for number, image in enumerate(images):
+            coded = io.BytesIO()
+            image.save(coded, "jpeg", quality=95, exif=header)
+            packet = av.Packet(coded.getvalue())
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            container.mux(packet)
     return path
 
 

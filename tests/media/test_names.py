@@ -133,6 +133,12 @@ def test_a_character_device_is_a_camera_also_by_a_lasting_name(device: str, tmp_
             open_source(link)
 
 
+@pytest.mark.parametrize("number", ["20261129120000", "2147483648", "9" * 5000, 2**40])
+def test_a_number_that_is_no_camera_is_refused(number: str | int) -> None:
+    with pytest.raises(MediaError, match=r"no camera .*; is it plugged in"):
+        open_source(number)
+
+
 def test_opencv_gets_numbers_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = tmp_path / "by-id"
     link.symlink_to("/dev/video7")

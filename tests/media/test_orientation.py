@@ -11,7 +11,7 @@ from PIL import Image, features
 from eva_sim.media.encoding import Picture
 from eva_sim.media.geometry import Orientation
 from eva_sim.media.sources import StillSource, open_source
-from tests.media.media_files import HeifWriter, film, quarters, write_clip
+from tests.media.media_files import HeifWriter, film, quarters, write_clip, write_jpeg_clip
 
 EIGHT = [(a, 0, 0, d) for a in (1, -1) for d in (1, -1)] + [(0, b, c, 0) for b in (1, -1) for c in (1, -1)]
 #: The transposition that shows a picture with this EXIF orientation upright.
@@ -37,6 +37,12 @@ def show(stored: Picture, a: int, b: int, c: int, d: int) -> Picture:
     return shown
 
 
+def _exif(orientation: int) -> bytes:
+    header = Image.Exif()
+    header[0x112] = orientation
+    return header.tobytes()
+
+
 def first(path: Path) -> Picture:
     return next(iter(open_source(path)))[1]
 
@@ -60,13 +66,32 @@ def test_a_clip_obeys_its_whole_display_matrix(
 def test_a_picture_obeys_its_header(orientation: int, suffix: str, tmp_path: Path) -> None:
     if suffix == ".avif" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
-    image, header = Image.fromarray(quarters()), Image.Exif()
-    header[0x112] = orientation
-    image.save(tmp_path / f"picture{suffix}", exif=header.tobytes())
+    image = Image.fromarray(quarters())
+    image.save(tmp_path / f"picture{suffix}", exif=_exif(orientation))
     turn = EXIF[orientation]
     assert alike(
         first(tmp_path / f"picture{suffix}"), np.array(image if turn is None else image.transpose(turn))
     )
+
+
+@pytest.mark.parametrize("orientation", EXIF)
+@pytest.mark.parametrize("suffix", [".avi", ".mov", ".mkv"])
+def test_a_clip_of_jpegs_obeys_their_header(orientation: int, suffix: str, tmp_path: Path) -> None:
+    image = Image.fromarray(quarters())
+    path = write_jpeg_clip(tmp_path / f"clip{suffix}", [image] * 3, _exif(orientation))
+    turn = EXIF[orientation]
+    frames = [picture for _, picture in open_source(path)]
+    assert len(frames) == 3
+    for frame in frames:
+        assert alike(frame, np.array(image if turn is None else image.transpose(turn)))
+
+
+def test_pngs_with_a_header_one_after_another_are_a_clip(tmp_path: Path) -> None:
+    path = tmp_path / "row.png"
+    for picture in film(6):
+        with path.open("ab") as file:
+            Image.fromarray(picture).save(file, "png", exif=_exif(1))
+    assert len(list(open_source(path))) == 6
 
 
 @pytest.mark.parametrize("tiles", [(1, 1), (2, 3)])

@@ -62,6 +62,20 @@ def test_errors_travel_and_the_next_picture_is_drawn() -> None:
         assert np.array_equal(twin.render(32), before)
 
 
+def test_after_a_failed_allocation_pictures_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise MemoryError("out of memory")
+
+    with Twin() as twin:
+        before = twin.render(32)
+        with monkeypatch.context() as patched:
+            patched.setattr("pyrender.renderer.glRenderbufferStorageMultisample", out_of_memory)
+            with pytest.raises(RenderError, match="out of memory"):
+                twin.render(48)
+        assert np.array_equal(twin.render(32), before)
+        assert twin.render(48).shape == (48, 48, 3)
+
+
 def test_an_interrupt_while_waiting_breaks_no_picture() -> None:
     def interrupt() -> None:
         started.wait(10)

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import eva_sim.rendering.studio as studio
 from eva_sim.contract import load_spec
-from eva_sim.errors import DataError, EvaError, RenderError
+from eva_sim.errors import ArgumentError, DataError, EvaError, RenderError
 from eva_sim.rendering.studio_parts import FILE, StudioParts
 from eva_sim.rendering.studio_programs import Programs
 from eva_sim.twin import Twin
@@ -201,6 +202,17 @@ def test_edges_are_smoothed_and_nothing_else(monkeypatch: pytest.MonkeyPatch) ->
 def test_sizes_out_of_range_are_refused(twin: Twin, size: int) -> None:
     with pytest.raises(RenderError, match="1 to 4096"):
         twin.render(size)
+
+
+@pytest.mark.parametrize("style", ["plain", "fast"])
+def test_a_size_that_is_no_whole_number_is_refused_and_breaks_nothing(style: str) -> None:
+    with Twin(style=style) as twin:
+        before = twin.render(32)
+        for wrong in (240.0, "32", None):
+            with pytest.raises(ArgumentError, match="a whole number of pixels, not"):
+                twin.render(wrong)  # type: ignore[arg-type]
+        size: Any = np.int64(32)
+        assert np.array_equal(twin.render(size), before)
 
 
 def test_parts_of_another_mesh_are_refused(twin: Twin) -> None:
