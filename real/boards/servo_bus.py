@@ -209,8 +209,8 @@ class BusBoard(HostManagedBoard):
                 if value & bits:
                     raise RobotError(
                         f"{self._named(number)} has a {name}: register {address} is {value}. Clear that with "
-                        "the vendor's tool, since positions mean other angles; if it was there when the robot "
-                        "was calibrated, calibrate it again."
+                        "the vendor's tool, since positions mean other angles; if it was there when the "
+                        "robot was calibrated, calibrate it again."
                     )
 
     def measured_positions(self) -> Floats:
