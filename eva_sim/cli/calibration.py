@@ -175,11 +175,13 @@ def calibrate_camera(
         CalibrationStopped: the operator wants to end.
     """
     from eva_sim.clock import WallClock
-    from eva_sim.real.calibration.operator_ui import may_arm_face
+    from eva_sim.real.calibration.operator_ui import heed_stop, may_arm_face
     from eva_sim.real.calibration.procedure import build_calibration, measure_by_camera
 
     nominal = build_calibration(session, outer_eye, partial)
     with replace(choice, calibration=nominal).open() as face:
         if not may_arm_face(operator, WallClock(), "moves by itself for minutes, before the camera"):
             return ["The camera measured nothing: the calibration has no backlash, delay and resting face."]
-        return measure_by_camera(session, face)
+        return measure_by_camera(
+            session, face, attend=lambda: heed_stop(operator, "move by themselves, before the camera")
+        )

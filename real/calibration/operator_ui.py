@@ -36,6 +36,7 @@ Subject = Literal["arm", "wait", "low", "neutral", "high"]
 #: Time in which nobody has read a question [s]; what comes sooner was not meant to arm anything.
 READING_TIME = 0.5
 
+_STOPPED = "the operator stopped; everything found so far is kept."
 #: Lines that stop.
 _STOPS = ("stop", "q", "quit")
 #: Name in a question about all servos at once, and time between two looks at the answer [s].
@@ -95,12 +96,12 @@ class OperatorQuestion:
     @property
     def text(self) -> str:
         """The question in one line."""
+        if self.subject == "wait":
+            return f"{self.actuator} {self.meaning}."
         if self.actuator == WHOLE_FACE:
             return f"All servos are next. When armed, the face {self.meaning}. Keep your hands away."
         if self.subject == "arm":
             return f"{self.actuator} is next. When armed, it {self.meaning}. Keep your hands away."
-        if self.subject == "wait":
-            return f"{self.actuator} {self.meaning}."
         place = f"now {self.raw:.0f} of {self.low:.0f}..{self.high:.0f} {self.unit}"
         return f"{self.actuator}: find {self.subject}, where {self.meaning} ({place})"
 
@@ -160,8 +161,19 @@ def may_arm_face(operator: OperatorUI, clock: Clock, meaning: str) -> bool:
             case SkipServo():
                 return False
             case StopCalibration():
-                raise CalibrationStopped("the operator stopped; everything found so far is kept.")
+                raise CalibrationStopped(_STOPPED)
         clock.sleep(_GLANCE)
+
+
+def heed_stop(operator: OperatorUI, meaning: str) -> None:
+    """Tells what the whole face does by itself, and hears only whether the operator stops it.
+
+    Raises:
+        CalibrationStopped: the operator does.
+    """
+    question = OperatorQuestion(WHOLE_FACE, "wait", meaning, 0.0, 0.0, 0.0, 1.0, "")
+    if isinstance(operator.poll(question, None), StopCalibration):
+        raise CalibrationStopped(_STOPPED)
 
 
 class ScriptedOperator(OperatorUI):
@@ -243,9 +255,8 @@ class TerminalUI(OperatorUI):
         return answer
 
     def _help(self, question: OperatorQuestion) -> str:
-        if question.actuator == WHOLE_FACE:
-            return self.ARM_ALL
-        return {"arm": self.ARM, "wait": self.WAIT}.get(question.subject, self.HELP)
+        arm = self.ARM_ALL if question.actuator == WHOLE_FACE else self.ARM
+        return {"arm": arm, "wait": self.WAIT}.get(question.subject, self.HELP)
 
     def _answer_to_arm(self, line: str, hint: str) -> OperatorAnswer | None:
         answer = parse_answer(line or "ok", 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +11,16 @@ from eva_sim.contract import Face, FaceSpec
 from eva_sim.errors import DataError
 from eva_sim.progress import progress
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse, resting_face, sweep_actuator
+from eva_sim.real.calibration.attended_face import AttendedFace
 from eva_sim.real.calibration.model import ActuatorCalibration, Calibration
 from eva_sim.real.calibration.session import CalibrationSession
 
 
 def measure_by_camera(
-    session: CalibrationSession, face: Face, names: Collection[str] | None = None
+    session: CalibrationSession,
+    face: Face,
+    names: Collection[str] | None = None,
+    attend: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Measures the resting face and each actuator's response by camera; earlier results are kept.
 
@@ -24,6 +28,7 @@ def measure_by_camera(
         session: updated, and saved after each actuator.
         face: the robot, calibrated by its endpoints.
         names: actuators to sweep; by default all that move landmarks.
+        attend: called all the time; what it raises ends the motion.
 
     Returns:
         Findings that a person should check, in words.
@@ -31,7 +36,7 @@ def measure_by_camera(
     Raises:
         MediaError: the face was lost; go on after seeing to it.
     """
-    spec = face.spec
+    face, spec = AttendedFace(face, attend), face.spec
     chosen = swept_actuators(spec) if names is None else list(names)
     if session.neutral_landmarks is None:
         session.neutral_landmarks = resting_face(face)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -301,7 +301,8 @@ def test_calibrating_goes_on_by_camera(desk: Desk, tmp_path: Path, monkeypatch: 
     }
     session.save()
 
-    def watched(found: CalibrationSession, face: RobotFace) -> list[str]:
+    def watched(found: CalibrationSession, face: RobotFace, attend: Callable[[], None]) -> list[str]:
+        attend()
         face.arm()
         assert face.identity.kind == desk.kind and not np.isnan(desk.held_positions()).any()
         high = [marks[name]["high"] for name in SPEC.names]

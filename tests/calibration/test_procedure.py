@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from eva_sim.clock import SimulatedClock, WallClock
-from eva_sim.contract import FaceSpec, Floats, load_spec
+from eva_sim.contract import Face, FaceSpec, Floats, load_spec
 from eva_sim.errors import DataError, RobotError
 from eva_sim.real.boards.interface import BoardLimits, BoardStatus
 from eva_sim.real.calibration.actuator_sweep import ActuatorResponse
@@ -24,6 +24,7 @@ from eva_sim.real.calibration.operator_ui import (
     OperatorQuestion,
     ScriptedOperator,
     TerminalUI,
+    heed_stop,
     may_arm_face,
 )
 from eva_sim.real.calibration.procedure import build_calibration, measure_by_camera
@@ -279,6 +280,25 @@ def test_the_whole_face_is_not_armed_by_a_line_that_was_typed_before() -> None:
 def test_without_an_answer_nothing_is_armed(typed: str) -> None:
     with pytest.raises(CalibrationStopped):
         may_arm_face(TerminalUI(lines=typed.splitlines(keepends=True)), WallClock(), "moves")
+
+
+def test_the_camera_part_hears_a_stop_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line that is no stop changes nothing."""
+    from eva_sim.real.calibration import procedure
+
+    def sweep_for_ever(face: Face, actuator: int) -> ActuatorResponse:
+        while True:
+            face.move(face.spec.neutral)
+
+    monkeypatch.setattr(procedure, "sweep_actuator", sweep_for_ever)
+    monkeypatch.setattr(procedure, "resting_face", lambda face: face.neutral_landmarks)
+    operator = TerminalUI(lines=["ok\n", "stop\n"])
+    with pytest.raises(CalibrationStopped, match="everything found so far is kept"):
+        measure_by_camera(session(tmp_path), FakeFace(), ["jaw"], lambda: heed_stop(operator, "move"))
+    shown = capsys.readouterr().err
+    assert "all servos move.\n  stop to end" in shown and "'ok' was typed before a question" in shown
 
 
 def test_the_camera_part_is_resumed_and_doubts(
