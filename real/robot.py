@@ -161,7 +161,7 @@ class RobotFace(Face):
         act = self._acts.begin()
         if after_fault := self._filter.in_fault or self._cooldown.in_fault:
             self._cooldown.check()
-        if self._lost or not self._answers():
+        if self._lost or not self._answers() or not self._board.can_be_armed:
             self._reconnect()
         self._check_calibration()
         self._status = self._exchange(self._arm_board, act)

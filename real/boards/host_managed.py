@@ -216,6 +216,10 @@ class HostManagedBoard(DriverOperations):
         if self._lines:
             self._lines.guard.beat()
 
+    @property
+    def can_be_armed(self) -> bool:
+        return self._is_watched()
+
     def _is_watched(self) -> bool:
         return self._watchdog.watching and self._lines is not None and self._lines.guard.watching
 

@@ -223,6 +223,11 @@ class Board(abc.ABC):
     def clear(self) -> BoardStatus:
         """Ends a stop, or a fault whose cause is gone; the board is limp then."""
 
+    @property
+    def can_be_armed(self) -> bool:
+        """Whether this connection may arm ever again; else it has to be opened anew."""
+        return True
+
     @abc.abstractmethod
     def close(self) -> None:
         """Disarms if possible, and closes the port. May be called twice."""

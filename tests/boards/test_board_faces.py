@@ -158,6 +158,20 @@ def test_each_actuator_has_its_order_sign_and_range(desk: Desk, spec: FaceSpec) 
     assert np.isnan(desk.held_positions()).all()  # and closing leaves it limp
 
 
+def test_arming_starts_another_guard_process_when_the_first_one_was_killed(desk: Desk) -> None:
+    with desk.face(calibration=Calibration.nominal(SPEC, NAME, desk.kind, UNIT[desk.kind])) as face:
+        assert isinstance(face, RobotFace)
+        face.reset()
+        guard = face._board._lines.guard._process  # type: ignore[attr-defined]
+        guard.kill()
+        guard.wait()
+        assert "guards the line has ended" in "; ".join(face.move(face.spec.neutral).faults)
+        assert np.isnan(desk.held_positions()).all()
+        face.arm()
+        face.move(face.spec.neutral)
+        assert not np.isnan(desk.held_positions()).any()
+
+
 def test_an_environment_on_any_board(desk: Desk, spec: FaceSpec) -> None:
     with pytest.raises(DataError, match=rf"{NAME}\.json; make a new one with `eva calibrate`"):
         desk.face()
