@@ -38,7 +38,7 @@ class Bounds(NamedTuple):
 BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
     "wire": {
         "baud": Bounds(9600, 4_000_000, "bit/s", int),
-        "period": Bounds(0.005, 0.05, "s"),  # digital servos; the slowest that a PCA9685 has is 0.042
+        "period": Bounds(0.005, 0.04, "s"),  # digital servos; the slowest that a PCA9685 has is 0.042
     },
     "pulse": {
         "narrowest": Bounds(300, 1500, "us"),
@@ -109,6 +109,7 @@ BELOW = (
     ("safety.watchdog", "safety.limp_after"),
     ("safety.supply_low", "safety.supply_high"),
     ("safety.stall_load", "safety.torque_limit"),  # a servo never exerts more, so no stall would be seen
+    ("safety.pause_first", "safety.pause_most"),
     ("heat.ambient", "heat.slow_from"),
     ("heat.slow_from", "safety.too_hot"),
 )

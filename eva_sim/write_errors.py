@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eva_sim.errors import SEE_DOCTOR, DataError
+from eva_sim.errors import SEE_DOCTOR, DataError, EvaError
 
 #: Begin of the names of temporary files and folders; id and computer of the process that writes them follow.
 PART = ".part-"
@@ -61,7 +61,7 @@ def explain_write_errors(path: str | os.PathLike[str], name: str = "") -> Iterat
 
 def _write_error_number(error: BaseException | None, path: Path) -> int | None:
     """Returns the number of an error in writing, also of one that a library's own error hides; or None."""
-    while error is not None:
+    while error is not None and not isinstance(error, EvaError):  # one that says by itself what to do
         number: int | None = getattr(error, "errno", None)
         if number in _WRITE_ADVICE and _concerns(error, path):
             return number

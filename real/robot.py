@@ -163,7 +163,8 @@ class RobotFace(Face):
             self._cooldown.check()
         if self._lost or not self._answers() or not self._board.can_be_armed:
             self._reconnect()
-        self._check_calibration()
+        self.calibration.check_unchanged(self._find_calibration(self.identity))
+        self._filter.check_cool()
         self._status = self._exchange(self._arm_board, act)
         self._armed_once = True
         self._cooldown.armed(after_fault)
@@ -214,14 +215,18 @@ class RobotFace(Face):
         if self._closed or self._made.crossed:  # a forked child leaves its parent's robot alone
             return
         self._closed = True
+        with self._shutdown:
+            self._board.close()
         self._shutdown.close()
-        self._board.close()
         self._filter.latch(CLOSED)  # limp from now on
-        self._memory.keep(self.identity.robot_id, self._filter, self._cooldown)
+        self._remember()
         self._reader.close()
         self._ahead.end()
         if self._release is not None:
             self._release()
+
+    def _remember(self) -> None:
+        self._memory.keep(self.identity.robot_id, self._filter, self._cooldown)
 
     def _first_arm(self) -> None:
         """Arms at the first reset, unless the board is stopped or in fault already."""
@@ -268,14 +273,6 @@ class RobotFace(Face):
             raise
         self._board, self.identity, self._lost = board, board.identity, False
 
-    def _check_calibration(self) -> None:
-        """Refuses to arm by limits that are no longer the robot's: somebody may have moved its horns."""
-        if self._find_calibration(self.identity).crc != self.calibration.crc:
-            raise RobotError(
-                f"the calibration of robot {self.identity.robot_id} has changed since the robot was opened; "
-                "close the robot and open it again to use the new one."
-            )
-
     def _await_armed(self) -> None:
         """Sends the rest position until all groups are armed; arming pauses in a hold."""
         safety = robot_config(self.spec)["safety"]
@@ -313,6 +310,8 @@ class RobotFace(Face):
 
     def _go(self, sent: NDArray[np.float32]) -> None:
         """One control period: one target per wire period, interpolated from the last command to this one."""
+        if self._filter.faults:  # the limits found a servo too hot
+            self._disarm_on_fault()
         self._keep_pace()
         begin, self._raw = self._raw, self.calibration.to_raw(sent)
         count = round(self.spec.control_dt / self._period)
@@ -337,10 +336,12 @@ class RobotFace(Face):
     def _disarm_on_fault(self) -> None:
         """Makes the robot limp if the filter finds a fault in the status."""
         may_move = self._status.state in (BoardState.ACTIVE, BoardState.HOLD)
-        if self._filter.check_status(self._status) and may_move:
+        was_well = not self._filter.faults
+        faults = self._filter.check_status(self._status)
+        if faults and may_move:
             self.disarm()
-            # The program may end without closing the robot.
-            self._memory.keep(self.identity.robot_id, self._filter, self._cooldown)
+        if faults and (may_move or was_well):
+            self._remember()  # the program may end without closing the robot
 
     def _exchange(self, action: Callable[..., BoardStatus], *arguments: Any) -> BoardStatus:
         """Runs an exchange with the board, which signals do not break off; notes a lost link."""
@@ -359,6 +360,7 @@ class RobotFace(Face):
             observation = work_while_held(self, lambda: self._reader.read(now, sent))
         output = self.calibration.to_command(self._status.output)
         back = describe_plugged(self._connect) if self._lost else ()
+        faults = (*self._filter.faults, *self._status.faults, *self._filter.slowed, *back)
         known = np.isfinite(output)  # a limp servo keeps its last known position
         self._position = np.where(known, output, self._position).astype(np.float32)
         return Reading(
@@ -369,27 +371,17 @@ class RobotFace(Face):
             landmarks=observation.landmarks.copy(),
             found=observation.found,
             image=observation.image,
-            faults=self._all_faults((*back, *observation.faults)),
-            temperature=self._temperature(),
+            faults=tuple(dict.fromkeys((*faults, *observation.faults))),
+            temperature=self._status.temperature_or(self._filter.temperature),
             telemetry=self._status.telemetry(self._raw, observation.time),
         )
-
-    def _all_faults(self, others: tuple[str, ...]) -> tuple[str, ...]:
-        """What filter, board and others report, each once."""
-        reported = [*self._filter.faults, *self._status.faults, *self._filter.slowed, *others]
-        return tuple(dict.fromkeys(reported))
-
-    def _temperature(self) -> NDArray[np.float32]:
-        """Temperature of each servo, (A,) [degrees Celsius]: measured, or else modelled."""
-        measured = self._status.temperature
-        known = np.isfinite(measured)
-        return np.where(known, measured, self._filter.temperature).astype(np.float32)
 
     def _go_limp(self) -> None:
         """The action of the shutdown handler; never raises."""
         self._end_act(PROGRAM_ENDS)
         with contextlib.suppress(Exception):
             self._board.disarm()
+            self._remember()
 
     def _check_open(self) -> None:
         self._made.check(RobotError, _FORKED)

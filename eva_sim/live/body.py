@@ -88,7 +88,7 @@ class LiveBody(Face):
         silence = perf_counter() - self.heard.get(self.armed_by or 0, -np.inf)
         return silence > LONGEST_SILENCE
 
-    def arm(self, page: int) -> None:
+    def arm(self, page: int, is_open: Callable[[int], bool] = lambda page: True) -> None:
         """Arms the robot for a page, and glides to neutral.
 
         Raises:
@@ -98,6 +98,8 @@ class LiveBody(Face):
             return
         self.armed_by, self.stopper.arming_for = None, page
         try:
+            if not is_open(page):  # asked only now: from here on a page that closes is heard of
+                raise RobotError("not armed: the page was closed.")
             self.face.arm()
             self.latest = self.face.reset()
         finally:
@@ -119,7 +121,8 @@ class LiveBody(Face):
             self.face.stop()
         except RobotError as error:
             self.trouble = f"{reason}; {error}"
-        self.stopper.note_heard(asked)
+        finally:
+            self.stopper.note_heard(asked)
 
     def reset(self, seed: int | None = None) -> Reading:
         """Goes to neutral, if the body may move."""
@@ -214,7 +217,7 @@ class LiveBody(Face):
         """Ends a recording and makes a robot limp; the face stays open."""
         if self.stopper is not None:
             self.stopper.close()
-        self.end_recording()
         if self.robot:
             with suppress(EvaError):
                 self.stop("eva live ended")
+        self.end_recording()

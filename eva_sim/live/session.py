@@ -266,7 +266,7 @@ class Session:
         if request.time < self.body.stopper.asked:
             raise RequestError("not armed: STOP was pressed later; press Arm again.")
         self.mode, self._command = "panel", self.body.spec.neutral
-        self.body.arm(request.page)
+        self.body.arm(request.page, self._pages.is_open)
 
     def _stop(self, request: Request) -> None:
         """Makes a robot limp; a twin holds what it does."""

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import numpy as np
 
-from eva_sim.errors import EvaError
 from eva_sim.files import Closing
 
 #: Time between two looks at whether to stop [s]: a wire period.
@@ -51,5 +50,5 @@ class Stopper(Closing):
     def _watch(self) -> None:
         while not self._closed.wait(_PERIOD):
             if self.asked > self._heard or (self.arming_for is not None and self.ended()):
-                with suppress(EvaError):  # the loop tells what is wrong with the robot
+                with suppress(Exception):  # the loop tells what is wrong with the robot
                     self._stop()

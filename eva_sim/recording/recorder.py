@@ -192,8 +192,10 @@ class RecordedFace(Face):
         return self.face.describe()
 
     def close(self) -> None:
-        self.recorder.close()
-        self.face.close()
+        try:
+            self.face.close()  # first: a robot is limp, however long the disk takes
+        finally:
+            self.recorder.close()
 
     def __reduce__(self) -> NoReturn:
         """Refuses to be copied or pickled: two faces cannot write one recording.

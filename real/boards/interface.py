@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import Floats
@@ -119,6 +120,11 @@ class BoardStatus:
     temperature: Floats
     load: Floats
     time: float = math.nan
+
+    def temperature_or(self, modelled: Floats) -> NDArray[np.float32]:
+        """Returns the temperature of each servo, measured or else modelled, (A,) [degrees Celsius]."""
+        known = np.isfinite(self.temperature)
+        return np.where(known, self.temperature, modelled).astype(np.float32)
 
     def telemetry(self, target: Floats, picture_time: float) -> Telemetry:
         """Returns what recordings keep of a status.

@@ -186,6 +186,21 @@ class Calibration:
                     f"give the file of this robot, or {ADVICE}."
                 )
 
+    def check_unchanged(self, found: Calibration) -> None:
+        """Checks that the robot still has this calibration: somebody may have moved its horns.
+
+        Args:
+            found: the calibration that the robot has now.
+
+        Raises:
+            RobotError: it is another one.
+        """
+        if found.crc != self.crc:
+            raise RobotError(
+                f"the calibration of robot {self.robot_id} has changed since the robot was opened; "
+                "close the robot and open it again to use the new one."
+            )
+
     def with_neutral(self, landmarks: ArrayLike) -> Self:
         """Returns a copy with measured landmarks of the resting face, (N, 3), in any unit and pose."""
         neutral = Aligner.of(np.asarray(landmarks, dtype=float)).neutral

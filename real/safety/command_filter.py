@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eva_sim.clock import Clock
 from eva_sim.contract import FaceSpec, Floats
+from eva_sim.errors import RobotError
 from eva_sim.limits.command_limits import CommandLimits
 from eva_sim.limits.modelled_load import ModelledLoad
 from eva_sim.real.boards.interface import BoardState, BoardStatus
@@ -58,6 +59,20 @@ class CommandFilter:
         self.limits.restart()
         self.sent, self.faults, self._steps = self._spec.neutral, (), 0
         self._stall_time[:] = 0
+
+    def check_cool(self) -> None:
+        """Checks that no servo is too hot to be armed.
+
+        Raises:
+            RobotError: one is.
+        """
+        self._warm()
+        hottest = int(self.temperature.argmax())
+        if self.temperature[hottest] > self.limits.heat.too_hot:
+            raise RobotError(
+                f"not armed: {self._spec.names[hottest]} is too hot by its load (about "
+                f"{self.temperature[hottest]:.0f} degrees); let it cool, then arm again."
+            )
 
     def restore_heat(self, temperature: Floats, age: float) -> None:
         """Takes over temperatures of the servos, (A,) [degrees Celsius], which cooled for `age` [s] since."""

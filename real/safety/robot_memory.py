@@ -56,7 +56,7 @@ class RobotMemory:
         if self._folder is not None:
             with suppress(DataError):
                 self._kept[robot_id] = read_json(self._folder / f"{robot_id}.json")
-        with suppress(KeyError, TypeError, ValueError):  # there is none, or it is damaged
+        with suppress(KeyError, TypeError, ValueError, OverflowError):  # there is none, or it is damaged
             known = self._kept[robot_id]
             temperature = np.array(known["temperature"], dtype=float)
             passed = max(0.0, self._now() - float(known["time"]))  # the computer's time may be set back
@@ -65,6 +65,6 @@ class RobotMemory:
                 temperature.shape == limits.temperature.shape
                 and np.isfinite([*temperature, passed, since]).all()
             ):
-                limits.restore_heat(temperature, passed)
+                limits.restore_heat(np.maximum(temperature, limits.temperature), passed)
                 cooldown.count, cooldown.in_fault = max(0, count), bool(known["in_fault"])
                 cooldown.armed_at = self._clock.now() - max(0.0, since) - passed

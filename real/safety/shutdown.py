@@ -52,11 +52,11 @@ class ShutdownHandler:
         """Restores the previous signal handlers. May be called twice.
 
         A handler that was installed since stays, and may still pass signals on to this one, which then only
-        passes them on.
+        passes them on. So it does if another thread closes it, which may not restore handlers.
         """
         atexit.unregister(self._act)
         self._closed = True
-        for number, previous in list(self._previous.items()):
+        for number, previous in list(self._previous.items()) if _in_main_thread() else ():
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, previous)
                 del self._previous[number]

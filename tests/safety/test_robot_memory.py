@@ -19,6 +19,7 @@ from eva_sim.real.safety.command_filter import CommandFilter
 from eva_sim.real.safety.cooldown import Cooldown
 from eva_sim.real.safety.robot_memory import RobotMemory
 from eva_sim.real.simulation.mock_board import MockBoard
+from eva_sim.testing.pulse_watcher import PulseWatcher
 
 
 class KeptBoard(MockBoard):
@@ -59,6 +60,14 @@ def test_holding_warms_as_playing_does(pulled: np.ndarray) -> None:
     assert times[1] == pytest.approx(times[0], abs=5.5)
 
 
+def test_a_servo_that_is_too_hot_by_its_load_is_limp_at_once(
+    face: RobotFace, watcher: PulseWatcher, pulled: np.ndarray
+) -> None:
+    face.reset()
+    play_until_hot(face, pulled)
+    assert watcher.limp
+
+
 def test_silence_is_no_load(face: RobotFace, pulled: np.ndarray) -> None:
     face.reset()
     for _ in range(200):
@@ -77,8 +86,11 @@ def test_a_robot_that_is_opened_again_is_still_hot(pulled: np.ndarray) -> None:
         hot = face._filter.temperature
     with open_hidden(board, camera_size=None) as face:
         assert face._filter.temperature == pytest.approx(hot, abs=1.0)
+        with pytest.raises(RobotError, match=r"not armed: .* is too hot by its load"):
+            face.arm()
+        board.clock.sleep(3)
         face.arm()
-        assert play_until_hot(face, pulled) < 0.3 * cold
+        assert play_until_hot(face, pulled) < 0.5 * cold
     with open_hidden(board, camera_size=None) as face, pytest.raises(RobotError, match="1 times in a row"):
         face.arm()
     board.clock.sleep(3600)
@@ -121,7 +133,16 @@ def test_a_physical_robot_is_remembered_by_other_programs(
 
 
 @pytest.mark.parametrize(
-    "change", [{"temperature": [1.0]}, {"temperature": "hot"}, {"time": None}, {"count": "x"}, {"time": 1e99}]
+    "change",
+    [
+        {"temperature": [1.0]},
+        {"temperature": "hot"},
+        {"time": None},
+        {"count": "x"},
+        {"count": float("inf")},
+        {"temperature": [-1e6] * 25},
+        {"time": 1e99},
+    ],
 )
 def test_a_damaged_memory_tells_nothing(
     tmp_path: Path, fresh: Callable[[], Remembered], change: dict[str, object]
@@ -135,7 +156,7 @@ def test_a_damaged_memory_tells_nothing(
     later, pauses = fresh()
     RobotMemory(WallClock(), tmp_path).recall("head", later, pauses)
     # A time in the future is that of a clock that was set back: nothing has cooled.
-    assert later.temperature.max() < 30 or change == {"time": 1e99}
+    assert 20 < later.temperature.max() < 30 or change == {"time": 1e99}
     assert pauses.count == 0
     file.write_text("not json")
     RobotMemory(WallClock(), tmp_path).recall("head", later, pauses)

@@ -160,3 +160,14 @@ def test_handlers_that_are_closed_in_the_order_of_opening_pass_signals_on() -> N
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM] and acted == ["second"]
+
+
+def test_a_robot_that_another_thread_closes_is_limp(face: RobotFace, watcher: PulseWatcher) -> None:
+    face.reset()
+    closer = threading.Thread(target=face.close)
+    closer.start()
+    closer.join()
+    assert watcher.limp
+    with pytest.raises(RobotError, match="closed"):
+        face.reset()
+    face._shutdown.close()  # here, where handlers may be restored
