@@ -6,6 +6,7 @@ without the pauses that `Cooldown` asks for.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,8 +34,8 @@ class RobotMemory:
 
     _of_simulated: ClassVar[WeakKeyDictionary[Clock, dict[str, dict[str, Any]]]] = WeakKeyDictionary()
 
-    def __init__(self, clock: Clock, folder: Path | None = None) -> None:
-        self._folder, self._clock = folder, clock
+    def __init__(self, clock: Clock, folder: str | os.PathLike[str] | None = None) -> None:
+        self._folder, self._clock = None if folder is None else Path(folder), clock
         # The robot's clock begins anew with the computer.
         self._now: Callable[[], float] = clock.now if folder is None else time.time
         self._kept = self._of_simulated.setdefault(clock, {}) if folder is None else {}
