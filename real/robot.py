@@ -194,6 +194,7 @@ class RobotFace(Face):
                 self._send(self._raw)
                 self._filter.note_held()
                 self._disarm_on_fault()
+        self._shutdown.act_on_waiting_signal()
 
     def render(self, size: int) -> NDArray[np.uint8]:
         """The middle of the newest picture, uint8 (size, size, 3)."""

@@ -1,8 +1,8 @@
 """Running an action when the program is asked to end: Ctrl-C, SIGTERM, SIGHUP, or the interpreter's exit.
 
 A signal may come in the middle of a frame on the wire, or while a hidden robot moves. So the block under way,
-at most one control period and its picture, is finished first. Then the action runs. Then the signal goes to
-its previous handler. A second signal does not wait, and goes there at once.
+at most one control period and its picture, is finished first, or broken off after a second. Then the action
+runs. Then the signal goes to its previous handler. A second signal does not wait, and goes there at once.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import atexit
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from eva_sim.forks import ForkMark
 from eva_sim.interrupts import accepted_signals
+
+#: Longest time that a signal waits for a picture [s], see `ShutdownHandler.act_on_waiting_signal`.
+PATIENCE = 1.0
 
 
 class ShutdownHandler:
@@ -31,7 +35,7 @@ class ShutdownHandler:
 
     def __init__(self, action: Callable[[], None]) -> None:
         self._action, self._depth, self._pending, self._made = action, 0, 0, ForkMark()
-        self._closed = False
+        self._closed, self._waiting_since = False, 0.0
         self._previous: dict[int, Any] = {
             number: signal.signal(number, self._on_signal) for number in accepted_signals()
         }
@@ -45,6 +49,16 @@ class ShutdownHandler:
             return  # a signal ends the program, not one of its threads
         self._depth -= 1
         if self._pending and not self._depth:
+            number, self._pending = self._pending, 0
+            self._end(number)
+
+    def act_on_waiting_signal(self) -> None:
+        """Breaks off a block that has kept a signal waiting for long, such as that of a camera that hangs.
+
+        It is called where no frame is on its way.
+        """
+        waited = time.monotonic() - self._waiting_since
+        if self._pending and waited > PATIENCE and _in_main_thread():
             number, self._pending = self._pending, 0
             self._end(number)
 
@@ -65,7 +79,7 @@ class ShutdownHandler:
         if not self._depth:
             self._end(number)
         elif not self._pending:
-            self._pending = number
+            self._pending, self._waiting_since = number, time.monotonic()
         else:  # the block hangs, and the action would hang as well
             self._pass_on(number)
 

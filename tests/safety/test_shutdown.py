@@ -13,6 +13,7 @@ import pytest
 from eva_sim import make_face
 from eva_sim.errors import RobotError
 from eva_sim.real.robot import RobotFace
+from eva_sim.real.safety import shutdown
 from eva_sim.real.safety.shutdown import ShutdownHandler
 from eva_sim.real.simulation.mock_board import MockBoard
 from eva_sim.testing.pulse_watcher import PulseWatcher
@@ -171,3 +172,18 @@ def test_a_robot_that_another_thread_closes_is_limp(face: RobotFace, watcher: Pu
     with pytest.raises(RobotError, match="closed"):
         face.reset()
     face._shutdown.close()  # here, where handlers may be restored
+
+
+def test_a_picture_that_never_comes_keeps_no_signal_waiting(
+    face: RobotFace, watcher: PulseWatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutdown, "PATIENCE", 0.0)
+    face.reset()
+    face._shutdown._previous[signal.SIGINT] = signal.default_int_handler
+    with face._shutdown:  # the block that reads the camera
+        face.hold_still()
+        signal.raise_signal(signal.SIGINT)
+        assert not watcher.limp
+        with pytest.raises(KeyboardInterrupt):
+            face.hold_still()
+    assert watcher.limp
