@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from eva_sim.errors import known_names
 
 
-class Bounds(NamedTuple):
-    """What a value may be.
+class NumberBounds(NamedTuple):
+    """Range, unit and type of one number in `robot.toml`.
 
     Attributes:
         lowest: smallest value.
@@ -35,71 +35,71 @@ class Bounds(NamedTuple):
 
 #: Every key that is a number, by its section. Bounds leave room for other servos and heads; beyond them is a
 #: mistaken unit, or a promise of docs/safety.md that no longer holds.
-BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
+BOUNDS: Mapping[str, Mapping[str, NumberBounds]] = {
     "wire": {
-        "baud": Bounds(9600, 4_000_000, "bit/s", int),
-        "period": Bounds(0.005, 0.04, "s"),  # digital servos; the slowest that a PCA9685 has is 0.042
+        "baud": NumberBounds(9600, 4_000_000, "bit/s", int),
+        "period": NumberBounds(0.005, 0.04, "s"),  # digital servos; the slowest that a PCA9685 has is 0.042
     },
     "pulse": {
-        "narrowest": Bounds(300, 1500, "us"),
-        "widest": Bounds(1500, 2700, "us"),
-        "margin": Bounds(0, 300, "us"),
+        "narrowest": NumberBounds(300, 1500, "us"),
+        "widest": NumberBounds(1500, 2700, "us"),
+        "margin": NumberBounds(0, 300, "us"),
     },
     "safety": {
-        "hold_after": Bounds(0.05, 1, "s"),
-        "limp_after": Bounds(0.1, 3, "s"),  # servos that are driven longer for nobody get hot
-        "held_for": Bounds(0.1, 120, "s"),
-        "watchdog": Bounds(0.015, 1, "s"),
-        "supply_low": Bounds(3, 30, "V"),
-        "supply_high": Bounds(3, 30, "V"),
-        "supply_for": Bounds(0.005, 1, "s"),
-        "supply_recovery": Bounds(1, 1000, "(times as long)", int),
-        "arm_speed": Bounds(0.01, 2, "travels/s"),
-        "arm_gap": Bounds(0.01, 2, "s"),
-        "too_hot": Bounds(40, 80, "degrees Celsius"),  # bus servos switch themselves off at about 80
-        "stall_load": Bounds(0.02, 1, "(share of stall torque)"),
-        "torque_limit": Bounds(0.05, 1, "(share of stall torque)"),
-        "stall_for": Bounds(0.1, 10, "s"),  # a stalled small servo warms by 2 degrees a second
-        "ease": Bounds(0.01, 10, "s"),
-        "pause_first": Bounds(0.1, 600, "s"),
-        "pause_most": Bounds(0.1, 3600, "s"),
-        "forget_after": Bounds(1, 86_400, "s"),
+        "hold_after": NumberBounds(0.05, 1, "s"),
+        "limp_after": NumberBounds(0.1, 3, "s"),  # servos that are driven longer for nobody get hot
+        "held_for": NumberBounds(0.1, 120, "s"),
+        "watchdog": NumberBounds(0.015, 1, "s"),
+        "supply_low": NumberBounds(3, 30, "V"),
+        "supply_high": NumberBounds(3, 30, "V"),
+        "supply_for": NumberBounds(0.005, 1, "s"),
+        "supply_recovery": NumberBounds(1, 1000, "(times as long)", int),
+        "arm_speed": NumberBounds(0.01, 2, "travels/s"),
+        "arm_gap": NumberBounds(0.01, 2, "s"),
+        "too_hot": NumberBounds(40, 80, "degrees Celsius"),  # bus servos switch themselves off at about 80
+        "stall_load": NumberBounds(0.02, 1, "(share of stall torque)"),
+        "torque_limit": NumberBounds(0.05, 1, "(share of stall torque)"),
+        "stall_for": NumberBounds(0.1, 10, "s"),  # a stalled small servo warms by 2 degrees a second
+        "ease": NumberBounds(0.01, 10, "s"),
+        "pause_first": NumberBounds(0.1, 600, "s"),
+        "pause_most": NumberBounds(0.1, 3600, "s"),
+        "forget_after": NumberBounds(1, 86_400, "s"),
     },
     "ratings": {
-        "cable_overload": Bounds(1, 3, "(times its own tension)"),
-        "patch_pressure": Bounds(1e3, 100e3, "Pa"),  # glue on silicone peels at the highest
-        "skin_stretch": Bounds(1, 9, "(times its length)"),  # soft silicone tears at the highest
-        "rest_tension": Bounds(0.01, 10, "N"),
+        "cable_overload": NumberBounds(1, 3, "(times its own tension)"),
+        "patch_pressure": NumberBounds(1e3, 100e3, "Pa"),  # glue on silicone peels at the highest
+        "skin_stretch": NumberBounds(1, 9, "(times its length)"),  # soft silicone tears at the highest
+        "rest_tension": NumberBounds(0.01, 10, "N"),
     },
     "neck": {
-        "lean": Bounds(1, 60, "degrees"),
-        "turn": Bounds(1, 90, "degrees"),
-        "shift": Bounds(0.001, 0.1, "m"),
-        "height": Bounds(0.001, 0.1, "m"),
+        "lean": NumberBounds(1, 60, "degrees"),
+        "turn": NumberBounds(1, 90, "degrees"),
+        "shift": NumberBounds(0.001, 0.1, "m"),
+        "height": NumberBounds(0.001, 0.1, "m"),
     },
     "reversals": {
-        "smallest": Bounds(0.001, 0.2, "(share of travel)"),
-        "reserve": Bounds(1, 200, "reversals"),
-        "per_second": Bounds(0.05, 5, "1/s"),  # 17 a second are a third of the heat of a stall
-        "least": Bounds(0.01, 1, "reversals"),
+        "smallest": NumberBounds(0.001, 0.2, "(share of travel)"),
+        "reserve": NumberBounds(1, 200, "reversals"),
+        "per_second": NumberBounds(0.05, 5, "1/s"),  # 17 a second are a third of the heat of a stall
+        "least": NumberBounds(0.01, 1, "reversals"),
     },
     "heat": {
-        "ambient": Bounds(0, 50, "degrees Celsius"),
-        "rise": Bounds(50, 2000, "K"),
-        "time_constant": Bounds(5, 3600, "s"),
-        "turn_time": Bounds(0.001, 0.2, "s"),
-        "slow_from": Bounds(30, 80, "degrees Celsius"),
+        "ambient": NumberBounds(0, 50, "degrees Celsius"),
+        "rise": NumberBounds(50, 2000, "K"),
+        "time_constant": NumberBounds(5, 3600, "s"),
+        "turn_time": NumberBounds(0.001, 0.2, "s"),
+        "slow_from": NumberBounds(30, 80, "degrees Celsius"),
     },
 }
 #: Numbers in tables whose keys are kinds or names of actuators.
-PULSE = Bounds(300, 2700, "us")
+PULSE = NumberBounds(300, 2700, "us")
 BY_KIND = {
-    "stall_torque": Bounds(0.01, 1000, "N m (N for legs)"),
-    "holding": Bounds(0, 1, "(share of stall torque)"),
+    "stall_torque": NumberBounds(0.01, 1000, "N m (N for legs)"),
+    "holding": NumberBounds(0, 1, "(share of stall torque)"),
 }
-TENSION = Bounds(0, 500, "N")
-LIMIT = Bounds(1, 2, "(sum of two shares of travel)")
-WEIGHT = Bounds(0.01, 1, "(weight of a share of travel)")
+TENSION = NumberBounds(0, 500, "N")
+LIMIT = NumberBounds(1, 2, "(sum of two shares of travel)")
+WEIGHT = NumberBounds(0.01, 1, "(weight of a share of travel)")
 #: Sections that a face may lack; then its body has no such limit.
 OPTIONAL = ("neck", "reversals", "heat", "exclusions", "overloads", "tension")
 #: Pairs of keys of which the first is below the second.
@@ -159,7 +159,7 @@ def _misspelt(where: str, table: Mapping[str, Any], known: Iterable[str]) -> Ite
 def _numbers(
     where: str,
     table: Mapping[str, Any],
-    bounds: Mapping[str, Bounds],
+    bounds: Mapping[str, NumberBounds],
     needed: Iterable[str],
     beside: Iterable[str] = (),
 ) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _numbers(
             yield f"{where}: {key} = {table[key]!r} is not {allowed}"
 
 
-def _each(where: str, table: Any, allowed: Bounds, needed: Collection[str] = ()) -> Iterator[str]:
+def _each(where: str, table: Any, allowed: NumberBounds, needed: Collection[str] = ()) -> Iterator[str]:
     """Checks a table whose keys are kinds or names, all with the same bounds."""
     if not isinstance(table, dict):
         yield f"{where} is no table of numbers, each {allowed}"

@@ -158,7 +158,7 @@ class RobotFace(Face):
         """
         self._check_open()
         self._ahead.begin()
-        act = self._acts.begin()
+        act = self._acts.begin_act()
         if after_fault := self._filter.in_fault or self._cooldown.in_fault:
             self._cooldown.check()
         if self._lost or not self._answers() or not self._board.can_be_armed:
@@ -238,7 +238,7 @@ class RobotFace(Face):
             self.arm()
 
     def _arm_board(self, act: ArmingAct) -> BoardStatus:
-        act.check()  # before a latched stop is cleared
+        act.check_usable()  # before a latched stop is cleared
         status = self._board.status()
         if status.state in (BoardState.STOPPED, BoardState.FAULT):
             self._board.clear()
@@ -374,7 +374,7 @@ class RobotFace(Face):
             image=observation.image,
             faults=tuple(dict.fromkeys((*faults, *observation.faults))),
             temperature=self._status.temperature_or(self._filter.temperature),
-            telemetry=self._status.telemetry(self._raw, observation.time),
+            telemetry=self._status.to_telemetry(self._raw, observation.time),
         )
 
     def _go_limp(self) -> None:

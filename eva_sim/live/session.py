@@ -286,7 +286,7 @@ class Session:
             return
         closed = request.kind == CLOSED and stopper.arming_for == request.page
         if closed or request.kind == "stop":
-            stopper.ask(request.time)
+            stopper.ask_to_stop(request.time)
 
     def _record(self, request: Request) -> None:
         if request.fields["on"] == (self.body.recorder is not None):

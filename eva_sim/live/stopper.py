@@ -34,8 +34,12 @@ class Stopper(Closing):
         self._thread = threading.Thread(target=self._watch, name="stopper", daemon=True)
         self._thread.start()
 
-    def ask(self, time: float) -> None:
-        """Asks for a stop, from any thread; `time` is that of the request [s]."""
+    def ask_to_stop(self, time: float) -> None:
+        """Asks for a stop, from any thread.
+
+        Args:
+            time: of the request, by `time.perf_counter` [s].
+        """
         self.asked = time
 
     def note_heard(self, time: float) -> None:

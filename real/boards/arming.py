@@ -40,7 +40,7 @@ class ArmingAct:
         self._clock, self._limp_after = clock, limp_after
         self._life, self.used, self._ended = clock.now(), False, ""
 
-    def check(self) -> None:
+    def check_usable(self) -> None:
         """Checks that the act may still be used.
 
         Raises:
@@ -55,7 +55,7 @@ class ArmingAct:
         Raises:
             RobotError: it is too old, was used before, or a stop came after it.
         """
-        self.check()
+        self.check_usable()
         now = self._clock.now()  # once: a freeze from here on is silence of an act in use
         if now - self._life > ARM_WITHIN:
             self.end("the computer slept, or this program was frozen, while it was arming")
@@ -100,7 +100,7 @@ class ArmingActs:
         self._lock = threading.Lock()
         self.latest: ArmingAct | None = None
 
-    def begin(self) -> ArmingAct:
+    def begin_act(self) -> ArmingAct:
         """Returns a new act. One that another thread began, and has not used yet, is over."""
         act = ArmingAct(self._clock, self._limp_after)
         with self._lock:
@@ -110,6 +110,6 @@ class ArmingActs:
         return act
 
     def end(self, reason: str) -> None:
-        """Ends the latest act, if there is one. A call of `begin` may be under way in another thread."""
+        """Ends the latest act, if there is one. A call of `begin_act` may be under way in another thread."""
         if self.latest:
             self.latest.end(reason)

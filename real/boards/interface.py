@@ -126,7 +126,7 @@ class BoardStatus:
         known = np.isfinite(self.temperature)
         return np.where(known, self.temperature, modelled).astype(np.float32)
 
-    def telemetry(self, target: Floats, picture_time: float) -> Telemetry:
+    def to_telemetry(self, target: Floats, picture_time: float) -> Telemetry:
         """Returns what recordings keep of a status.
 
         Args:
